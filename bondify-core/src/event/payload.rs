@@ -1,0 +1,350 @@
+//! From a signed body to an [`Event`].
+//!
+//! One pass over the JSON into borrowed fields that accept any type, so that an
+//! unknown event's fields may be anything, and no error ever quotes the payload.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+
+use super::{Cancelled, Confirmed, Event, TelegramId, Unknown};
+
+/// A signed body that is not an event. Says what is wrong, never what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// Not a JSON object in UTF-8, or with a field twice.
+    #[error("the body is not a JSON object")]
+    NotAnObject,
+    /// A field that the event must have is missing, empty or of another type.
+    #[error("`{0}` is missing or not {1}")]
+    Field(&'static str, &'static str),
+}
+
+impl Event {
+    /// Parses a body whose signature has been checked.
+    pub(crate) fn parse(raw: Bytes) -> Result<Self, ParseError> {
+        let text = ByteString::try_from(raw.clone()).map_err(|_| ParseError::NotAnObject)?;
+        // serde would take an array's elements for the fields in their order.
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err(ParseError::NotAnObject);
+        }
+        let payload: Payload<'_> =
+            serde_json::from_str(&text).map_err(|_| ParseError::NotAnObject)?;
+        let slice = |field: &Field<'_>| field.text(&text);
+
+        let name = slice(&payload.event).ok_or(ParseError::Field("event", TEXT))?;
+        let session_token = slice(&payload.session_token);
+        let token_missing = ParseError::Field("session_token", TEXT);
+        Ok(match &*name {
+            Confirmed::NAME => Self::Confirmed(Confirmed {
+                session_token: session_token.ok_or(token_missing)?,
+                telegram_id: slice(&payload.telegram_id)
+                    .map(TelegramId)
+                    .ok_or(ParseError::Field("telegram_id", TEXT))?,
+                telegram_name: payload
+                    .telegram_name
+                    .text_or_empty(&text)
+                    .ok_or(ParseError::Field("telegram_name", "a string"))?,
+                telegram_username: slice(&payload.telegram_username),
+                telegram_phone: slice(&payload.telegram_phone),
+                confirmed_at: payload
+                    .confirmed_at
+                    .time()
+                    .ok_or(ParseError::Field("confirmed_at", TIME))?,
+                raw,
+            }),
+            Cancelled::NAME => Self::Cancelled(Cancelled {
+                session_token: session_token.ok_or(token_missing)?,
+                cancelled_at: payload
+                    .cancelled_at
+                    .time()
+                    .ok_or(ParseError::Field("cancelled_at", TIME))?,
+                raw,
+            }),
+            _ => Self::Unknown(Unknown {
+                name,
+                session_token,
+                occurred_at: payload.confirmed_at.time().or(payload.cancelled_at.time()),
+                raw,
+            }),
+        })
+    }
+}
+
+const TEXT: &str = "a non-empty string";
+const TIME: &str = "a Unix time in milliseconds";
+
+/// The fields of every event known, flat: an internally tagged enum would buffer
+/// the whole object first and take twice as long.
+#[derive(Deserialize)]
+struct Payload<'a> {
+    #[serde(borrow, default)]
+    event: Field<'a>,
+    #[serde(borrow, default)]
+    session_token: Field<'a>,
+    #[serde(borrow, default)]
+    telegram_id: Field<'a>,
+    #[serde(borrow, default)]
+    telegram_name: Field<'a>,
+    #[serde(borrow, default)]
+    telegram_username: Field<'a>,
+    #[serde(borrow, default)]
+    telegram_phone: Field<'a>,
+    #[serde(borrow, default)]
+    confirmed_at: Field<'a>,
+    #[serde(borrow, default)]
+    cancelled_at: Field<'a>,
+}
+
+/// A JSON value of which only strings and whole numbers matter.
+#[derive(Default)]
+enum Field<'a> {
+    #[default]
+    Other,
+    Text(Cow<'a, str>),
+    Number(u64),
+}
+
+impl Field<'_> {
+    /// A non-empty string. It shares `body`'s memory unless it held an escape.
+    fn text(&self, body: &ByteString) -> Option<ByteString> {
+        self.text_or_empty(body).filter(|text| !text.is_empty())
+    }
+
+    fn text_or_empty(&self, body: &ByteString) -> Option<ByteString> {
+        match self {
+            Self::Text(Cow::Borrowed(text)) => Some(body.slice_ref(text)),
+            Self::Text(Cow::Owned(text)) => Some(text.as_str().into()),
+            _ => None,
+        }
+    }
+
+    fn time(&self) -> Option<SystemTime> {
+        match self {
+            Self::Number(millis) => {
+                SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(*millis))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FieldVisitor)
+    }
+}
+
+struct FieldVisitor;
+
+impl<'de> Visitor<'de> for FieldVisitor {
+    type Value = Field<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Field::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Field::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Field::Number(number))
+    }
+
+    fn visit_i64<E: de::Error>(self, _negative: i64) -> Result<Self::Value, E> {
+        Ok(Field::Other)
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
+        // Some encoders write whole numbers as `1.7e12`. 2^53 bounds what is exact.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        if number.fract() == 0.0 && (0.0..=EXACT).contains(&number) {
+            Ok(Field::Number(number as u64))
+        } else {
+            Ok(Field::Other)
+        }
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Field::Other)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(Field::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Field::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Field::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<Event, ParseError> {
+        Event::parse(Bytes::copy_from_slice(json.as_bytes()))
+    }
+
+    fn millis(millis: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_confirmed_event_with_everything() {
+        let event = parse(
+            r#"{"event":"auth.confirmed","session_token":"sess_1","telegram_id":"7123456789",
+                "telegram_name":"\u0130lker \"🦀\"","telegram_username":"ilker",
+                "telegram_phone":"+905550000000","confirmed_at":1700000000123,"new":{"x":[1]}}"#,
+        );
+        let Ok(Event::Confirmed(login)) = event else {
+            panic!("{event:?}")
+        };
+        assert_eq!(login.session_token(), "sess_1");
+        assert_eq!(login.telegram_id().as_str(), "7123456789");
+        assert_eq!(login.telegram_name(), "İlker \"🦀\"");
+        assert_eq!(login.telegram_username(), Some("ilker"));
+        assert_eq!(login.telegram_phone(), Some("+905550000000"));
+        assert_eq!(login.confirmed_at(), millis(1_700_000_000_123));
+    }
+
+    #[test]
+    fn a_confirmed_event_with_the_least() {
+        let event = parse(
+            r#"{"event":"auth.confirmed","session_token":"s","telegram_id":"1",
+                "telegram_name":"","telegram_username":null,"confirmed_at":1.7e12}"#,
+        );
+        let Ok(Event::Confirmed(login)) = event else {
+            panic!("{event:?}")
+        };
+        assert_eq!(login.telegram_name(), "");
+        assert_eq!(login.telegram_username(), None);
+        assert_eq!(login.telegram_phone(), None);
+        assert_eq!(login.confirmed_at(), millis(1_700_000_000_000));
+    }
+
+    #[test]
+    fn a_cancelled_event() {
+        let event =
+            parse(r#"{"event":"auth.cancelled","session_token":"s","cancelled_at":1}"#).unwrap();
+        assert_eq!(event.name(), "auth.cancelled");
+        assert_eq!(event.session_token(), Some("s"));
+        assert_eq!(event.occurred_at(), Some(millis(1)));
+    }
+
+    #[test]
+    fn an_unknown_event_may_hold_anything() {
+        let json =
+            r#"{"event":"auth.renamed","session_token":7,"telegram_id":{},"confirmed_at":"x"}"#;
+        let event = parse(json).unwrap();
+        let Event::Unknown(unknown) = &event else {
+            panic!("{event:?}")
+        };
+        assert_eq!(unknown.name(), "auth.renamed");
+        assert_eq!(unknown.session_token(), None);
+        assert_eq!(event.occurred_at(), None);
+        assert_eq!(event.raw(), json.as_bytes());
+    }
+
+    #[test]
+    fn events_of_one_session_and_bodies_without_one_have_keys_of_their_own() {
+        let key = |json: &str| parse(json).unwrap().key();
+        let confirmed = key(
+            r#"{"event":"auth.confirmed","session_token":"s","telegram_id":"1",
+                "telegram_name":"","confirmed_at":1}"#,
+        );
+        let cancelled = key(r#"{"event":"auth.cancelled","session_token":"s","cancelled_at":1}"#);
+        assert_ne!(confirmed, cancelled);
+        let later = key(r#"{"event":"auth.cancelled","session_token":"s","cancelled_at":2}"#);
+        assert_eq!(cancelled, later);
+        assert_ne!(key(r#"{"event":"a","x":1}"#), key(r#"{"event":"a","x":2}"#));
+    }
+
+    #[test]
+    fn says_which_field_is_wrong() {
+        let field = |json: &str| match parse(json) {
+            Err(ParseError::Field(name, _)) => name,
+            other => panic!("{json}: {other:?}"),
+        };
+        assert_eq!(field("{}"), "event");
+        assert_eq!(field(r#"{"event":""}"#), "event");
+        assert_eq!(field(r#"{"event":1}"#), "event");
+        assert_eq!(
+            field(r#"{"event":"auth.cancelled","cancelled_at":1}"#),
+            "session_token"
+        );
+        assert_eq!(
+            field(r#"{"event":"auth.cancelled","session_token":"","cancelled_at":1}"#),
+            "session_token"
+        );
+        for time in ["null", "-1", "1.5", "\"1\"", "1e300", "[]", "true"] {
+            let json = format!(
+                r#"{{"event":"auth.cancelled","session_token":"s","cancelled_at":{time}}}"#
+            );
+            assert_eq!(field(&json), "cancelled_at");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_one_json_object() {
+        let deep = format!(r#"{{"event":"a","x":{}}}"#, "[".repeat(100_000));
+        for json in [
+            "",
+            "null",
+            "[]",
+            r#"["auth.cancelled","s","1","","","",1,1]"#,
+            "\"event\"",
+            "{",
+            "{}{}",
+            r#"{"event":"a","event":"b"}"#,
+            &deep,
+        ] {
+            assert_eq!(parse(json).unwrap_err(), ParseError::NotAnObject);
+        }
+        assert_eq!(
+            Event::parse(Bytes::from_static(b"{\"event\":\"\xff\"}")).unwrap_err(),
+            ParseError::NotAnObject
+        );
+    }
+
+    #[test]
+    fn nothing_personal_is_shown() {
+        let event = parse(
+            r#"{"event":"auth.confirmed","session_token":"sess_hush","telegram_id":"424242",
+                "telegram_name":"Hush Name","telegram_phone":"+49hush","confirmed_at":1}"#,
+        )
+        .unwrap();
+        let Event::Confirmed(login) = &event else {
+            panic!("{event:?}")
+        };
+        let shown = format!(
+            "{event} {event:?} {event:#?} {login:?} {:?}",
+            login.telegram_id()
+        );
+        for hidden in ["hush", "Hush", "424242"] {
+            assert!(!shown.contains(hidden), "{shown}");
+        }
+        assert!(shown.starts_with("auth.confirmed "));
+    }
+}

@@ -1,0 +1,98 @@
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+/// What an event is remembered by: 128 bits that stand for its name and its
+/// session token.
+///
+/// A digest, so that every key has the same small size in every engine and no
+/// session token is kept in a store or a log. It is the first half of
+/// `SHA-256(name, 0, session token)`; with a namespace, of
+/// `SHA-256(namespace, 0, that half)`. An event without a session token is
+/// remembered by its whole body instead.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventKey([u8; 16]);
+
+impl EventKey {
+    /// The key of the event called `name` of the session `session_token`.
+    ///
+    /// [`Event::key`](crate::Event::key) is the usual way to get one.
+    #[must_use]
+    pub fn new(name: &str, session_token: impl AsRef<[u8]>) -> Self {
+        Self::digest(name, session_token.as_ref())
+    }
+
+    /// The same key for a project of its own in a store that several share.
+    #[must_use]
+    pub fn within(&self, namespace: &str) -> Self {
+        Self::digest(namespace, &self.0)
+    }
+
+    /// The key's bytes, for engines that store them as they are.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The first eight of the 32 hexadecimal digits that `Display` prints: enough
+    /// to find one session's lines in a log.
+    #[must_use]
+    pub fn short(&self) -> impl fmt::Display + use<> {
+        let Self([a, b, c, d, ..]) = *self;
+        fmt::from_fn(move |f| write!(f, "{a:02x}{b:02x}{c:02x}{d:02x}"))
+    }
+
+    fn digest(scope: &str, id: &[u8]) -> Self {
+        let hash = Sha256::new()
+            .chain_update(scope)
+            .chain_update([0])
+            .chain_update(id)
+            .finalize();
+        let mut half = [0; 16];
+        half.copy_from_slice(&hash[..16]);
+        Self(half)
+    }
+}
+
+impl fmt::Display for EventKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(const_hex::Buffer::<16>::new().format(&self.0))
+    }
+}
+
+impl fmt::Debug for EventKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EventKey({})", self.short())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_token_and_namespace_each_make_another_key() {
+        let key = EventKey::new("auth.confirmed", "sess_1");
+        assert_eq!(key, EventKey::new("auth.confirmed", "sess_1"));
+        assert_ne!(key, EventKey::new("auth.cancelled", "sess_1"));
+        assert_ne!(key, EventKey::new("auth.confirmed", "sess_2"));
+        assert_ne!(key, EventKey::new("auth.confirmeds", "ess_1"));
+        assert_ne!(key, key.within("shop"));
+        assert_ne!(key.within("blog"), key.within("shop"));
+    }
+
+    // Keys outlive a release of this crate: they are stored.
+    #[test]
+    fn the_digest_never_changes() {
+        let key = EventKey::new("auth.confirmed", "sess_abc123");
+        assert_eq!(key.to_string(), "2dc02b317690404a9124f74c2e41a102");
+        assert_eq!(
+            key.short().to_string(),
+            "2dc02b317690404a9124f74c2e41a102"[..8]
+        );
+        assert_eq!(
+            key.within("shop").to_string(),
+            "a05f091de0d466ba41594e0991589385"
+        );
+    }
+}

@@ -1,0 +1,36 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod bondify;
+mod builder;
+mod claim;
+mod delivery;
+mod event;
+mod home;
+mod key;
+mod memory;
+mod reply;
+mod request;
+mod secret;
+mod signature;
+mod store;
+mod telemetry;
+mod verifier;
+
+pub use async_trait::async_trait;
+
+pub use crate::{
+    bondify::{Bondify, DrainTimedOut},
+    builder::{BuildError, Builder},
+    claim::Claim,
+    delivery::Delivery,
+    event::{Cancelled, Confirmed, Event, ParseError, TelegramId, Unknown},
+    key::EventKey,
+    memory::MemoryStore,
+    reply::Reply,
+    request::Headers,
+    secret::{Secret, SecretError},
+    signature::{MalformedSignature, SIGNATURE_HEADER, Signature},
+    store::{Claimed, DedupeStore, LeaseToken, StoreError},
+    verifier::{Verifier, VerifyError},
+};

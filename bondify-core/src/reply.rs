@@ -1,0 +1,175 @@
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+use crate::VerifyError;
+
+/// An answer that Bondify's sender gets without, or instead of, the handler's.
+///
+/// Each has one status, one machine code and one JSON body, the same in every
+/// framework: `{"error":"human text","code":"CODE"}`, or `{"status":"duplicate"}`.
+/// None says anything of the payload or the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reply {
+    /// 415: the body is not `application/json`.
+    UnsupportedMediaType,
+    /// 413: the body is larger than the limit.
+    PayloadTooLarge,
+    /// 400: the body could not be read to its end.
+    UnreadableBody,
+    /// 401: there is no signature header.
+    MissingSignature,
+    /// 401: the signature is malformed, conflicting or wrong.
+    InvalidSignature,
+    /// 400: signed, but not an event.
+    ParseError,
+    /// 401: signed, but too old or too far in the future.
+    StaleEvent,
+    /// 200: the event is done already; the handler did not run again.
+    Duplicate,
+    /// 409: another delivery of the event is still being handled.
+    InFlight,
+    /// 503: the dedupe store could not answer.
+    StoreUnavailable,
+    /// 500: the handler panicked.
+    HandlerPanicked,
+    /// 500: the route is not set up as it must be; the log says how.
+    Misconfigured,
+}
+
+/// Half a default lease, so that one of the next two retries finds it ended.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+macro_rules! refusal {
+    ($status:literal, $code:literal, $text:literal) => {
+        (
+            $status,
+            $code,
+            concat!(r#"{"error":""#, $text, r#"","code":""#, $code, r#""}"#),
+        )
+    };
+}
+
+impl Reply {
+    /// Logs `advice` as an error and answers [`Reply::Misconfigured`]. For adapters.
+    #[must_use]
+    pub fn misconfigured(advice: &str) -> Self {
+        tracing::error!("bondify is not set up on this route: {advice}");
+        Self::Misconfigured
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        self.row().0
+    }
+
+    /// The machine code, spelled as in Bondify's SDKs where they have it.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The JSON body.
+    #[must_use]
+    pub const fn body(self) -> &'static str {
+        self.row().2
+    }
+
+    /// The headers, names in lower case: `content-type`, and `retry-after` (in
+    /// seconds) where a retry makes sense.
+    #[must_use]
+    pub const fn headers(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::InFlight | Self::StoreUnavailable => {
+                &[JSON, ("retry-after", RETRY_AFTER_SECONDS)]
+            }
+            _ => &[JSON],
+        }
+    }
+
+    /// The whole answer, for frameworks on `http` 1.
+    #[must_use]
+    pub fn into_response<B: From<Bytes>>(self) -> Response<B> {
+        let mut response = Response::new(Bytes::from_static(self.body().as_bytes()).into());
+        *response.status_mut() =
+            StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        for &(name, value) in self.headers() {
+            response.headers_mut().insert(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        response
+    }
+
+    const fn row(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::UnsupportedMediaType => {
+                refusal!(
+                    415,
+                    "UNSUPPORTED_MEDIA_TYPE",
+                    "the body must be application/json"
+                )
+            }
+            Self::PayloadTooLarge => refusal!(413, "PAYLOAD_TOO_LARGE", "the body is too large"),
+            Self::UnreadableBody => refusal!(400, "UNREADABLE_BODY", "the body could not be read"),
+            Self::MissingSignature => {
+                refusal!(
+                    401,
+                    "MISSING_SIGNATURE",
+                    "the X-Bondify-Signature header is missing"
+                )
+            }
+            Self::InvalidSignature => {
+                refusal!(
+                    401,
+                    "INVALID_SIGNATURE",
+                    "the signature is not valid for this body"
+                )
+            }
+            Self::ParseError => refusal!(400, "PARSE_ERROR", "the body is not a Bondify event"),
+            Self::StaleEvent => {
+                refusal!(401, "STALE_EVENT", "the event is too old or in the future")
+            }
+            Self::Duplicate => (200, "DUPLICATE", r#"{"status":"duplicate"}"#),
+            Self::InFlight => {
+                refusal!(
+                    409,
+                    "IN_FLIGHT",
+                    "another delivery of this event is being handled"
+                )
+            }
+            Self::StoreUnavailable => {
+                refusal!(
+                    503,
+                    "STORE_UNAVAILABLE",
+                    "the event cannot be accepted at the moment"
+                )
+            }
+            Self::HandlerPanicked => {
+                refusal!(500, "HANDLER_PANICKED", "the event could not be handled")
+            }
+            Self::Misconfigured => {
+                refusal!(
+                    500,
+                    "MISCONFIGURED",
+                    "this route is not set up to receive events"
+                )
+            }
+        }
+    }
+}
+
+impl From<VerifyError> for Reply {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::MissingSignature => Self::MissingSignature,
+            VerifyError::InvalidSignature => Self::InvalidSignature,
+            VerifyError::Parse(_) => Self::ParseError,
+            VerifyError::Stale => Self::StaleEvent,
+        }
+    }
+}

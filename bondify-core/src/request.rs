@@ -1,0 +1,186 @@
+//! What the pipeline reads of an HTTP request, whatever the framework.
+
+use std::pin::pin;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+
+use crate::{MalformedSignature, Reply, SIGNATURE_HEADER, Signature, VerifyError};
+
+/// A request's headers, looked up by name.
+///
+/// Implemented for `http` 1; adapters of frameworks with header types of their own
+/// implement it on a newtype.
+pub trait Headers {
+    /// Calls `visit` with each value of the header called `name`, which is in lower
+    /// case. Names compare case-insensitively.
+    fn visit(&self, name: &'static str, visit: &mut dyn FnMut(&[u8]));
+}
+
+impl Headers for http::HeaderMap {
+    fn visit(&self, name: &'static str, visit: &mut dyn FnMut(&[u8])) {
+        self.get_all(name)
+            .iter()
+            .for_each(|value| visit(value.as_bytes()));
+    }
+}
+
+/// The headers that matter, judged before the body is read and held against the
+/// request after it: a refused body is read all the same, or the connection could not
+/// be used again.
+pub(crate) struct Head {
+    pub(crate) media_type: Result<(), Reply>,
+    pub(crate) signature: Result<Signature, VerifyError>,
+}
+
+impl Head {
+    pub(crate) fn of(headers: &dyn Headers) -> Self {
+        Self {
+            media_type: media_type(headers),
+            signature: signature(headers),
+        }
+    }
+}
+
+fn media_type(headers: &dyn Headers) -> Result<(), Reply> {
+    let mut json = false;
+    headers.visit("content-type", &mut |value| {
+        let essence = value.split(|&byte| byte == b';').next().unwrap_or_default();
+        json = essence
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"application/json");
+    });
+    if json {
+        Ok(())
+    } else {
+        Err(Reply::UnsupportedMediaType)
+    }
+}
+
+fn signature(headers: &dyn Headers) -> Result<Signature, VerifyError> {
+    let mut found: Option<Result<Signature, MalformedSignature>> = None;
+    headers.visit(SIGNATURE_HEADER, &mut |value| {
+        let next = Signature::parse(value);
+        found = Some(match (found.take(), next) {
+            (None, next) => next,
+            (Some(Ok(first)), Ok(next)) if first.0 == next.0 => Ok(first),
+            _ => Err(MalformedSignature),
+        });
+    });
+    Ok(found.ok_or(VerifyError::MissingSignature)??)
+}
+
+/// Reads a body of at most `limit` bytes. Never reserves memory for what has not
+/// arrived. An oversized body is read on and thrown away up to twice the limit, so
+/// that its sender gets to read the answer.
+pub(crate) async fn read_body<S, C, E>(body: S, limit: usize) -> Result<Bytes, Reply>
+where
+    S: Stream<Item = Result<C, E>>,
+    C: Buf,
+{
+    let mut body = pin!(body);
+    let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
+    let mut size = 0_usize;
+    while let Some(chunk) = body.next().await {
+        let mut chunk = chunk.map_err(|_| Reply::UnreadableBody)?;
+        size = size.saturating_add(chunk.remaining());
+        if size > limit.saturating_mul(2) {
+            break;
+        } else if size > limit {
+            rest.clear();
+        } else if first.is_empty() {
+            first = chunk.copy_to_bytes(chunk.remaining());
+        } else {
+            rest.put(chunk);
+        }
+    }
+    if size > limit {
+        Err(Reply::PayloadTooLarge)
+    } else if rest.is_empty() {
+        Ok(first)
+    } else {
+        Ok([first, rest.freeze()].concat().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, stream};
+    use http::{HeaderMap, HeaderValue};
+
+    use super::*;
+
+    fn read(chunks: &[&'static str], limit: usize) -> Result<Bytes, Reply> {
+        let chunks = chunks.iter().map(|chunk| Ok::<_, ()>(chunk.as_bytes()));
+        read_body(stream::iter(chunks), limit)
+            .now_or_never()
+            .unwrap()
+    }
+
+    fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
+        let values = values
+            .iter()
+            .map(|value| HeaderValue::from_str(value).unwrap());
+        values.map(|value| (name.parse().unwrap(), value)).collect()
+    }
+
+    #[test]
+    fn a_body_may_fill_the_limit_and_no_more() {
+        assert_eq!(read(&[], 4).unwrap(), "");
+        assert_eq!(read(&["1234"], 4).unwrap(), "1234");
+        assert_eq!(read(&["1", "", "23", "4"], 4).unwrap(), "1234");
+        assert_eq!(read(&["12345"], 4), Err(Reply::PayloadTooLarge));
+        assert_eq!(read(&["123", "45"], 4), Err(Reply::PayloadTooLarge));
+        assert_eq!(read(&["123", "45", "6"], 4), Err(Reply::PayloadTooLarge));
+    }
+
+    #[test]
+    fn an_endless_body_is_given_up() {
+        let endless = stream::repeat(Ok::<_, ()>(&b"x"[..]));
+        let read = read_body(endless, 4).now_or_never();
+        assert_eq!(read, Some(Err(Reply::PayloadTooLarge)));
+    }
+
+    #[test]
+    fn a_body_that_breaks_off_is_unreadable() {
+        let broken = stream::iter([Ok(&b"1"[..]), Err(())]);
+        let read = read_body(broken, 4).now_or_never();
+        assert_eq!(read, Some(Err(Reply::UnreadableBody)));
+    }
+
+    #[test]
+    fn only_json_is_taken() {
+        let judge = |values: &[&str]| media_type(&headers("content-type", values));
+        for json in ["application/json", "Application/JSON ; charset=utf-8"] {
+            assert_eq!(judge(&[json]), Ok(()));
+        }
+        for other in [
+            "text/plain",
+            "application/jsonp",
+            "application/problem+json",
+            "",
+        ] {
+            assert_eq!(judge(&[other]), Err(Reply::UnsupportedMediaType));
+        }
+        assert_eq!(judge(&[]), Err(Reply::UnsupportedMediaType));
+        assert_eq!(
+            judge(&["application/json", "text/plain"]),
+            Err(Reply::UnsupportedMediaType)
+        );
+    }
+
+    #[test]
+    fn the_signature_may_be_repeated_but_not_contradicted() {
+        let (a, b) = ("a".repeat(64), "b".repeat(64));
+        let judge = |values: &[&str]| {
+            signature(&headers(SIGNATURE_HEADER, values)).map(|found| found.to_string())
+        };
+        assert_eq!(judge(&[]), Err(VerifyError::MissingSignature));
+        assert_eq!(judge(&[&a]), Ok(a.clone()));
+        assert_eq!(judge(&[&a, &a.to_uppercase()]), Ok(a.clone()));
+        for conflict in [[&*a, &*b], [&*a, ""], ["", &*a]] {
+            assert_eq!(judge(&conflict), Err(VerifyError::InvalidSignature));
+        }
+        assert_eq!(judge(&[&a, &b, &a]), Err(VerifyError::InvalidSignature));
+    }
+}

@@ -1,0 +1,90 @@
+//! One span per delivery and, with the feature `metrics`, one count.
+
+use std::time::{Duration, Instant};
+
+use tracing::{Span, field::Empty};
+
+use crate::{Event, Reply};
+
+/// How long Bondify waits for an answer before it counts a delivery as failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is known of a delivery. When dropped, it is reported.
+pub(crate) struct Record {
+    pub(crate) span: Span,
+    received: Instant,
+    event: &'static str,
+    outcome: &'static str,
+}
+
+impl Record {
+    /// A delivery that reached neither an answer nor a settlement, for instance
+    /// because its sender hung up half-way through the body.
+    const ABANDONED: &str = "ABANDONED";
+
+    pub(crate) fn start() -> Self {
+        let span = tracing::info_span!(
+            "bondify.delivery",
+            event = Empty,
+            session = Empty,
+            outcome = Empty,
+            elapsed_ms = Empty,
+        );
+        Self {
+            span,
+            received: Instant::now(),
+            event: "none",
+            outcome: Self::ABANDONED,
+        }
+    }
+
+    pub(crate) fn verified(&mut self, event: &Event) {
+        self.event = match event {
+            Event::Confirmed(_) => "auth.confirmed",
+            Event::Cancelled(_) => "auth.cancelled",
+            Event::Unknown(_) => "unknown", // a name would make the label unbounded
+        };
+        if !self.span.is_disabled() {
+            self.span.record("event", event.name());
+            self.span
+                .record("session", tracing::field::display(event.key().short()));
+        }
+    }
+
+    pub(crate) fn refused(&mut self, reply: Reply) {
+        tracing::debug!(parent: &self.span, code = reply.code(), "delivery answered");
+        self.outcome = reply.code();
+    }
+
+    pub(crate) fn handled(&mut self, accepted: bool) {
+        let elapsed = self.received.elapsed();
+        if elapsed > PATIENCE {
+            tracing::warn!(
+                parent: &self.span,
+                ?elapsed,
+                "slow handler: Bondify gave this delivery up after {PATIENCE:?}"
+            );
+        }
+        self.outcome = if accepted { "ACCEPTED" } else { "REJECTED" };
+    }
+
+    pub(crate) fn panicked(&mut self) {
+        tracing::error!(parent: &self.span, "the handler panicked");
+        self.outcome = Reply::HandlerPanicked.code();
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.span.record("outcome", self.outcome);
+        self.span
+            .record("elapsed_ms", self.received.elapsed().as_millis() as u64);
+        #[cfg(feature = "metrics")]
+        metrics::counter!(
+            "bondify_deliveries_total",
+            "event" => self.event,
+            "outcome" => self.outcome,
+        )
+        .increment(1);
+    }
+}

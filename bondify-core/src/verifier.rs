@@ -1,0 +1,238 @@
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+use crate::{Event, MalformedSignature, ParseError, Secret, Signature};
+
+/// Turns signed bytes into an [`Event`]: signature first, then JSON, then age.
+///
+/// Synchronous and usable alone, wherever deliveries arrive by other means than
+/// HTTP: a queue, a lambda, a file. It remembers nothing: deduplication is
+/// [`Bondify`](crate::Bondify)'s part.
+///
+/// ```
+/// use bondify_core::{Event, Secret, Verifier};
+///
+/// # use bondify_testkit::Payload;
+/// # let sent = Payload::confirmed().signed_with(&Secret::new("whsec_5f2b0c9d")?);
+/// # let (body, signature) = (sent.body().clone(), sent.signature());
+/// let verifier = Verifier::new(Secret::new("whsec_5f2b0c9d")?);
+///
+/// match verifier.verify(body, signature)? {
+///     Event::Confirmed(login) => println!("hello {}", login.telegram_name()),
+///     Event::Cancelled(_) => println!("another time, then"),
+///     other => println!("{} is news to us", other.name()),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Verifier {
+    secrets: ArcSwap<Vec<Secret>>,
+    tolerance: Duration,
+    clock: Clock,
+}
+
+type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+impl Verifier {
+    /// How old an event may be unless [`tolerance`](Self::tolerance) says otherwise:
+    /// 24 hours.
+    pub const DEFAULT_TOLERANCE: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// How far in the future an event may lie, since clocks differ: 5 minutes.
+    pub const SKEW: Duration = Duration::from_secs(5 * 60);
+
+    /// Accepts what `secret` signed.
+    #[must_use]
+    pub fn new(secret: Secret) -> Self {
+        Self {
+            secrets: ArcSwap::from_pointee(vec![secret]),
+            tolerance: Self::DEFAULT_TOLERANCE,
+            clock: Arc::new(SystemTime::now),
+        }
+    }
+
+    /// Accepts what `secret` signed as well: while a secret is being rotated,
+    /// retries of older deliveries still carry the old signature.
+    #[must_use]
+    pub fn also_accept(self, secret: Secret) -> Self {
+        let mut secrets = Vec::clone(&self.secrets.load());
+        secrets.push(secret);
+        self.rotate(secrets);
+        self
+    }
+
+    /// Refuses events that are older than `tolerance`.
+    #[must_use]
+    pub fn tolerance(mut self, tolerance: Duration) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// Judges age by `clock` instead of [`SystemTime::now`].
+    #[must_use]
+    pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// From now on accepts what one of `secrets` signed, and nothing else: with no
+    /// secrets at all, nothing.
+    pub fn rotate(&self, secrets: impl IntoIterator<Item = Secret>) {
+        self.secrets.store(Arc::new(secrets.into_iter().collect()));
+    }
+
+    /// Verifies a delivery: its body, byte for byte as received, and the value of
+    /// its `X-Bondify-Signature` header.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`] says which of the checks failed first.
+    pub fn verify(
+        &self,
+        body: impl Into<Bytes>,
+        signature: impl AsRef<[u8]>,
+    ) -> Result<Event, VerifyError> {
+        self.check(body.into(), &Signature::parse(signature.as_ref())?)
+    }
+
+    pub(crate) fn check(&self, body: Bytes, signature: &Signature) -> Result<Event, VerifyError> {
+        let secrets = self.secrets.load();
+        if !secrets
+            .iter()
+            .any(|secret| secret.verifies(&body, signature))
+        {
+            return Err(VerifyError::InvalidSignature);
+        }
+        let event = Event::parse(body)?;
+        self.check_age(&event)?;
+        Ok(event)
+    }
+
+    /// For how long a captured delivery can verify: from a skew before its time to a
+    /// tolerance after it.
+    pub(crate) fn replayable(&self) -> Duration {
+        self.tolerance.saturating_add(Self::SKEW)
+    }
+
+    fn check_age(&self, event: &Event) -> Result<(), VerifyError> {
+        let Some(occurred_at) = event.occurred_at() else {
+            return Ok(());
+        };
+        let fresh = match (self.clock)().duration_since(occurred_at) {
+            Ok(age) => age <= self.tolerance,
+            Err(ahead) => ahead.duration() <= Self::SKEW,
+        };
+        if fresh {
+            Ok(())
+        } else {
+            Err(VerifyError::Stale)
+        }
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("secrets", &self.secrets.load())
+            .field("tolerance", &self.tolerance)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a delivery is not to be trusted, in the order of the checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// There is no signature.
+    #[error("the signature is missing")]
+    MissingSignature,
+    /// The signature is malformed, or none of the secrets made it for this body.
+    #[error("the signature is not valid for this body")]
+    InvalidSignature,
+    /// Signed, but not an event.
+    #[error("the signed body is not an event")]
+    Parse(#[from] ParseError),
+    /// Signed, but too old or too far in the future.
+    #[error("the event is outside the tolerance")]
+    Stale,
+}
+
+impl From<MalformedSignature> for VerifyError {
+    fn from(_: MalformedSignature) -> Self {
+        Self::InvalidSignature
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CANCELLED_AT: u64 = 1_700_000_000_000;
+
+    fn secret(text: &str) -> Secret {
+        Secret::new(text).unwrap()
+    }
+
+    fn body() -> Bytes {
+        format!(r#"{{"event":"auth.cancelled","session_token":"s","cancelled_at":{CANCELLED_AT}}}"#)
+            .into()
+    }
+
+    /// Verifies a delivery that happened `CANCELLED_AT` at `now`, in milliseconds.
+    fn at(now: u64) -> Result<Event, VerifyError> {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(now);
+        let verifier = Verifier::new(secret("new")).clock(move || now);
+        verifier.verify(body(), secret("new").sign(&body()).to_string())
+    }
+
+    #[test]
+    fn age_is_judged_to_the_millisecond() {
+        let tolerance = Verifier::DEFAULT_TOLERANCE.as_millis() as u64;
+        let skew = Verifier::SKEW.as_millis() as u64;
+        assert!(at(CANCELLED_AT).is_ok());
+        assert!(at(CANCELLED_AT + tolerance).is_ok());
+        assert_eq!(
+            at(CANCELLED_AT + tolerance + 1).unwrap_err(),
+            VerifyError::Stale
+        );
+        assert!(at(CANCELLED_AT - skew).is_ok());
+        assert_eq!(at(CANCELLED_AT - skew - 1).unwrap_err(), VerifyError::Stale);
+    }
+
+    #[test]
+    fn the_signature_is_checked_before_the_json() {
+        let verifier = Verifier::new(secret("new"));
+        let forged = secret("forged").sign(b"not json").to_string();
+        assert_eq!(
+            verifier.verify("not json", forged).unwrap_err(),
+            VerifyError::InvalidSignature
+        );
+        let signed = secret("new").sign(b"not json").to_string();
+        assert_eq!(
+            verifier.verify("not json", signed).unwrap_err(),
+            VerifyError::Parse(ParseError::NotAnObject)
+        );
+    }
+
+    #[test]
+    fn rotation_accepts_exactly_the_given_secrets() {
+        let verifier = Verifier::new(secret("old")).tolerance(Duration::MAX);
+        let accepts = |verifier: &Verifier, by: &str| {
+            verifier
+                .verify(body(), secret(by).sign(&body()).to_string())
+                .is_ok()
+        };
+        assert!(accepts(&verifier, "old") && !accepts(&verifier, "new"));
+        let verifier = verifier.also_accept(secret("new"));
+        assert!(accepts(&verifier, "old") && accepts(&verifier, "new"));
+        verifier.rotate([secret("new")]);
+        assert!(!accepts(&verifier, "old") && accepts(&verifier, "new"));
+        verifier.rotate([]);
+        assert!(!accepts(&verifier, "old") && !accepts(&verifier, "new"));
+    }
+}

@@ -1,0 +1,146 @@
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    mem,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bondify_core::{Bondify, Event, Reply};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::{BodyDataStream, Full};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::ResponseBody;
+
+/// Lets only verified events reach the service within, each until it succeeds once.
+///
+/// The service finds the [`Event`] in the request's extensions, and in the request's
+/// body, of type `B`, the bytes that were signed. See the [crate docs](crate) for an
+/// example.
+pub struct BondifyLayer<B = Full<Bytes>> {
+    bondify: Bondify,
+    body: PhantomData<fn(Bytes) -> B>,
+}
+
+impl<B> BondifyLayer<B> {
+    /// A layer that receives through `bondify`.
+    #[must_use]
+    pub fn new(bondify: &Bondify) -> Self {
+        Self {
+            bondify: bondify.clone(),
+            body: PhantomData,
+        }
+    }
+}
+
+impl<B> Clone for BondifyLayer<B> {
+    fn clone(&self) -> Self {
+        Self::new(&self.bondify)
+    }
+}
+
+impl<B> fmt::Debug for BondifyLayer<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BondifyLayer")
+            .field("bondify", &self.bondify)
+            .finish()
+    }
+}
+
+impl<S, B> Layer<S> for BondifyLayer<B> {
+    type Service = BondifyService<S, B>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        BondifyService {
+            inner,
+            layer: self.clone(),
+        }
+    }
+}
+
+/// A service behind a [`BondifyLayer`].
+#[derive(Debug)]
+pub struct BondifyService<S, B = Full<Bytes>> {
+    inner: S,
+    layer: BondifyLayer<B>,
+}
+
+impl<S: Clone, B> Clone for BondifyService<S, B> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            layer: self.layer.clone(),
+        }
+    }
+}
+
+impl<S, B, In, Out> Service<Request<In>> for BondifyService<S, B>
+where
+    S: Service<Request<B>, Response = Response<Out>, Error: Send, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+    B: From<Bytes> + 'static,
+    In: Body<Data: Send, Error: Send> + Send + 'static,
+    Out: Send + 'static,
+{
+    type Response = Response<ResponseBody<Out>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<In>) -> Self::Future {
+        // The one that was polled ready is the one to call.
+        let next = self.inner.clone();
+        let inner = mem::replace(&mut self.inner, next);
+        let bondify = self.layer.bondify.clone();
+        Box::pin(async move {
+            match deliver(bondify, inner, request).await {
+                Ok(answer) => Ok(answer?.map(ResponseBody::inner)),
+                Err(reply) => Ok(reply.into_response().map(ResponseBody::reply)),
+            }
+        })
+    }
+}
+
+async fn deliver<S, B, In, Out>(
+    bondify: Bondify,
+    mut inner: S,
+    request: Request<In>,
+) -> Result<Result<S::Response, S::Error>, Reply>
+where
+    S: Service<Request<B>, Response = Response<Out>, Error: Send, Future: Send> + Send + 'static,
+    B: From<Bytes> + 'static,
+    In: Body,
+    Out: Send + 'static,
+{
+    let (mut parts, body) = request.into_parts();
+    if parts.extensions.get::<Event>().is_some() {
+        return Err(Reply::misconfigured(
+            "it is applied twice; apply one layer to the route",
+        ));
+    }
+    let delivery = bondify
+        .receive(&parts.headers, BodyDataStream::new(body))
+        .await?;
+    let handler = move |event: Event| {
+        let body = B::from(event.raw().clone());
+        parts.extensions.insert(event);
+        inner.call(Request::from_parts(parts, body))
+    };
+    // An error of the service makes the server drop the connection: no 2xx either.
+    let status = |answer: &Result<S::Response, S::Error>| {
+        answer
+            .as_ref()
+            .map_or(500, |response| response.status().as_u16())
+    };
+    delivery.spawn(handler, status).await
+}
