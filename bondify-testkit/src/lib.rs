@@ -1,1 +1,16 @@
-//! x
+#![doc = include_str!("../README.md")]
+
+mod connection;
+pub mod http_suite;
+mod payload;
+mod probe;
+mod request;
+mod script;
+
+pub use crate::{
+    connection::{Connection, Response},
+    payload::Payload,
+    probe::{Call, ProbeStore, STORE_ERROR},
+    request::WebhookRequest,
+    script::{Failure, Progress, Script, Step},
+};

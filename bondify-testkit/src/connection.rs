@@ -1,0 +1,180 @@
+use std::{io, net::SocketAddr};
+
+use bytes::{Buf, BytesMut};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::WebhookRequest;
+
+/// A TCP connection to the server under test, which keeps alive, and hangs up as
+/// clients do.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    received: BytesMut,
+}
+
+impl Connection {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    pub async fn open(server: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(server).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            received: BytesMut::new(),
+        })
+    }
+
+    /// Sends a request and reads the response.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket; a response that breaks off or is not HTTP/1.1.
+    pub async fn post(&mut self, path: &str, request: &WebhookRequest) -> io::Result<Response> {
+        self.send(&request.to_http1(path)).await?;
+        self.response().await
+    }
+
+    /// Sends bytes, be they a request or not.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
+    /// Reads the next response.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket; a response that breaks off or is not HTTP/1.1.
+    pub async fn response(&mut self) -> io::Result<Response> {
+        loop {
+            if let Some((response, size)) = Response::parse(&self.received)? {
+                self.received.advance(size);
+                return Ok(response);
+            }
+            if self.stream.read_buf(&mut self.received).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    /// Hangs up politely (FIN) and returns once the server has done so too.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    pub async fn hang_up(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        while self.stream.read_buf(&mut self.received).await? > 0 {}
+        Ok(())
+    }
+
+    /// Hangs up rudely (RST).
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    pub fn reset(self) -> io::Result<()> {
+        self.stream.set_zero_linger()
+    }
+}
+
+/// A response from the server under test.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Header names, in lower case, and values.
+    pub headers: Vec<(String, String)>,
+    /// The body, read as text.
+    pub body: String,
+}
+
+impl Response {
+    /// The value of the header called `name`, in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        headers
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| &**value)
+    }
+
+    /// The machine code of a [`Reply`](bondify_core::Reply), if it is one.
+    #[must_use]
+    pub fn code(&self) -> Option<String> {
+        let body: Value = serde_json::from_str(&self.body).ok()?;
+        match body["status"].as_str() {
+            Some(status) => Some(status.to_uppercase()),
+            None => body["code"].as_str().map(str::to_owned),
+        }
+    }
+
+    /// The first response in `bytes` and its size, if all of it has arrived.
+    fn parse(bytes: &[u8]) -> io::Result<Option<(Self, usize)>> {
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut head = httparse::Response::new(&mut headers);
+        let malformed = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let httparse::Status::Complete(start) = head.parse(bytes).map_err(malformed)? else {
+            return Ok(None);
+        };
+        let mut response = Self {
+            status: head.code.unwrap_or_default(),
+            headers: head.headers.iter().map(text).collect(),
+            body: String::new(),
+        };
+        let Some((body, size)) = response.body_of(&bytes[start..]) else {
+            return Ok(None);
+        };
+        response.body = String::from_utf8_lossy(&body).into_owned();
+        Ok(Some((response, start + size)))
+    }
+
+    /// The body at the start of `bytes` and its size there, if all of it has arrived.
+    fn body_of(&self, bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+        if self.header("transfer-encoding") == Some("chunked") {
+            return unchunk(bytes);
+        }
+        let size = self
+            .header("content-length")
+            .and_then(|size| size.parse().ok())
+            .unwrap_or(0);
+        Some((bytes.get(..size)?.to_vec(), size))
+    }
+}
+
+fn text(header: &httparse::Header<'_>) -> (String, String) {
+    (
+        header.name.to_lowercase(),
+        String::from_utf8_lossy(header.value).into_owned(),
+    )
+}
+
+fn unchunk(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let (mut body, mut at) = (Vec::new(), 0);
+    loop {
+        let Ok(httparse::Status::Complete((start, size))) =
+            httparse::parse_chunk_size(&bytes[at..])
+        else {
+            return None;
+        };
+        let start = at + start;
+        let end = start + size as usize;
+        body.extend_from_slice(bytes.get(start..end)?);
+        at = end + 2;
+        bytes.get(end..at)?;
+        if size == 0 {
+            return Some((body, at));
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The HTTP contract suite: one set of cases that every adapter passes, over real TCP.
+//!
+//! An adapter implements [`Adapter`] by starting a server and expands
+//! [`http_suite!`](crate::http_suite!) to one test per case. Nothing in a case knows the
+//! framework.
+//!
+//! ```
+//! use axum::{Router, http::StatusCode, response::IntoResponse, routing::post};
+//! use bondify_axum::{BondifyEvent, BondifyExt};
+//! use bondify_testkit::http_suite::{Adapter, App, Attached, PATH, Server};
+//!
+//! struct Axum;
+//!
+//! impl Adapter for Axum {
+//!     async fn serve(App { bondify, script, attached }: App) -> Server {
+//!         let on_event = async move |event: BondifyEvent| match script.handle(&event).await {
+//!             Ok(status) => StatusCode::from_u16(status).unwrap().into_response(),
+//!             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+//!         };
+//!         let route = match attached {
+//!             Attached::Never => post(on_event),
+//!             Attached::Once => bondify.post(on_event),
+//!             Attached::Twice => bondify.post(on_event).route_layer(bondify.layer()),
+//!         };
+//!         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+//!         let address = listener.local_addr().unwrap();
+//!         let app = Router::new().route(PATH, route);
+//!         Server::new(address, async { axum::serve(listener, app).await.unwrap() })
+//!     }
+//! }
+//!
+//! # fn main() {}
+//! bondify_testkit::http_suite!(Axum);
+//! ```
+
+mod accepting;
+mod concurrency;
+mod hang_ups;
+mod leases;
+mod refusals;
+mod rig;
+mod settings;
+mod settling;
+
+use std::{net::SocketAddr, time::Duration};
+
+use bondify_core::Bondify;
+use tokio::task::AbortHandle;
+
+pub use self::{
+    accepting::*, concurrency::*, hang_ups::*, leases::*, refusals::*, settings::*, settling::*,
+};
+use crate::Script;
+
+/// Where a server under test takes deliveries.
+pub const PATH: &str = "/webhooks/bondify";
+
+/// Starts servers of one framework.
+pub trait Adapter {
+    /// Serves `app` on an ephemeral loopback port, `POST` [`PATH`] only.
+    fn serve(app: App) -> impl Future<Output = Server> + Send;
+}
+
+/// What to serve.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// To be attached to the route.
+    pub bondify: Bondify,
+    /// For the route's handler, which takes the verified event.
+    pub script: Script,
+    /// Whether to attach it.
+    pub attached: Attached,
+}
+
+/// How a route has Bondify attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attached {
+    /// As it should be.
+    Once,
+    /// Forgotten.
+    Never,
+    /// Once more than it should be.
+    Twice,
+}
+
+/// A running server, stopped when dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    task: AbortHandle,
+}
+
+impl Server {
+    /// Runs `serve` in a task.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn new(address: SocketAddr, serve: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self {
+            address,
+            task: tokio::spawn(serve).abort_handle(),
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Runs a case, which fails if it hangs.
+///
+/// # Panics
+///
+/// After a minute.
+pub async fn within_a_minute(case: impl Future<Output = ()>) {
+    let minute = Duration::from_secs(60);
+    tokio::time::timeout(minute, case)
+        .await
+        .expect("the case ends within a minute");
+}
+
+/// Expands to one `#[tokio::test]` per case of the [HTTP contract suite](crate::http_suite)
+/// for an [`Adapter`](crate::http_suite::Adapter). The caller depends on `tokio` with
+/// its `macros` and `rt-multi-thread`.
+#[macro_export]
+macro_rules! http_suite {
+    ($adapter:ty) => {
+        $crate::http_suite! { $adapter:
+            // accepting
+            a_signed_event_is_handled_and_completed
+            an_event_keeps_its_bytes
+            a_charset_parameter_is_accepted
+            an_upper_case_signature_is_accepted
+            whitespace_around_the_signature_is_ignored
+            a_repeated_signature_is_accepted
+            a_body_in_chunks_is_accepted
+            a_body_that_fills_the_limit_is_accepted
+            an_unknown_event_reaches_the_handler
+            // refusals
+            a_body_that_is_not_json_typed_is_refused
+            an_oversized_body_is_refused
+            an_oversized_body_in_chunks_is_refused
+            a_missing_signature_is_refused
+            a_wrong_secret_is_refused
+            a_tampered_body_is_refused
+            a_signature_of_another_form_is_refused
+            conflicting_signatures_are_refused
+            a_signed_body_that_is_no_event_is_refused
+            an_unsigned_body_is_never_parsed
+            an_event_that_is_too_old_is_refused
+            an_event_from_the_future_is_refused
+            another_method_is_the_frameworks_405
+            a_refusal_keeps_the_connection_alive
+            an_extractor_without_bondify_is_a_misconfiguration
+            bondify_attached_twice_is_a_misconfiguration
+            // settling
+            a_completed_event_is_a_duplicate
+            a_failed_event_is_handled_again
+            an_error_is_handled_again
+            a_panic_is_handled_again
+            a_redirect_is_no_acknowledgement
+            any_2xx_is_an_acknowledgement
+            both_events_of_one_session_are_handled
+            // concurrency
+            two_concurrent_deliveries_run_it_once
+            fifty_concurrent_deliveries_run_it_once
+            a_waiting_duplicate_takes_over_after_a_failure
+            a_waiting_duplicate_gives_up_with_409
+            different_events_do_not_wait_for_each_other
+            draining_waits_for_the_running_handler
+            draining_sends_waiting_duplicates_away
+            // hang-ups
+            a_client_that_hangs_up_does_not_stop_the_handler
+            a_client_that_resets_does_not_stop_the_handler
+            a_failure_after_a_hang_up_is_handled_again
+            a_client_that_hangs_up_during_the_claim_loses_nothing
+            a_client_that_resets_during_the_claim_loses_nothing
+            half_a_body_claims_nothing
+            // leases
+            a_lease_is_renewed_while_the_handler_runs
+            a_crashed_handler_is_taken_over_after_its_lease
+            a_zombie_changes_nothing
+            // settings
+            a_store_that_is_down_is_503
+            a_store_that_is_down_can_be_ignored
+            a_store_error_stays_inside
+            a_settlement_that_fails_keeps_the_answer
+            secrets_rotate_while_running
+            verify_only_hands_over_every_delivery
+            namespaces_share_a_store
+        }
+    };
+    ($adapter:ty: $($case:ident)*) => {$(
+        #[::tokio::test(flavor = "multi_thread")]
+        async fn $case() {
+            use $crate::http_suite;
+            http_suite::within_a_minute(http_suite::$case::<$adapter>()).await;
+        }
+    )*};
+}

@@ -1,0 +1,109 @@
+use std::time::Duration;
+
+use super::{
+    Adapter,
+    rig::{IN_FLIGHT, LONG, Rig, assert_handled, assert_reply, confirmed, response},
+};
+use crate::{Connection, Step};
+
+/// One handler that is held, and all but one of `count` deliveries waiting for it.
+async fn begin_concurrently(rig: &Rig, count: usize, held: Step) -> Vec<Connection> {
+    rig.script.then([held]);
+    let request = confirmed();
+    let mut connections = vec![rig.begin(&request).await];
+    rig.script.started(1).await;
+    for _ in 1..count {
+        connections.push(rig.begin(&request).await);
+    }
+    rig.store.until(count - 1, IN_FLIGHT).await;
+    connections
+}
+
+async fn run_it_once<A: Adapter>(count: usize) {
+    let rig = Rig::start::<A>().await;
+    let mut connections = begin_concurrently(&rig, count, Step::held(200)).await;
+    rig.script.resume(1);
+    assert_handled(&response(connections.remove(0)).await);
+    for connection in connections {
+        assert_reply(&response(connection).await, 200, "DUPLICATE");
+    }
+    assert_eq!(rig.runs(), 1);
+}
+
+/// The second waits for the first and shares its success.
+pub async fn two_concurrent_deliveries_run_it_once<A: Adapter>() {
+    run_it_once::<A>(2).await;
+}
+
+/// However many there are.
+pub async fn fifty_concurrent_deliveries_run_it_once<A: Adapter>() {
+    run_it_once::<A>(50).await;
+}
+
+/// It does not share the first one's failure.
+pub async fn a_waiting_duplicate_takes_over_after_a_failure<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let connections = begin_concurrently(&rig, 3, Step::held(500)).await;
+    rig.script.resume(1);
+    let mut answers = Vec::new();
+    for connection in connections {
+        let response = response(connection).await;
+        answers.push((response.status, response.code()));
+    }
+    answers.sort();
+    let duplicate = (200, Some("DUPLICATE".to_owned()));
+    assert_eq!(answers, [(200, None), duplicate, (500, None)]);
+    assert_eq!(rig.runs(), 2);
+}
+
+/// With `Retry-After`, before Bondify itself gives up.
+pub async fn a_waiting_duplicate_gives_up_with_409<A: Adapter>() {
+    let rig = Rig::with::<A>(|builder| builder.wait(Duration::from_millis(50))).await;
+    let connections = begin_concurrently(&rig, 2, Step::held(200)).await;
+    let [first, second] = connections.try_into().expect("two");
+    assert_reply(&response(second).await, 409, "IN_FLIGHT");
+    rig.script.resume(1);
+    assert_handled(&response(first).await);
+    assert_eq!(rig.runs(), 1);
+}
+
+/// Only duplicates wait.
+pub async fn different_events_do_not_wait_for_each_other<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let connections = begin_concurrently(&rig, 1, Step::held(200)).await;
+    assert_handled(&rig.post(&confirmed()).await);
+    rig.script.resume(1);
+    for connection in connections {
+        assert_handled(&response(connection).await);
+    }
+}
+
+/// And says so when the time is up before it ended.
+pub async fn draining_waits_for_the_running_handler<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let mut connections = begin_concurrently(&rig, 1, Step::held(200)).await;
+    let too_short = rig
+        .bondify
+        .drain(Duration::from_millis(20))
+        .await
+        .unwrap_err();
+    assert_eq!(too_short.running, 1);
+    let drain = rig.bondify.drain(LONG);
+    rig.script.resume(1);
+    drain.await.expect("the handler ended");
+    assert_eq!(rig.script.progress().finished, 1);
+    assert_handled(&response(connections.remove(0)).await);
+}
+
+/// With 409, so that Bondify retries them after the restart.
+pub async fn draining_sends_waiting_duplicates_away<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let connections = begin_concurrently(&rig, 2, Step::held(200)).await;
+    let [first, second] = connections.try_into().expect("two");
+    let (drained, ()) = tokio::join!(rig.bondify.drain(LONG), async {
+        assert_reply(&response(second).await, 409, "IN_FLIGHT");
+        rig.script.resume(1);
+    });
+    drained.expect("the handler ended");
+    assert_handled(&response(first).await);
+}

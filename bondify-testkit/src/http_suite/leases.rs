@@ -1,0 +1,77 @@
+use bondify_core::{Claimed, DedupeStore, EventKey};
+
+use super::{
+    Adapter,
+    rig::{ACQUIRED, IN_FLIGHT, LONG, Rig, SHORT, assert_handled, assert_reply, response, secret},
+};
+use crate::{Call, Payload, Step, WebhookRequest};
+
+const TOKEN: &str = "sess_leased";
+
+fn leased() -> WebhookRequest {
+    Payload::confirmed()
+        .session_token(TOKEN)
+        .signed_with(&secret())
+}
+
+fn key() -> EventKey {
+    EventKey::new("auth.confirmed", TOKEN)
+}
+
+/// A handler may take many times its lease.
+pub async fn a_lease_is_renewed_while_the_handler_runs<A: Adapter>() {
+    let rig = Rig::with::<A>(|builder| builder.lease(SHORT)).await;
+    rig.script.then([Step::held(200)]);
+    let connection = rig.begin(&leased()).await;
+    rig.script.started(1).await;
+    rig.store.until(9, |call| *call == Call::Renew(true)).await; // three leases
+    assert_eq!(
+        rig.store.claim(&key(), LONG).await.unwrap(),
+        Claimed::InFlight
+    );
+    rig.script.resume(1);
+    assert_handled(&response(connection).await);
+    assert_reply(&rig.post(&leased()).await, 200, "DUPLICATE");
+    assert_eq!(rig.runs(), 1);
+}
+
+/// A process that is gone renews nothing, so a delivery that waits gets its turn.
+pub async fn a_crashed_handler_is_taken_over_after_its_lease<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let crashed = rig.store.claim(&key(), SHORT).await.unwrap();
+    assert!(matches!(crashed, Claimed::Acquired(_)));
+    let connection = rig.begin(&leased()).await;
+    rig.store.until(1, IN_FLIGHT).await;
+    assert_eq!(rig.runs(), 0);
+    assert_handled(&response(connection).await);
+    assert_eq!(rig.runs(), 1);
+}
+
+/// A handler that lost its lease cannot complete what another one handles now.
+pub async fn a_zombie_changes_nothing<A: Adapter>() {
+    let rig = Rig::with::<A>(|builder| builder.lease(SHORT)).await;
+    rig.script.then([Step::held(200), Step::held(500)]);
+    rig.store.set_deaf_to_renewals(true);
+    let zombie = rig.begin(&leased()).await;
+    rig.script.started(1).await;
+    let successor = rig.begin(&leased()).await;
+    rig.store.until(2, ACQUIRED).await;
+    rig.store.set_deaf_to_renewals(false);
+    rig.script.started(2).await;
+    rig.store.until(1, |call| *call == Call::Renew(true)).await;
+
+    rig.script.resume(1); // held handlers go on in the order they came
+    assert_handled(&response(zombie).await);
+    rig.store
+        .until(1, |call| *call == Call::Complete(false))
+        .await;
+    assert_eq!(
+        rig.store.claim(&key(), LONG).await.unwrap(),
+        Claimed::InFlight
+    );
+
+    rig.script.resume(1);
+    assert_eq!(response(successor).await.status, 500);
+    assert_handled(&rig.post(&leased()).await);
+    assert_eq!(rig.runs(), 3);
+}

@@ -1,0 +1,212 @@
+use std::time::Duration;
+
+use bondify_core::{SIGNATURE_HEADER, Secret, Verifier};
+
+use super::{
+    Adapter, Attached, PATH,
+    rig::{Rig, assert_handled, assert_reply, confirmed, response, secret},
+};
+use crate::{Payload, WebhookRequest};
+
+/// 415, whatever else the type is.
+pub async fn a_body_that_is_not_json_typed_is_refused<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let untyped = confirmed().without("content-type");
+    rig.refuses(&untyped, 415, "UNSUPPORTED_MEDIA_TYPE").await;
+    let text = untyped.with("content-type", "text/plain");
+    rig.refuses(&text, 415, "UNSUPPORTED_MEDIA_TYPE").await;
+}
+
+fn oversized(rig: &Rig) -> WebhookRequest {
+    let padding = "x".repeat(rig.bondify.body_limit());
+    Payload::confirmed()
+        .field("padding", padding)
+        .signed_with(&secret())
+}
+
+/// 413, though signed.
+pub async fn an_oversized_body_is_refused<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    rig.refuses(&oversized(&rig), 413, "PAYLOAD_TOO_LARGE")
+        .await;
+}
+
+/// 413, also when no length was announced.
+pub async fn an_oversized_body_in_chunks_is_refused<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let mut connection = rig.open().await;
+    let bytes = oversized(&rig).to_http1_chunked(PATH, 10_000);
+    connection.send(&bytes).await.expect("the server reads");
+    assert_reply(&response(connection).await, 413, "PAYLOAD_TOO_LARGE");
+    assert_eq!((rig.runs(), rig.store.calls()), (0, Vec::new()));
+}
+
+/// 401.
+pub async fn a_missing_signature_is_refused<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    rig.refuses(
+        &confirmed().without(SIGNATURE_HEADER),
+        401,
+        "MISSING_SIGNATURE",
+    )
+    .await;
+}
+
+/// 401.
+pub async fn a_wrong_secret_is_refused<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let wrong = Secret::new("whsec_another").expect("is a secret");
+    let forged = Payload::confirmed().signed_with(&wrong);
+    rig.refuses(&forged, 401, "INVALID_SIGNATURE").await;
+}
+
+/// 401, if only a space was added.
+pub async fn a_tampered_body_is_refused<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    rig.refuses(&confirmed().tampered(), 401, "INVALID_SIGNATURE")
+        .await;
+}
+
+/// 401 for anything but 64 hexadecimal digits.
+pub async fn a_signature_of_another_form_is_refused<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let forms: [fn(&str) -> String; 6] = [
+        |_| String::new(),
+        |signature| signature[..62].to_owned(),
+        |signature| signature[..63].to_owned(),
+        |signature| format!("{signature}00"),
+        |signature| format!("sha256={signature}"),
+        |signature| format!("{signature}, {signature}"),
+    ];
+    for form in forms {
+        rig.refuses(&confirmed().signature_as(form), 401, "INVALID_SIGNATURE")
+            .await;
+    }
+}
+
+/// 401, in either order.
+pub async fn conflicting_signatures_are_refused<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let (wrong, request) = ("0".repeat(64), confirmed());
+    let signature = request.signature().to_owned();
+    let right_first = request.clone().with(SIGNATURE_HEADER, wrong.clone());
+    rig.refuses(&right_first, 401, "INVALID_SIGNATURE").await;
+    let wrong_first = request
+        .signature_as(|_| wrong)
+        .with(SIGNATURE_HEADER, signature);
+    rig.refuses(&wrong_first, 401, "INVALID_SIGNATURE").await;
+}
+
+/// 400, and Bondify may try again.
+pub async fn a_signed_body_that_is_no_event_is_refused<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let incomplete = Payload::confirmed().without("telegram_id").to_body();
+    for body in [
+        "".into(),
+        "not json".into(),
+        "[]".into(),
+        "{}".into(),
+        incomplete,
+    ] {
+        let request = WebhookRequest::signed(body, &secret());
+        rig.refuses(&request, 400, "PARSE_ERROR").await;
+    }
+}
+
+/// 401 and not 400: whoever cannot sign learns nothing of the parser.
+pub async fn an_unsigned_body_is_never_parsed<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let forged = WebhookRequest::signed("not json", &secret()).tampered();
+    rig.refuses(&forged, 401, "INVALID_SIGNATURE").await;
+    rig.refuses(&forged.without(SIGNATURE_HEADER), 401, "MISSING_SIGNATURE")
+        .await;
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// 401: a captured delivery verifies for ever, but is not taken for ever.
+pub async fn an_event_that_is_too_old_is_refused<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let age = Verifier::DEFAULT_TOLERANCE + MINUTE;
+    for payload in [Payload::confirmed(), Payload::cancelled()] {
+        rig.refuses(
+            &payload.aged(age).signed_with(&secret()),
+            401,
+            "STALE_EVENT",
+        )
+        .await;
+    }
+    let old_enough = Payload::confirmed().aged(Verifier::DEFAULT_TOLERANCE - MINUTE);
+    assert_handled(&rig.post(&old_enough.signed_with(&secret())).await);
+}
+
+/// 401, past what clocks may differ.
+pub async fn an_event_from_the_future_is_refused<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let now = std::time::SystemTime::now();
+    let future = Payload::confirmed().at(now + Verifier::SKEW + MINUTE);
+    rig.refuses(&future.signed_with(&secret()), 401, "STALE_EVENT")
+        .await;
+    let soon = Payload::confirmed().at(now + Verifier::SKEW - MINUTE);
+    assert_handled(&rig.post(&soon.signed_with(&secret())).await);
+}
+
+/// Bondify's own answers are for deliveries only.
+pub async fn another_method_is_the_frameworks_405<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let mut connection = rig.open().await;
+    let get = format!("GET {PATH} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    connection
+        .send(get.as_bytes())
+        .await
+        .expect("the server reads");
+    let response = response(connection).await;
+    assert_eq!(
+        (response.status, response.code()),
+        (405, None),
+        "{response:?}"
+    );
+}
+
+/// A sender that shares a connection among deliveries is not cut off by one of them.
+pub async fn a_refusal_keeps_the_connection_alive<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let mut connection = rig.open().await;
+    let refused = [
+        (confirmed().tampered(), 401),
+        (confirmed().without(SIGNATURE_HEADER), 401),
+        (confirmed().without("content-type"), 415),
+        (WebhookRequest::signed("{}", &secret()), 400),
+        (oversized(&rig), 413),
+    ];
+    for (request, status) in refused {
+        let response = connection
+            .post(PATH, &request)
+            .await
+            .expect("the server responds");
+        assert_eq!(response.status, status, "{response:?}");
+        assert_ne!(response.header("connection"), Some("close"), "{response:?}");
+    }
+    assert_handled(
+        &connection
+            .post(PATH, &confirmed())
+            .await
+            .expect("the server responds"),
+    );
+}
+
+/// 500: only verified events reach a handler, so an unprotected one gets none.
+pub async fn an_extractor_without_bondify_is_a_misconfiguration<A: Adapter>() {
+    let rig = Rig::attached::<A>(Attached::Never, |builder| builder).await;
+    rig.refuses(&confirmed(), 500, "MISCONFIGURED").await;
+}
+
+/// 500, rather than a delivery that waits for itself. Nothing stays claimed.
+pub async fn bondify_attached_twice_is_a_misconfiguration<A: Adapter>() {
+    let rig = Rig::attached::<A>(Attached::Twice, |builder| builder).await;
+    let request = confirmed();
+    for _ in 0..2 {
+        assert_reply(&rig.post(&request).await, 500, "MISCONFIGURED");
+    }
+    assert_eq!(rig.runs(), 0);
+}

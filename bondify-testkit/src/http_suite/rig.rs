@@ -1,0 +1,138 @@
+use std::time::Duration;
+
+use bondify_core::{Bondify, Builder, Claimed, MemoryStore, Secret};
+
+use super::{Adapter, App, Attached, PATH, Server};
+use crate::{Call, Connection, Payload, ProbeStore, Response, Script, WebhookRequest};
+
+/// A server under test with everything that a case looks at.
+pub(super) struct Rig {
+    pub(super) bondify: Bondify,
+    pub(super) script: Script,
+    pub(super) store: ProbeStore,
+    pub(super) server: Server,
+}
+
+/// For what must not run out on a slow machine.
+pub(super) const LONG: Duration = Duration::from_secs(60);
+
+/// For what has to run out before a case goes on.
+pub(super) const SHORT: Duration = Duration::from_millis(300);
+
+pub(super) const ACQUIRED: fn(&Call) -> bool =
+    |call| matches!(call, Call::Claim(Claimed::Acquired(_)));
+pub(super) const IN_FLIGHT: fn(&Call) -> bool = |call| *call == Call::Claim(Claimed::InFlight);
+pub(super) const COMPLETED: fn(&Call) -> bool = |call| *call == Call::Complete(true);
+pub(super) const SETTLED: fn(&Call) -> bool =
+    |call| matches!(call, Call::Complete(_) | Call::Release(_));
+
+impl Rig {
+    pub(super) async fn start<A: Adapter>() -> Self {
+        Self::with::<A>(|builder| builder).await
+    }
+
+    pub(super) async fn with<A: Adapter>(configure: impl FnOnce(Builder) -> Builder) -> Self {
+        Self::attached::<A>(Attached::Once, configure).await
+    }
+
+    pub(super) async fn attached<A: Adapter>(
+        attached: Attached,
+        configure: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
+        let store = ProbeStore::new(MemoryStore::new());
+        let builder = Bondify::builder(secret())
+            .store(store.clone())
+            .lease(LONG)
+            .wait(LONG)
+            .allow_long_wait();
+        let bondify = configure(builder)
+            .build()
+            .expect("the case's settings make sense");
+        let script = Script::default();
+        let app = App {
+            bondify: bondify.clone(),
+            script: script.clone(),
+            attached,
+        };
+        Self {
+            bondify,
+            script,
+            store,
+            server: A::serve(app).await,
+        }
+    }
+
+    pub(super) async fn open(&self) -> Connection {
+        Connection::open(self.server.address())
+            .await
+            .expect("the server accepts connections")
+    }
+
+    pub(super) async fn post(&self, request: &WebhookRequest) -> Response {
+        self.open()
+            .await
+            .post(PATH, request)
+            .await
+            .expect("the server responds")
+    }
+
+    /// Opens a connection and sends the request; the response is not waited for.
+    pub(super) async fn begin(&self, request: &WebhookRequest) -> Connection {
+        let mut connection = self.open().await;
+        connection
+            .send(&request.to_http1(PATH))
+            .await
+            .expect("the server reads");
+        connection
+    }
+
+    pub(super) fn runs(&self) -> usize {
+        self.script.progress().started.len()
+    }
+
+    /// Posts a request that is to be answered by bondify itself, without a handler.
+    pub(super) async fn refuses(&self, request: &WebhookRequest, status: u16, code: &str) {
+        let runs = self.runs();
+        assert_reply(&self.post(request).await, status, code);
+        assert_eq!(self.runs(), runs, "the handler did not run");
+        assert_eq!(self.store.calls(), [], "nothing was claimed");
+    }
+}
+
+pub(super) fn secret() -> Secret {
+    Secret::new("whsec_5f2b0c9d8e7a6b5c4d3e2f1a0b9c8d7e").expect("is a secret")
+}
+
+pub(super) fn confirmed() -> WebhookRequest {
+    Payload::confirmed().signed_with(&secret())
+}
+
+pub(super) async fn response(mut connection: Connection) -> Response {
+    connection.response().await.expect("the server responds")
+}
+
+/// One status, one code, one JSON format, whatever the framework.
+#[track_caller]
+pub(super) fn assert_reply(response: &Response, status: u16, code: &str) {
+    let shown = format!("{response:?}");
+    assert_eq!(response.status, status, "{shown}");
+    assert_eq!(response.code().as_deref(), Some(code), "{shown}");
+    let json = response
+        .header("content-type")
+        .is_some_and(|it| it.starts_with("application/json"));
+    assert!(json, "{shown}");
+    let retry_makes_sense = matches!(status, 409 | 503);
+    let retry_after = response
+        .header("retry-after")
+        .and_then(|it| it.parse::<u64>().ok());
+    assert_eq!(retry_after.is_some(), retry_makes_sense, "{shown}");
+}
+
+#[track_caller]
+pub(super) fn assert_handled(response: &Response) {
+    assert_eq!(
+        (response.status, response.code()),
+        (200, None),
+        "{response:?}"
+    );
+}

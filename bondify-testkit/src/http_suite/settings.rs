@@ -1,0 +1,115 @@
+use bondify_core::{Bondify, Secret};
+
+use super::{
+    Adapter, App, Attached,
+    rig::{Rig, assert_handled, assert_reply, confirmed, secret},
+};
+use crate::{Connection, Payload, STORE_ERROR, Step};
+
+/// Nothing is handled that could not be claimed, and the retry is.
+pub async fn a_store_that_is_down_is_503<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let request = confirmed();
+    rig.store.set_down(true);
+    rig.refuses(&request, 503, "STORE_UNAVAILABLE").await;
+    rig.store.set_down(false);
+    assert_handled(&rig.post(&request).await);
+}
+
+/// By choice: every delivery is handled then.
+pub async fn a_store_that_is_down_can_be_ignored<A: Adapter>() {
+    let rig = Rig::with::<A>(|builder| builder.fail_open()).await;
+    let request = confirmed();
+    rig.store.set_down(true);
+    for runs in 1..=2 {
+        assert_handled(&rig.post(&request).await);
+        assert_eq!(rig.runs(), runs);
+    }
+    let forged = request.tampered();
+    assert_reply(&rig.post(&forged).await, 401, "INVALID_SIGNATURE");
+}
+
+/// A client learns no more than that there is a problem.
+pub async fn a_store_error_stays_inside<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    rig.store.set_down(true);
+    let response = rig.post(&confirmed()).await;
+    assert!(
+        !format!("{response:?}").contains(STORE_ERROR),
+        "{response:?}"
+    );
+}
+
+/// The handler succeeded, so its answer stays what it was.
+pub async fn a_settlement_that_fails_keeps_the_answer<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    rig.script.then([Step::held(201)]);
+    let mut connection = rig.begin(&confirmed()).await;
+    rig.script.started(1).await;
+    rig.store.set_down(true);
+    rig.script.resume(1);
+    let response = connection.response().await.expect("the server responds");
+    assert_eq!(response.status, 201, "{response:?}");
+}
+
+/// Old and new side by side, then the new one alone.
+pub async fn secrets_rotate_while_running<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let new = Secret::new("whsec_new").expect("is a secret");
+    let by = |secret: &Secret| Payload::confirmed().signed_with(secret);
+    rig.refuses(&by(&new), 401, "INVALID_SIGNATURE").await;
+    rig.bondify.rotate([new.clone(), secret()]);
+    assert_handled(&rig.post(&by(&new)).await);
+    assert_handled(&rig.post(&by(&secret())).await);
+    rig.bondify.rotate([new.clone()]);
+    assert_handled(&rig.post(&by(&new)).await);
+    assert_reply(&rig.post(&by(&secret())).await, 401, "INVALID_SIGNATURE");
+}
+
+/// For handlers that deduplicate in their own transaction.
+pub async fn verify_only_hands_over_every_delivery<A: Adapter>() {
+    let rig = Rig::with::<A>(|builder| builder.verify_only()).await;
+    let request = confirmed();
+    for runs in 1..=3 {
+        assert_handled(&rig.post(&request).await);
+        assert_eq!(rig.runs(), runs);
+    }
+    assert_eq!(rig.store.calls(), []);
+    rig.script.then([Step::Panic]);
+    assert_reply(&rig.post(&request).await, 500, "HANDLER_PANICKED");
+    assert_reply(
+        &rig.post(&request.tampered()).await,
+        401,
+        "INVALID_SIGNATURE",
+    );
+}
+
+/// Two projects that use one store do not see each other's sessions.
+pub async fn namespaces_share_a_store<A: Adapter>() {
+    let shop = Rig::with::<A>(|builder| builder.namespace("shop")).await;
+    let blog = Bondify::builder(secret())
+        .store(shop.store.clone())
+        .namespace("blog")
+        .build();
+    let app = App {
+        bondify: blog.expect("the settings make sense"),
+        script: shop.script.clone(),
+        attached: Attached::Once,
+    };
+    let blog = A::serve(app).await;
+    let request = confirmed();
+    for server in [&shop.server, &blog] {
+        let mut connection = Connection::open(server.address())
+            .await
+            .expect("the server accepts");
+        let mut post = async || {
+            connection
+                .post(super::PATH, &request)
+                .await
+                .expect("a response")
+        };
+        assert_handled(&post().await);
+        assert_reply(&post().await, 200, "DUPLICATE");
+    }
+    assert_eq!(shop.runs(), 2);
+}

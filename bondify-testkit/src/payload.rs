@@ -1,0 +1,142 @@
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use bondify_core::Secret;
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use crate::WebhookRequest;
+
+/// The JSON body of a delivery, as Bondify sends it: everything is filled in, and a
+/// test sets what it is about.
+///
+/// ```
+/// use bondify_core::Secret;
+/// use bondify_testkit::Payload;
+///
+/// let secret = Secret::new("whsec_test")?;
+/// let request = Payload::confirmed()
+///     .telegram_id("7123456789")
+///     .telegram_username(None)
+///     .signed_with(&secret);
+/// # assert_eq!(request.signature().len(), 64);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Payload {
+    time_field: &'static str,
+    fields: Map<String, Value>,
+}
+
+impl Payload {
+    /// `auth.confirmed` of a new session, just now.
+    pub fn confirmed() -> Self {
+        Self::new("auth.confirmed", "confirmed_at")
+            .field("telegram_id", "123456789")
+            .field("telegram_name", "Ada Lovelace")
+            .field("telegram_username", "ada")
+            .at(SystemTime::now())
+    }
+
+    /// `auth.cancelled` of a new session, just now.
+    pub fn cancelled() -> Self {
+        Self::new("auth.cancelled", "cancelled_at").at(SystemTime::now())
+    }
+
+    /// An event that no version of Bondify sends yet, of a new session.
+    pub fn unknown(name: &str) -> Self {
+        Self::new(name, "occurred_at")
+    }
+
+    fn new(name: &str, time_field: &'static str) -> Self {
+        Self {
+            time_field,
+            fields: Map::new(),
+        }
+        .field("event", name)
+        .field("session_token", new_session_token())
+    }
+
+    /// Sets the session token, by which deliveries are duplicates of each other.
+    pub fn session_token(self, token: impl Into<String>) -> Self {
+        self.field("session_token", token.into())
+    }
+
+    /// Sets the user's id, decimal digits.
+    pub fn telegram_id(self, id: impl Into<String>) -> Self {
+        self.field("telegram_id", id.into())
+    }
+
+    /// Sets the display name.
+    pub fn telegram_name(self, name: impl Into<String>) -> Self {
+        self.field("telegram_name", name.into())
+    }
+
+    /// Sets the username, or that there is none.
+    pub fn telegram_username(self, username: Option<&str>) -> Self {
+        self.field("telegram_username", username)
+    }
+
+    /// Sets the phone number, which is absent otherwise.
+    pub fn telegram_phone(self, phone: impl Into<String>) -> Self {
+        self.field("telegram_phone", phone.into())
+    }
+
+    /// Sets when it happened.
+    ///
+    /// # Panics
+    ///
+    /// If that is before 1970.
+    pub fn at(self, time: SystemTime) -> Self {
+        let since_epoch = time
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .expect("is after 1970");
+        let field = self.time_field;
+        self.field(field, since_epoch.as_millis() as u64)
+    }
+
+    /// Sets that it happened `age` ago.
+    pub fn aged(self, age: Duration) -> Self {
+        self.at(SystemTime::now() - age)
+    }
+
+    /// Sets any field to any value, also to one of the wrong type.
+    pub fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.fields.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Leaves a field out.
+    pub fn without(mut self, name: &str) -> Self {
+        self.fields.remove(name);
+        self
+    }
+
+    /// The bytes to be sent.
+    #[must_use]
+    pub fn to_body(&self) -> Bytes {
+        json!(self.fields).to_string().into()
+    }
+
+    /// The request that Bondify makes of it.
+    pub fn signed_with(&self, secret: &Secret) -> WebhookRequest {
+        WebhookRequest::signed(self.to_body(), secret)
+    }
+}
+
+fn new_session_token() -> String {
+    static RUN: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!(
+        "sess_{:016x}{:04}",
+        *RUN,
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
+}

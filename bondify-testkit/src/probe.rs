@@ -1,0 +1,165 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bondify_core::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError, async_trait};
+use tokio::sync::{Semaphore, watch};
+
+/// A dedupe store seen through a window: it keeps a journal of the calls and fails
+/// when told to. Clones share everything.
+#[derive(Clone)]
+pub struct ProbeStore(Arc<State>);
+
+struct State {
+    store: Box<dyn DedupeStore>,
+    journal: watch::Sender<Vec<Call>>,
+    down: AtomicBool,
+    deaf_to_renewals: AtomicBool,
+    holding_claims: AtomicBool,
+    held_claims: Semaphore,
+}
+
+/// A call that a store answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// `claim`, and what it said.
+    Claim(Claimed),
+    /// `renew`, and whether the lease was still held.
+    Renew(bool),
+    /// `complete`, and whether the lease was still held.
+    Complete(bool),
+    /// `release`, and whether the lease was still held.
+    Release(bool),
+}
+
+/// What a [`ProbeStore`] that is down says, and no client may see.
+pub const STORE_ERROR: &str = "My error full of implementation details";
+
+impl ProbeStore {
+    /// Looks at `store`.
+    #[must_use]
+    pub fn new(store: impl DedupeStore) -> Self {
+        Self(Arc::new(State {
+            store: Box::new(store),
+            journal: watch::Sender::default(),
+            down: AtomicBool::default(),
+            deaf_to_renewals: AtomicBool::default(),
+            holding_claims: AtomicBool::default(),
+            held_claims: Semaphore::new(0),
+        }))
+    }
+
+    /// From now on every call fails, or none.
+    pub fn set_down(&self, down: bool) {
+        self.0.down.store(down, Ordering::SeqCst);
+    }
+
+    /// From now on renewals are not passed on, or are.
+    pub fn set_deaf_to_renewals(&self, deaf: bool) {
+        self.0.deaf_to_renewals.store(deaf, Ordering::SeqCst);
+    }
+
+    /// From now on claims take effect and are in the journal, but their answer is
+    /// held back until [`resume_claims`](Self::resume_claims).
+    pub fn hold_claims(&self) {
+        self.0.holding_claims.store(true, Ordering::SeqCst);
+    }
+
+    /// Answers the claims that are held back, and holds no more.
+    pub fn resume_claims(&self) {
+        self.0.holding_claims.store(false, Ordering::SeqCst);
+        self.0.held_claims.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    /// The calls so far, without renewals.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        let journal = self.0.journal.borrow();
+        journal
+            .iter()
+            .filter(|call| !matches!(call, Call::Renew(_)))
+            .copied()
+            .collect()
+    }
+
+    /// Waits until `count` calls match.
+    pub async fn until(&self, count: usize, matches: impl Fn(&Call) -> bool) {
+        let mut journal = self.0.journal.subscribe();
+        let enough = |calls: &Vec<Call>| calls.iter().filter(|call| matches(call)).count() >= count;
+        journal
+            .wait_for(enough)
+            .await
+            .expect("the sender is in `self`");
+    }
+
+    fn reach(&self) -> Result<&dyn DedupeStore, StoreError> {
+        if self.0.down.load(Ordering::SeqCst) {
+            return Err(StoreError::new(STORE_ERROR));
+        }
+        Ok(&*self.0.store)
+    }
+
+    fn note(&self, call: Call) {
+        self.0.journal.send_modify(|journal| journal.push(call));
+    }
+}
+
+impl std::fmt::Debug for ProbeStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ProbeStore")
+            .field(&*self.0.journal.borrow())
+            .finish()
+    }
+}
+
+#[async_trait]
+impl DedupeStore for ProbeStore {
+    async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
+        let claimed = self.reach()?.claim(key, lease).await?;
+        self.note(Call::Claim(claimed));
+        if self.0.holding_claims.load(Ordering::SeqCst) {
+            self.0
+                .held_claims
+                .acquire()
+                .await
+                .map_err(StoreError::new)?
+                .forget();
+        }
+        Ok(claimed)
+    }
+
+    async fn renew(
+        &self,
+        key: &EventKey,
+        token: &LeaseToken,
+        lease: Duration,
+    ) -> Result<bool, StoreError> {
+        if self.0.deaf_to_renewals.load(Ordering::SeqCst) {
+            return Ok(true);
+        }
+        let held = self.reach()?.renew(key, token, lease).await?;
+        self.note(Call::Renew(held));
+        Ok(held)
+    }
+
+    async fn complete(
+        &self,
+        key: &EventKey,
+        token: &LeaseToken,
+        retention: Duration,
+    ) -> Result<bool, StoreError> {
+        let held = self.reach()?.complete(key, token, retention).await?;
+        self.note(Call::Complete(held));
+        Ok(held)
+    }
+
+    async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
+        let held = self.reach()?.release(key, token).await?;
+        self.note(Call::Release(held));
+        Ok(held)
+    }
+}

@@ -1,0 +1,134 @@
+use bondify_core::{SIGNATURE_HEADER, Secret};
+use bytes::Bytes;
+use http::{Method, Request};
+
+/// A request as Bondify makes it, and what could be wrong with one.
+///
+/// ```
+/// use bondify_core::Secret;
+/// use bondify_testkit::Payload;
+///
+/// let secret = Secret::new("whsec_test")?;
+/// let genuine = Payload::cancelled().signed_with(&secret);
+/// let forged = genuine.clone().tampered();
+/// let unsigned = genuine.clone().without(bondify_core::SIGNATURE_HEADER);
+///
+/// // For `tower::ServiceExt::oneshot` and the like:
+/// let request: http::Request<String> =
+///     genuine.to_http("/webhooks/bondify", |body| String::from_utf8_lossy(&body).into());
+/// # assert_eq!(request.method(), "POST");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct WebhookRequest {
+    headers: Vec<(String, String)>,
+    body: Bytes,
+}
+
+impl WebhookRequest {
+    /// Any bytes at all, signed with `secret`.
+    pub fn signed(body: impl Into<Bytes>, secret: &Secret) -> Self {
+        let body = body.into();
+        let signature = secret.sign(&body).to_string();
+        Self {
+            headers: Vec::new(),
+            body,
+        }
+        .with("content-type", "application/json")
+        .with(SIGNATURE_HEADER, signature)
+    }
+
+    /// Changes the body after it was signed.
+    pub fn tampered(mut self) -> Self {
+        self.body = [&self.body[..], b" "].concat().into();
+        self
+    }
+
+    /// Adds a header.
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Removes the headers of that name.
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(other, _)| other != name);
+        self
+    }
+
+    /// Replaces the signature by `change` of it.
+    pub fn signature_as(self, change: impl FnOnce(&str) -> String) -> Self {
+        let signature = change(self.signature());
+        self.without(SIGNATURE_HEADER)
+            .with(SIGNATURE_HEADER, signature)
+    }
+
+    /// The body's bytes.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// Header names, in lower case, and values.
+    #[must_use]
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
+    /// The value of the signature header; empty if it was removed.
+    #[must_use]
+    pub fn signature(&self) -> &str {
+        let mut headers = self.headers.iter();
+        headers
+            .find(|(name, _)| name == SIGNATURE_HEADER)
+            .map_or("", |(_, value)| value)
+    }
+
+    /// The request for services on `http` 1.
+    ///
+    /// # Panics
+    ///
+    /// If `uri` or a header that was added is malformed.
+    pub fn to_http<B>(&self, uri: &str, body: impl FnOnce(Bytes) -> B) -> Request<B> {
+        let mut request = Request::builder().method(Method::POST).uri(uri);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        request
+            .body(body(self.body.clone()))
+            .expect("is a valid request")
+    }
+
+    /// The request's bytes on a connection that speaks HTTP/1.1.
+    #[must_use]
+    pub fn to_http1(&self, path: &str) -> Bytes {
+        let length = format!("content-length: {}\r\n", self.body.len());
+        [self.head(path, &length).as_bytes(), &self.body]
+            .concat()
+            .into()
+    }
+
+    /// The same with the body in chunks of `size` bytes.
+    #[must_use]
+    pub fn to_http1_chunked(&self, path: &str, size: usize) -> Bytes {
+        let mut bytes = self
+            .head(path, "transfer-encoding: chunked\r\n")
+            .into_bytes();
+        for chunk in self.body.chunks(size) {
+            bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            bytes.extend_from_slice(chunk);
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(b"0\r\n\r\n");
+        bytes.into()
+    }
+
+    fn head(&self, path: &str, framing: &str) -> String {
+        let mut head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{framing}");
+        for (name, value) in &self.headers {
+            head.extend([name, ": ", value, "\r\n"]);
+        }
+        head + "\r\n"
+    }
+}
