@@ -1,7 +1,8 @@
 //! One span per delivery and, with the feature `metrics`, one count.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{Span, field::Empty};
 
 use crate::{Event, Reply};

@@ -1,5 +1,8 @@
-use bondify_core::{SIGNATURE_HEADER, Secret};
+use std::{convert::Infallible, future::Future};
+
+use bondify_core::{Bondify, Delivery, Headers, Reply, SIGNATURE_HEADER, Secret};
 use bytes::Bytes;
+use futures_util::stream;
 use http::{Method, Request};
 
 /// A request as Bondify makes it, and what could be wrong with one.
@@ -85,6 +88,19 @@ impl WebhookRequest {
             .map_or("", |(_, value)| value)
     }
 
+    /// Has `bondify` receive it as an adapter would, without any server.
+    ///
+    /// # Errors
+    ///
+    /// The [`Reply`] that the sender would get.
+    pub fn receive_by(
+        &self,
+        bondify: &Bondify,
+    ) -> impl Future<Output = Result<Delivery, Reply>> + Send + use<> {
+        let body = stream::iter([Ok::<_, Infallible>(self.body.clone())]);
+        bondify.receive(self, body)
+    }
+
     /// The request for services on `http` 1.
     ///
     /// # Panics
@@ -130,5 +146,15 @@ impl WebhookRequest {
             head.extend([name, ": ", value, "\r\n"]);
         }
         head + "\r\n"
+    }
+}
+
+impl Headers for WebhookRequest {
+    fn visit(&self, name: &'static str, visit: &mut dyn FnMut(&[u8])) {
+        let values = self
+            .headers
+            .iter()
+            .filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        values.for_each(|(_, value)| visit(value.as_bytes()));
     }
 }

@@ -1,0 +1,283 @@
+//! What only axum can show.
+
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
+
+use axum::{
+    Extension, Json, Router, body,
+    extract::{Query, State},
+    http::{HeaderMap, Request, StatusCode, Uri},
+    routing::{get, post},
+};
+use bondify_axum::{Bondify, BondifyEvent, BondifyExt, Event, MemoryStore, Secret};
+use bondify_testkit::{Call, Connection, Payload, ProbeStore, Response, Script, Step};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer, timeout::TimeoutLayer,
+    trace::TraceLayer,
+};
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text).unwrap()
+}
+
+fn bondify() -> Bondify {
+    Bondify::builder(secret("whsec_test")).build().unwrap()
+}
+
+fn confirmed() -> bondify_testkit::WebhookRequest {
+    Payload::confirmed().signed_with(&secret("whsec_test"))
+}
+
+async fn serve(app: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
+    address
+}
+
+async fn deliver(
+    server: SocketAddr,
+    path: &str,
+    request: &bondify_testkit::WebhookRequest,
+) -> Response {
+    Connection::open(server)
+        .await
+        .unwrap()
+        .post(path, request)
+        .await
+        .unwrap()
+}
+
+#[derive(Clone)]
+struct AppState(&'static str);
+
+#[axum::debug_handler]
+async fn first(event: BondifyEvent, State(AppState(app)): State<AppState>, uri: Uri) -> String {
+    format!("{} {app} {uri}", event.name())
+}
+
+#[axum::debug_handler]
+async fn between(
+    headers: HeaderMap,
+    BondifyEvent(event): BondifyEvent,
+    State(AppState(app)): State<AppState>,
+    Query(query): Query<HashMap<String, String>>,
+    body: Bytes,
+) -> String {
+    assert_eq!(event.raw(), &body);
+    assert!(headers.contains_key("x-bondify-signature"));
+    format!("{app} {}", query["q"])
+}
+
+#[axum::debug_handler]
+async fn last(State(AppState(app)): State<AppState>, event: BondifyEvent) -> Json<String> {
+    Json(format!("{app} {}", event.name()))
+}
+
+#[axum::debug_handler]
+async fn with_the_body(
+    event: BondifyEvent,
+    again: BondifyEvent,
+    Json(json): Json<HashMap<String, serde_json::Value>>,
+) -> String {
+    assert_eq!(event.key(), again.key());
+    json["event"].to_string()
+}
+
+#[tokio::test]
+async fn the_event_combines_with_other_extractors_in_any_position() {
+    let bondify = bondify();
+    let app = Router::new()
+        .route("/first", bondify.post(first))
+        .route("/between", bondify.post(between))
+        .route("/last", bondify.post(last))
+        .route("/body", post(with_the_body).route_layer(bondify.layer()))
+        .with_state(AppState("app"));
+    let server = serve(app).await;
+    let expected = [
+        ("/first", "auth.confirmed app /first"),
+        ("/between?q=1", "app 1"),
+        ("/last", "\"app auth.confirmed\""),
+        ("/body", "\"auth.confirmed\""),
+    ];
+    for (path, body) in expected {
+        let response = deliver(server, path, &confirmed()).await;
+        assert_eq!((response.status, &*response.body), (200, body));
+    }
+}
+
+#[tokio::test]
+async fn it_works_in_nested_routers_beside_other_methods() {
+    let hooks = Router::new().route("/bondify", bondify().post(first).get(async || "a page"));
+    let app = Router::new()
+        .nest("/webhooks", hooks)
+        .route("/", get(async || "home"))
+        .with_state(AppState("nested"));
+    let server = serve(app).await;
+    let response = deliver(server, "/webhooks/bondify", &confirmed()).await;
+    assert_eq!(response.body, "auth.confirmed nested /bondify");
+
+    let mut connection = Connection::open(server).await.unwrap();
+    connection
+        .send(b"GET /webhooks/bondify HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    assert_eq!(connection.response().await.unwrap().body, "a page");
+}
+
+#[tokio::test]
+async fn several_bondifys_in_one_app_keep_apart() {
+    let build = |text| Bondify::builder(secret(text)).build().unwrap();
+    let (shop, blog) = (build("whsec_shop"), build("whsec_blog"));
+    let ok = async |_: BondifyEvent| StatusCode::NO_CONTENT;
+    let app = Router::new()
+        .route("/shop", shop.post(ok))
+        .route("/blog", blog.post(ok));
+    let server = serve(app).await;
+    let request = Payload::confirmed().signed_with(&secret("whsec_shop"));
+    assert_eq!(deliver(server, "/blog", &request).await.status, 401);
+    assert_eq!(deliver(server, "/shop", &request).await.status, 204);
+    assert_eq!(
+        deliver(server, "/shop", &request).await.code().unwrap(),
+        "DUPLICATE"
+    );
+}
+
+#[tokio::test]
+async fn it_speaks_http_2() {
+    let script = Script::default();
+    script.then([Step::Answer(500)]);
+    let app = Router::new()
+        .route("/", bondify().post(scripted))
+        .with_state(script);
+    let stream = TcpStream::connect(serve(app).await).await.unwrap();
+    let (mut client, connection) =
+        http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+
+    let request = confirmed();
+    let uri = "http://localhost/";
+    let mut answers = Vec::new();
+    for request in [
+        request.clone().tampered(),
+        request.clone(),
+        request.clone(),
+        request,
+    ] {
+        let response = client
+            .send_request(request.to_http(uri, Full::new))
+            .await
+            .unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        answers.push((status, String::from_utf8(body.to_vec()).unwrap()));
+    }
+    let statuses: Vec<_> = answers.iter().map(|(status, _)| *status).collect();
+    assert_eq!(statuses, [401, 500, 200, 200]);
+    assert_eq!(answers[3].1, r#"{"status":"duplicate"}"#);
+}
+
+async fn scripted(event: BondifyEvent, State(script): State<Script>) -> StatusCode {
+    StatusCode::from_u16(script.handle(&event).await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn an_outer_timeout_does_not_cancel_the_handler() {
+    let store = ProbeStore::new(MemoryStore::new());
+    let bondify = Bondify::builder(secret("whsec_test"))
+        .store(store.clone())
+        .build()
+        .unwrap();
+    let script = Script::default();
+    script.then([Step::held(200)]);
+    let timeout =
+        TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(20));
+    let app = Router::new()
+        .route("/", bondify.post(scripted).layer(timeout))
+        .with_state(script.clone());
+    let server = serve(app).await;
+    assert_eq!(deliver(server, "/", &confirmed()).await.status, 504);
+    script.resume(1);
+    store.until(1, |call| *call == Call::Complete(true)).await;
+}
+
+#[tokio::test]
+async fn it_lives_among_the_usual_layers() {
+    let app = Router::new()
+        .route("/", bondify().post(scripted))
+        .layer(Extension(AppState("unused")))
+        .layer(CatchPanicLayer::new())
+        .layer(RequestBodyLimitLayer::new(1024))
+        .layer(TraceLayer::new_for_http());
+    let script = Script::default();
+    script.then([Step::Panic]);
+    let server = serve(app.with_state(script)).await;
+    let request = confirmed();
+    assert_eq!(
+        deliver(server, "/", &request).await.code().unwrap(),
+        "HANDLER_PANICKED"
+    );
+    assert_eq!(deliver(server, "/", &request).await.status, 200);
+    let large = Payload::confirmed().field("padding", "x".repeat(2000));
+    let large = deliver(server, "/", &large.signed_with(&secret("whsec_test"))).await;
+    assert_eq!(large.status, 413);
+}
+
+// The client is gone, so that nothing keeps the server alive but `drain`.
+#[tokio::test]
+async fn a_graceful_shutdown_with_drain_finishes_a_handler_whose_client_hung_up() {
+    let store = ProbeStore::new(MemoryStore::new());
+    let bondify = Bondify::builder(secret("whsec_test"))
+        .store(store.clone())
+        .build()
+        .unwrap();
+    let script = Script::default();
+    script.then([Step::held(200)]);
+    let app = Router::new()
+        .route("/", bondify.post(scripted))
+        .with_state(script.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(async {
+        let stopped = async { stopped.await.unwrap() };
+        axum::serve(listener, app)
+            .with_graceful_shutdown(stopped)
+            .await
+            .unwrap();
+    });
+
+    let mut client = Connection::open(address).await.unwrap();
+    client.send(&confirmed().to_http1("/")).await.unwrap();
+    script.started(1).await;
+    client.hang_up().await.unwrap();
+    stop.send(()).unwrap();
+    server.await.unwrap();
+    assert_eq!(script.progress().finished, 0);
+
+    let (drained, ()) = tokio::join!(bondify.drain(Duration::from_secs(60)), async {
+        script.resume(1);
+    });
+    drained.unwrap();
+    assert_eq!(script.progress().finished, 1);
+    assert_eq!(store.calls().last(), Some(&Call::Complete(true)));
+}
+
+#[tokio::test]
+async fn the_extracted_event_is_the_one_in_the_extensions() {
+    let show = async |event: BondifyEvent, request: Request<body::Body>| {
+        let extension = request.extensions().get::<Event>().unwrap();
+        format!("{}", extension.key() == event.key())
+    };
+    let server = serve(Router::new().route("/", bondify().post(show))).await;
+    assert_eq!(deliver(server, "/", &confirmed()).await.body, "true");
+}
