@@ -1,4 +1,4 @@
-use std::ops::Deref;
+use std::{fmt, ops::Deref};
 
 use axum::{
     extract::FromRequestParts,
@@ -21,6 +21,12 @@ impl Deref for BondifyEvent {
 
     fn deref(&self) -> &Event {
         &self.0
+    }
+}
+
+impl fmt::Display for BondifyEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

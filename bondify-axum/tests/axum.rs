@@ -1,5 +1,7 @@
 //! What only axum can show.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use axum::{

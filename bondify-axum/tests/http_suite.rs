@@ -1,5 +1,7 @@
 //! The HTTP contract suite against axum.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use axum::{
     Router,
     extract::State,

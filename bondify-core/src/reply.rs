@@ -173,3 +173,52 @@ impl From<VerifyError> for Reply {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_lists_every_reply() {
+        let replies = [
+            Reply::UnsupportedMediaType,
+            Reply::PayloadTooLarge,
+            Reply::UnreadableBody,
+            Reply::MissingSignature,
+            Reply::InvalidSignature,
+            Reply::ParseError,
+            Reply::StaleEvent,
+            Reply::Duplicate,
+            Reply::InFlight,
+            Reply::StoreUnavailable,
+            Reply::HandlerPanicked,
+            Reply::Misconfigured,
+        ];
+        let expected = replies.map(|reply| {
+            let retry = if reply.headers().len() > 1 {
+                " + `Retry-After`"
+            } else {
+                ""
+            };
+            format!("| {}{retry} | `{}` |", reply.status(), reply.code())
+        });
+        let readme = include_str!("../../README.md");
+        let table = readme.split("| when | status | code |").nth(1).unwrap();
+        let rows: Vec<_> = table
+            .lines()
+            .skip(2)
+            .take_while(|line| line.starts_with('|'))
+            .collect();
+        assert_eq!(rows.len(), expected.len());
+        for (row, expected) in rows.into_iter().zip(expected) {
+            assert!(row.ends_with(&expected), "{row} should end with {expected}");
+        }
+    }
+
+    #[test]
+    fn bodies_are_json_with_the_code() {
+        let body: serde_json::Value = serde_json::from_str(Reply::InFlight.body()).unwrap();
+        assert_eq!(body["code"], "IN_FLIGHT");
+        assert!(body["error"].as_str().is_some_and(|text| !text.is_empty()));
+    }
+}

@@ -129,6 +129,13 @@ mod tests {
         assert_eq!(format!("{secret:?}"), "Secret([redacted])");
     }
 
+    // `Hmac` is made of two `Sha256` states, which are all it keeps of the key.
+    #[test]
+    fn the_key_schedule_is_zeroized_on_drop() {
+        fn zeroizes<T: zeroize::ZeroizeOnDrop>() {}
+        zeroizes::<Sha256>();
+    }
+
     // Made with `printf '{"event":"auth.cancelled"}' | openssl dgst -sha256 -hmac whsec_test`.
     #[test]
     fn signs_like_openssl_with_the_prefix_in_the_key() {

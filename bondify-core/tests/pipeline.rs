@@ -1,6 +1,8 @@
 //! What only the pipeline without a server can show: cancellation to the point, stores
 //! that misbehave, and runtimes that come and go.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     future::pending,
     sync::mpsc,

@@ -1,5 +1,7 @@
 //! What operators get to see, and what nobody does.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     io,
     sync::{Arc, Mutex},

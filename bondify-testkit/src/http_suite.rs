@@ -149,6 +149,7 @@ macro_rules! http_suite {
             a_body_that_is_not_json_typed_is_refused
             an_oversized_body_is_refused
             an_oversized_body_in_chunks_is_refused
+            a_broken_body_is_refused
             a_missing_signature_is_refused
             a_wrong_secret_is_refused
             a_tampered_body_is_refused

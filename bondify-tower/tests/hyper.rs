@@ -1,5 +1,7 @@
 //! The HTTP contract suite against a plain hyper server.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{convert::Infallible, io};
 
 use bondify_testkit::{

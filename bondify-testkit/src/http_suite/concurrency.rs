@@ -86,7 +86,7 @@ pub async fn draining_waits_for_the_running_handler<A: Adapter>() {
         .bondify
         .drain(Duration::from_millis(20))
         .await
-        .unwrap_err();
+        .expect_err("the handler is held");
     assert_eq!(too_short.running, 1);
     let drain = rig.bondify.drain(LONG);
     rig.script.resume(1);

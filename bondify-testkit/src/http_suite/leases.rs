@@ -26,7 +26,10 @@ pub async fn a_lease_is_renewed_while_the_handler_runs<A: Adapter>() {
     rig.script.started(1).await;
     rig.store.until(9, |call| *call == Call::Renew(true)).await; // three leases
     assert_eq!(
-        rig.store.claim(&key(), LONG).await.unwrap(),
+        rig.store
+            .claim(&key(), LONG)
+            .await
+            .expect("the store is up"),
         Claimed::InFlight
     );
     rig.script.resume(1);
@@ -38,7 +41,11 @@ pub async fn a_lease_is_renewed_while_the_handler_runs<A: Adapter>() {
 /// A process that is gone renews nothing, so a delivery that waits gets its turn.
 pub async fn a_crashed_handler_is_taken_over_after_its_lease<A: Adapter>() {
     let rig = Rig::start::<A>().await;
-    let crashed = rig.store.claim(&key(), SHORT).await.unwrap();
+    let crashed = rig
+        .store
+        .claim(&key(), SHORT)
+        .await
+        .expect("the store is up");
     assert!(matches!(crashed, Claimed::Acquired(_)));
     let connection = rig.begin(&leased()).await;
     rig.store.until(1, IN_FLIGHT).await;
@@ -66,7 +73,10 @@ pub async fn a_zombie_changes_nothing<A: Adapter>() {
         .until(1, |call| *call == Call::Complete(false))
         .await;
     assert_eq!(
-        rig.store.claim(&key(), LONG).await.unwrap(),
+        rig.store
+            .claim(&key(), LONG)
+            .await
+            .expect("the store is up"),
         Claimed::InFlight
     );
 

@@ -41,6 +41,22 @@ pub async fn an_oversized_body_in_chunks_is_refused<A: Adapter>() {
     assert_eq!((rig.runs(), rig.store.calls()), (0, Vec::new()));
 }
 
+/// 400, when the body breaks off in a way that leaves room for an answer.
+pub async fn a_broken_body_is_refused<A: Adapter>() {
+    let rig = Rig::start::<A>().await;
+    let bytes = confirmed().to_http1_chunked(PATH, 100);
+    let first_chunk = bytes
+        .windows(4)
+        .position(|it| it == b"\r\n\r\n")
+        .expect("a head")
+        + 4;
+    let broken = [&bytes[..first_chunk], b"no size\r\n"].concat();
+    let mut connection = rig.open().await;
+    connection.send(&broken).await.expect("the server reads");
+    assert_reply(&response(connection).await, 400, "UNREADABLE_BODY");
+    assert_eq!((rig.runs(), rig.store.calls()), (0, Vec::new()));
+}
+
 /// 401.
 pub async fn a_missing_signature_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
