@@ -27,8 +27,8 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 /// The store of a single process: in memory, bounded, gone with the process.
 ///
 /// Clones share what they remember, and every call answers at once, on the first
-/// poll. A completed key costs 40 to 50 bytes at a million keys and is dropped when
-/// its retention has run out, by a background thread that ends with the store.
+/// poll. A completed key costs 44 bytes of heap, as measured at a million keys. It is
+/// dropped when its retention has run out, by a thread that ends with the store.
 ///
 /// # What it forgets
 ///
@@ -51,7 +51,7 @@ impl MemoryStore {
     pub const DEFAULT_CAPACITY: usize = 1_000_000;
 
     /// A store with room for [`DEFAULT_CAPACITY`](Self::DEFAULT_CAPACITY) completed
-    /// keys. It takes the memory only as it fills.
+    /// keys. Empty, it takes 80 KB, and the rest as it fills.
     #[must_use]
     pub fn new() -> Self {
         Self::with_capacity(Self::DEFAULT_CAPACITY)
@@ -158,6 +158,7 @@ struct Shared {
     completed: AtomicUsize,
     forgotten: AtomicU64,
     leases_given: AtomicU64,
+    /// The first tick in which a forgotten key is logged again.
     next_warning: AtomicU32,
     /// `None` inside: no thread could be started.
     sweeper: OnceLock<Option<Thread>>,
@@ -197,15 +198,14 @@ impl Shared {
             token,
             expires: now.saturating_add(lease),
         };
-        match entries
-            .leases
-            .entry(hash(key), |other| other.key == *key, Lease::hash)
-        {
+        match entries.lease(key) {
             Entry::Occupied(held) if !held.get().has_run_out(now) => return Claimed::InFlight,
             Entry::Occupied(mut lost) => *lost.get_mut() = lease,
-            Entry::Vacant(free) => drop(free.insert(lease)),
+            Entry::Vacant(free) => {
+                free.insert(lease);
+            }
         }
-        shard.expect(tick(lease.expires));
+        shard.note_expiry(tick(lease.expires));
         Claimed::Acquired(token)
     }
 
@@ -217,7 +217,7 @@ impl Shared {
             return false;
         };
         held.get_mut().expires = now.saturating_add(lease);
-        shard.expect(tick(held.get().expires));
+        shard.note_expiry(tick(held.get().expires));
         true
     }
 
@@ -237,7 +237,7 @@ impl Shared {
         entries
             .completed
             .insert_unique(completed.hash(), completed, Completed::hash);
-        shard.expect(completed.until);
+        shard.note_expiry(completed.until);
         drop(entries);
         if forgotten {
             self.report_forgotten(now);
@@ -273,14 +273,11 @@ impl Shared {
         #[cfg(feature = "metrics")]
         metrics::counter!("bondify_memory_store_forgotten_total").increment(1);
 
-        let due = self.next_warning.load(Relaxed);
         let next = tick(now.saturating_add(WARNING_INTERVAL));
-        if due <= tick(now)
-            && self
-                .next_warning
-                .compare_exchange(due, next, Relaxed, Relaxed)
-                .is_ok()
-        {
+        let warn = self
+            .next_warning
+            .fetch_update(Relaxed, Relaxed, |due| (due <= tick(now)).then_some(next));
+        if warn.is_ok() {
             tracing::warn!(
                 forgotten,
                 capacity = self.capacity,
@@ -357,8 +354,8 @@ impl Shard {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the sweeper know of an entry that runs out in `tick`.
-    fn expect(&self, tick: u32) {
+    /// Lets the sweeper know that an entry runs out in `tick`.
+    fn note_expiry(&self, tick: u32) {
         self.earliest.fetch_min(tick, Relaxed);
     }
 
@@ -379,6 +376,11 @@ impl Entries {
         self.completed
             .find_entry(hash(key), |completed| completed.key == *key)
             .ok()
+    }
+
+    fn lease(&mut self, key: &EventKey) -> Entry<'_, Lease> {
+        self.leases
+            .entry(hash(key), |lease| lease.key == *key, Lease::hash)
     }
 
     /// The lease of `key`, if `token` holds it and it has not run out.
@@ -460,8 +462,8 @@ impl Lease {
 
 /// The tick that `time` falls in, of 64 ms each since the store's creation.
 ///
-/// An entry is kept to the end of the tick it runs out in, so it stays up to 64 ms
-/// longer than asked and never shorter. The ticks last for 8.7 years; a store that
+/// A completed key is kept to the end of the tick it runs out in: up to 64 ms
+/// longer than asked, never shorter. The ticks last for 8.7 years; a store that
 /// old remembers its new keys until there is no room.
 fn tick(time: Duration) -> u32 {
     u32::try_from(time.as_millis() / 64).unwrap_or(NEVER)
@@ -506,6 +508,12 @@ mod tests {
     fn complete(store: &MemoryStore, key: &EventKey, retention: Duration) {
         let token = acquire(store, key);
         assert!(store.0.complete(key, &token, retention));
+    }
+
+    /// Leaves an expired key behind, which only a sweeper or a claim would drop.
+    fn complete_and_outlast(store: &MemoryStore, key: &EventKey) {
+        complete(store, key, Duration::ZERO);
+        wait_until(|| store.0.shard(key).may_hold_expired(store.0.now()));
     }
 
     fn is_completed(store: &MemoryStore, key: &EventKey) -> bool {
@@ -588,10 +596,20 @@ mod tests {
     #[test]
     fn a_key_that_has_run_out_makes_room_without_being_forgotten() {
         let store = MemoryStore::with_capacity(1);
-        complete(&store, &key(1), Duration::ZERO);
-        wait_until(|| tick(store.0.now()) > store.0.shards[0].earliest.load(Relaxed));
+        complete_and_outlast(&store, &key(1));
         complete(&store, &key(2), LONG);
         assert_eq!((store.len(), store.forgotten()), (1, 0));
+    }
+
+    #[test]
+    fn a_claim_waits_for_no_sweep() {
+        let store = MemoryStore::with_capacity(1);
+        complete_and_outlast(&store, &key(1));
+        acquire(&store, &key(1));
+        assert!(store.is_empty());
+
+        store.0.claim(&key(2), Duration::ZERO);
+        acquire(&store, &key(2));
     }
 
     #[test]
@@ -608,18 +626,43 @@ mod tests {
     }
 
     #[test]
-    fn the_warning_comes_once_a_minute() {
+    fn a_full_store_warns_once_a_minute() {
         let store = MemoryStore::new();
-        let warned = |seconds| {
-            let before = store.0.next_warning.load(Relaxed);
-            store.0.report_forgotten(Duration::from_secs(seconds));
-            store.0.next_warning.load(Relaxed) != before
-        };
-        assert_eq!(
-            [0, 1, 59, 61, 62].map(warned),
-            [true, false, false, true, false]
-        );
+        let (log, writer) = io::pipe().unwrap();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(Mutex::new(writer))
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            for seconds in [0, 1, 59, 61, 62] {
+                store.0.report_forgotten(Duration::from_secs(seconds));
+            }
+        });
+
+        let log = io::read_to_string(log).unwrap();
+        let warnings: Vec<_> = log.lines().collect();
+        assert_eq!(warnings.len(), 2, "{log}");
+        assert!(warnings[0].contains("WARN") && warnings[0].contains("forgotten=1"));
+        assert!(warnings[1].contains("forgotten=4"));
         assert_eq!(store.forgotten(), 5);
+    }
+
+    #[cfg(feature = "metrics")]
+    #[test]
+    fn forgotten_keys_are_counted_as_a_metric() {
+        let recorder = metrics_util::debugging::DebuggingRecorder::new();
+        let store = MemoryStore::with_capacity(1);
+        metrics::with_local_recorder(&recorder, || {
+            for number in 0..3 {
+                complete(&store, &key(number), LONG);
+            }
+        });
+        let snapshot = recorder.snapshotter().snapshot().into_vec();
+        let [(name, _, _, count)] = &snapshot[..] else {
+            panic!("{snapshot:?}");
+        };
+        assert_eq!(name.key().name(), "bondify_memory_store_forgotten_total");
+        assert_eq!(*count, metrics_util::debugging::DebugValue::Counter(2));
     }
 
     #[tokio::test]
@@ -693,9 +736,11 @@ mod tests {
 
     #[test]
     fn dropping_the_last_clone_ends_the_sweeper() {
-        let store = MemoryStore::new();
+        let store = MemoryStore::with_capacity(1);
+        complete_and_outlast(&store, &key(1));
         let sweeper = spawn_sweeper(Arc::downgrade(&store.0), LONG).unwrap();
         store.0.sweeper.set(Some(sweeper.thread().clone())).unwrap();
+        wait_until(|| store.is_empty());
         drop(store.clone());
         drop(store);
         wait_until(|| sweeper.is_finished());

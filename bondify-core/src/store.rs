@@ -20,7 +20,7 @@ use crate::EventKey;
 /// - A completed key is [`Completed`](Claimed::Completed) for at least its
 ///   retention, then claimable again.
 /// - Expiry is judged by one clock, the engine's. Durations may be rounded up,
-///   never down.
+///   never down: one below the engine's precision is its smallest, not none.
 /// - A call whose future is dropped half-way either took effect or did not.
 ///
 /// # A store from scratch
@@ -114,7 +114,10 @@ use crate::EventKey;
 ///         })
 ///     }
 /// }
-/// # bondify_testkit::dedupe_store_suite!(async || MyStore::default());
+/// # #[tokio::main]
+/// # async fn main() {
+/// #     bondify_testkit::store_suite::all(async || MyStore::default()).await;
+/// # }
 /// ```
 ///
 /// (A real one would also drop expired entries.)

@@ -128,7 +128,7 @@ pub async fn within_a_minute(case: impl Future<Output = ()>) {
         .expect("the case ends within a minute");
 }
 
-/// Expands to one `#[tokio::test]` per case of the [HTTP contract suite](crate::http_suite)
+/// Expands to one `#[tokio::test]` per case of the [HTTP contract suite](mod@crate::http_suite)
 /// for an [`Adapter`](crate::http_suite::Adapter). The caller depends on `tokio` with
 /// its `macros` and `rt-multi-thread`.
 #[macro_export]

@@ -6,6 +6,7 @@ mod payload;
 mod probe;
 mod request;
 mod script;
+pub mod store_suite;
 
 pub use crate::{
     connection::{Connection, Response},

@@ -7,7 +7,10 @@ use std::{
 };
 
 use bondify_core::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError, async_trait};
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 
 /// A dedupe store seen through a window: it keeps a journal of the calls and fails
 /// when told to. Clones share everything.
@@ -87,13 +90,13 @@ impl ProbeStore {
     }
 
     /// Waits until `count` calls match.
+    ///
+    /// # Panics
+    ///
+    /// If that takes half a minute.
     pub async fn until(&self, count: usize, matches: impl Fn(&Call) -> bool) {
-        let mut journal = self.0.journal.subscribe();
         let enough = |calls: &Vec<Call>| calls.iter().filter(|call| matches(call)).count() >= count;
-        journal
-            .wait_for(enough)
-            .await
-            .expect("the sender is in `self`");
+        wait_until(&self.0.journal, enough).await;
     }
 
     fn reach(&self) -> Result<&dyn DedupeStore, StoreError> {
@@ -106,6 +109,15 @@ impl ProbeStore {
     fn note(&self, call: Call) {
         self.0.journal.send_modify(|journal| journal.push(call));
     }
+}
+
+/// Waits until what `state` is set to is as wanted.
+pub(crate) async fn wait_until<T>(state: &watch::Sender<T>, wanted: impl FnMut(&T) -> bool) {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let mut receiver = state.subscribe();
+    let waited = timeout(PATIENCE, receiver.wait_for(wanted)).await;
+    let changed = waited.expect("what is waited for happens within half a minute");
+    drop(changed.expect("the sender is borrowed"));
 }
 
 impl std::fmt::Debug for ProbeStore {

@@ -6,6 +6,8 @@ use std::{
 use bondify_core::Event;
 use tokio::sync::{Semaphore, watch};
 
+use crate::probe::wait_until;
+
 /// What the handler of a server under test does, delivery by delivery.
 ///
 /// The handler of an [`Adapter`](crate::http_suite::Adapter) calls
@@ -135,21 +137,23 @@ impl Script {
     }
 
     /// Waits until `handlers` were called.
+    ///
+    /// # Panics
+    ///
+    /// If that takes half a minute.
     pub async fn started(&self, handlers: usize) {
-        self.until(|progress| progress.started.len() >= handlers)
-            .await;
+        wait_until(&self.0.progress, |progress| {
+            progress.started.len() >= handlers
+        })
+        .await;
     }
 
     /// Waits until `handlers` ran to their end.
+    ///
+    /// # Panics
+    ///
+    /// If that takes half a minute.
     pub async fn finished(&self, handlers: usize) {
-        self.until(|progress| progress.finished >= handlers).await;
-    }
-
-    async fn until(&self, reached: impl FnMut(&Progress) -> bool) {
-        let mut progress = self.0.progress.subscribe();
-        progress
-            .wait_for(reached)
-            .await
-            .expect("the sender is in `self`");
+        wait_until(&self.0.progress, |progress| progress.finished >= handlers).await;
     }
 }

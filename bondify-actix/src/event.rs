@@ -1,0 +1,70 @@
+use std::{
+    fmt,
+    future::{Ready, ready},
+    ops::Deref,
+};
+
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError, dev::Payload,
+    http::StatusCode,
+};
+use bondify_core::{Event, Reply};
+
+/// Extracts the verified event of a route that Bondify is attached to.
+///
+/// Combines with any other extractor, in any position, those that take the body
+/// included: they get the bytes that were signed.
+///
+/// On a route without Bondify it answers 500 `MISCONFIGURED` and logs what to add.
+#[derive(Clone, Debug)]
+pub struct BondifyEvent(pub Event);
+
+impl Deref for BondifyEvent {
+    type Target = Event;
+
+    fn deref(&self) -> &Event {
+        &self.0
+    }
+}
+
+impl fmt::Display for BondifyEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromRequest for BondifyEvent {
+    type Error = Rejection;
+    type Future = Ready<Result<Self, Rejection>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let event = request.extensions().get().cloned().map(Self);
+        ready(event.ok_or_else(|| Rejection(Reply::misconfigured(ADVICE))))
+    }
+}
+
+const ADVICE: &str = "add `.wrap(bondify.middleware())` to the resource or the route";
+
+/// A [`Reply`] as actix-web's kind of error.
+#[derive(Clone, Copy, Debug)]
+pub struct Rejection(pub(crate) Reply);
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.code())
+    }
+}
+
+impl ResponseError for Rejection {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        for &header in self.0.headers() {
+            response.insert_header(header);
+        }
+        response.body(self.0.body())
+    }
+}

@@ -1,0 +1,143 @@
+use std::{
+    fmt,
+    future::{Future, Ready, ready},
+    pin::Pin,
+    rc::Rc,
+};
+
+use actix_web::{
+    Error, HttpMessage, HttpResponse, ResponseError,
+    body::{BoxBody, MessageBody},
+    dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
+    http::{Method, header::HeaderMap},
+    rt,
+};
+use bondify_core::{Bondify, Delivery, Event, Headers, Reply};
+
+use crate::Rejection;
+
+/// Lets only verified events reach the routes within, each until it succeeds once.
+///
+/// Deliveries are posted, so other methods are answered as actix-web answers them where
+/// there is no route: a page at the same path needs a resource of its own, or the
+/// middleware on the one route, `web::post().wrap(bondify.middleware()).to(on_event)`.
+#[derive(Clone, Debug)]
+pub struct BondifyMiddleware(Bondify);
+
+impl BondifyMiddleware {
+    /// A middleware that receives through `bondify`.
+    #[must_use]
+    pub fn new(bondify: &Bondify) -> Self {
+        Self(bondify.clone())
+    }
+}
+
+impl<S, B> Transform<S, ServiceRequest> for BondifyMiddleware
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<BoxBody>;
+    type Error = Error;
+    type Transform = BondifyService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, inner: S) -> Self::Future {
+        ready(Ok(BondifyService {
+            inner: Rc::new(inner),
+            bondify: self.0.clone(),
+        }))
+    }
+}
+
+/// A service behind a [`BondifyMiddleware`].
+pub struct BondifyService<S> {
+    inner: Rc<S>,
+    bondify: Bondify,
+}
+
+impl<S> fmt::Debug for BondifyService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BondifyService")
+            .field("bondify", &self.bondify)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, B> Service<ServiceRequest> for BondifyService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<BoxBody>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>>>>;
+
+    forward_ready!(inner);
+
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        let (inner, bondify) = (self.inner.clone(), self.bondify.clone());
+        Box::pin(async move {
+            if request.method() != Method::POST {
+                return Ok(request.into_response(HttpResponse::MethodNotAllowed().finish()));
+            }
+            match receive(&bondify, &mut request).await {
+                Ok(delivery) => handle(delivery, inner, request).await,
+                Err(reply) => Ok(request.into_response(Rejection(reply).error_response())),
+            }
+        })
+    }
+}
+
+async fn receive(bondify: &Bondify, request: &mut ServiceRequest) -> Result<Delivery, Reply> {
+    if request.extensions().contains::<Event>() {
+        return Err(Reply::misconfigured(
+            "it is applied twice; wrap the route in one middleware",
+        ));
+    }
+    let body = request.take_payload();
+    bondify
+        .receive(&ActixHeaders(request.headers()), body)
+        .await
+}
+
+async fn handle<S, B>(
+    delivery: Delivery,
+    inner: Rc<S>,
+    mut request: ServiceRequest,
+) -> Result<ServiceResponse<BoxBody>, Error>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    let handler = async move |event: Event| {
+        request.set_payload(Payload::from(event.raw().clone()));
+        request.extensions_mut().insert(event);
+        inner
+            .call(request)
+            .await
+            .map(ServiceResponse::map_into_boxed_body)
+    };
+    let status = |answer: &Result<ServiceResponse, Error>| match answer {
+        Ok(response) => response.status().as_u16(),
+        Err(error) => error.as_response_error().status_code().as_u16(),
+    };
+    // In a task of its own: a client that resets the connection cannot stop it.
+    let handled = rt::spawn(delivery.run(handler, status)).await;
+    // The request went along with the handler, so a reply goes back as an error.
+    handled
+        .unwrap_or(Err(Reply::HandlerPanicked))
+        .unwrap_or_else(|reply| Err(Rejection(reply).into()))
+}
+
+/// actix-web's header map, which is its own type, on `http` 0.2.
+struct ActixHeaders<'a>(&'a HeaderMap);
+
+impl Headers for ActixHeaders<'_> {
+    fn visit(&self, name: &'static str, visit: &mut dyn FnMut(&[u8])) {
+        self.0
+            .get_all(name)
+            .for_each(|value| visit(value.as_bytes()));
+    }
+}

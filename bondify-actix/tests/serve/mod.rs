@@ -1,0 +1,61 @@
+use std::{future::pending, sync::mpsc, thread};
+
+use actix_web::{
+    App, Error, HttpResponse, HttpServer,
+    dev::ServerHandle,
+    error::ErrorInternalServerError,
+    http::StatusCode,
+    rt::System,
+    web::{Data, ServiceConfig},
+};
+use bondify_actix::BondifyEvent;
+use bondify_testkit::{Script, http_suite::Server};
+
+/// Serves on a thread and a runtime of its own, as `#[actix_web::main]` does.
+pub(crate) fn serve(
+    script: Script,
+    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> Server {
+    let (started, starting) = mpsc::channel();
+    thread::spawn(move || {
+        System::new().block_on(async move {
+            let app = move || {
+                App::new()
+                    .app_data(Data::new(script.clone()))
+                    .configure(&configure)
+            };
+            let server = HttpServer::new(app).workers(1).disable_signals();
+            let server = server.bind("127.0.0.1:0").unwrap();
+            let address = server.addrs()[0];
+            let server = server.run();
+            started.send((address, server.handle())).unwrap();
+            server.await.unwrap();
+        });
+    });
+    let (address, handle) = starting.recv().unwrap();
+    let stopper = Stopper(handle);
+    Server::new(address, async move {
+        let _stopper = stopper;
+        pending().await
+    })
+}
+
+struct Stopper(ServerHandle);
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        // The command is sent by the call; the future only waits for its end.
+        drop(self.0.stop(false));
+    }
+}
+
+pub(crate) async fn on_event(
+    event: BondifyEvent,
+    script: Data<Script>,
+) -> Result<HttpResponse, Error> {
+    let status = script
+        .handle(&event)
+        .await
+        .map_err(ErrorInternalServerError)?;
+    Ok(HttpResponse::new(StatusCode::from_u16(status).unwrap()))
+}
