@@ -18,8 +18,8 @@ impl Adapter for Actix {
             script,
             attached,
         }: App,
-    ) -> Server {
-        serve(script, move |config| {
+    ) -> Option<Server> {
+        Some(serve(script, move |config| {
             let route = web::post().to(on_event);
             let once = || web::resource(PATH).wrap(bondify.middleware());
             match attached {
@@ -27,7 +27,7 @@ impl Adapter for Actix {
                 Attached::Never => config.service(web::resource(PATH).route(route)),
                 Attached::Twice => config.service(once().route(route.wrap(bondify.middleware()))),
             };
-        })
+        }))
     }
 }
 

@@ -25,7 +25,7 @@ impl Adapter for Axum {
             script,
             attached,
         }: App,
-    ) -> Server {
+    ) -> Option<Server> {
         let route = match attached {
             Attached::Once => bondify.post(on_event),
             Attached::Never => post(on_event),
@@ -34,7 +34,9 @@ impl Adapter for Axum {
         let app = Router::new().route(PATH, route).with_state(script);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        Server::new(address, async { axum::serve(listener, app).await.unwrap() })
+        Some(Server::new(address, async {
+            axum::serve(listener, app).await.unwrap()
+        }))
     }
 }
 

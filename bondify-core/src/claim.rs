@@ -5,7 +5,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Instrument;
 
 use crate::{
-    Bondify, Claimed, DedupeStore, EventKey, LeaseToken, StoreError, home::STORE_PATIENCE,
+    Bondify, Claimed, DedupeStore, EventKey, LeaseToken, Reply, StoreError, home::STORE_PATIENCE,
     telemetry::Record,
 };
 
@@ -39,9 +39,12 @@ impl Claim {
         self.end(accepted).await;
     }
 
-    pub(crate) async fn panicked(mut self) {
+    /// Settles the delivery of a handler that panicked: it is left to a retry. Returns
+    /// the answer.
+    pub async fn panicked(mut self) -> Reply {
         self.record.panicked();
         self.end(false).await;
+        Reply::HandlerPanicked
     }
 
     pub(crate) fn span(&self) -> tracing::Span {

@@ -45,10 +45,7 @@ impl Delivery {
                 claim.settle(status(&response)).await;
                 Ok(response)
             }
-            Err(_) => {
-                claim.panicked().await;
-                Err(Reply::HandlerPanicked)
-            }
+            Err(_panic) => Err(claim.panicked().await),
         }
     }
 

@@ -12,7 +12,7 @@
 //! struct Axum;
 //!
 //! impl Adapter for Axum {
-//!     async fn serve(App { bondify, script, attached }: App) -> Server {
+//!     async fn serve(App { bondify, script, attached }: App) -> Option<Server> {
 //!         let on_event = async move |event: BondifyEvent| match script.handle(&event).await {
 //!             Ok(status) => StatusCode::from_u16(status).unwrap().into_response(),
 //!             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -25,7 +25,7 @@
 //!         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
 //!         let address = listener.local_addr().unwrap();
 //!         let app = Router::new().route(PATH, route);
-//!         Server::new(address, async { axum::serve(listener, app).await.unwrap() })
+//!         Some(Server::new(address, async { axum::serve(listener, app).await.unwrap() }))
 //!     }
 //! }
 //!
@@ -57,8 +57,13 @@ pub const PATH: &str = "/webhooks/bondify";
 
 /// Starts servers of one framework.
 pub trait Adapter {
-    /// Serves `app` on an ephemeral loopback port, `POST` [`PATH`] only.
-    fn serve(app: App) -> impl Future<Output = Server> + Send;
+    /// What the framework itself answers to `GET` [`PATH`]: 405, where it knows that.
+    const OTHER_METHOD_STATUS: u16 = 405;
+
+    /// Serves `app` on an ephemeral loopback port, `POST` [`PATH`] only. `None` if the
+    /// framework does not compile or launch what is not [`Attached::Once`], which is the
+    /// best answer to a mistake.
+    fn serve(app: App) -> impl Future<Output = Option<Server>> + Send;
 }
 
 /// What to serve.
@@ -159,7 +164,7 @@ macro_rules! http_suite {
             an_unsigned_body_is_never_parsed
             an_event_that_is_too_old_is_refused
             an_event_from_the_future_is_refused
-            another_method_is_the_frameworks_405
+            another_method_is_the_frameworks_answer
             a_refusal_keeps_the_connection_alive
             an_extractor_without_bondify_is_a_misconfiguration
             bondify_attached_twice_is_a_misconfiguration

@@ -29,11 +29,11 @@ impl Adapter for Hyper {
             script,
             attached,
         }: App,
-    ) -> Server {
+    ) -> Option<Server> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let route = route(&bondify, script, attached);
-        Server::new(address, async move {
+        Some(Server::new(address, async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let route = route.clone();
@@ -44,7 +44,7 @@ impl Adapter for Hyper {
                     let _hung_up_by_client = connection.await;
                 });
             }
-        })
+        }))
     }
 }
 

@@ -44,13 +44,16 @@ pub async fn an_oversized_body_in_chunks_is_refused<A: Adapter>() {
 /// 400, when the body breaks off in a way that leaves room for an answer.
 pub async fn a_broken_body_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
-    let bytes = confirmed().to_http1_chunked(PATH, 100);
-    let first_chunk = bytes
-        .windows(4)
-        .position(|it| it == b"\r\n\r\n")
-        .expect("a head")
-        + 4;
-    let broken = [&bytes[..first_chunk], b"no size\r\n"].concat();
+    let request = Payload::confirmed()
+        .field("padding", "x".repeat(2000))
+        .signed_with(&secret());
+    let bytes = request.to_http1_chunked(PATH, 1000);
+    let size_of_the_second = b"\r\n3e8\r\n";
+    let second = bytes
+        .windows(7)
+        .rposition(|it| it == size_of_the_second)
+        .expect("a chunk");
+    let broken = [&bytes[..second], b"\r\nno size\r\n"].concat();
     let mut connection = rig.open().await;
     connection.send(&broken).await.expect("the server reads");
     assert_reply(&response(connection).await, 400, "UNREADABLE_BODY");
@@ -168,7 +171,7 @@ pub async fn an_event_from_the_future_is_refused<A: Adapter>() {
 }
 
 /// Bondify's own answers are for deliveries only.
-pub async fn another_method_is_the_frameworks_405<A: Adapter>() {
+pub async fn another_method_is_the_frameworks_answer<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let mut connection = rig.open().await;
     let get = format!("GET {PATH} HTTP/1.1\r\nhost: localhost\r\n\r\n");
@@ -177,11 +180,9 @@ pub async fn another_method_is_the_frameworks_405<A: Adapter>() {
         .await
         .expect("the server reads");
     let response = response(connection).await;
-    assert_eq!(
-        (response.status, response.code()),
-        (405, None),
-        "{response:?}"
-    );
+    assert_eq!(response.status, A::OTHER_METHOD_STATUS, "{response:?}");
+    assert_eq!(response.code(), None, "{response:?}");
+    assert_eq!((rig.runs(), rig.store.calls()), (0, Vec::new()));
 }
 
 /// A sender that shares a connection among deliveries is not cut off by one of them.
@@ -211,15 +212,19 @@ pub async fn a_refusal_keeps_the_connection_alive<A: Adapter>() {
     );
 }
 
-/// 500: only verified events reach a handler, so an unprotected one gets none.
+/// 500, if it can be served at all: only verified events reach a handler, so an
+/// unprotected one gets none.
 pub async fn an_extractor_without_bondify_is_a_misconfiguration<A: Adapter>() {
-    let rig = Rig::attached::<A>(Attached::Never, |builder| builder).await;
+    let served = Rig::attached::<A>(Attached::Never, |builder| builder).await;
+    let Some(rig) = served else { return };
     rig.refuses(&confirmed(), 500, "MISCONFIGURED").await;
 }
 
-/// 500, rather than a delivery that waits for itself. Nothing stays claimed.
+/// 500, if it can be served at all, rather than a delivery that waits for itself. Nothing
+/// stays claimed.
 pub async fn bondify_attached_twice_is_a_misconfiguration<A: Adapter>() {
-    let rig = Rig::attached::<A>(Attached::Twice, |builder| builder).await;
+    let served = Rig::attached::<A>(Attached::Twice, |builder| builder).await;
+    let Some(rig) = served else { return };
     let request = confirmed();
     for _ in 0..2 {
         assert_reply(&rig.post(&request).await, 500, "MISCONFIGURED");

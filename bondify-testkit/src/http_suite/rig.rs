@@ -32,13 +32,15 @@ impl Rig {
     }
 
     pub(super) async fn with<A: Adapter>(configure: impl FnOnce(Builder) -> Builder) -> Self {
-        Self::attached::<A>(Attached::Once, configure).await
+        Self::attached::<A>(Attached::Once, configure)
+            .await
+            .expect("the server starts")
     }
 
     pub(super) async fn attached<A: Adapter>(
         attached: Attached,
         configure: impl FnOnce(Builder) -> Builder,
-    ) -> Self {
+    ) -> Option<Self> {
         let store = ProbeStore::new(MemoryStore::new());
         let builder = Bondify::builder(secret())
             .store(store.clone())
@@ -54,12 +56,13 @@ impl Rig {
             script: script.clone(),
             attached,
         };
-        Self {
+        let server = A::serve(app).await?;
+        Some(Self {
             bondify,
             script,
             store,
-            server: A::serve(app).await,
-        }
+            server,
+        })
     }
 
     pub(super) async fn open(&self) -> Connection {

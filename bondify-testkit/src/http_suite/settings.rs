@@ -96,7 +96,7 @@ pub async fn namespaces_share_a_store<A: Adapter>() {
         script: shop.script.clone(),
         attached: Attached::Once,
     };
-    let blog = A::serve(app).await;
+    let blog = A::serve(app).await.expect("the server starts");
     let request = confirmed();
     for server in [&shop.server, &blog] {
         let mut connection = Connection::open(server.address())
