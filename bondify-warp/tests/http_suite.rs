@@ -1,0 +1,78 @@
+//! The HTTP contract suite against warp.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod serve;
+
+use bondify_testkit::http_suite::{Adapter, App, Attached, Server};
+use bondify_warp::{Bondify, Hook, hook, webhook};
+use serve::{on_event, serve};
+use warp::Filter;
+
+struct Warp;
+
+impl Adapter for Warp {
+    async fn serve(
+        App {
+            bondify,
+            script,
+            attached,
+        }: App,
+    ) -> Option<Server> {
+        let path = warp::path!("webhooks" / "bondify").and(warp::post());
+        match attached {
+            Attached::Once => {
+                let on_event = move |event| on_event(event, script.clone());
+                Some(serve(path.and(webhook(&bondify, on_event))).await)
+            }
+            // There is no event without Bondify: it does not compile.
+            Attached::Never => None,
+            Attached::Twice => {
+                let run = move |outer: Hook, inner: Hook| {
+                    let script = script.clone();
+                    outer.run(|_| inner.run(|event| on_event(event, script)))
+                };
+                let twice = path.and(hook(&bondify)).and(hook(&bondify)).then(run);
+                Some(serve(twice).await)
+            }
+        }
+    }
+}
+
+bondify_testkit::http_suite!(Warp);
+
+/// The suite again, with a composed hook.
+mod composed {
+    use super::*;
+
+    struct Composed;
+
+    impl Adapter for Composed {
+        async fn serve(
+            App {
+                bondify,
+                script,
+                attached,
+            }: App,
+        ) -> Option<Server> {
+            if attached != Attached::Once {
+                return Warp::serve(App {
+                    bondify,
+                    script,
+                    attached,
+                })
+                .await;
+            }
+            let script = warp::any().map(move || script.clone());
+            let run = |hook: Hook, script| hook.run(|event| on_event(event, script));
+            let path = warp::path!("webhooks" / "bondify").and(warp::post());
+            Some(serve(path.and(hook(&bondify)).and(script).then(run)).await)
+        }
+    }
+
+    bondify_testkit::http_suite!(Composed);
+}
+
+fn _filters_are_clone_send_and_sync(bondify: &Bondify) -> impl Clone + Send + Sync + use<> {
+    hook(bondify)
+}
