@@ -5,7 +5,7 @@ use crate::BondifyMiddleware;
 /// Attaches a [`Bondify`] to routes of an actix-web application.
 pub trait BondifyExt {
     /// The middleware for `web::resource(..).wrap(..)`, for a scope of nothing but
-    /// webhooks, or for a single route: `web::post().wrap(..).to(on_event)`.
+    /// webhooks, or for a single route: `web::post().to(on_event).wrap(..)`.
     fn middleware(&self) -> BondifyMiddleware;
 }
 

@@ -20,7 +20,7 @@ use crate::Rejection;
 ///
 /// Deliveries are posted, so other methods are answered as actix-web answers them where
 /// there is no route: a page at the same path needs a resource of its own, or the
-/// middleware on the one route, `web::post().wrap(bondify.middleware()).to(on_event)`.
+/// middleware on the one route, `web::post().to(on_event).wrap(bondify.middleware())`.
 #[derive(Clone, Debug)]
 pub struct BondifyMiddleware(Bondify);
 

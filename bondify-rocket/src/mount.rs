@@ -46,7 +46,7 @@ impl BondifyMount {
     }
 
     /// How long a shutdown waits for running handlers. Rocket's own periods of grace and
-    /// mercy begin after that.
+    /// mercy, which cut connections and no handlers, run at the same time.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
         self

@@ -1,0 +1,266 @@
+//! What only Rocket can show.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod serve;
+
+use std::{net::SocketAddr, time::Duration};
+
+use bondify_rocket::{Bondify, BondifyEvent, BondifyExt, MemoryStore, Reply, Secret};
+use bondify_testkit::{
+    Call, Connection, Payload, ProbeStore, Response, Script, Step, WebhookRequest,
+};
+use rocket::{
+    Request, catch, catchers,
+    error::ErrorKind,
+    http::Status,
+    outcome::Outcome,
+    post,
+    request::{self, FromRequest},
+    response::status::Custom,
+    routes,
+};
+use serve::{BASE, on_event, rocket, serve};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+const PATH: &str = "/webhooks/bondify";
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text).unwrap()
+}
+
+fn probed() -> (Bondify, ProbeStore) {
+    let store = ProbeStore::new(MemoryStore::new());
+    let builder = Bondify::builder(secret("whsec_test")).store(store.clone());
+    (builder.build().unwrap(), store)
+}
+
+fn confirmed() -> WebhookRequest {
+    Payload::confirmed().signed_with(&secret("whsec_test"))
+}
+
+async fn deliver(server: SocketAddr, path: &str, request: &WebhookRequest) -> Response {
+    Connection::open(server)
+        .await
+        .unwrap()
+        .post(path, request)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_guard_without_any_mount_aborts_the_launch() {
+    let rocket = rocket(Script::default()).mount(BASE, routes![on_event]);
+    let error = rocket.ignite().await.unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::SentinelAborts(_)),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn two_mounts_with_different_secrets_keep_apart() {
+    let mount = |base, text| {
+        let bondify = Bondify::builder(secret(text)).build().unwrap();
+        bondify.mount(base, routes![on_event])
+    };
+    let rocket = rocket(Script::default())
+        .attach(mount("/shop", "whsec_shop"))
+        .attach(mount("/blog", "whsec_blog"));
+    let server = serve(rocket).await.unwrap();
+    let request = Payload::confirmed().signed_with(&secret("whsec_shop"));
+    assert_eq!(
+        deliver(server.address(), "/blog/bondify", &request)
+            .await
+            .status,
+        401
+    );
+    assert_eq!(
+        deliver(server.address(), "/shop/bondify", &request)
+            .await
+            .status,
+        200
+    );
+    let again = deliver(server.address(), "/shop/bondify", &request).await;
+    assert_eq!(again.code().unwrap(), "DUPLICATE");
+}
+
+#[catch(default)]
+fn all_is_well(_: Status, _: &Request<'_>) -> Custom<&'static str> {
+    Custom(Status::Ok, "all is well")
+}
+
+// What the client gets is the acknowledgement, whatever the handler said before.
+#[tokio::test]
+async fn a_catcher_that_makes_200_of_500_completes_the_event() {
+    let (bondify, store) = probed();
+    let script = Script::default();
+    script.then([Step::Answer(500)]);
+    let rocket = rocket(script)
+        .register("/", catchers![all_is_well])
+        .attach(bondify.mount(BASE, routes![on_event, failing]));
+    let server = serve(rocket).await.unwrap();
+    let request = confirmed();
+    let response = deliver(server.address(), "/webhooks/failing", &request).await;
+    assert_eq!((response.status, &*response.body), (200, "all is well"));
+    assert_eq!(store.calls().last(), Some(&Call::Complete(true)));
+}
+
+#[post("/failing", data = "<_event>")]
+async fn failing(_event: BondifyEvent) -> Status {
+    Status::InternalServerError
+}
+
+#[tokio::test]
+async fn a_catcher_changes_no_refusal_and_no_panic() {
+    let (bondify, store) = probed();
+    let script = Script::default();
+    script.then([Step::Panic]);
+    let rocket = rocket(script)
+        .register("/", catchers![all_is_well])
+        .attach(bondify.mount(BASE, routes![on_event]));
+    let server = serve(rocket).await.unwrap();
+    let forged = deliver(server.address(), PATH, &confirmed().tampered()).await;
+    assert_eq!(
+        (forged.status, forged.code().unwrap()),
+        (401, "INVALID_SIGNATURE".into())
+    );
+    let panicked = deliver(server.address(), PATH, &confirmed()).await;
+    assert_eq!(
+        (panicked.status, panicked.code().unwrap()),
+        (500, "HANDLER_PANICKED".into())
+    );
+    assert_eq!(store.calls().last(), Some(&Call::Release(true)));
+}
+
+#[post("/fallible", data = "<event>")]
+async fn fallible(event: Result<BondifyEvent, Reply>) -> &'static str {
+    if event.is_ok() { "an event" } else { "none" }
+}
+
+#[tokio::test]
+async fn a_handler_that_takes_the_error_cannot_acknowledge_it() {
+    let (bondify, _store) = probed();
+    let rocket = rocket(Script::default()).attach(bondify.mount(BASE, routes![fallible]));
+    let server = serve(rocket).await.unwrap();
+    let path = "/webhooks/fallible";
+    assert_eq!(
+        deliver(server.address(), path, &confirmed().tampered())
+            .await
+            .status,
+        401
+    );
+    assert_eq!(
+        deliver(server.address(), path, &confirmed()).await.body,
+        "an event"
+    );
+}
+
+#[post("/none", data = "<_event>")]
+async fn none(_event: BondifyEvent) -> Option<&'static str> {
+    None
+}
+
+#[tokio::test]
+async fn a_responder_that_fails_releases_the_event() {
+    let (bondify, store) = probed();
+    let rocket = rocket(Script::default()).attach(bondify.mount(BASE, routes![none]));
+    let server = serve(rocket).await.unwrap();
+    assert_eq!(
+        deliver(server.address(), "/webhooks/none", &confirmed())
+            .await
+            .status,
+        404
+    );
+    assert_eq!(store.calls().last(), Some(&Call::Release(true)));
+}
+
+struct Forwards;
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Forwards {
+    type Error = ();
+
+    async fn from_request(_: &'r Request<'_>) -> request::Outcome<Self, ()> {
+        Outcome::Forward(Status::NotFound)
+    }
+}
+
+#[post("/bondify", rank = 1, data = "<_event>")]
+async fn forwarding(_event: BondifyEvent, _guard: Forwards) -> &'static str {
+    "unreachable"
+}
+
+// The first route's secret must not judge what the second one receives.
+#[tokio::test]
+async fn a_route_that_forwards_leaves_the_delivery_to_the_next() {
+    let (bondify, store) = probed();
+    let other = Bondify::builder(secret("whsec_other")).build().unwrap();
+    let [mut next] = <[_; 1]>::try_from(routes![on_event]).unwrap();
+    next.rank = 2;
+    let rocket = rocket(Script::default())
+        .attach(other.mount(BASE, routes![forwarding]))
+        .attach(bondify.mount(BASE, vec![next]));
+    let server = serve(rocket).await.unwrap();
+    assert_eq!(
+        deliver(server.address(), PATH, &confirmed()).await.status,
+        200
+    );
+    assert_eq!(store.calls().last(), Some(&Call::Complete(true)));
+}
+
+/// A rocket that is asked to shut down while its only handler runs, and its client has
+/// hung up.
+async fn shut_down_amid(script: &Script, drain_timeout: Duration) -> (JoinHandle<()>, ProbeStore) {
+    let (bondify, store) = probed();
+    let mount = bondify
+        .mount(BASE, routes![on_event])
+        .drain_timeout(drain_timeout);
+    let (started, starting) = oneshot::channel();
+    let started = std::sync::Mutex::new(Some(started));
+    let report = rocket::fairing::AdHoc::on_liftoff("report the port", move |rocket| {
+        let started = started.lock().unwrap().take().unwrap();
+        started.send(rocket.config().port).unwrap();
+        Box::pin(async {})
+    });
+    script.then([Step::held(200)]);
+    let rocket = rocket(script.clone())
+        .attach(mount)
+        .attach(report)
+        .ignite()
+        .await
+        .unwrap();
+    let shutdown = rocket.shutdown();
+    // Handlers that are left behind make an error, which panics if it is dropped unseen.
+    let launch = async { drop(rocket.launch().await.map_err(|unclean| unclean.to_string())) };
+    let server = tokio::spawn(launch);
+
+    let address = SocketAddr::from(([127, 0, 0, 1], starting.await.unwrap()));
+    let mut client = Connection::open(address).await.unwrap();
+    client.send(&confirmed().to_http1(PATH)).await.unwrap();
+    script.started(1).await;
+    client.reset().unwrap();
+    shutdown.notify();
+    (server, store)
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_the_running_handler() {
+    let script = Script::default();
+    let (mut server, store) = shut_down_amid(&script, Duration::from_secs(60)).await;
+    // Rocket itself gives up a second after grace and mercy, which are zero here.
+    let ended = tokio::time::timeout(Duration::from_millis(1500), &mut server).await;
+    assert!(ended.is_err(), "it still waits");
+    script.resume(1);
+    server.await.unwrap();
+    assert_eq!(script.progress().finished, 1);
+    assert_eq!(store.calls().last(), Some(&Call::Complete(true)));
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_ever() {
+    let script = Script::default();
+    let (server, _store) = shut_down_amid(&script, Duration::from_millis(50)).await;
+    server.await.unwrap();
+    assert_eq!(script.progress().finished, 0);
+}
