@@ -1,0 +1,179 @@
+//! The server examples as processes: one set of cases for all of them.
+
+use std::{
+    io::{BufRead, BufReader, Lines},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+};
+
+const SECRET: &str = "whsec_test";
+
+/// Expands to the tests of the server example whose binary is at that path.
+#[macro_export]
+macro_rules! process_tests {
+    ($binary:expr) => {
+        #[test]
+        fn the_readmes_delivery_is_handled_once() {
+            $crate::process::the_readmes_delivery_is_handled_once($binary);
+        }
+
+        #[cfg(target_os = "linux")]
+        #[test]
+        fn ctrl_c_ends_it_with_success() {
+            $crate::process::ctrl_c_ends_it_with_success($binary);
+        }
+
+        #[test]
+        fn a_missing_or_bad_setting_is_exit_code_2_and_named() {
+            $crate::process::a_missing_or_bad_setting_is_exit_code_2_and_named($binary);
+        }
+    };
+}
+
+/// The README says how to send a delivery with a shell, and what comes of it.
+///
+/// # Panics
+///
+/// If the README is not right.
+pub fn the_readmes_delivery_is_handled_once(binary: &str) {
+    if !shell("command -v openssl curl").status.success() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "openssl and curl must be there in CI"
+        );
+        eprintln!("SKIPPED: openssl or curl is missing");
+        return;
+    }
+    let (mut example, port) = Example::start(binary);
+    let commands = readme_commands().replace("127.0.0.1:3000", &format!("127.0.0.1:{port}"));
+    assert!(commands.contains(&port), "{commands}");
+
+    let send = || String::from_utf8_lossy(&shell(&commands).stdout).into_owned();
+    let answer = send();
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    let line = example.line();
+    assert!(line.starts_with("handled auth.confirmed "), "{line}");
+    let answer = send();
+    assert!(answer.ends_with(r#"{"status":"duplicate"}"#), "{answer}");
+}
+
+/// The block of shell commands in the README that calls curl.
+fn readme_commands() -> &'static str {
+    let readme = include_str!("../../../README.md");
+    let mut blocks = readme
+        .split("```sh\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next());
+    blocks
+        .find(|block| block.contains("curl"))
+        .expect("the README calls curl")
+}
+
+/// Ctrl-C is not a failure.
+///
+/// # Panics
+///
+/// If it is.
+pub fn ctrl_c_ends_it_with_success(binary: &str) {
+    let (mut example, _port) = Example::start(binary);
+    let pid = example.process.id();
+    while !catches_sigint(pid) {
+        std::thread::yield_now();
+    }
+    assert!(shell(&format!("kill -INT {pid}")).status.success());
+    let status = example.process.wait().expect("it ends");
+    assert!(status.success(), "{status}");
+}
+
+/// Whether the process has a handler for SIGINT already, by the mask in its `/proc`.
+fn catches_sigint(pid: u32) -> bool {
+    const SIGINT: u64 = 1 << (2 - 1);
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let caught = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigCgt:"))
+        .expect("a mask");
+    u64::from_str_radix(caught.trim(), 16).expect("is hexadecimal") & SIGINT != 0
+}
+
+/// Exit code 2 and a message that says what to set, without the secret.
+///
+/// # Panics
+///
+/// If not.
+pub fn a_missing_or_bad_setting_is_exit_code_2_and_named(binary: &str) {
+    let padded = format!("{SECRET}\n");
+    let cases: [(&[(&str, &str)], &str); 3] = [
+        (&[], "BONDIFY_WEBHOOK_SECRET is not set"),
+        (&[("BONDIFY_WEBHOOK_SECRET", &padded)], "whitespace"),
+        (
+            &[("BONDIFY_WEBHOOK_SECRET", SECRET), ("PORT", "http")],
+            "PORT",
+        ),
+    ];
+    for (variables, message) in cases {
+        let output = command(binary)
+            .envs(variables.iter().copied())
+            .output()
+            .expect("it starts");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.contains(message), "{error}");
+        assert!(!error.contains(SECRET), "{error}");
+    }
+}
+
+/// A running example, killed when dropped.
+struct Example {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Example {
+    /// Starts it on a free port and returns that, too.
+    fn start(binary: &str) -> (Self, String) {
+        let mut command = command(binary);
+        command
+            .env("BONDIFY_WEBHOOK_SECRET", SECRET)
+            .env("PORT", "0")
+            .stdout(Stdio::piped());
+        let mut process = command.spawn().expect("it starts");
+        let lines = BufReader::new(process.stdout.take().expect("is piped")).lines();
+        let mut this = Self { process, lines };
+        let line = this.line();
+        let port = line
+            .strip_prefix("listening on http://127.0.0.1:")
+            .and_then(|rest| rest.strip_suffix("/webhooks/bondify"));
+        let port = port.unwrap_or_else(|| panic!("{line}")).to_owned();
+        (this, port)
+    }
+
+    fn line(&mut self) -> String {
+        self.lines
+            .next()
+            .expect("it prints another line")
+            .expect("in UTF-8")
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _already_ended = self.process.kill();
+        let _status = self.process.wait();
+    }
+}
+
+fn command(binary: &str) -> Command {
+    let mut command = Command::new(binary);
+    command
+        .env_remove("BONDIFY_WEBHOOK_SECRET")
+        .env_remove("PORT");
+    command
+}
+
+fn shell(script: &str) -> Output {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-ec", script])
+        .env("BONDIFY_WEBHOOK_SECRET", SECRET);
+    shell.output().expect("there is a shell")
+}
