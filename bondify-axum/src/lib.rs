@@ -9,7 +9,3 @@ pub use crate::{
     event::{BondifyEvent, Rejection},
     ext::{BondifyExt, BondifyLayer},
 };
-
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct WorkspaceReadme;

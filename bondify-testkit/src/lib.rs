@@ -15,3 +15,7 @@ pub use crate::{
     request::WebhookRequest,
     script::{Failure, Progress, Script, Step},
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct WorkspaceReadme;

@@ -1,0 +1,75 @@
+//! The HTTP contract suite against poem: all that a framework without an adapter needs
+//! to show that it keeps the contract.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use bondify_testkit::{
+    Script,
+    http_suite::{Adapter, App, Attached, PATH, Server},
+};
+use bondify_tower::{BondifyLayer, Event, Reply};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use poem::{
+    Route,
+    endpoint::TowerCompatExt,
+    error::InternalServerError,
+    listener::{Acceptor, Listener, TcpListener},
+    post,
+};
+use tower::{Layer, ServiceExt, service_fn};
+
+struct Poem;
+
+impl Adapter for Poem {
+    async fn serve(
+        App {
+            bondify,
+            script,
+            attached,
+        }: App,
+    ) -> Option<Server> {
+        let layer = || BondifyLayer::<Full<Bytes>>::new(&bondify);
+        let handler = service_fn(move |request| on_event(script.clone(), request));
+        let app = Route::new().at(
+            PATH,
+            match attached {
+                Attached::Once => post(layer().layer(handler).compat()),
+                // Its handler takes the body as it comes, and finds no event.
+                Attached::Never => post(handler.map_request(without_body).compat()),
+                Attached::Twice => post(layer().layer(layer().layer(handler)).compat()),
+            },
+        );
+        let acceptor = TcpListener::bind("127.0.0.1:0")
+            .into_acceptor()
+            .await
+            .unwrap();
+        let address = *acceptor.local_addr()[0].as_socket_addr().unwrap();
+        Some(Server::new(address, async {
+            poem::Server::new_with_acceptor(acceptor)
+                .run(app)
+                .await
+                .unwrap();
+        }))
+    }
+}
+
+fn without_body<B>(request: Request<B>) -> Request<Full<Bytes>> {
+    request.map(|_| Full::default())
+}
+
+async fn on_event(
+    script: Script,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Full<Bytes>>, poem::Error> {
+    let Some(event) = request.extensions().get::<Event>() else {
+        return Ok(Reply::misconfigured("add a BondifyLayer").into_response());
+    };
+    let mut response = Response::default();
+    let status = script.handle(event).await.map_err(InternalServerError)?;
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    Ok(response)
+}
+
+bondify_testkit::http_suite!(Poem);
