@@ -44,10 +44,7 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        ready(Ok(BondifyService {
-            inner: Rc::new(inner),
-            bondify: self.0.clone(),
-        }))
+        ready(Ok(BondifyService { inner: Rc::new(inner), bondify: self.0.clone() }))
     }
 }
 
@@ -59,9 +56,7 @@ pub struct BondifyService<S> {
 
 impl<S> fmt::Debug for BondifyService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BondifyService")
-            .field("bondify", &self.bondify)
-            .finish_non_exhaustive()
+        f.debug_struct("BondifyService").field("bondify", &self.bondify).finish_non_exhaustive()
     }
 }
 
@@ -92,14 +87,10 @@ where
 
 async fn receive(bondify: &Bondify, request: &mut ServiceRequest) -> Result<Delivery, Reply> {
     if request.extensions().contains::<Event>() {
-        return Err(Reply::misconfigured(
-            "it is applied twice; wrap the route in one middleware",
-        ));
+        return Err(Reply::misconfigured("it is applied twice; wrap the route in one middleware"));
     }
     let body = request.take_payload();
-    bondify
-        .receive(&ActixHeaders(request.headers()), body)
-        .await
+    bondify.receive(&ActixHeaders(request.headers()), body).await
 }
 
 async fn handle<S, B>(
@@ -114,10 +105,7 @@ where
     let handler = async move |event: Event| {
         request.set_payload(Payload::from(event.raw().clone()));
         request.extensions_mut().insert(event);
-        inner
-            .call(request)
-            .await
-            .map(ServiceResponse::map_into_boxed_body)
+        inner.call(request).await.map(ServiceResponse::map_into_boxed_body)
     };
     let status = |answer: &Result<ServiceResponse, Error>| match answer {
         Ok(response) => response.status().as_u16(),
@@ -136,8 +124,6 @@ struct ActixHeaders<'a>(&'a HeaderMap);
 
 impl Headers for ActixHeaders<'_> {
     fn visit(&self, name: &'static str, visit: &mut dyn FnMut(&[u8])) {
-        self.0
-            .get_all(name)
-            .for_each(|value| visit(value.as_bytes()));
+        self.0.get_all(name).for_each(|value| visit(value.as_bytes()));
     }
 }

@@ -38,12 +38,7 @@ fn app(configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static) -> Serve
 }
 
 async fn deliver(server: &Server, path: &str, request: &WebhookRequest) -> Response {
-    Connection::open(server.address())
-        .await
-        .unwrap()
-        .post(path, request)
-        .await
-        .unwrap()
+    Connection::open(server.address()).await.unwrap().post(path, request).await.unwrap()
 }
 
 async fn get(server: &Server, path: &str) -> Response {
@@ -61,24 +56,10 @@ async fn it_wraps_a_scope_of_webhooks() {
         config.service(hooks.route("/one", web::post().to(on_event)));
     });
     let request = confirmed();
-    assert_eq!(
-        deliver(&server, "/hooks/one", &request.clone().tampered())
-            .await
-            .status,
-        401
-    );
+    assert_eq!(deliver(&server, "/hooks/one", &request.clone().tampered()).await.status, 401);
     assert_eq!(deliver(&server, "/hooks/one", &request).await.status, 200);
-    assert_eq!(
-        deliver(&server, "/hooks/one", &request)
-            .await
-            .code()
-            .unwrap(),
-        "DUPLICATE"
-    );
-    assert_eq!(
-        deliver(&server, "/hooks/two", &confirmed()).await.status,
-        404
-    );
+    assert_eq!(deliver(&server, "/hooks/one", &request).await.code().unwrap(), "DUPLICATE");
+    assert_eq!(deliver(&server, "/hooks/two", &confirmed()).await.status, 404);
 }
 
 #[tokio::test]
@@ -90,12 +71,7 @@ async fn it_wraps_one_route_beside_a_page() {
         config.service(web::resource("/hook").route(hook).route(page));
     });
     let request = confirmed();
-    assert_eq!(
-        deliver(&server, "/hook", &request.clone().tampered())
-            .await
-            .status,
-        401
-    );
+    assert_eq!(deliver(&server, "/hook", &request.clone().tampered()).await.status, 401);
     assert_eq!(deliver(&server, "/hook", &request).await.status, 200);
     assert_eq!(get(&server, "/hook").await.body, "a page");
 }
@@ -110,10 +86,7 @@ async fn another_method_is_no_way_around_it() {
     });
     assert_eq!(get(&server, "/hook").await.status, 405);
     let request = confirmed();
-    assert_eq!(
-        deliver(&server, "/hook", &request).await.body,
-        *request.body()
-    );
+    assert_eq!(deliver(&server, "/hook", &request).await.body, *request.body());
 }
 
 async fn combined(
@@ -156,16 +129,11 @@ async fn a_handler_that_blocks_its_worker_keeps_its_lease() {
     let released: Release = Data::new(Mutex::new(released));
     let server = app(move |config| {
         let hook = web::resource("/hook").wrap(bondify.middleware());
-        config
-            .app_data(released.clone())
-            .service(hook.route(web::post().to(block)));
+        config.app_data(released.clone()).service(hook.route(web::post().to(block)));
     });
 
     let mut connection = Connection::open(server.address()).await.unwrap();
-    connection
-        .send(&confirmed().to_http1("/hook"))
-        .await
-        .unwrap();
+    connection.send(&confirmed().to_http1("/hook")).await.unwrap();
     store.until(9, |call| *call == Call::Renew(true)).await; // three leases
     release.send(()).unwrap();
     assert_eq!(connection.response().await.unwrap().status, 204);

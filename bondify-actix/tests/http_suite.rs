@@ -12,13 +12,7 @@ use serve::{on_event, serve};
 struct Actix;
 
 impl Adapter for Actix {
-    async fn serve(
-        App {
-            bondify,
-            script,
-            attached,
-        }: App,
-    ) -> Option<Server> {
+    async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
         Some(serve(script, move |config| {
             let route = web::post().to(on_event);
             let once = || web::resource(PATH).wrap(bondify.middleware());

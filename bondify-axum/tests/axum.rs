@@ -49,12 +49,7 @@ async fn deliver(
     path: &str,
     request: &bondify_testkit::WebhookRequest,
 ) -> Response {
-    Connection::open(server)
-        .await
-        .unwrap()
-        .post(path, request)
-        .await
-        .unwrap()
+    Connection::open(server).await.unwrap().post(path, request).await.unwrap()
 }
 
 #[derive(Clone)]
@@ -127,10 +122,7 @@ async fn it_works_in_nested_routers_beside_other_methods() {
     assert_eq!(response.body, "auth.confirmed nested /bondify");
 
     let mut connection = Connection::open(server).await.unwrap();
-    connection
-        .send(b"GET /webhooks/bondify HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    connection.send(b"GET /webhooks/bondify HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     assert_eq!(connection.response().await.unwrap().body, "a page");
 }
 
@@ -139,26 +131,19 @@ async fn several_bondifys_in_one_app_keep_apart() {
     let build = |text| Bondify::builder(secret(text)).build().unwrap();
     let (shop, blog) = (build("whsec_shop"), build("whsec_blog"));
     let ok = async |_: BondifyEvent| StatusCode::NO_CONTENT;
-    let app = Router::new()
-        .route("/shop", shop.post(ok))
-        .route("/blog", blog.post(ok));
+    let app = Router::new().route("/shop", shop.post(ok)).route("/blog", blog.post(ok));
     let server = serve(app).await;
     let request = Payload::confirmed().signed_with(&secret("whsec_shop"));
     assert_eq!(deliver(server, "/blog", &request).await.status, 401);
     assert_eq!(deliver(server, "/shop", &request).await.status, 204);
-    assert_eq!(
-        deliver(server, "/shop", &request).await.code().unwrap(),
-        "DUPLICATE"
-    );
+    assert_eq!(deliver(server, "/shop", &request).await.code().unwrap(), "DUPLICATE");
 }
 
 #[tokio::test]
 async fn it_speaks_http_2() {
     let script = Script::default();
     script.then([Step::Answer(500)]);
-    let app = Router::new()
-        .route("/", bondify().post(scripted))
-        .with_state(script);
+    let app = Router::new().route("/", bondify().post(scripted)).with_state(script);
     let stream = TcpStream::connect(serve(app).await).await.unwrap();
     let (mut client, connection) =
         http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), TokioIo::new(stream))
@@ -169,16 +154,8 @@ async fn it_speaks_http_2() {
     let request = confirmed();
     let uri = "http://localhost/";
     let mut answers = Vec::new();
-    for request in [
-        request.clone().tampered(),
-        request.clone(),
-        request.clone(),
-        request,
-    ] {
-        let response = client
-            .send_request(request.to_http(uri, Full::new))
-            .await
-            .unwrap();
+    for request in [request.clone().tampered(), request.clone(), request.clone(), request] {
+        let response = client.send_request(request.to_http(uri, Full::new)).await.unwrap();
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         answers.push((status, String::from_utf8(body.to_vec()).unwrap()));
@@ -195,17 +172,13 @@ async fn scripted(event: BondifyEvent, State(script): State<Script>) -> StatusCo
 #[tokio::test]
 async fn an_outer_timeout_does_not_cancel_the_handler() {
     let store = ProbeStore::new(MemoryStore::new());
-    let bondify = Bondify::builder(secret("whsec_test"))
-        .store(store.clone())
-        .build()
-        .unwrap();
+    let bondify = Bondify::builder(secret("whsec_test")).store(store.clone()).build().unwrap();
     let script = Script::default();
     script.then([Step::held(200)]);
     let timeout =
         TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(20));
-    let app = Router::new()
-        .route("/", bondify.post(scripted).layer(timeout))
-        .with_state(script.clone());
+    let app =
+        Router::new().route("/", bondify.post(scripted).layer(timeout)).with_state(script.clone());
     let server = serve(app).await;
     assert_eq!(deliver(server, "/", &confirmed()).await.status, 504);
     script.resume(1);
@@ -224,10 +197,7 @@ async fn it_lives_among_the_usual_layers() {
     script.then([Step::Panic]);
     let server = serve(app.with_state(script)).await;
     let request = confirmed();
-    assert_eq!(
-        deliver(server, "/", &request).await.code().unwrap(),
-        "HANDLER_PANICKED"
-    );
+    assert_eq!(deliver(server, "/", &request).await.code().unwrap(), "HANDLER_PANICKED");
     assert_eq!(deliver(server, "/", &request).await.status, 200);
     let large = Payload::confirmed().field("padding", "x".repeat(2000));
     let large = deliver(server, "/", &large.signed_with(&secret("whsec_test"))).await;
@@ -238,24 +208,16 @@ async fn it_lives_among_the_usual_layers() {
 #[tokio::test]
 async fn a_graceful_shutdown_with_drain_finishes_a_handler_whose_client_hung_up() {
     let store = ProbeStore::new(MemoryStore::new());
-    let bondify = Bondify::builder(secret("whsec_test"))
-        .store(store.clone())
-        .build()
-        .unwrap();
+    let bondify = Bondify::builder(secret("whsec_test")).store(store.clone()).build().unwrap();
     let script = Script::default();
     script.then([Step::held(200)]);
-    let app = Router::new()
-        .route("/", bondify.post(scripted))
-        .with_state(script.clone());
+    let app = Router::new().route("/", bondify.post(scripted)).with_state(script.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(async {
         let stopped = async { stopped.await.unwrap() };
-        axum::serve(listener, app)
-            .with_graceful_shutdown(stopped)
-            .await
-            .unwrap();
+        axum::serve(listener, app).with_graceful_shutdown(stopped).await.unwrap();
     });
 
     let mut client = Connection::open(address).await.unwrap();

@@ -19,13 +19,7 @@ use tokio::net::TcpListener;
 struct Axum;
 
 impl Adapter for Axum {
-    async fn serve(
-        App {
-            bondify,
-            script,
-            attached,
-        }: App,
-    ) -> Option<Server> {
+    async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
         let route = match attached {
             Attached::Once => bondify.post(on_event),
             Attached::Never => post(on_event),
@@ -34,9 +28,7 @@ impl Adapter for Axum {
         let app = Router::new().route(PATH, route).with_state(script);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        Some(Server::new(address, async {
-            axum::serve(listener, app).await.unwrap()
-        }))
+        Some(Server::new(address, async { axum::serve(listener, app).await.unwrap() }))
     }
 }
 

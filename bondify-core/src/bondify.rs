@@ -1,10 +1,4 @@
-use std::{
-    collections::HashSet,
-    fmt,
-    future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{error::Error, fmt, future::Future, sync::Arc, time::Duration};
 
 use bytes::Buf;
 use futures_util::Stream;
@@ -13,11 +7,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use crate::{
-    Builder, DedupeStore, Delivery, Event, EventKey, Headers, LeaseToken, Reply, Secret,
-    StoreError, Verifier,
+    Builder, DedupeStore, Delivery, Event, EventKey, Headers, Reply, Secret, StoreError, Verifier,
     builder::Settings,
-    claim::{Attempt, Claim, Lease},
+    claim::{Attempt, Claim, Lease, Running},
     home::{Home, STORE_PATIENCE},
+    renewal::Renewals,
     request::{Head, read_body},
     telemetry::Record,
 };
@@ -38,17 +32,10 @@ pub(crate) struct Shared {
     pub(crate) store: Option<Arc<dyn DedupeStore>>,
     pub(crate) settings: Settings,
     pub(crate) home: Home,
-    /// The leases of running handlers, for the renewer.
-    leases: Mutex<HashSet<(EventKey, LeaseToken)>>,
-    /// Counts running handlers and store calls, for `drain`.
-    pub(crate) running: TaskTracker,
+    pub(crate) renewals: Renewals,
+    /// Counts deliveries from their verification to their settlement, for `drain`.
+    running: TaskTracker,
     leaving: CancellationToken,
-}
-
-impl Shared {
-    pub(crate) fn leases(&self) -> MutexGuard<'_, HashSet<(EventKey, LeaseToken)>> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Bondify {
@@ -67,13 +54,11 @@ impl Bondify {
             store,
             settings,
             home: Home::default(),
-            leases: Mutex::default(),
+            renewals: Renewals::default(),
             running: TaskTracker::new(),
             leaving: CancellationToken::new(),
         };
-        let this = Self {
-            shared: Arc::new(shared),
-        };
+        let this = Self { shared: Arc::new(shared) };
         this.home();
         this
     }
@@ -109,16 +94,14 @@ impl Bondify {
         running.close();
         tokio::time::timeout(timeout, running.wait())
             .await
-            .map_err(|_| DrainTimedOut {
-                running: running.len(),
-            })
+            .map_err(|_| DrainTimedOut { running: running.len() })
     }
 
     /// For adapters: everything before the handler. Reads the body, verifies it,
     /// claims the event and, while another delivery of it is being handled, waits.
     ///
-    /// The returned future borrows nothing; `Send` if `body` is. Dropping it claims
-    /// nothing.
+    /// The returned future borrows nothing; `Send` if `body` is. Dropping it leaves
+    /// nothing claimed.
     ///
     /// # Errors
     ///
@@ -141,12 +124,12 @@ impl Bondify {
                 head.media_type?;
                 let event = this.shared.verifier.check(body?, &head.signature?)?;
                 record.verified(&event);
-                let lease = this.admit(&event).await?;
-                Ok((event, lease))
+                let running = Running::new(this.shared.running.token());
+                let lease = this.admit(&event, &running).await?;
+                Ok((event, lease, running))
             };
             match received.instrument(span).await {
-                Ok((event, lease)) => {
-                    let running = this.shared.running.token();
+                Ok((event, lease, running)) => {
                     Ok(Delivery::new(event, Claim::new(lease, record, running)))
                 }
                 Err(reply) => {
@@ -159,24 +142,24 @@ impl Bondify {
 
     /// Claims the event, waiting while another holds it. `None`: let through without
     /// a lease.
-    async fn admit(&self, event: &Event) -> Result<Option<Lease>, Reply> {
-        let Some(store) = &self.shared.store else {
-            return Ok(None);
-        };
+    async fn admit(&self, event: &Event, running: &Running) -> Result<Option<Lease>, Reply> {
+        let Some(store) = &self.shared.store else { return Ok(None) };
         let key = self.key(event);
         let now = Instant::now();
-        let deadline = now + self.shared.settings.wait;
-        let mut pause = FIRST_PAUSE;
+        let wait_until = now + self.shared.settings.wait;
+        let answer_by = wait_until.max(now + STORE_PATIENCE) + ROUND_TRIP;
+        let (mut pause, mut in_flight) = (FIRST_PAUSE, false);
         loop {
-            match self
-                .claim(store, key, deadline.max(now + STORE_PATIENCE))
-                .await
-            {
+            match self.claim(store, key, running, answer_by).await {
                 Ok(Attempt::Acquired(lease)) => return Ok(Some(lease)),
                 Ok(Attempt::Completed) => return Err(Reply::Duplicate),
-                Ok(Attempt::InFlight) => self.pause(pause, deadline).await?,
+                Ok(Attempt::InFlight) => in_flight = true,
+                Err(error) if in_flight => {
+                    tracing::error!(error = &error as &dyn Error, "no claim")
+                }
                 Err(error) => return self.without_store(&error),
             }
+            self.pause(pause, wait_until).await?;
             pause = LONGEST_PAUSE.min(pause * 2);
         }
     }
@@ -188,27 +171,19 @@ impl Bondify {
         }
     }
 
-    async fn pause(&self, pause: Duration, deadline: Instant) -> Result<(), Reply> {
+    async fn pause(&self, pause: Duration, wait_until: Instant) -> Result<(), Reply> {
         let now = Instant::now();
-        if now >= deadline {
+        if now >= wait_until {
             return Err(Reply::InFlight);
         }
-        tracing::debug!("waiting for another delivery of this event");
-        let pause = tokio::time::sleep_until(deadline.min(now + pause));
-        self.shared
-            .leaving
-            .run_until_cancelled(pause)
-            .await
-            .ok_or(Reply::InFlight)
+        let pause = tokio::time::sleep_until(wait_until.min(now + pause));
+        self.shared.leaving.run_until_cancelled(pause).await.ok_or(Reply::InFlight)
     }
 
     fn without_store(&self, error: &StoreError) -> Result<Option<Lease>, Reply> {
-        let error = error as &dyn std::error::Error;
+        let error = error as &dyn Error;
         if self.shared.settings.fail_open {
-            tracing::error!(
-                error,
-                "no claim: the event is handled without deduplication"
-            );
+            tracing::error!(error, "no claim: the event is handled without deduplication");
             Ok(None)
         } else {
             tracing::error!(error, "no claim: the event is left to a retry");
@@ -220,6 +195,10 @@ impl Bondify {
 /// Between two looks at a key that is in flight.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// For the last look, after the wait. The default wait leaves as much until Bondify
+/// gives up.
+const ROUND_TRIP: Duration = Duration::from_secs(1);
 
 impl fmt::Debug for Bondify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

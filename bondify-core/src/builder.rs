@@ -45,6 +45,8 @@ impl Builder {
     pub const DEFAULT_LEASE: Duration = Duration::from_secs(10);
 
     const LEAST_LEASE: Duration = Duration::from_millis(10);
+    const LEAST_TOLERANCE: Duration = Duration::from_secs(60);
+    const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
     pub(crate) fn new(secret: Secret) -> Self {
         Self {
@@ -146,7 +148,9 @@ impl Builder {
     }
 
     /// Builds it. Store calls run on the tokio runtime that this is called on, or
-    /// else on the one that the first delivery arrives on.
+    /// else on the one that the first delivery arrives on. It needs timers
+    /// (`enable_all`), and a thread that no handler blocks: on a current-thread runtime,
+    /// one that does cannot have its lease renewed.
     ///
     /// # Errors
     ///
@@ -164,31 +168,29 @@ impl Builder {
     }
 
     fn check(&self, least_retention: Duration) -> Result<(), BuildError> {
-        let Settings {
-            namespace,
-            body_limit,
-            wait,
-            lease,
-            retention,
-            ..
-        } = &self.settings;
+        let Settings { namespace, body_limit, wait, lease, retention, .. } = &self.settings;
+        let (wait, lease, retention) = (*wait, *lease, *retention);
+        let tolerance = self.verifier.tolerance;
         if namespace.as_ref().is_some_and(String::is_empty) {
             return Err(BuildError::EmptyNamespace);
         }
         if *body_limit == 0 {
             return Err(BuildError::NoBody);
         }
-        if *lease < Self::LEAST_LEASE {
-            return Err(BuildError::ShortLease(*lease));
+        if lease < Self::LEAST_LEASE {
+            return Err(BuildError::ShortLease(lease));
         }
-        if *wait >= PATIENCE && !self.long_wait {
-            return Err(BuildError::LongWait(*wait));
+        if tolerance < Self::LEAST_TOLERANCE {
+            return Err(BuildError::ShortTolerance(tolerance));
         }
-        if *retention < least_retention {
-            return Err(BuildError::ShortRetention {
-                retention: *retention,
-                least_retention,
-            });
+        if wait >= PATIENCE && !self.long_wait {
+            return Err(BuildError::LongWait(wait));
+        }
+        if [wait, lease, tolerance, retention].iter().any(|set| *set > Self::TEN_YEARS) {
+            return Err(BuildError::Endless);
+        }
+        if retention < least_retention {
+            return Err(BuildError::ShortRetention { retention, least_retention });
         }
         Ok(())
     }
@@ -216,6 +218,13 @@ pub enum BuildError {
     /// The lease is shorter than three trips to a store can take.
     #[error("the lease of {0:?} is too short to be renewed in time; it must be at least 10 ms")]
     ShortLease(Duration),
+    /// The tolerance is shorter than Bondify may take to retry a delivery.
+    #[error("the tolerance of {0:?} would refuse retries; it must be at least a minute")]
+    ShortTolerance(Duration),
+    /// The wait, the lease, the tolerance or the retention is longer than ten years,
+    /// past which no engine has to keep count.
+    #[error("the wait, lease, tolerance and retention must be at most ten years each")]
+    Endless,
     /// The wait reaches past the time that Bondify waits for an answer.
     #[error(
         "the wait of {0:?} is no use, since Bondify gives a delivery up after 10 s; \
@@ -246,21 +255,19 @@ mod tests {
     #[test]
     fn refuses_nonsense() {
         let ms = Duration::from_millis;
-        assert_eq!(
-            build(|b| b.lease(ms(0))).unwrap_err(),
-            BuildError::ShortLease(ms(0))
-        );
-        assert_eq!(
-            build(|b| b.wait(PATIENCE)).unwrap_err(),
-            BuildError::LongWait(PATIENCE)
-        );
+        assert_eq!(build(|b| b.lease(ms(0))).unwrap_err(), BuildError::ShortLease(ms(0)));
+        assert_eq!(build(|b| b.wait(PATIENCE)).unwrap_err(), BuildError::LongWait(PATIENCE));
         assert!(build(|b| b.wait(PATIENCE).allow_long_wait()).is_ok());
         assert!(build(|b| b.wait(ms(0))).is_ok());
+        assert_eq!(build(|b| b.tolerance(ms(0))).unwrap_err(), BuildError::ShortTolerance(ms(0)));
+        let forever = Duration::MAX;
+        assert_eq!(build(|b| b.lease(forever)).unwrap_err(), BuildError::Endless);
+        assert_eq!(build(|b| b.tolerance(forever)).unwrap_err(), BuildError::Endless);
+        assert_eq!(build(|b| b.retention(forever)).unwrap_err(), BuildError::Endless);
+        let wait_forever = build(|b| b.wait(forever).allow_long_wait());
+        assert_eq!(wait_forever.unwrap_err(), BuildError::Endless);
         assert_eq!(build(|b| b.body_limit(0)).unwrap_err(), BuildError::NoBody);
-        assert_eq!(
-            build(|b| b.namespace("")).unwrap_err(),
-            BuildError::EmptyNamespace
-        );
+        assert_eq!(build(|b| b.namespace("")).unwrap_err(), BuildError::EmptyNamespace);
     }
 
     #[test]
@@ -270,25 +277,16 @@ mod tests {
         let retention = least_retention - Duration::from_millis(1);
         assert_eq!(
             build(|b| b.tolerance(hour).retention(retention)).unwrap_err(),
-            BuildError::ShortRetention {
-                retention,
-                least_retention
-            }
+            BuildError::ShortRetention { retention, least_retention }
         );
         assert!(build(|b| b.tolerance(hour).retention(least_retention)).is_ok());
         assert!(build(|b| b.tolerance(100 * hour)).is_ok());
         assert!(build(|b| b.tolerance(100 * hour).retention(25 * hour)).is_err());
-        assert!(build(|b| b.tolerance(Duration::MAX)).is_ok());
     }
 
     #[test]
     fn messages_say_what_to_do() {
-        let error = build(|b| b.wait(Duration::from_secs(12)))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("12s") && error.contains("allow_long_wait"),
-            "{error}"
-        );
+        let error = build(|b| b.wait(Duration::from_secs(12))).unwrap_err().to_string();
+        assert!(error.contains("12s") && error.contains("allow_long_wait"), "{error}");
     }
 }

@@ -1,11 +1,11 @@
 use std::{error::Error, fmt, sync::Arc};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::{
-    Bondify, Claimed, DedupeStore, EventKey, LeaseToken, Reply, StoreError, home::STORE_PATIENCE,
+    Bondify, Claimed, DedupeStore, EventKey, LeaseToken, Reply, StoreError, renewal::Renewal,
     telemetry::Record,
 };
 
@@ -18,16 +18,15 @@ use crate::{
 pub struct Claim {
     lease: Option<Lease>,
     record: Record,
-    _running: TaskTrackerToken,
+    _running: Running,
 }
 
+/// Held by everything that `drain` waits for; one for each delivery.
+pub(crate) type Running = Arc<TaskTrackerToken>;
+
 impl Claim {
-    pub(crate) fn new(lease: Option<Lease>, record: Record, running: TaskTrackerToken) -> Self {
-        Self {
-            lease,
-            record,
-            _running: running,
-        }
+    pub(crate) fn new(lease: Option<Lease>, record: Record, running: Running) -> Self {
+        Self { lease, record, _running: running }
     }
 
     /// Settles the delivery by the status that answers it: 2xx completes the event
@@ -47,16 +46,14 @@ impl Claim {
         Reply::HandlerPanicked
     }
 
-    pub(crate) fn span(&self) -> tracing::Span {
+    pub(crate) fn span(&self) -> Span {
         self.record.span.clone()
     }
 
     async fn end(mut self, accepted: bool) {
-        let Some(held) = self.lease.take().and_then(|mut lease| lease.0.take()) else {
-            return;
-        };
+        let Some(held) = self.lease.take().and_then(|mut lease| lease.0.take()) else { return };
         let bondify = held.bondify.clone();
-        let end = bondify.call_store(held.end(accepted), Instant::now() + STORE_PATIENCE);
+        let end = bondify.call_store(held.end(accepted), self.record.settle_by());
         if let Err(error) = end.instrument(self.span()).await {
             let error = &error as &dyn Error;
             tracing::error!(parent: &self.record.span, error, accepted, "delivery not settled");
@@ -82,82 +79,98 @@ impl Bondify {
         &self,
         store: &Arc<dyn DedupeStore>,
         key: EventKey,
+        running: &Running,
         deadline: Instant,
     ) -> Result<Attempt, StoreError> {
-        let (this, store) = (self.clone(), store.clone());
+        let (bondify, store, running) = (self.clone(), store.clone(), running.clone());
         let claim = async move {
-            Ok(match store.claim(&key, this.shared.settings.lease).await? {
-                Claimed::Acquired(token) => {
-                    this.shared.leases().insert((key, token));
-                    Attempt::Acquired(Lease(Some(Held {
-                        bondify: this,
-                        store,
-                        key,
-                        token,
-                    })))
-                }
-                Claimed::InFlight => Attempt::InFlight,
-                Claimed::Completed => Attempt::Completed,
-            })
+            let (asked, lease) = (Instant::now(), bondify.shared.settings.lease);
+            let token = match store.claim(&key, lease).await? {
+                Claimed::Acquired(token) => token,
+                Claimed::InFlight => return Ok(Attempt::InFlight),
+                Claimed::Completed => return Ok(Attempt::Completed),
+            };
+            let renewal = Renewal::start(&bondify, key, token);
+            let held = Held { bondify, store, key, token, renewal, _running: running };
+            let acquired = Lease(Some(held));
+            if asked.elapsed() >= lease {
+                return Err(StoreError::new("the answer took longer than the lease"));
+            }
+            Ok(Attempt::Acquired(acquired))
         };
         self.call_store(claim, deadline).await
     }
 }
 
-/// A lease in the store, renewed while this lives. Dropped unsettled, for instance
-/// because the delivery was cancelled, it is released in the background.
+/// A lease in the store. Dropped unsettled, for instance because the delivery was
+/// cancelled, it is released in the background.
 pub(crate) struct Lease(Option<Held>);
 
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(held) = self.0.take() else { return };
-        let bondify = held.bondify.clone();
-        let Some(home) = bondify.home() else {
+        let Some(home) = held.bondify.home() else {
             return tracing::error!("a claim was dropped where no runtime could release it");
         };
         let release = async {
             if let Err(error) = held.end(false).await {
-                tracing::error!(
-                    error = &error as &dyn Error,
-                    "a dropped claim was not released"
-                );
+                tracing::error!(error = &error as &dyn Error, "a dropped claim was not released");
             }
         };
-        home.spawn(
-            bondify
-                .shared
-                .running
-                .track_future(release.in_current_span()),
-        );
+        home.spawn(release.in_current_span());
     }
 }
 
+/// What it takes to end a lease. It is renewed for as long as this lives.
 struct Held {
     bondify: Bondify,
     store: Arc<dyn DedupeStore>,
     key: EventKey,
     token: LeaseToken,
+    renewal: Renewal,
+    _running: Running,
 }
 
 impl Held {
+    /// Completes or releases the lease. A completion that fails is tried again in the
+    /// background, since the handler has succeeded and should not run again.
     async fn end(self, accepted: bool) -> Result<(), StoreError> {
-        let Self {
-            bondify,
-            store,
-            key,
-            token,
-        } = self;
-        bondify.shared.leases().remove(&(key, token));
-        let still_held = if accepted {
-            store
-                .complete(&key, &token, bondify.shared.settings.retention)
-                .await?
-        } else {
-            store.release(&key, &token).await?
-        };
-        if !still_held {
-            tracing::error!(accepted, "the lease ran out before the handler ended");
+        self.renewal.settling();
+        let ended = if accepted { self.complete().await } else { self.release().await };
+        if accepted && ended.is_err() {
+            tokio::spawn(self.complete_later().in_current_span());
         }
+        ended
+    }
+
+    async fn complete_later(self) {
+        let lease = self.bondify.shared.settings.lease;
+        let lost = Instant::now() + lease;
+        let mut pause = lease / 100;
+        while Instant::now() + pause < lost {
+            sleep(pause).await;
+            if self.complete().await.is_ok() {
+                return;
+            }
+            pause = (lease / 10).min(pause * 2);
+        }
+        tracing::error!("an event that was handled is not completed, and may be handled again");
+    }
+
+    async fn complete(&self) -> Result<(), StoreError> {
+        let retention = self.bondify.shared.settings.retention;
+        note_loss(self.store.complete(&self.key, &self.token, retention).await?);
         Ok(())
+    }
+
+    async fn release(&self) -> Result<(), StoreError> {
+        note_loss(self.store.release(&self.key, &self.token).await?);
+        Ok(())
+    }
+}
+
+fn note_loss(held: bool) {
+    if !held {
+        tracing::error!("the lease ran out before the delivery was settled");
     }
 }

@@ -39,10 +39,14 @@ impl Delivery {
     {
         let Self { event, claim } = self;
         // Made inside the future, so that a panic while making it is caught as well.
-        let handling = async move { handler(event).await }.instrument(claim.span());
-        match AssertUnwindSafe(handling).catch_unwind().await {
-            Ok(response) => {
-                claim.settle(status(&response)).await;
+        let handling = async move {
+            let response = handler(event).await;
+            let status = status(&response);
+            (response, status)
+        };
+        match AssertUnwindSafe(handling.instrument(claim.span())).catch_unwind().await {
+            Ok((response, status)) => {
+                claim.settle(status).await;
                 Ok(response)
             }
             Err(_panic) => Err(claim.panicked().await),
@@ -83,8 +87,6 @@ impl Delivery {
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Delivery")
-            .field("event", &self.event)
-            .finish_non_exhaustive()
+        f.debug_struct("Delivery").field("event", &self.event).finish_non_exhaustive()
     }
 }

@@ -139,6 +139,12 @@ impl Confirmed {
     pub fn confirmed_at(&self) -> SystemTime {
         self.confirmed_at
     }
+
+    /// The body exactly as it was received and signed, a JSON object.
+    #[must_use]
+    pub fn raw(&self) -> &Bytes {
+        &self.raw
+    }
 }
 
 /// `auth.cancelled`: a user tapped Cancel.
@@ -164,6 +170,12 @@ impl Cancelled {
     pub fn cancelled_at(&self) -> SystemTime {
         self.cancelled_at
     }
+
+    /// The body exactly as it was received and signed, a JSON object.
+    #[must_use]
+    pub fn raw(&self) -> &Bytes {
+        &self.raw
+    }
 }
 
 /// A signed event that this version has no type for. Its JSON is [`Event::raw`].
@@ -186,6 +198,13 @@ impl Unknown {
     #[must_use]
     pub fn session_token(&self) -> Option<&str> {
         self.session_token.as_deref()
+    }
+
+    /// When it happened: the later of its `confirmed_at` and `cancelled_at`, if it has
+    /// one of these.
+    #[must_use]
+    pub fn occurred_at(&self) -> Option<SystemTime> {
+        self.occurred_at
     }
 
     /// The body exactly as it was received and signed, a JSON object.
@@ -224,11 +243,10 @@ impl TelegramId {
     /// than 32 bits. `None` if it is not decimal digits that fit.
     ///
     /// ```
-    /// # use bondify_core::{Event, Secret, Verifier};
+    /// # use bondify_core::{Event, Secret};
     /// # use bondify_testkit::Payload;
     /// # let secret = Secret::new("whsec_test")?;
-    /// # let delivery = Payload::confirmed().telegram_id("7123456789").signed_with(&secret);
-    /// # let event = Verifier::new(secret).verify(delivery.body().clone(), delivery.signature())?;
+    /// # let event = Payload::confirmed().telegram_id("7123456789").signed_with(&secret).verified_by(&secret)?;
     /// if let Event::Confirmed(login) = event {
     ///     assert_eq!(login.telegram_id().to_i64(), Some(7_123_456_789));
     /// }
@@ -238,6 +256,12 @@ impl TelegramId {
     pub fn to_i64(&self) -> Option<i64> {
         let digits = self.0.bytes().all(|byte| byte.is_ascii_digit());
         if digits { self.0.parse().ok() } else { None }
+    }
+}
+
+impl AsRef<str> for TelegramId {
+    fn as_ref(&self) -> &str {
+        &self.0
     }
 }
 

@@ -4,19 +4,19 @@ use std::{
     any::Any,
     future::{Future, poll_fn},
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError},
     task::Poll,
     time::Duration,
 };
 
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::FutureExt;
 use tokio::{
     runtime::Handle,
     task::AbortHandle,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 
-use crate::{Bondify, EventKey, LeaseToken, StoreError, bondify::Shared};
+use crate::{Bondify, StoreError, renewal::renew_leases};
 
 /// How long a delivery waits for a store that does not answer.
 pub(crate) const STORE_PATIENCE: Duration = Duration::from_secs(5);
@@ -39,22 +39,15 @@ impl Drop for Home {
 impl Bondify {
     /// The home runtime. Its renewer lives exactly as long as it does.
     pub(crate) fn home(&self) -> Option<Handle> {
-        let mut home = self
-            .shared
-            .home
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut home = self.shared.home.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((runtime, renewer)) = &*home
             && !renewer.is_finished()
         {
             return Some(runtime.clone());
         }
         let runtime = Handle::try_current().ok()?;
-        let renewer = runtime.spawn(renew_leases(
-            Arc::downgrade(&self.shared),
-            self.shared.settings.lease / 3,
-        ));
+        let every = self.shared.settings.lease / 3;
+        let renewer = runtime.spawn(renew_leases(Arc::downgrade(&self.shared), every));
         *home = Some((runtime.clone(), renewer.abort_handle()));
         Some(runtime)
     }
@@ -67,9 +60,7 @@ impl Bondify {
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
         T: Send + 'static,
     {
-        let home = self
-            .home()
-            .ok_or_else(|| StoreError::new("there is no tokio runtime"))?;
+        let home = self.home().ok_or_else(|| StoreError::new("there is no tokio runtime"))?;
         let mut call = Box::pin(unpanicking(call));
         let first_poll = poll_fn(|context| {
             let _timers_belong_to_home = home.enter();
@@ -78,8 +69,7 @@ impl Bondify {
         if let Poll::Ready(answer) = first_poll.await {
             return answer;
         }
-        let task = home.spawn(self.shared.running.track_future(call));
-        match timeout_at(deadline, task).await {
+        match timeout_at(deadline, home.spawn(call)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(ended)) => Err(StoreError::new(ended)),
             Err(late) => Err(StoreError::new(late)),
@@ -87,55 +77,10 @@ impl Bondify {
     }
 }
 
-/// Renews the lease of every running handler every third of a lease, whatever its age:
-/// most handlers end before their first renewal is due and cost no timer.
-async fn renew_leases(shared: Weak<Shared>, every: Duration) {
-    loop {
-        sleep(every).await;
-        let Some(shared) = shared.upgrade() else {
-            return;
-        };
-        let leases: Vec<_> = shared.leases().iter().copied().collect();
-        let renewals = stream::iter(leases).for_each_concurrent(CONCURRENT_RENEWALS, |lease| {
-            let renewal = shared.renew(lease);
-            async move {
-                if timeout(every, renewal).await.is_err() {
-                    tracing::error!("a lease was not renewed in time: the store does not answer");
-                }
-            }
-        });
-        renewals.await;
-    }
-}
-
-const CONCURRENT_RENEWALS: usize = 64;
-
-impl Shared {
-    async fn renew(&self, lease @ (key, token): (EventKey, LeaseToken)) {
-        let Some(store) = &self.store else { return };
-        match unpanicking(store.renew(&key, &token, self.settings.lease)).await {
-            Ok(true) => {}
-            // Settled in the meantime, unless it is still among the running ones.
-            Ok(false) => {
-                if self.leases().remove(&lease) {
-                    tracing::error!(session = %key.short(), "a running handler lost its lease");
-                }
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, session = %key.short(), "a lease was not renewed");
-            }
-        }
-    }
-}
-
 /// A store that panics has failed, like one that says so.
-async fn unpanicking<T>(
+pub(crate) async fn unpanicking<T>(
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     let panicked = |_: Box<dyn Any + Send>| Err(StoreError::new("the store panicked"));
-    AssertUnwindSafe(call)
-        .catch_unwind()
-        .await
-        .unwrap_or_else(panicked)
+    AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(panicked)
 }

@@ -43,11 +43,7 @@ impl EventKey {
     }
 
     fn digest(scope: &str, id: &[u8]) -> Self {
-        let hash = Sha256::new()
-            .chain_update(scope)
-            .chain_update([0])
-            .chain_update(id)
-            .finalize();
+        let hash = Sha256::new().chain_update(scope).chain_update([0]).chain_update(id).finalize();
         let mut half = [0; 16];
         half.copy_from_slice(&hash[..16]);
         Self(half)
@@ -86,13 +82,7 @@ mod tests {
     fn the_digest_never_changes() {
         let key = EventKey::new("auth.confirmed", "sess_abc123");
         assert_eq!(key.to_string(), "2dc02b317690404a9124f74c2e41a102");
-        assert_eq!(
-            key.short().to_string(),
-            "2dc02b317690404a9124f74c2e41a102"[..8]
-        );
-        assert_eq!(
-            key.within("shop").to_string(),
-            "a05f091de0d466ba41594e0991589385"
-        );
+        assert_eq!(key.short().to_string(), "2dc02b317690404a9124f74c2e41a102"[..8]);
+        assert_eq!(key.within("shop").to_string(), "a05f091de0d466ba41594e0991589385");
     }
 }

@@ -9,6 +9,7 @@ mod event;
 mod home;
 mod key;
 mod memory;
+mod renewal;
 mod reply;
 mod request;
 mod secret;

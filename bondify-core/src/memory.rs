@@ -170,9 +170,7 @@ impl Shared {
         Self {
             created: Instant::now(),
             capacity,
-            shards: (0..shards.next_power_of_two())
-                .map(|_| Shard::new())
-                .collect(),
+            shards: (0..shards.next_power_of_two()).map(|_| Shard::new()).collect(),
             completed: AtomicUsize::new(0),
             forgotten: AtomicU64::new(0),
             leases_given: AtomicU64::new(0),
@@ -193,11 +191,7 @@ impl Shared {
             self.completed.fetch_sub(1, Relaxed);
         }
         let token = LeaseToken::new(self.leases_given.fetch_add(1, Relaxed));
-        let lease = Lease {
-            key: *key,
-            token,
-            expires: now.saturating_add(lease),
-        };
+        let lease = Lease { key: *key, token, expires: now.saturating_add(lease) };
         match entries.lease(key) {
             Entry::Occupied(held) if !held.get().has_run_out(now) => return Claimed::InFlight,
             Entry::Occupied(mut lost) => *lost.get_mut() = lease,
@@ -230,13 +224,8 @@ impl Shared {
         };
         held.remove();
         let forgotten = self.make_room(&mut entries, now);
-        let completed = Completed {
-            key: *key,
-            until: tick(now.saturating_add(retention)),
-        };
-        entries
-            .completed
-            .insert_unique(completed.hash(), completed, Completed::hash);
+        let completed = Completed { key: *key, until: tick(now.saturating_add(retention)) };
+        entries.completed.insert_unique(completed.hash(), completed, Completed::hash);
         shard.note_expiry(completed.until);
         drop(entries);
         if forgotten {
@@ -330,9 +319,7 @@ fn spawn_sweeper(store: Weak<Shared>, interval: Duration) -> io::Result<JoinHand
             thread::park_timeout(interval);
         }
     };
-    thread::Builder::new()
-        .name("bondify-sweeper".into())
-        .spawn(sweep_while_alive)
+    thread::Builder::new().name("bondify-sweeper".into()).spawn(sweep_while_alive)
 }
 
 struct Shard {
@@ -344,10 +331,7 @@ struct Shard {
 
 impl Shard {
     fn new() -> Self {
-        Self {
-            earliest: AtomicU32::new(NEVER),
-            entries: Mutex::default(),
-        }
+        Self { earliest: AtomicU32::new(NEVER), entries: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
@@ -373,14 +357,11 @@ struct Entries {
 
 impl Entries {
     fn completed(&mut self, key: &EventKey) -> Option<OccupiedEntry<'_, Completed>> {
-        self.completed
-            .find_entry(hash(key), |completed| completed.key == *key)
-            .ok()
+        self.completed.find_entry(hash(key), |completed| completed.key == *key).ok()
     }
 
     fn lease(&mut self, key: &EventKey) -> Entry<'_, Lease> {
-        self.leases
-            .entry(hash(key), |lease| lease.key == *key, Lease::hash)
+        self.leases.entry(hash(key), |lease| lease.key == *key, Lease::hash)
     }
 
     /// The lease of `key`, if `token` holds it and it has not run out.
@@ -390,27 +371,19 @@ impl Entries {
         token: &LeaseToken,
         now: Duration,
     ) -> Option<OccupiedEntry<'_, Lease>> {
-        let lease = self
-            .leases
-            .find_entry(hash(key), |lease| lease.key == *key)
-            .ok()?;
+        let lease = self.leases.find_entry(hash(key), |lease| lease.key == *key).ok()?;
         (lease.get().token == *token && !lease.get().has_run_out(now)).then_some(lease)
     }
 
     fn remove_first_completed(&mut self) -> Option<Completed> {
-        let first = self
-            .completed
-            .iter()
-            .min_by_key(|completed| completed.until)?
-            .key;
+        let first = self.completed.iter().min_by_key(|completed| completed.until)?.key;
         self.completed(&first).map(|completed| completed.remove().0)
     }
 
     /// Drops what has run out, and says how many completed keys that were.
     fn drop_expired(&mut self, now: Duration) -> usize {
         let before = self.completed.len();
-        self.completed
-            .retain(|completed| !completed.has_run_out(now));
+        self.completed.retain(|completed| !completed.has_run_out(now));
         self.leases.retain(|lease| !lease.has_run_out(now));
         shrink(&mut self.completed, Completed::hash);
         shrink(&mut self.leases, Lease::hash);
@@ -523,10 +496,7 @@ mod tests {
     fn wait_until(mut condition: impl FnMut() -> bool) {
         let start = Instant::now();
         while !condition() {
-            assert!(
-                start.elapsed() < Duration::from_secs(30),
-                "waited for long enough"
-            );
+            assert!(start.elapsed() < Duration::from_secs(30), "waited for long enough");
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -540,10 +510,7 @@ mod tests {
     fn retention_is_rounded_up_to_a_tick() {
         for millis in [0, 1, 63, 64, 65, 1_000_000] {
             let expires = Duration::from_millis(millis) + Duration::from_nanos(1);
-            let completed = Completed {
-                key: key(0),
-                until: tick(expires),
-            };
+            let completed = Completed { key: key(0), until: tick(expires) };
             assert!(!completed.has_run_out(expires));
             assert!(completed.has_run_out(expires + Duration::from_millis(64)));
         }
@@ -551,10 +518,7 @@ mod tests {
 
     #[test]
     fn beyond_the_last_tick_a_key_is_not_dropped_early() {
-        let completed = Completed {
-            key: key(0),
-            until: tick(Duration::MAX),
-        };
+        let completed = Completed { key: key(0), until: tick(Duration::MAX) };
         assert_eq!(completed.until, NEVER);
         assert!(!completed.has_run_out(Duration::MAX));
     }
@@ -629,10 +593,8 @@ mod tests {
     fn a_full_store_warns_once_a_minute() {
         let store = MemoryStore::new();
         let (log, writer) = io::pipe().unwrap();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(Mutex::new(writer))
-            .finish();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(Mutex::new(writer)).finish();
         tracing::subscriber::with_default(subscriber, || {
             for seconds in [0, 1, 59, 61, 62] {
                 store.0.report_forgotten(Duration::from_secs(seconds));
@@ -672,10 +634,7 @@ mod tests {
             let Ok(Claimed::Acquired(token)) = store.claim(&key(number), LONG).await else {
                 panic!("a fresh key");
             };
-            store
-                .complete(&key(number), &token, Duration::from_millis(1))
-                .await
-                .unwrap();
+            store.complete(&key(number), &token, Duration::from_millis(1)).await.unwrap();
         }
         wait_until(|| store.is_empty());
     }
@@ -703,10 +662,7 @@ mod tests {
         assert_eq!(shard.earliest.load(Relaxed), NEVER);
 
         complete(&store, &key(1), 9 * LONG);
-        assert!(
-            shard.earliest.load(Relaxed) <= due_in(LONG),
-            "the lease comes first"
-        );
+        assert!(shard.earliest.load(Relaxed) <= due_in(LONG), "the lease comes first");
 
         let token = acquire(&store, &key(2));
         assert!(store.0.renew(&key(2), &token, Duration::from_secs(60)));
@@ -750,9 +706,6 @@ mod tests {
     fn debug_prints_counts_only() {
         let store = MemoryStore::with_capacity(7);
         complete(&store, &key(1), LONG);
-        assert_eq!(
-            format!("{store:?}"),
-            "MemoryStore { len: 1, capacity: 7, forgotten: 0 }"
-        );
+        assert_eq!(format!("{store:?}"), "MemoryStore { len: 1, capacity: 7, forgotten: 0 }");
     }
 }

@@ -3,38 +3,84 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::VerifyError;
 
-/// An answer that Bondify's sender gets without, or instead of, the handler's.
-///
-/// Each has one status, one machine code and one JSON body, the same in every
-/// framework: `{"error":"human text","code":"CODE"}`, or `{"status":"duplicate"}`.
-/// None says anything of the payload or the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Reply {
-    /// 415: the body is not `application/json`.
-    UnsupportedMediaType,
-    /// 413: the body is larger than the limit.
-    PayloadTooLarge,
-    /// 400: the body could not be read to its end.
-    UnreadableBody,
-    /// 401: there is no signature header.
-    MissingSignature,
-    /// 401: the signature is malformed, conflicting or wrong.
-    InvalidSignature,
-    /// 400: signed, but not an event.
-    ParseError,
-    /// 401: signed, but too old or too far in the future.
-    StaleEvent,
-    /// 200: the event is done already; the handler did not run again.
-    Duplicate,
-    /// 409: another delivery of the event is still being handled.
-    InFlight,
-    /// 503: the dedupe store could not answer.
-    StoreUnavailable,
-    /// 500: the handler panicked.
-    HandlerPanicked,
-    /// 500: the route is not set up as it must be; the log says how.
-    Misconfigured,
+macro_rules! replies {
+    ($($(#[doc = $doc:literal])+ $reply:ident: $status:literal $code:literal $text:literal,)+) => {
+        /// An answer that Bondify's sender gets without, or instead of, the handler's.
+        ///
+        /// Each has one status, one machine code and one JSON body, the same in every
+        /// framework: `{"error":"human text","code":"CODE"}`, or `{"status":"duplicate"}`.
+        /// None says anything of the payload or the store.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Reply {
+            $(
+                #[doc = concat!($status, " `", $code, "`:")]
+                $(#[doc = $doc])+
+                $reply,
+            )+
+        }
+
+        impl Reply {
+            /// Every reply there is.
+            pub const ALL: &[Self] = &[$(Self::$reply),+];
+
+            /// The HTTP status.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self {
+                    $(Self::$reply => $status,)+
+                }
+            }
+
+            /// The machine code, spelled as in Bondify's SDKs where they have it.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self {
+                    $(Self::$reply => $code,)+
+                }
+            }
+
+            /// The JSON body.
+            #[must_use]
+            pub const fn body(self) -> &'static str {
+                if matches!(self, Self::Duplicate) {
+                    return r#"{"status":"duplicate"}"#;
+                }
+                match self {
+                    $(Self::$reply => concat!(
+                        r#"{"error":""#, $text, r#"","code":""#, $code, r#""}"#,
+                    ),)+
+                }
+            }
+        }
+    };
+}
+
+replies! {
+    /// the body is not `application/json`.
+    UnsupportedMediaType: 415 "UNSUPPORTED_MEDIA_TYPE" "the body must be application/json",
+    /// the body is larger than the limit.
+    PayloadTooLarge: 413 "PAYLOAD_TOO_LARGE" "the body is too large",
+    /// the body could not be read to its end, or not in time.
+    UnreadableBody: 400 "UNREADABLE_BODY" "the body could not be read",
+    /// there is no signature header.
+    MissingSignature: 401 "MISSING_SIGNATURE" "the X-Bondify-Signature header is missing",
+    /// the signature is malformed, conflicting or wrong.
+    InvalidSignature: 401 "INVALID_SIGNATURE" "the signature is not valid for this body",
+    /// signed, but not an event.
+    ParseError: 400 "PARSE_ERROR" "the body is not a Bondify event",
+    /// signed, but too old or too far in the future.
+    StaleEvent: 401 "STALE_EVENT" "the event is too old or in the future",
+    /// the event is done already; the handler did not run again.
+    Duplicate: 200 "DUPLICATE" "it is no error",
+    /// another delivery of the event is still being handled.
+    InFlight: 409 "IN_FLIGHT" "another delivery of this event is being handled",
+    /// the dedupe store could not answer.
+    StoreUnavailable: 503 "STORE_UNAVAILABLE" "the event cannot be accepted at the moment",
+    /// the handler panicked.
+    HandlerPanicked: 500 "HANDLER_PANICKED" "the event could not be handled",
+    /// the route is not set up as it must be; the log says how.
+    Misconfigured: 500 "MISCONFIGURED" "this route is not set up to receive events",
 }
 
 /// Half a default lease, so that one of the next two retries finds it ended.
@@ -42,40 +88,12 @@ const RETRY_AFTER_SECONDS: &str = "5";
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-macro_rules! refusal {
-    ($status:literal, $code:literal, $text:literal) => {
-        (
-            $status,
-            $code,
-            concat!(r#"{"error":""#, $text, r#"","code":""#, $code, r#""}"#),
-        )
-    };
-}
-
 impl Reply {
     /// Logs `advice` as an error and answers [`Reply::Misconfigured`]. For adapters.
     #[must_use]
     pub fn misconfigured(advice: &str) -> Self {
         tracing::error!("bondify is not set up on this route: {advice}");
         Self::Misconfigured
-    }
-
-    /// The HTTP status.
-    #[must_use]
-    pub const fn status(self) -> u16 {
-        self.row().0
-    }
-
-    /// The machine code, spelled as in Bondify's SDKs where they have it.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        self.row().1
-    }
-
-    /// The JSON body.
-    #[must_use]
-    pub const fn body(self) -> &'static str {
-        self.row().2
     }
 
     /// The headers, names in lower case: `content-type`, and `retry-after` (in
@@ -97,69 +115,11 @@ impl Reply {
         *response.status_mut() =
             StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         for &(name, value) in self.headers() {
-            response.headers_mut().insert(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
+            response
+                .headers_mut()
+                .insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         response
-    }
-
-    const fn row(self) -> (u16, &'static str, &'static str) {
-        match self {
-            Self::UnsupportedMediaType => {
-                refusal!(
-                    415,
-                    "UNSUPPORTED_MEDIA_TYPE",
-                    "the body must be application/json"
-                )
-            }
-            Self::PayloadTooLarge => refusal!(413, "PAYLOAD_TOO_LARGE", "the body is too large"),
-            Self::UnreadableBody => refusal!(400, "UNREADABLE_BODY", "the body could not be read"),
-            Self::MissingSignature => {
-                refusal!(
-                    401,
-                    "MISSING_SIGNATURE",
-                    "the X-Bondify-Signature header is missing"
-                )
-            }
-            Self::InvalidSignature => {
-                refusal!(
-                    401,
-                    "INVALID_SIGNATURE",
-                    "the signature is not valid for this body"
-                )
-            }
-            Self::ParseError => refusal!(400, "PARSE_ERROR", "the body is not a Bondify event"),
-            Self::StaleEvent => {
-                refusal!(401, "STALE_EVENT", "the event is too old or in the future")
-            }
-            Self::Duplicate => (200, "DUPLICATE", r#"{"status":"duplicate"}"#),
-            Self::InFlight => {
-                refusal!(
-                    409,
-                    "IN_FLIGHT",
-                    "another delivery of this event is being handled"
-                )
-            }
-            Self::StoreUnavailable => {
-                refusal!(
-                    503,
-                    "STORE_UNAVAILABLE",
-                    "the event cannot be accepted at the moment"
-                )
-            }
-            Self::HandlerPanicked => {
-                refusal!(500, "HANDLER_PANICKED", "the event could not be handled")
-            }
-            Self::Misconfigured => {
-                refusal!(
-                    500,
-                    "MISCONFIGURED",
-                    "this route is not set up to receive events"
-                )
-            }
-        }
     }
 }
 
@@ -180,36 +140,14 @@ mod tests {
 
     #[test]
     fn the_readme_lists_every_reply() {
-        let replies = [
-            Reply::UnsupportedMediaType,
-            Reply::PayloadTooLarge,
-            Reply::UnreadableBody,
-            Reply::MissingSignature,
-            Reply::InvalidSignature,
-            Reply::ParseError,
-            Reply::StaleEvent,
-            Reply::Duplicate,
-            Reply::InFlight,
-            Reply::StoreUnavailable,
-            Reply::HandlerPanicked,
-            Reply::Misconfigured,
-        ];
-        let expected = replies.map(|reply| {
-            let retry = if reply.headers().len() > 1 {
-                " + `Retry-After`"
-            } else {
-                ""
-            };
+        let expected = Reply::ALL.iter().map(|reply| {
+            let retry = if reply.headers().len() > 1 { " + `Retry-After`" } else { "" };
             format!("| {}{retry} | `{}` |", reply.status(), reply.code())
         });
         let readme = include_str!("../../README.md");
         let table = readme.split("| when | status | code |").nth(1).unwrap();
-        let rows: Vec<_> = table
-            .lines()
-            .skip(2)
-            .take_while(|line| line.starts_with('|'))
-            .collect();
-        assert_eq!(rows.len(), expected.len());
+        let rows: Vec<_> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+        assert_eq!(rows.len(), Reply::ALL.len());
         for (row, expected) in rows.into_iter().zip(expected) {
             assert!(row.ends_with(&expected), "{row} should end with {expected}");
         }

@@ -4,8 +4,11 @@ use std::pin::pin;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
+use tokio::time::timeout;
 
-use crate::{MalformedSignature, Reply, SIGNATURE_HEADER, Signature, VerifyError};
+use crate::{
+    MalformedSignature, Reply, SIGNATURE_HEADER, Signature, VerifyError, telemetry::PATIENCE,
+};
 
 /// A request's headers, looked up by name.
 ///
@@ -19,9 +22,7 @@ pub trait Headers {
 
 impl Headers for http::HeaderMap {
     fn visit(&self, name: &'static str, visit: &mut dyn FnMut(&[u8])) {
-        self.get_all(name)
-            .iter()
-            .for_each(|value| visit(value.as_bytes()));
+        self.get_all(name).iter().for_each(|value| visit(value.as_bytes()));
     }
 }
 
@@ -35,26 +36,18 @@ pub(crate) struct Head {
 
 impl Head {
     pub(crate) fn of(headers: &dyn Headers) -> Self {
-        Self {
-            media_type: media_type(headers),
-            signature: signature(headers),
-        }
+        Self { media_type: media_type(headers), signature: signature(headers) }
     }
 }
 
 fn media_type(headers: &dyn Headers) -> Result<(), Reply> {
-    let mut json = false;
+    let (mut json, mut other) = (false, false);
     headers.visit("content-type", &mut |value| {
         let essence = value.split(|&byte| byte == b';').next().unwrap_or_default();
-        json = essence
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"application/json");
+        let is_json = essence.trim_ascii().eq_ignore_ascii_case(b"application/json");
+        *(if is_json { &mut json } else { &mut other }) = true;
     });
-    if json {
-        Ok(())
-    } else {
-        Err(Reply::UnsupportedMediaType)
-    }
+    if json && !other { Ok(()) } else { Err(Reply::UnsupportedMediaType) }
 }
 
 fn signature(headers: &dyn Headers) -> Result<Signature, VerifyError> {
@@ -72,8 +65,16 @@ fn signature(headers: &dyn Headers) -> Result<Signature, VerifyError> {
 
 /// Reads a body of at most `limit` bytes. Never reserves memory for what has not
 /// arrived. An oversized body is read on and thrown away up to twice the limit, so
-/// that its sender gets to read the answer.
+/// that its sender gets to read the answer. Gives up when Bondify itself would have.
 pub(crate) async fn read_body<S, C, E>(body: S, limit: usize) -> Result<Bytes, Reply>
+where
+    S: Stream<Item = Result<C, E>>,
+    C: Buf,
+{
+    timeout(PATIENCE, read_all(body, limit)).await.unwrap_or(Err(Reply::UnreadableBody))
+}
+
+async fn read_all<S, C, E>(body: S, limit: usize) -> Result<Bytes, Reply>
 where
     S: Stream<Item = Result<C, E>>,
     C: Buf,
@@ -112,15 +113,11 @@ mod tests {
 
     fn read(chunks: &[&'static str], limit: usize) -> Result<Bytes, Reply> {
         let chunks = chunks.iter().map(|chunk| Ok::<_, ()>(chunk.as_bytes()));
-        read_body(stream::iter(chunks), limit)
-            .now_or_never()
-            .unwrap()
+        read_all(stream::iter(chunks), limit).now_or_never().unwrap()
     }
 
     fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
-        let values = values
-            .iter()
-            .map(|value| HeaderValue::from_str(value).unwrap());
+        let values = values.iter().map(|value| HeaderValue::from_str(value).unwrap());
         values.map(|value| (name.parse().unwrap(), value)).collect()
     }
 
@@ -137,15 +134,24 @@ mod tests {
     #[test]
     fn an_endless_body_is_given_up() {
         let endless = stream::repeat(Ok::<_, ()>(&b"x"[..]));
-        let read = read_body(endless, 4).now_or_never();
+        let read = read_all(endless, 4).now_or_never();
         assert_eq!(read, Some(Err(Reply::PayloadTooLarge)));
     }
 
     #[test]
     fn a_body_that_breaks_off_is_unreadable() {
         let broken = stream::iter([Ok(&b"1"[..]), Err(())]);
-        let read = read_body(broken, 4).now_or_never();
+        let read = read_all(broken, 4).now_or_never();
         assert_eq!(read, Some(Err(Reply::UnreadableBody)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_too_slowly_is_unreadable() {
+        let drop_by_drop = stream::repeat(Ok::<_, ()>(&b"x"[..])).then(async |chunk| {
+            tokio::time::sleep(PATIENCE / 3).await;
+            chunk
+        });
+        assert_eq!(read_body(drop_by_drop, 1000).await, Err(Reply::UnreadableBody));
     }
 
     #[test]
@@ -154,19 +160,13 @@ mod tests {
         for json in ["application/json", "Application/JSON ; charset=utf-8"] {
             assert_eq!(judge(&[json]), Ok(()));
         }
-        for other in [
-            "text/plain",
-            "application/jsonp",
-            "application/problem+json",
-            "",
-        ] {
+        for other in ["text/plain", "application/jsonp", "application/problem+json", ""] {
             assert_eq!(judge(&[other]), Err(Reply::UnsupportedMediaType));
         }
         assert_eq!(judge(&[]), Err(Reply::UnsupportedMediaType));
-        assert_eq!(
-            judge(&["application/json", "text/plain"]),
-            Err(Reply::UnsupportedMediaType)
-        );
+        for conflict in [["application/json", "text/plain"], ["text/plain", "application/json"]] {
+            assert_eq!(judge(&conflict), Err(Reply::UnsupportedMediaType));
+        }
     }
 
     #[test]

@@ -139,9 +139,7 @@ mod tests {
     // Made with `printf '{"event":"auth.cancelled"}' | openssl dgst -sha256 -hmac whsec_test`.
     #[test]
     fn signs_like_openssl_with_the_prefix_in_the_key() {
-        let signature = Secret::new("whsec_test")
-            .unwrap()
-            .sign(br#"{"event":"auth.cancelled"}"#);
+        let signature = Secret::new("whsec_test").unwrap().sign(br#"{"event":"auth.cancelled"}"#);
         assert_eq!(
             signature.to_string(),
             "4abd2a1e2b5e92f88fd6d64867b0870e41afc820687ef5af706ffa5946d374d7"

@@ -19,13 +19,8 @@ impl Signature {
     ///
     /// [`MalformedSignature`] for any other form.
     pub fn parse(value: &[u8]) -> Result<Self, MalformedSignature> {
-        let digits: &[u8; 64] = value
-            .trim_ascii()
-            .try_into()
-            .map_err(|_| MalformedSignature)?;
-        const_hex::decode_to_array(digits)
-            .map(Self)
-            .map_err(|_| MalformedSignature)
+        let digits: &[u8; 64] = value.trim_ascii().try_into().map_err(|_| MalformedSignature)?;
+        const_hex::decode_to_array(digits).map(Self).map_err(|_| MalformedSignature)
     }
 }
 

@@ -20,7 +20,8 @@ use crate::EventKey;
 /// - A completed key is [`Completed`](Claimed::Completed) for at least its
 ///   retention, then claimable again.
 /// - Expiry is judged by one clock, the engine's. Durations may be rounded up,
-///   never down: one below the engine's precision is its smallest, not none.
+///   never down: one below the engine's precision is its smallest, not none. None is
+///   longer than ten years.
 /// - A call whose future is dropped half-way either took effect or did not.
 ///
 /// # A store from scratch

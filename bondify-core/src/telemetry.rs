@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{Span, field::Empty};
 
-use crate::{Event, Reply};
+use crate::{Event, Reply, home::STORE_PATIENCE};
 
 /// How long Bondify waits for an answer before it counts a delivery as failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,12 +31,7 @@ impl Record {
             outcome = Empty,
             elapsed_ms = Empty,
         );
-        Self {
-            span,
-            received: Instant::now(),
-            event: "none",
-            outcome: Self::ABANDONED,
-        }
+        Self { span, received: Instant::now(), event: "none", outcome: Self::ABANDONED }
     }
 
     pub(crate) fn verified(&mut self, event: &Event) {
@@ -47,8 +42,7 @@ impl Record {
         };
         if !self.span.is_disabled() {
             self.span.record("event", event.name());
-            self.span
-                .record("session", tracing::field::display(event.key().short()));
+            self.span.record("session", tracing::field::display(event.key().short()));
         }
     }
 
@@ -63,10 +57,18 @@ impl Record {
             tracing::warn!(
                 parent: &self.span,
                 ?elapsed,
-                "slow handler: Bondify gave this delivery up after {PATIENCE:?}"
+                "the answer is too late: Bondify has given this delivery up"
             );
         }
         self.outcome = if accepted { "ACCEPTED" } else { "REJECTED" };
+    }
+
+    /// Until when the answer may wait for the store: in time for Bondify, unless the
+    /// handler itself took too long.
+    pub(crate) fn settle_by(&self) -> Instant {
+        const LEAST: Duration = Duration::from_secs(1);
+        let now = Instant::now();
+        (now + STORE_PATIENCE).min(self.received + PATIENCE - LEAST).max(now + LEAST)
     }
 
     pub(crate) fn panicked(&mut self) {
@@ -78,8 +80,7 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.span.record("outcome", self.outcome);
-        self.span
-            .record("elapsed_ms", self.received.elapsed().as_millis() as u64);
+        self.span.record("elapsed_ms", self.received.elapsed().as_millis() as u64);
         #[cfg(feature = "metrics")]
         metrics::counter!(
             "bondify_deliveries_total",

@@ -5,7 +5,7 @@
 
 use std::{
     future::pending,
-    sync::mpsc,
+    sync::{Arc, Mutex, mpsc},
     time::{Duration, SystemTime},
 };
 
@@ -14,8 +14,11 @@ use bondify_core::{
     Secret, StoreError, Verifier, async_trait,
 };
 use bondify_testkit::{Call, Payload, ProbeStore, WebhookRequest};
-use futures_util::FutureExt;
-use tokio::runtime::{self, Runtime};
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::{
+    runtime::{self, Runtime},
+    time::Instant,
+};
 
 fn secret() -> Secret {
     Secret::new("whsec_test").unwrap()
@@ -36,9 +39,7 @@ fn confirmed() -> WebhookRequest {
 
 async fn handle(bondify: &Bondify, request: &WebhookRequest, status: u16) -> Result<u16, Reply> {
     let delivery = request.receive_by(bondify).await?;
-    delivery
-        .run(async |_: Event| status, |&status| status)
-        .await
+    delivery.run(async |_: Event| status, |&status| status).await
 }
 
 const RELEASED: fn(&Call) -> bool = |call| *call == Call::Release(true);
@@ -87,161 +88,212 @@ async fn a_claim_is_settled_by_the_final_status() {
         claim.settle(status).await;
         assert_eq!(store.calls().last(), Some(&call));
     }
-    assert_eq!(
-        request.receive_by(&bondify).await.unwrap_err(),
-        Reply::Duplicate
-    );
+    assert_eq!(request.receive_by(&bondify).await.unwrap_err(), Reply::Duplicate);
 }
 
 #[tokio::test]
 async fn a_replay_is_remembered_or_too_old() {
     let confirmed_at = SystemTime::now();
     let request = Payload::confirmed().at(confirmed_at).signed_with(&secret());
+    let retentions = Arc::new(Mutex::new(Vec::new()));
     let at = |offset: Duration| {
+        let retentions = retentions.clone();
+        let remember = move |retention| {
+            retentions.lock().unwrap().push(retention);
+            async { Ok(true) }.boxed()
+        };
         let clock = move || confirmed_at - Verifier::SKEW + offset;
-        builder().clock(clock).store(RETAINING).build().unwrap()
+        builder().clock(clock).store(FnStore::default().complete(remember)).build().unwrap()
     };
     // As early as it can be accepted, and as late as it can be replayed.
-    assert_eq!(
-        handle(&at(Duration::from_secs(1)), &request, 200).await,
-        Ok(200)
-    );
+    assert_eq!(handle(&at(Duration::from_secs(1)), &request, 200).await, Ok(200));
     let replayable = Verifier::SKEW + Verifier::DEFAULT_TOLERANCE;
     let too_late = at(replayable + Duration::from_secs(2));
-    assert_eq!(
-        handle(&too_late, &request, 200).await,
-        Err(Reply::StaleEvent)
-    );
+    assert_eq!(handle(&too_late, &request, 200).await, Err(Reply::StaleEvent));
+    assert_eq!(*retentions.lock().unwrap(), [replayable]);
 }
 
-/// Asserts that what is completed is retained for as long as it can be replayed.
-const RETAINING: FnStore = FnStore {
-    claim: |_| async { Ok(Claimed::Acquired(LeaseToken::new(1))) }.boxed(),
-    complete: |retention| {
-        assert_eq!(retention, Verifier::DEFAULT_TOLERANCE + Verifier::SKEW);
-        async { Ok(true) }.boxed()
-    },
-};
+const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_never_answers_is_unavailable_before_bondify_gives_up() {
-    let silent = FnStore {
-        claim: |_| pending().boxed(),
-        ..RETAINING
-    };
+    let silent = FnStore::default().claim(|| pending().boxed());
     let bondify = builder().store(silent).build().unwrap();
-    let start = tokio::time::Instant::now();
-    assert_eq!(
-        handle(&bondify, &confirmed(), 200).await,
-        Err(Reply::StoreUnavailable)
-    );
-    assert!(start.elapsed() < Duration::from_secs(10));
+    let start = Instant::now();
+    assert_eq!(handle(&bondify, &confirmed(), 200).await, Err(Reply::StoreUnavailable));
+    assert!(start.elapsed() < TEN_SECONDS);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_never_confirms_does_not_hold_the_answer_back() {
-    let silent = FnStore {
-        complete: |_| pending().boxed(),
-        ..RETAINING
-    };
+    // The claim takes its time as well: together they must not take too long.
+    let silent = FnStore::default()
+        .claim(|| answer_after(Duration::from_millis(4900), acquired))
+        .complete(|_| pending().boxed());
     let bondify = builder().store(silent).build().unwrap();
-    let start = tokio::time::Instant::now();
+    let start = Instant::now();
     assert_eq!(handle(&bondify, &confirmed(), 200).await, Ok(200));
-    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(start.elapsed() < TEN_SECONDS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_on_a_store_behind_a_network_ends_with_409_in_time() {
+    for fail_open in [false, true] {
+        let busy = FnStore::default()
+            .claim(|| answer_after(Duration::from_millis(5), || Ok(Claimed::InFlight)));
+        let builder = builder().store(busy);
+        let builder = if fail_open { builder.fail_open() } else { builder };
+        let bondify = builder.build().unwrap();
+        let start = Instant::now();
+        assert_eq!(handle(&bondify, &confirmed(), 200).await, Err(Reply::InFlight));
+        assert!((Builder::DEFAULT_WAIT..TEN_SECONDS).contains(&start.elapsed()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_while_a_duplicate_waits_lets_nothing_through() {
+    let mut claims = 0;
+    let failing = FnStore::default().claim(move || {
+        claims += 1;
+        let failed = claims > 1;
+        let answer =
+            move || if failed { Err(StoreError::new("gone")) } else { Ok(Claimed::InFlight) };
+        answer_after(Duration::ZERO, answer)
+    });
+    let bondify = builder().store(failing).fail_open().build().unwrap();
+    assert_eq!(handle(&bondify, &confirmed(), 200).await, Err(Reply::InFlight));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_outlasted_its_lease_is_not_handled() {
+    let slow = FnStore::default().claim(|| answer_after(Duration::from_secs(2), acquired));
+    let bondify = builder().store(slow).lease(Duration::from_secs(1)).build().unwrap();
+    assert_eq!(handle(&bondify, &confirmed(), 200).await, Err(Reply::StoreUnavailable));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_for_less_than_half_a_lease_costs_no_lease() {
+    let start = Instant::now();
+    let renewed = Arc::new(Mutex::new(start));
+    let last = renewed.clone();
+    let hanging = FnStore::default().renew(move || {
+        let last = last.clone();
+        let hang = Duration::from_secs(8).saturating_sub(start.elapsed());
+        answer_after(hang, move || {
+            *last.lock().unwrap() = Instant::now();
+            Ok(true)
+        })
+    });
+    let bondify = builder().store(hanging).lease(TEN_SECONDS).build().unwrap();
+    let delivery = confirmed().receive_by(&bondify).await.unwrap();
+    tokio::time::sleep(TEN_SECONDS - Duration::from_millis(1)).await;
+    assert!(*renewed.lock().unwrap() > start, "renewed before the lease ran out");
+    drop(delivery);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completion_that_fails_is_tried_again() {
+    let (completed, mut completions) = tokio::sync::mpsc::unbounded_channel();
+    let mut failures_left = 3;
+    let flaky = FnStore::default().complete(move |_| {
+        completed.send(()).unwrap();
+        let failed = failures_left > 0;
+        failures_left -= i32::from(failed);
+        async move { if failed { Err(StoreError::new("a blip")) } else { Ok(true) } }.boxed()
+    });
+    let bondify = builder().store(flaky).build().unwrap();
+    assert_eq!(handle(&bondify, &confirmed(), 200).await, Ok(200));
+    bondify.drain(TEN_SECONDS).await.unwrap();
+    let mut count = 0;
+    while completions.try_recv().is_ok() {
+        count += 1;
+    }
+    assert_eq!(count, 4);
 }
 
 #[tokio::test]
 async fn a_store_that_panics_is_unavailable() {
-    let panicking = FnStore {
-        claim: |_| panic!("at once"),
-        ..RETAINING
-    };
-    let bondify = builder().store(panicking).build().unwrap();
-    assert_eq!(
-        handle(&bondify, &confirmed(), 200).await,
-        Err(Reply::StoreUnavailable)
-    );
-    let panicking = FnStore {
-        claim: |_| {
-            async {
-                tokio::task::yield_now().await;
-                panic!("later")
-            }
-            .boxed()
+    let at_once = FnStore::default().claim(|| panic!("at once"));
+    let later = FnStore::default().claim(|| answer_after(Duration::ZERO, || panic!("later")));
+    for panicking in [at_once, later] {
+        let bondify = builder().store(panicking).build().unwrap();
+        assert_eq!(handle(&bondify, &confirmed(), 200).await, Err(Reply::StoreUnavailable));
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_panics_is_a_handler_that_panicked() {
+    let (bondify, store) = probed();
+    let delivery = confirmed().receive_by(&bondify).await.unwrap();
+    let status: fn(&u16) -> u16 = |_| panic!("no status");
+    let handled = delivery.run(async |_: Event| 200, status).await;
+    assert_eq!(handled, Err(Reply::HandlerPanicked));
+    assert_eq!(store.calls().last(), Some(&Call::Release(true)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn drain_waits_for_the_release_of_a_claim_nobody_wants() {
+    let (released, releases) = mpsc::channel();
+    let slow = FnStore::default().claim(|| answer_after(Duration::from_secs(1), acquired)).release(
+        move || {
+            let released = released.clone();
+            answer_after(Duration::from_secs(1), move || {
+                released.send(()).unwrap();
+                Ok(true)
+            })
         },
-        ..RETAINING
-    };
-    let bondify = builder().store(panicking).build().unwrap();
-    assert_eq!(
-        handle(&bondify, &confirmed(), 200).await,
-        Err(Reply::StoreUnavailable)
     );
+    let bondify = builder().store(slow).build().unwrap();
+    assert!(confirmed().receive_by(&bondify).now_or_never().is_none()); // and hangs up
+    bondify.drain(TEN_SECONDS).await.unwrap();
+    releases.try_recv().unwrap();
 }
 
 fn current_thread() -> Runtime {
-    runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
+    runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 /// Answers claims after a turn of the timer, as a store behind a network does.
 fn remote() -> FnStore {
-    FnStore {
-        claim: |_| {
-            async {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-                Ok(Claimed::Acquired(LeaseToken::new(1)))
-            }
-            .boxed()
-        },
-        ..RETAINING
-    }
+    FnStore::default().claim(|| answer_after(Duration::from_millis(1), acquired))
 }
 
 #[test]
 fn it_can_be_built_before_there_is_a_runtime() {
     let bondify = builder().store(remote()).build().unwrap();
-    assert_eq!(
-        current_thread().block_on(handle(&bondify, &confirmed(), 200)),
-        Ok(200)
-    );
+    assert_eq!(current_thread().block_on(handle(&bondify, &confirmed(), 200)), Ok(200));
 }
 
 #[test]
 fn it_outlives_the_runtime_it_was_built_on() {
     let bondify = current_thread().block_on(async { builder().store(remote()).build().unwrap() });
     for _ in 0..2 {
-        assert_eq!(
-            current_thread().block_on(handle(&bondify, &confirmed(), 200)),
-            Ok(200)
-        );
+        assert_eq!(current_thread().block_on(handle(&bondify, &confirmed(), 200)), Ok(200));
     }
 }
 
 #[test]
-fn a_claim_dropped_after_its_runtime_is_not_a_panic() {
-    let (bondify, _store) = probed();
-    let delivery = current_thread()
-        .block_on(confirmed().receive_by(&bondify))
-        .unwrap();
-    drop(delivery);
+fn a_claim_dropped_after_its_runtime_blocks_its_event_for_a_lease_at_most() {
+    let bondify = builder().lease(Duration::from_millis(100)).build().unwrap();
+    let request = confirmed();
+    // Dropped where no runtime is left to release it.
+    drop(current_thread().block_on(request.receive_by(&bondify)).unwrap());
+    // Dropped by the end of its runtime, in the middle of the handler.
+    current_thread().block_on(async {
+        let delivery = request.receive_by(&bondify).await.unwrap();
+        drop(delivery.spawn(async |_: Event| pending::<u16>().await, |&status| status));
+        tokio::task::yield_now().await;
+    });
+    assert_eq!(current_thread().block_on(handle(&bondify, &request, 200)), Ok(200));
 }
 
 #[test]
 fn a_handler_that_blocks_its_thread_keeps_its_lease() {
-    let home = runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
+    let home = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (bondify, store) = home.block_on(async {
         let store = ProbeStore::new(MemoryStore::new());
         let lease = Duration::from_millis(100);
-        (
-            builder().store(store.clone()).lease(lease).build().unwrap(),
-            store,
-        )
+        (builder().store(store.clone()).lease(lease).build().unwrap(), store)
     });
     let (renewed, block) = mpsc::channel();
     let probe = store.clone();
@@ -249,9 +301,7 @@ fn a_handler_that_blocks_its_thread_keeps_its_lease() {
         probe.until(9, |call| *call == Call::Renew(true)).await;
         renewed.send(()).unwrap();
     });
-    let delivery = current_thread()
-        .block_on(confirmed().receive_by(&bondify))
-        .unwrap();
+    let delivery = current_thread().block_on(confirmed().receive_by(&bondify)).unwrap();
     let handler = async |_: Event| {
         block.recv().unwrap();
         200
@@ -261,22 +311,77 @@ fn a_handler_that_blocks_its_thread_keeps_its_lease() {
     assert_eq!(store.calls().last(), Some(&Call::Complete(true)));
 }
 
-/// A store of two functions, for what no real one does on demand.
+type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
+
+/// A store of functions, for what no real one does on demand. Unless told otherwise, it
+/// acquires every claim and holds every lease.
 struct FnStore {
-    claim: fn(&EventKey) -> BoxFuture<Result<Claimed, StoreError>>,
-    complete: fn(Duration) -> BoxFuture<Result<bool, StoreError>>,
+    claim: Mutex<Box<dyn FnMut() -> Answer<Claimed> + Send>>,
+    renew: Mutex<Box<dyn FnMut() -> Answer<bool> + Send>>,
+    complete: Mutex<Box<dyn FnMut(Duration) -> Answer<bool> + Send>>,
+    release: Mutex<Box<dyn FnMut() -> Answer<bool> + Send>>,
 }
 
-type BoxFuture<T> = futures_util::future::BoxFuture<'static, T>;
+impl Default for FnStore {
+    fn default() -> Self {
+        let held = || async { Ok(true) }.boxed();
+        Self {
+            claim: Mutex::new(Box::new(|| async { acquired() }.boxed())),
+            renew: Mutex::new(Box::new(held)),
+            complete: Mutex::new(Box::new(move |_| held())),
+            release: Mutex::new(Box::new(held)),
+        }
+    }
+}
+
+impl FnStore {
+    fn claim(mut self, claim: impl FnMut() -> Answer<Claimed> + Send + 'static) -> Self {
+        self.claim = Mutex::new(Box::new(claim));
+        self
+    }
+
+    fn renew(mut self, renew: impl FnMut() -> Answer<bool> + Send + 'static) -> Self {
+        self.renew = Mutex::new(Box::new(renew));
+        self
+    }
+
+    fn complete(mut self, complete: impl FnMut(Duration) -> Answer<bool> + Send + 'static) -> Self {
+        self.complete = Mutex::new(Box::new(complete));
+        self
+    }
+
+    fn release(mut self, release: impl FnMut() -> Answer<bool> + Send + 'static) -> Self {
+        self.release = Mutex::new(Box::new(release));
+        self
+    }
+}
+
+fn acquired() -> Result<Claimed, StoreError> {
+    Ok(Claimed::Acquired(LeaseToken::new(1)))
+}
+
+fn answer_after<T: 'static>(
+    time: Duration,
+    answer: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Answer<T> {
+    let answering = async move {
+        tokio::task::yield_now().await;
+        tokio::time::sleep(time).await;
+        answer()
+    };
+    answering.boxed()
+}
 
 #[async_trait]
 impl DedupeStore for FnStore {
-    async fn claim(&self, key: &EventKey, _: Duration) -> Result<Claimed, StoreError> {
-        (self.claim)(key).await
+    async fn claim(&self, _: &EventKey, _: Duration) -> Result<Claimed, StoreError> {
+        let answer = (self.claim.lock().unwrap())();
+        answer.await
     }
 
     async fn renew(&self, _: &EventKey, _: &LeaseToken, _: Duration) -> Result<bool, StoreError> {
-        Ok(true)
+        let answer = (self.renew.lock().unwrap())();
+        answer.await
     }
 
     async fn complete(
@@ -285,10 +390,12 @@ impl DedupeStore for FnStore {
         _: &LeaseToken,
         retention: Duration,
     ) -> Result<bool, StoreError> {
-        (self.complete)(retention).await
+        let answer = (self.complete.lock().unwrap())(retention);
+        answer.await
     }
 
     async fn release(&self, _: &EventKey, _: &LeaseToken) -> Result<bool, StoreError> {
-        Ok(true)
+        let answer = (self.release.lock().unwrap())();
+        answer.await
     }
 }

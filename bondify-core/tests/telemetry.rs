@@ -12,14 +12,8 @@ use bondify_testkit::{Payload, ProbeStore, WebhookRequest};
 use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
 const SECRET: &str = "whsec_hush_secret";
-const PERSONAL: [&str; 6] = [
-    "hush_secret",
-    "hush_token",
-    "424242",
-    "Hush Name",
-    "hush_username",
-    "+49hush",
-];
+const PERSONAL: [&str; 6] =
+    ["hush_secret", "hush_token", "424242", "Hush Name", "hush_username", "+49hush"];
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -45,10 +39,7 @@ impl Log {
     /// The line that closes the only delivery's span.
     fn delivery(&self) -> String {
         let text = self.text();
-        let closed = text
-            .lines()
-            .filter(|line| line.contains("close"))
-            .collect::<Vec<_>>();
+        let closed = text.lines().filter(|line| line.contains("close")).collect::<Vec<_>>();
         let [line] = closed[..] else { panic!("{text}") };
         line.to_owned()
     }
@@ -127,16 +118,9 @@ async fn one_span_per_delivery_tells_event_outcome_and_time() {
 #[tokio::test]
 async fn what_anyone_can_cause_is_no_more_than_debug() {
     let bondify = Bondify::builder(secret()).body_limit(1000).build().unwrap();
-    let large = Payload::confirmed()
-        .field("padding", "x".repeat(1000))
-        .signed_with(&secret());
+    let large = Payload::confirmed().field("padding", "x".repeat(1000)).signed_with(&secret());
     let untyped = request().without("content-type");
-    for request in [
-        request().tampered(),
-        request().signature_as(|_| "x".into()),
-        large,
-        untyped,
-    ] {
+    for request in [request().tampered(), request().signature_as(|_| "x".into()), large, untyped] {
         let (log, _guard) = Log::capture();
         handle(&bondify, &request, 200).await.unwrap_err();
         for level in ["WARN", "ERROR"] {
@@ -150,10 +134,7 @@ async fn what_anyone_can_cause_is_no_more_than_debug() {
 async fn nothing_personal_is_logged() {
     let (log, _guard) = Log::capture();
     let store = ProbeStore::new(MemoryStore::new());
-    let bondify = Bondify::builder(secret())
-        .store(store.clone())
-        .build()
-        .unwrap();
+    let bondify = Bondify::builder(secret()).store(store.clone()).build().unwrap();
     let request = request();
     for status in [0, 500, 200, 200] {
         let _ = handle(&bondify, &request, status).await;
@@ -166,10 +147,7 @@ async fn nothing_personal_is_logged() {
     tracing::info!(?bondify, "as debug output");
 
     let text = log.text();
-    assert!(
-        text.contains("implementation details"),
-        "operators do see the store's error: {text}"
-    );
+    assert!(text.contains("implementation details"), "operators do see the store's error: {text}");
     for personal in PERSONAL {
         assert!(!text.contains(personal), "{personal} is in {text}");
     }
@@ -200,10 +178,7 @@ fn deliveries_are_counted_by_outcome() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     metrics::with_local_recorder(&recorder, || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let bondify = Bondify::builder(secret()).build().unwrap();
             for request in [request(), request(), request().tampered()] {
@@ -217,11 +192,7 @@ fn deliveries_are_counted_by_outcome() {
         .into_iter()
         .map(|row| {
             let (key, .., value) = row;
-            let labels: Vec<_> = key
-                .key()
-                .labels()
-                .map(|label| label.value().to_owned())
-                .collect();
+            let labels: Vec<_> = key.key().labels().map(|label| label.value().to_owned()).collect();
             assert_eq!(key.key().name(), "bondify_deliveries_total");
             (labels, value)
         })

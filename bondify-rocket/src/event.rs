@@ -52,14 +52,10 @@ impl<'r> FromData<'r> for BondifyEvent {
 
 async fn receive(request: &Request<'_>, data: Data<'_>) -> Result<Event, Reply> {
     let parked = Parked::of(request);
-    let bondify = parked
-        .bondify()
-        .ok_or_else(|| Reply::misconfigured(ADVICE))?;
+    let bondify = parked.bondify().ok_or_else(|| Reply::misconfigured(ADVICE))?;
     // More than is ever read of a body: what is cut off here must not look complete.
     let body = data.open((2 * bondify.body_limit() + 1).bytes());
-    let delivery = bondify
-        .receive(&RocketHeaders(request), ReaderStream::new(body))
-        .await?;
+    let delivery = bondify.receive(&RocketHeaders(request), ReaderStream::new(body)).await?;
     let (event, claim) = delivery.into_parts();
     parked.hold(claim);
     Ok(event)
@@ -82,9 +78,6 @@ struct RocketHeaders<'a, 'r>(&'a Request<'r>);
 
 impl Headers for RocketHeaders<'_, '_> {
     fn visit(&self, name: &'static str, visit: &mut dyn FnMut(&[u8])) {
-        self.0
-            .headers()
-            .get(name)
-            .for_each(|value| visit(value.as_bytes()));
+        self.0.headers().get(name).for_each(|value| visit(value.as_bytes()));
     }
 }

@@ -54,19 +54,14 @@ impl BondifyMount {
 
     fn guarded(&self, mut route: Route) -> Route {
         let inner = mem::replace(&mut route.handler, Box::new(route::dummy_handler));
-        route.handler = Box::new(Guarded {
-            inner,
-            bondify: self.bondify.clone(),
-        });
+        route.handler = Box::new(Guarded { inner, bondify: self.bondify.clone() });
         route
     }
 }
 
 impl fmt::Debug for BondifyMount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BondifyMount")
-            .field("base", &self.base)
-            .finish_non_exhaustive()
+        f.debug_struct("BondifyMount").field("base", &self.base).finish_non_exhaustive()
     }
 }
 
@@ -76,24 +71,14 @@ pub(crate) struct Mounted;
 #[rocket::async_trait]
 impl Fairing for BondifyMount {
     fn info(&self) -> Info {
-        Info {
-            name: "Bondify",
-            kind: Kind::Ignite | Kind::Response | Kind::Shutdown,
-        }
+        Info { name: "Bondify", kind: Kind::Ignite | Kind::Response | Kind::Shutdown }
     }
 
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
         let routes = mem::take(&mut *self.routes.lock().unwrap_or_else(PoisonError::into_inner));
-        let routes: Vec<_> = routes
-            .into_iter()
-            .map(|route| self.guarded(route))
-            .collect();
+        let routes: Vec<_> = routes.into_iter().map(|route| self.guarded(route)).collect();
         let first = rocket.state::<Mounted>().is_none();
-        let rocket = if first {
-            rocket.manage(Mounted)
-        } else {
-            rocket
-        };
+        let rocket = if first { rocket.manage(Mounted) } else { rocket };
         Ok(rocket.mount(self.base.as_str(), routes))
     }
 
@@ -134,10 +119,7 @@ impl Handler for Guarded {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
         let parked = Parked::of(request);
         parked.mounted_through(&self.bondify);
-        match AssertUnwindSafe(self.inner.handle(request, data))
-            .catch_unwind()
-            .await
-        {
+        match AssertUnwindSafe(self.inner.handle(request, data)).catch_unwind().await {
             Ok(outcome) => outcome,
             Err(_panic) => {
                 if let Some(claim) = parked.take_claim() {

@@ -15,21 +15,13 @@ impl Adapter for OnRocket {
     // Rocket 0.5 knows no 405.
     const OTHER_METHOD_STATUS: u16 = 404;
 
-    async fn serve(
-        App {
-            bondify,
-            script,
-            attached,
-        }: App,
-    ) -> Option<Server> {
+    async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
         let rocket = rocket(script);
         serve(match attached {
             Attached::Once => rocket.attach(bondify.mount(BASE, routes![on_event])),
             // Alone it would not launch; beside a route that is mounted it does.
             Attached::Never => {
-                let other = Bondify::builder(Secret::new("whsec_other").unwrap())
-                    .build()
-                    .unwrap();
+                let other = Bondify::builder(Secret::new("whsec_other").unwrap()).build().unwrap();
                 rocket
                     .mount(BASE, routes![on_event])
                     .attach(other.mount("/other", routes![on_event]))

@@ -40,22 +40,14 @@ fn confirmed() -> WebhookRequest {
 }
 
 async fn deliver(server: SocketAddr, path: &str, request: &WebhookRequest) -> Response {
-    Connection::open(server)
-        .await
-        .unwrap()
-        .post(path, request)
-        .await
-        .unwrap()
+    Connection::open(server).await.unwrap().post(path, request).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_guard_without_any_mount_aborts_the_launch() {
     let rocket = rocket(Script::default()).mount(BASE, routes![on_event]);
     let error = rocket.ignite().await.unwrap_err();
-    assert!(
-        matches!(error.kind(), ErrorKind::SentinelAborts(_)),
-        "{error}"
-    );
+    assert!(matches!(error.kind(), ErrorKind::SentinelAborts(_)), "{error}");
 }
 
 #[tokio::test]
@@ -69,18 +61,8 @@ async fn two_mounts_with_different_secrets_keep_apart() {
         .attach(mount("/blog", "whsec_blog"));
     let server = serve(rocket).await.unwrap();
     let request = Payload::confirmed().signed_with(&secret("whsec_shop"));
-    assert_eq!(
-        deliver(server.address(), "/blog/bondify", &request)
-            .await
-            .status,
-        401
-    );
-    assert_eq!(
-        deliver(server.address(), "/shop/bondify", &request)
-            .await
-            .status,
-        200
-    );
+    assert_eq!(deliver(server.address(), "/blog/bondify", &request).await.status, 401);
+    assert_eq!(deliver(server.address(), "/shop/bondify", &request).await.status, 200);
     let again = deliver(server.address(), "/shop/bondify", &request).await;
     assert_eq!(again.code().unwrap(), "DUPLICATE");
 }
@@ -121,15 +103,9 @@ async fn a_catcher_changes_no_refusal_and_no_panic() {
         .attach(bondify.mount(BASE, routes![on_event]));
     let server = serve(rocket).await.unwrap();
     let forged = deliver(server.address(), PATH, &confirmed().tampered()).await;
-    assert_eq!(
-        (forged.status, forged.code().unwrap()),
-        (401, "INVALID_SIGNATURE".into())
-    );
+    assert_eq!((forged.status, forged.code().unwrap()), (401, "INVALID_SIGNATURE".into()));
     let panicked = deliver(server.address(), PATH, &confirmed()).await;
-    assert_eq!(
-        (panicked.status, panicked.code().unwrap()),
-        (500, "HANDLER_PANICKED".into())
-    );
+    assert_eq!((panicked.status, panicked.code().unwrap()), (500, "HANDLER_PANICKED".into()));
     assert_eq!(store.calls().last(), Some(&Call::Release(true)));
 }
 
@@ -144,16 +120,8 @@ async fn a_handler_that_takes_the_error_cannot_acknowledge_it() {
     let rocket = rocket(Script::default()).attach(bondify.mount(BASE, routes![fallible]));
     let server = serve(rocket).await.unwrap();
     let path = "/webhooks/fallible";
-    assert_eq!(
-        deliver(server.address(), path, &confirmed().tampered())
-            .await
-            .status,
-        401
-    );
-    assert_eq!(
-        deliver(server.address(), path, &confirmed()).await.body,
-        "an event"
-    );
+    assert_eq!(deliver(server.address(), path, &confirmed().tampered()).await.status, 401);
+    assert_eq!(deliver(server.address(), path, &confirmed()).await.body, "an event");
 }
 
 #[post("/none", data = "<_event>")]
@@ -166,12 +134,7 @@ async fn a_responder_that_fails_releases_the_event() {
     let (bondify, store) = probed();
     let rocket = rocket(Script::default()).attach(bondify.mount(BASE, routes![none]));
     let server = serve(rocket).await.unwrap();
-    assert_eq!(
-        deliver(server.address(), "/webhooks/none", &confirmed())
-            .await
-            .status,
-        404
-    );
+    assert_eq!(deliver(server.address(), "/webhooks/none", &confirmed()).await.status, 404);
     assert_eq!(store.calls().last(), Some(&Call::Release(true)));
 }
 
@@ -202,10 +165,7 @@ async fn a_route_that_forwards_leaves_the_delivery_to_the_next() {
         .attach(other.mount(BASE, routes![forwarding]))
         .attach(bondify.mount(BASE, vec![next]));
     let server = serve(rocket).await.unwrap();
-    assert_eq!(
-        deliver(server.address(), PATH, &confirmed()).await.status,
-        200
-    );
+    assert_eq!(deliver(server.address(), PATH, &confirmed()).await.status, 200);
     assert_eq!(store.calls().last(), Some(&Call::Complete(true)));
 }
 
@@ -213,9 +173,7 @@ async fn a_route_that_forwards_leaves_the_delivery_to_the_next() {
 /// hung up.
 async fn shut_down_amid(script: &Script, drain_timeout: Duration) -> (JoinHandle<()>, ProbeStore) {
     let (bondify, store) = probed();
-    let mount = bondify
-        .mount(BASE, routes![on_event])
-        .drain_timeout(drain_timeout);
+    let mount = bondify.mount(BASE, routes![on_event]).drain_timeout(drain_timeout);
     let (started, starting) = oneshot::channel();
     let started = std::sync::Mutex::new(Some(started));
     let report = rocket::fairing::AdHoc::on_liftoff("report the port", move |rocket| {
@@ -224,12 +182,7 @@ async fn shut_down_amid(script: &Script, drain_timeout: Duration) -> (JoinHandle
         Box::pin(async {})
     });
     script.then([Step::held(200)]);
-    let rocket = rocket(script.clone())
-        .attach(mount)
-        .attach(report)
-        .ignite()
-        .await
-        .unwrap();
+    let rocket = rocket(script.clone()).attach(mount).attach(report).ignite().await.unwrap();
     let shutdown = rocket.shutdown();
     // Handlers that are left behind make an error, which panics if it is dropped unseen.
     let launch = async { drop(rocket.launch().await.map_err(|unclean| unclean.to_string())) };

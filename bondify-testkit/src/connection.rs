@@ -26,10 +26,7 @@ impl Connection {
     pub async fn open(server: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            received: BytesMut::new(),
-        })
+        Ok(Self { stream, received: BytesMut::new() })
     }
 
     /// Sends a request and reads the response.
@@ -91,6 +88,7 @@ impl Connection {
 
 /// A response from the server under test.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Response {
     /// The status code.
     pub status: u16,
@@ -105,9 +103,7 @@ impl Response {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
-        headers
-            .find(|(other, _)| other == name)
-            .map(|(_, value)| &**value)
+        headers.find(|(other, _)| other == name).map(|(_, value)| &**value)
     }
 
     /// The machine code of a [`Reply`](bondify_core::Reply), if it is one.
@@ -145,19 +141,13 @@ impl Response {
         if self.header("transfer-encoding") == Some("chunked") {
             return unchunk(bytes);
         }
-        let size = self
-            .header("content-length")
-            .and_then(|size| size.parse().ok())
-            .unwrap_or(0);
+        let size = self.header("content-length").and_then(|size| size.parse().ok()).unwrap_or(0);
         Some((bytes.get(..size)?.to_vec(), size))
     }
 }
 
 fn text(header: &httparse::Header<'_>) -> (String, String) {
-    (
-        header.name.to_lowercase(),
-        String::from_utf8_lossy(header.value).into_owned(),
-    )
+    (header.name.to_lowercase(), String::from_utf8_lossy(header.value).into_owned())
 }
 
 fn unchunk(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {

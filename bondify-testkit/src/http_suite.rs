@@ -12,7 +12,7 @@
 //! struct Axum;
 //!
 //! impl Adapter for Axum {
-//!     async fn serve(App { bondify, script, attached }: App) -> Option<Server> {
+//!     async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
 //!         let on_event = async move |event: BondifyEvent| match script.handle(&event).await {
 //!             Ok(status) => StatusCode::from_u16(status).unwrap().into_response(),
 //!             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -42,7 +42,7 @@ mod rig;
 mod settings;
 mod settling;
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use bondify_core::Bondify;
 use tokio::task::AbortHandle;
@@ -68,6 +68,7 @@ pub trait Adapter {
 
 /// What to serve.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct App {
     /// To be attached to the route.
     pub bondify: Bondify,
@@ -102,10 +103,7 @@ impl Server {
     ///
     /// Outside of a tokio runtime.
     pub fn new(address: SocketAddr, serve: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self {
-            address,
-            task: tokio::spawn(serve).abort_handle(),
-        }
+        Self { address, task: tokio::spawn(serve).abort_handle() }
     }
 
     /// Where it listens.
@@ -119,18 +117,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-/// Runs a case, which fails if it hangs.
-///
-/// # Panics
-///
-/// After a minute.
-pub async fn within_a_minute(case: impl Future<Output = ()>) {
-    let minute = Duration::from_secs(60);
-    tokio::time::timeout(minute, case)
-        .await
-        .expect("the case ends within a minute");
 }
 
 /// Expands to one `#[tokio::test]` per case of the [HTTP contract suite](mod@crate::http_suite)
@@ -168,6 +154,7 @@ macro_rules! http_suite {
             a_refusal_keeps_the_connection_alive
             an_extractor_without_bondify_is_a_misconfiguration
             bondify_attached_twice_is_a_misconfiguration
+            an_unknown_event_is_judged_by_its_time_if_it_has_one
             // settling
             a_completed_event_is_a_duplicate
             a_failed_event_is_handled_again
@@ -208,8 +195,7 @@ macro_rules! http_suite {
     ($adapter:ty: $($case:ident)*) => {$(
         #[::tokio::test(flavor = "multi_thread")]
         async fn $case() {
-            use $crate::http_suite;
-            http_suite::within_a_minute(http_suite::$case::<$adapter>()).await;
+            $crate::within_a_minute($crate::http_suite::$case::<$adapter>()).await;
         }
     )*};
 }

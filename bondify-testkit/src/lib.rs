@@ -2,6 +2,7 @@
 
 mod connection;
 pub mod http_suite;
+mod patience;
 mod payload;
 mod probe;
 mod request;
@@ -10,6 +11,7 @@ pub mod store_suite;
 
 pub use crate::{
     connection::{Connection, Response},
+    patience::within_a_minute,
     payload::Payload,
     probe::{Call, ProbeStore, STORE_ERROR},
     request::WebhookRequest,

@@ -50,18 +50,16 @@ impl Payload {
         Self::new("auth.cancelled", "cancelled_at").at(SystemTime::now())
     }
 
-    /// An event that no version of Bondify sends yet, of a new session.
+    /// An event that Bondify does not send yet, of a new session. It has no time unless
+    /// one is set, and that is its `confirmed_at`.
     pub fn unknown(name: &str) -> Self {
-        Self::new(name, "occurred_at")
+        Self::new(name, "confirmed_at")
     }
 
     fn new(name: &str, time_field: &'static str) -> Self {
-        Self {
-            time_field,
-            fields: Map::new(),
-        }
-        .field("event", name)
-        .field("session_token", new_session_token())
+        Self { time_field, fields: Map::new() }
+            .field("event", name)
+            .field("session_token", new_session_token())
     }
 
     /// Sets the session token, by which deliveries are duplicates of each other.
@@ -95,9 +93,7 @@ impl Payload {
     ///
     /// If that is before 1970.
     pub fn at(self, time: SystemTime) -> Self {
-        let since_epoch = time
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .expect("is after 1970");
+        let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).expect("is after 1970");
         let field = self.time_field;
         self.field(field, since_epoch.as_millis() as u64)
     }
@@ -134,9 +130,5 @@ impl Payload {
 fn new_session_token() -> String {
     static RUN: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    format!(
-        "sess_{:016x}{:04}",
-        *RUN,
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    )
+    format!("sess_{:016x}{:04}", *RUN, NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -7,10 +7,9 @@ use std::{
 };
 
 use bondify_core::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError, async_trait};
-use tokio::{
-    sync::{Semaphore, watch},
-    time::timeout,
-};
+use tokio::sync::{Semaphore, watch};
+
+use crate::patience::wait_until;
 
 /// A dedupe store seen through a window: it keeps a journal of the calls and fails
 /// when told to. Clones share everything.
@@ -28,6 +27,7 @@ struct State {
 
 /// A call that a store answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Call {
     /// `claim`, and what it said.
     Claim(Claimed),
@@ -82,11 +82,7 @@ impl ProbeStore {
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         let journal = self.0.journal.borrow();
-        journal
-            .iter()
-            .filter(|call| !matches!(call, Call::Renew(_)))
-            .copied()
-            .collect()
+        journal.iter().filter(|call| !matches!(call, Call::Renew(_))).copied().collect()
     }
 
     /// Waits until `count` calls match.
@@ -111,20 +107,9 @@ impl ProbeStore {
     }
 }
 
-/// Waits until what `state` is set to is as wanted.
-pub(crate) async fn wait_until<T>(state: &watch::Sender<T>, wanted: impl FnMut(&T) -> bool) {
-    const PATIENCE: Duration = Duration::from_secs(30);
-    let mut receiver = state.subscribe();
-    let waited = timeout(PATIENCE, receiver.wait_for(wanted)).await;
-    let changed = waited.expect("what is waited for happens within half a minute");
-    drop(changed.expect("the sender is borrowed"));
-}
-
 impl std::fmt::Debug for ProbeStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("ProbeStore")
-            .field(&*self.0.journal.borrow())
-            .finish()
+        f.debug_tuple("ProbeStore").field(&*self.0.journal.borrow()).finish()
     }
 }
 
@@ -134,12 +119,7 @@ impl DedupeStore for ProbeStore {
         let claimed = self.reach()?.claim(key, lease).await?;
         self.note(Call::Claim(claimed));
         if self.0.holding_claims.load(Ordering::SeqCst) {
-            self.0
-                .held_claims
-                .acquire()
-                .await
-                .map_err(StoreError::new)?
-                .forget();
+            self.0.held_claims.acquire().await.map_err(StoreError::new)?.forget();
         }
         Ok(claimed)
     }

@@ -1,6 +1,8 @@
 use std::{convert::Infallible, future::Future};
 
-use bondify_core::{Bondify, Delivery, Headers, Reply, SIGNATURE_HEADER, Secret};
+use bondify_core::{
+    Bondify, Delivery, Event, Headers, Reply, SIGNATURE_HEADER, Secret, Verifier, VerifyError,
+};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, Request};
@@ -34,12 +36,9 @@ impl WebhookRequest {
     pub fn signed(body: impl Into<Bytes>, secret: &Secret) -> Self {
         let body = body.into();
         let signature = secret.sign(&body).to_string();
-        Self {
-            headers: Vec::new(),
-            body,
-        }
-        .with("content-type", "application/json")
-        .with(SIGNATURE_HEADER, signature)
+        Self { headers: Vec::new(), body }
+            .with("content-type", "application/json")
+            .with(SIGNATURE_HEADER, signature)
     }
 
     /// Changes the body after it was signed.
@@ -63,8 +62,7 @@ impl WebhookRequest {
     /// Replaces the signature by `change` of it.
     pub fn signature_as(self, change: impl FnOnce(&str) -> String) -> Self {
         let signature = change(self.signature());
-        self.without(SIGNATURE_HEADER)
-            .with(SIGNATURE_HEADER, signature)
+        self.without(SIGNATURE_HEADER).with(SIGNATURE_HEADER, signature)
     }
 
     /// The body's bytes.
@@ -83,9 +81,16 @@ impl WebhookRequest {
     #[must_use]
     pub fn signature(&self) -> &str {
         let mut headers = self.headers.iter();
-        headers
-            .find(|(name, _)| name == SIGNATURE_HEADER)
-            .map_or("", |(_, value)| value)
+        headers.find(|(name, _)| name == SIGNATURE_HEADER).map_or("", |(_, value)| value)
+    }
+
+    /// The event that it carries, for tests that call a handler directly.
+    ///
+    /// # Errors
+    ///
+    /// If `secret` did not sign it, or it is no event, or too old.
+    pub fn verified_by(&self, secret: &Secret) -> Result<Event, VerifyError> {
+        Verifier::new(secret.clone()).verify(self.body.clone(), self.signature())
     }
 
     /// Has `bondify` receive it as an adapter would, without any server.
@@ -111,26 +116,20 @@ impl WebhookRequest {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        request
-            .body(body(self.body.clone()))
-            .expect("is a valid request")
+        request.body(body(self.body.clone())).expect("is a valid request")
     }
 
     /// The request's bytes on a connection that speaks HTTP/1.1.
     #[must_use]
     pub fn to_http1(&self, path: &str) -> Bytes {
         let length = format!("content-length: {}\r\n", self.body.len());
-        [self.head(path, &length).as_bytes(), &self.body]
-            .concat()
-            .into()
+        [self.head(path, &length).as_bytes(), &self.body].concat().into()
     }
 
     /// The same with the body in chunks of `size` bytes.
     #[must_use]
     pub fn to_http1_chunked(&self, path: &str, size: usize) -> Bytes {
-        let mut bytes = self
-            .head(path, "transfer-encoding: chunked\r\n")
-            .into_bytes();
+        let mut bytes = self.head(path, "transfer-encoding: chunked\r\n").into_bytes();
         for chunk in self.body.chunks(size) {
             bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
             bytes.extend_from_slice(chunk);
@@ -151,10 +150,7 @@ impl WebhookRequest {
 
 impl Headers for WebhookRequest {
     fn visit(&self, name: &'static str, visit: &mut dyn FnMut(&[u8])) {
-        let values = self
-            .headers
-            .iter()
-            .filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        let values = self.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
         values.for_each(|(_, value)| visit(value.as_bytes()));
     }
 }

@@ -6,7 +6,7 @@ use std::{
 use bondify_core::Event;
 use tokio::sync::{Semaphore, watch};
 
-use crate::probe::wait_until;
+use crate::patience::wait_until;
 
 /// What the handler of a server under test does, delivery by delivery.
 ///
@@ -34,6 +34,7 @@ impl Default for State {
 
 /// How far the handlers got.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Progress {
     /// The events that handlers were called with, in order.
     pub started: Vec<Event>,
@@ -43,6 +44,7 @@ pub struct Progress {
 
 /// What a handler does with one delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Step {
     /// Answers with this status.
     Answer(u16),
@@ -77,11 +79,7 @@ impl std::error::Error for Failure {}
 impl Script {
     /// What the next handlers do, in order. Those beyond answer 200.
     pub fn then(&self, steps: impl IntoIterator<Item = Step>) {
-        self.0
-            .steps
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(steps);
+        self.0.steps.lock().unwrap_or_else(PoisonError::into_inner).extend(steps);
     }
 
     /// Lets `handlers` go on that are, or will be, held.
@@ -100,34 +98,16 @@ impl Script {
     ///
     /// If the script says so.
     pub async fn handle(&self, event: &Event) -> Result<u16, Failure> {
-        self.0
-            .progress
-            .send_modify(|progress| progress.started.push(event.clone()));
-        let step = self
-            .0
-            .steps
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front();
+        self.0.progress.send_modify(|progress| progress.started.push(event.clone()));
+        let step = self.0.steps.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let mut step = step.unwrap_or(Step::Answer(200));
         while let Step::Hold(next) = step {
-            self.0
-                .held
-                .acquire()
-                .await
-                .expect("is never closed")
-                .forget();
+            self.0.held.acquire().await.expect("is never closed").forget();
             step = *next;
         }
         assert!(step != Step::Panic, "the handler panics as told");
-        self.0
-            .progress
-            .send_modify(|progress| progress.finished += 1);
-        if let Step::Answer(status) = step {
-            Ok(status)
-        } else {
-            Err(Failure)
-        }
+        self.0.progress.send_modify(|progress| progress.finished += 1);
+        if let Step::Answer(status) = step { Ok(status) } else { Err(Failure) }
     }
 
     /// How far the handlers got.
@@ -142,10 +122,7 @@ impl Script {
     ///
     /// If that takes half a minute.
     pub async fn started(&self, handlers: usize) {
-        wait_until(&self.0.progress, |progress| {
-            progress.started.len() >= handlers
-        })
-        .await;
+        wait_until(&self.0.progress, |progress| progress.started.len() >= handlers).await;
     }
 
     /// Waits until `handlers` ran to their end.

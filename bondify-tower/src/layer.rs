@@ -31,10 +31,7 @@ impl<B> BondifyLayer<B> {
     /// A layer that receives through `bondify`.
     #[must_use]
     pub fn new(bondify: &Bondify) -> Self {
-        Self {
-            bondify: bondify.clone(),
-            body: PhantomData,
-        }
+        Self { bondify: bondify.clone(), body: PhantomData }
     }
 }
 
@@ -46,9 +43,7 @@ impl<B> Clone for BondifyLayer<B> {
 
 impl<B> fmt::Debug for BondifyLayer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BondifyLayer")
-            .field("bondify", &self.bondify)
-            .finish()
+        f.debug_struct("BondifyLayer").field("bondify", &self.bondify).finish()
     }
 }
 
@@ -56,10 +51,7 @@ impl<S, B> Layer<S> for BondifyLayer<B> {
     type Service = BondifyService<S, B>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        BondifyService {
-            inner,
-            layer: self.clone(),
-        }
+        BondifyService { inner, layer: self.clone() }
     }
 }
 
@@ -72,10 +64,7 @@ pub struct BondifyService<S, B = Full<Bytes>> {
 
 impl<S: Clone, B> Clone for BondifyService<S, B> {
     fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            layer: self.layer.clone(),
-        }
+        Self { inner: self.inner.clone(), layer: self.layer.clone() }
     }
 }
 
@@ -124,13 +113,9 @@ where
 {
     let (mut parts, body) = request.into_parts();
     if parts.extensions.get::<Event>().is_some() {
-        return Err(Reply::misconfigured(
-            "it is applied twice; apply one layer to the route",
-        ));
+        return Err(Reply::misconfigured("it is applied twice; apply one layer to the route"));
     }
-    let delivery = bondify
-        .receive(&parts.headers, BodyDataStream::new(body))
-        .await?;
+    let delivery = bondify.receive(&parts.headers, BodyDataStream::new(body)).await?;
     let handler = move |event: Event| {
         let body = B::from(event.raw().clone());
         parts.extensions.insert(event);
@@ -138,9 +123,7 @@ where
     };
     // An error of the service makes the server drop the connection: no 2xx either.
     let status = |answer: &Result<S::Response, S::Error>| {
-        answer
-            .as_ref()
-            .map_or(500, |response| response.status().as_u16())
+        answer.as_ref().map_or(500, |response| response.status().as_u16())
     };
     delivery.spawn(handler, status).await
 }

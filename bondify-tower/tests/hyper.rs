@@ -23,13 +23,7 @@ type Route<B> = BoxCloneSyncService<Request<B>, Answer, io::Error>;
 struct Hyper;
 
 impl Adapter for Hyper {
-    async fn serve(
-        App {
-            bondify,
-            script,
-            attached,
-        }: App,
-    ) -> Option<Server> {
+    async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let route = route(&bondify, script, attached);

@@ -12,13 +12,7 @@ use warp::Filter;
 struct Warp;
 
 impl Adapter for Warp {
-    async fn serve(
-        App {
-            bondify,
-            script,
-            attached,
-        }: App,
-    ) -> Option<Server> {
+    async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
         let path = warp::path!("webhooks" / "bondify").and(warp::post());
         match attached {
             Attached::Once => {
@@ -48,21 +42,11 @@ mod composed {
     struct Composed;
 
     impl Adapter for Composed {
-        async fn serve(
-            App {
-                bondify,
-                script,
-                attached,
-            }: App,
-        ) -> Option<Server> {
-            if attached != Attached::Once {
-                return Warp::serve(App {
-                    bondify,
-                    script,
-                    attached,
-                })
-                .await;
+        async fn serve(app: App) -> Option<Server> {
+            if app.attached != Attached::Once {
+                return Warp::serve(app).await;
             }
+            let App { bondify, script, .. } = app;
             let script = warp::any().map(move || script.clone());
             let run = |hook: Hook, script| hook.run(|event| on_event(event, script));
             let path = warp::path!("webhooks" / "bondify").and(warp::post());

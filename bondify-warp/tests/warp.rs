@@ -17,13 +17,7 @@ fn secret() -> Secret {
 
 fn probed() -> (Bondify, ProbeStore) {
     let store = ProbeStore::new(MemoryStore::new());
-    (
-        Bondify::builder(secret())
-            .store(store.clone())
-            .build()
-            .unwrap(),
-        store,
-    )
+    (Bondify::builder(secret()).store(store.clone()).build().unwrap(), store)
 }
 
 fn confirmed() -> WebhookRequest {
@@ -31,12 +25,7 @@ fn confirmed() -> WebhookRequest {
 }
 
 async fn deliver(server: &Server, path: &str, request: &WebhookRequest) -> Response {
-    Connection::open(server.address())
-        .await
-        .unwrap()
-        .post(path, request)
-        .await
-        .unwrap()
+    Connection::open(server.address()).await.unwrap().post(path, request).await.unwrap()
 }
 
 #[tokio::test]
@@ -49,12 +38,7 @@ async fn a_later_filter_that_rejects_has_claimed_nothing() {
     let request = confirmed();
     assert_eq!(deliver(&server, "/", &request).await.status, 400); // warp's own
     assert_eq!(store.calls(), []);
-    assert_eq!(
-        deliver(&server, "/", &request.with("x-internal", "yes"))
-            .await
-            .status,
-        204
-    );
+    assert_eq!(deliver(&server, "/", &request.with("x-internal", "yes")).await.status, 204);
 }
 
 #[tokio::test]
@@ -64,26 +48,17 @@ async fn a_refusal_does_not_fall_through_to_a_later_route() {
     let anything = warp::path::end().map(|| "anything goes");
     let server = serve(hook.or(anything)).await;
     let refused = deliver(&server, "/", &confirmed().tampered()).await;
-    assert_eq!(
-        (refused.status, refused.code().unwrap()),
-        (401, "INVALID_SIGNATURE".into())
-    );
+    assert_eq!((refused.status, refused.code().unwrap()), (401, "INVALID_SIGNATURE".into()));
 }
 
 #[tokio::test]
 async fn a_body_that_another_filter_took_is_a_misconfiguration() {
     let (bondify, _store) = probed();
     let run = |_taken, hook: Hook| hook.run(async |_: BondifyEvent| StatusCode::NO_CONTENT);
-    let routes = warp::post()
-        .and(warp::body::bytes())
-        .and(hook(&bondify))
-        .then(run);
+    let routes = warp::post().and(warp::body::bytes()).and(hook(&bondify)).then(run);
     let server = serve(routes).await;
     let response = deliver(&server, "/", &confirmed()).await;
-    assert_eq!(
-        (response.status, response.code().unwrap()),
-        (500, "MISCONFIGURED".into())
-    );
+    assert_eq!((response.status, response.code().unwrap()), (500, "MISCONFIGURED".into()));
 }
 
 #[tokio::test]
@@ -105,8 +80,5 @@ async fn it_goes_among_other_filters() {
         .or(warp::path!("other").map(|| "other"));
     let server = serve(routes).await;
     let response = deliver(&server, "/webhooks/shop", &confirmed()).await;
-    assert_eq!(
-        (response.status, response.header("x-served-by")),
-        (200, Some("warp"))
-    );
+    assert_eq!((response.status, response.header("x-served-by")), (200, Some("warp")));
 }

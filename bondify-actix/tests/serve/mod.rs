@@ -19,11 +19,7 @@ pub(crate) fn serve(
     let (started, starting) = mpsc::channel();
     thread::spawn(move || {
         System::new().block_on(async move {
-            let app = move || {
-                App::new()
-                    .app_data(Data::new(script.clone()))
-                    .configure(&configure)
-            };
+            let app = move || App::new().app_data(Data::new(script.clone())).configure(&configure);
             let server = HttpServer::new(app).workers(1).disable_signals();
             let server = server.bind("127.0.0.1:0").unwrap();
             let address = server.addrs()[0];
@@ -53,9 +49,6 @@ pub(crate) async fn on_event(
     event: BondifyEvent,
     script: Data<Script>,
 ) -> Result<HttpResponse, Error> {
-    let status = script
-        .handle(&event)
-        .await
-        .map_err(ErrorInternalServerError)?;
+    let status = script.handle(&event).await.map_err(ErrorInternalServerError)?;
     Ok(HttpResponse::new(StatusCode::from_u16(status).unwrap()))
 }

@@ -5,6 +5,7 @@
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
     fmt,
     time::{Duration, SystemTime},
 };
@@ -16,73 +17,69 @@ use serde::{
     de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
+use serde_json::value::RawValue;
+
 use super::{Cancelled, Confirmed, Event, TelegramId, Unknown};
 
 /// A signed body that is not an event. Says what is wrong, never what it holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
     /// Not a JSON object in UTF-8, or with a field twice.
     #[error("the body is not a JSON object")]
     NotAnObject,
     /// A field that the event must have is missing, empty or of another type.
-    #[error("`{0}` is missing or not {1}")]
-    Field(&'static str, &'static str),
+    #[error("`{name}` is missing or not {expected}")]
+    #[non_exhaustive]
+    Field {
+        /// The field's name.
+        name: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
 }
 
 impl Event {
     /// Parses a body whose signature has been checked.
     pub(crate) fn parse(raw: Bytes) -> Result<Self, ParseError> {
-        let text = ByteString::try_from(raw.clone()).map_err(|_| ParseError::NotAnObject)?;
-        // serde would take an array's elements for the fields in their order.
-        if !text.trim_ascii_start().starts_with('{') {
-            return Err(ParseError::NotAnObject);
-        }
-        let payload: Payload<'_> =
-            serde_json::from_str(&text).map_err(|_| ParseError::NotAnObject)?;
-        let slice = |field: &Field<'_>| field.text(&text);
+        let body = ByteString::try_from(raw.clone()).map_err(|_| ParseError::NotAnObject)?;
+        let payload = Payload::parse(&body)?;
+        let text = |field: &Field<'_>| field.text(&body);
+        let required = |name, field: &Field<'_>| {
+            text(field).ok_or(ParseError::Field { name, expected: "a non-empty string" })
+        };
+        let time = |name, field: &Field<'_>| {
+            field.time().ok_or(ParseError::Field { name, expected: "Unix milliseconds" })
+        };
 
-        let name = slice(&payload.event).ok_or(ParseError::Field("event", TEXT))?;
-        let session_token = slice(&payload.session_token);
-        let token_missing = ParseError::Field("session_token", TEXT);
+        let name = required("event", &payload.event)?;
         Ok(match &*name {
             Confirmed::NAME => Self::Confirmed(Confirmed {
-                session_token: session_token.ok_or(token_missing)?,
-                telegram_id: slice(&payload.telegram_id)
-                    .map(TelegramId)
-                    .ok_or(ParseError::Field("telegram_id", TEXT))?,
+                session_token: required("session_token", &payload.session_token)?,
+                telegram_id: TelegramId(required("telegram_id", &payload.telegram_id)?),
                 telegram_name: payload
                     .telegram_name
-                    .text_or_empty(&text)
-                    .ok_or(ParseError::Field("telegram_name", "a string"))?,
-                telegram_username: slice(&payload.telegram_username),
-                telegram_phone: slice(&payload.telegram_phone),
-                confirmed_at: payload
-                    .confirmed_at
-                    .time()
-                    .ok_or(ParseError::Field("confirmed_at", TIME))?,
+                    .text_or_empty(&body)
+                    .ok_or(ParseError::Field { name: "telegram_name", expected: "a string" })?,
+                telegram_username: text(&payload.telegram_username),
+                telegram_phone: text(&payload.telegram_phone),
+                confirmed_at: time("confirmed_at", &payload.confirmed_at)?,
                 raw,
             }),
             Cancelled::NAME => Self::Cancelled(Cancelled {
-                session_token: session_token.ok_or(token_missing)?,
-                cancelled_at: payload
-                    .cancelled_at
-                    .time()
-                    .ok_or(ParseError::Field("cancelled_at", TIME))?,
+                session_token: required("session_token", &payload.session_token)?,
+                cancelled_at: time("cancelled_at", &payload.cancelled_at)?,
                 raw,
             }),
             _ => Self::Unknown(Unknown {
                 name,
-                session_token,
-                occurred_at: payload.confirmed_at.time().or(payload.cancelled_at.time()),
+                session_token: text(&payload.session_token),
+                occurred_at: payload.confirmed_at.time().max(payload.cancelled_at.time()),
                 raw,
             }),
         })
     }
 }
-
-const TEXT: &str = "a non-empty string";
-const TIME: &str = "a Unix time in milliseconds";
 
 /// The fields of every event known, flat: an internally tagged enum would buffer
 /// the whole object first and take twice as long.
@@ -106,6 +103,36 @@ struct Payload<'a> {
     cancelled_at: Field<'a>,
 }
 
+impl<'a> Payload<'a> {
+    fn parse(body: &'a str) -> Result<Self, ParseError> {
+        // serde would take an array's elements for the fields in their order.
+        if !body.trim_ascii_start().starts_with('{') {
+            return Err(ParseError::NotAnObject);
+        }
+        serde_json::from_str(body)
+            .or_else(|_| Self::parse_like_javascript(body))
+            .map_err(|_| ParseError::NotAnObject)
+    }
+
+    /// What JavaScript, in which Bondify and its SDKs are written, takes for JSON beyond
+    /// what serde does: half a surrogate pair, as is left of an emoji by cutting a name
+    /// short, numbers out of range, and a field twice.
+    fn parse_like_javascript(body: &'a str) -> serde_json::Result<Self> {
+        let fields: HashMap<Cow<'a, str>, &'a RawValue> = serde_json::from_str(body)?;
+        let field = |name| fields.get(name).map_or(Field::Other, |value| Field::lossy(value));
+        Ok(Self {
+            event: field("event"),
+            session_token: field("session_token"),
+            telegram_id: field("telegram_id"),
+            telegram_name: field("telegram_name"),
+            telegram_username: field("telegram_username"),
+            telegram_phone: field("telegram_phone"),
+            confirmed_at: field("confirmed_at"),
+            cancelled_at: field("cancelled_at"),
+        })
+    }
+}
+
 /// A JSON value of which only strings and whole numbers matter.
 #[derive(Default)]
 enum Field<'a> {
@@ -115,7 +142,20 @@ enum Field<'a> {
     Number(u64),
 }
 
-impl Field<'_> {
+impl<'a> Field<'a> {
+    /// Replaces what is no Unicode by U+FFFD.
+    fn lossy(value: &'a RawValue) -> Self {
+        if let Ok(field) = serde_json::from_str(value.get()) {
+            return field;
+        }
+        // Of a string's bytes serde_json does not ask to be UTF-8.
+        let mut string = serde_json::Deserializer::from_str(value.get());
+        match string.deserialize_byte_buf(BytesVisitor) {
+            Ok(bytes) => Self::Text(String::from_utf8_lossy(&bytes).into_owned().into()),
+            Err(_) => Self::Other,
+        }
+    }
+
     /// A non-empty string. It shares `body`'s memory unless it held an escape.
     fn text(&self, body: &ByteString) -> Option<ByteString> {
         self.text_or_empty(body).filter(|text| !text.is_empty())
@@ -199,6 +239,20 @@ impl<'de> Visitor<'de> for FieldVisitor {
     }
 }
 
+struct BytesVisitor;
+
+impl Visitor<'_> for BytesVisitor {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+        Ok(bytes.to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,9 +272,7 @@ mod tests {
                 "telegram_name":"\u0130lker \"🦀\"","telegram_username":"ilker",
                 "telegram_phone":"+905550000000","confirmed_at":1700000000123,"new":{"x":[1]}}"#,
         );
-        let Ok(Event::Confirmed(login)) = event else {
-            panic!("{event:?}")
-        };
+        let Ok(Event::Confirmed(login)) = event else { panic!("{event:?}") };
         assert_eq!(login.session_token(), "sess_1");
         assert_eq!(login.telegram_id().as_str(), "7123456789");
         assert_eq!(login.telegram_name(), "İlker \"🦀\"");
@@ -235,9 +287,7 @@ mod tests {
             r#"{"event":"auth.confirmed","session_token":"s","telegram_id":"1",
                 "telegram_name":"","telegram_username":null,"confirmed_at":1.7e12}"#,
         );
-        let Ok(Event::Confirmed(login)) = event else {
-            panic!("{event:?}")
-        };
+        let Ok(Event::Confirmed(login)) = event else { panic!("{event:?}") };
         assert_eq!(login.telegram_name(), "");
         assert_eq!(login.telegram_username(), None);
         assert_eq!(login.telegram_phone(), None);
@@ -258,9 +308,7 @@ mod tests {
         let json =
             r#"{"event":"auth.renamed","session_token":7,"telegram_id":{},"confirmed_at":"x"}"#;
         let event = parse(json).unwrap();
-        let Event::Unknown(unknown) = &event else {
-            panic!("{event:?}")
-        };
+        let Event::Unknown(unknown) = &event else { panic!("{event:?}") };
         assert_eq!(unknown.name(), "auth.renamed");
         assert_eq!(unknown.session_token(), None);
         assert_eq!(event.occurred_at(), None);
@@ -270,10 +318,8 @@ mod tests {
     #[test]
     fn events_of_one_session_and_bodies_without_one_have_keys_of_their_own() {
         let key = |json: &str| parse(json).unwrap().key();
-        let confirmed = key(
-            r#"{"event":"auth.confirmed","session_token":"s","telegram_id":"1",
-                "telegram_name":"","confirmed_at":1}"#,
-        );
+        let confirmed = key(r#"{"event":"auth.confirmed","session_token":"s","telegram_id":"1",
+                "telegram_name":"","confirmed_at":1}"#);
         let cancelled = key(r#"{"event":"auth.cancelled","session_token":"s","cancelled_at":1}"#);
         assert_ne!(confirmed, cancelled);
         let later = key(r#"{"event":"auth.cancelled","session_token":"s","cancelled_at":2}"#);
@@ -284,16 +330,13 @@ mod tests {
     #[test]
     fn says_which_field_is_wrong() {
         let field = |json: &str| match parse(json) {
-            Err(ParseError::Field(name, _)) => name,
+            Err(ParseError::Field { name, .. }) => name,
             other => panic!("{json}: {other:?}"),
         };
         assert_eq!(field("{}"), "event");
         assert_eq!(field(r#"{"event":""}"#), "event");
         assert_eq!(field(r#"{"event":1}"#), "event");
-        assert_eq!(
-            field(r#"{"event":"auth.cancelled","cancelled_at":1}"#),
-            "session_token"
-        );
+        assert_eq!(field(r#"{"event":"auth.cancelled","cancelled_at":1}"#), "session_token");
         assert_eq!(
             field(r#"{"event":"auth.cancelled","session_token":"","cancelled_at":1}"#),
             "session_token"
@@ -317,7 +360,6 @@ mod tests {
             "\"event\"",
             "{",
             "{}{}",
-            r#"{"event":"a","event":"b"}"#,
             &deep,
         ] {
             assert_eq!(parse(json).unwrap_err(), ParseError::NotAnObject);
@@ -329,19 +371,33 @@ mod tests {
     }
 
     #[test]
+    fn what_javascript_takes_for_json_is_taken() {
+        let event = parse(
+            r#"{"event":"auth.confirmed","session_token":"s","telegram_id":"1","x":1e400,
+                "telegram_name":"A \\ud83d\\u0130 \ud83d","telegram_username":"\udc00",
+                "confirmed_at":1,"confirmed_at":2}"#,
+        );
+        let Ok(Event::Confirmed(login)) = event else { panic!("{event:?}") };
+        assert!(login.telegram_name().starts_with("A \\ud83d\\u0130 \u{fffd}"));
+        assert!(login.telegram_username().unwrap().starts_with('\u{fffd}'));
+        assert_eq!(login.confirmed_at(), millis(2));
+    }
+
+    #[test]
+    fn an_unknown_event_happened_at_the_later_of_its_times() {
+        let event = parse(r#"{"event":"auth.revoked","confirmed_at":1,"cancelled_at":2}"#);
+        assert_eq!(event.unwrap().occurred_at(), Some(millis(2)));
+    }
+
+    #[test]
     fn nothing_personal_is_shown() {
         let event = parse(
             r#"{"event":"auth.confirmed","session_token":"sess_hush","telegram_id":"424242",
                 "telegram_name":"Hush Name","telegram_phone":"+49hush","confirmed_at":1}"#,
         )
         .unwrap();
-        let Event::Confirmed(login) = &event else {
-            panic!("{event:?}")
-        };
-        let shown = format!(
-            "{event} {event:?} {event:#?} {login:?} {:?}",
-            login.telegram_id()
-        );
+        let Event::Confirmed(login) = &event else { panic!("{event:?}") };
+        let shown = format!("{event} {event:?} {event:#?} {login:?} {:?}", login.telegram_id());
         for hidden in ["hush", "Hush", "424242"] {
             assert!(!shown.contains(hidden), "{shown}");
         }

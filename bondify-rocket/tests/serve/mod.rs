@@ -22,12 +22,7 @@ pub(crate) fn rocket(script: Script) -> Rocket<Build> {
         address: Ipv4Addr::LOCALHOST.into(),
         port: 0,
         log_level: LogLevel::Off,
-        shutdown: Shutdown {
-            ctrlc: false,
-            grace: 0,
-            mercy: 0,
-            ..Shutdown::default()
-        },
+        shutdown: Shutdown { ctrlc: false, grace: 0, mercy: 0, ..Shutdown::default() },
         ..Config::debug_default()
     };
     rocket::custom(config).manage(script)
@@ -47,9 +42,7 @@ pub(crate) async fn serve(rocket: Rocket<Build>) -> Option<Server> {
     let rocket = ignited.map_err(|refused| refused.to_string()).ok()?;
     let server = tokio::spawn(rocket.launch());
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, starting.await.unwrap()));
-    Some(Server::new(address, async {
-        drop(server.await.unwrap().unwrap())
-    }))
+    Some(Server::new(address, async { drop(server.await.unwrap().unwrap()) }))
 }
 
 #[post("/bondify", data = "<event>")]

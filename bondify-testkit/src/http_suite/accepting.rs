@@ -27,13 +27,9 @@ pub async fn an_event_keeps_its_bytes<A: Adapter>() {
         .field("new_field", "kept")
         .signed_with(&secret());
     assert_handled(&rig.post(&request).await);
-    let [event] = &rig.script.progress().started[..] else {
-        panic!("one event was handled")
-    };
+    let [event] = &rig.script.progress().started[..] else { panic!("one event was handled") };
     assert_eq!(event.raw(), request.body());
-    let Event::Confirmed(login) = event else {
-        panic!("{event:?}")
-    };
+    let Event::Confirmed(login) = event else { panic!("{event:?}") };
     assert_eq!(login.telegram_id().to_i64(), Some(7_123_456_789));
     assert_eq!(login.telegram_name(), "İlker \"🦀\" العربية");
     assert_eq!(login.telegram_username(), None);
@@ -42,9 +38,8 @@ pub async fn an_event_keeps_its_bytes<A: Adapter>() {
 /// `application/json; charset=utf-8`.
 pub async fn a_charset_parameter_is_accepted<A: Adapter>() {
     let rig = Rig::start::<A>().await;
-    let request = confirmed()
-        .without("content-type")
-        .with("content-type", "application/json; charset=utf-8");
+    let request =
+        confirmed().without("content-type").with("content-type", "application/json; charset=utf-8");
     assert_handled(&rig.post(&request).await);
 }
 
@@ -73,10 +68,7 @@ pub async fn a_repeated_signature_is_accepted<A: Adapter>() {
 pub async fn a_body_in_chunks_is_accepted<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let mut connection = rig.open().await;
-    connection
-        .send(&confirmed().to_http1_chunked(PATH, 7))
-        .await
-        .expect("the server reads");
+    connection.send(&confirmed().to_http1_chunked(PATH, 7)).await.expect("the server reads");
     assert_handled(&response(connection).await);
 }
 
@@ -92,16 +84,11 @@ pub async fn a_body_that_fills_the_limit_is_accepted<A: Adapter>() {
 /// With its name, session token and JSON.
 pub async fn an_unknown_event_reaches_the_handler<A: Adapter>() {
     let rig = Rig::start::<A>().await;
-    let request = Payload::unknown("auth.renamed")
-        .session_token("sess_renamed")
-        .signed_with(&secret());
+    let request =
+        Payload::unknown("auth.renamed").session_token("sess_renamed").signed_with(&secret());
     assert_handled(&rig.post(&request).await);
-    let [event] = &rig.script.progress().started[..] else {
-        panic!("one event was handled")
-    };
-    let Event::Unknown(unknown) = event else {
-        panic!("{event:?}")
-    };
+    let [event] = &rig.script.progress().started[..] else { panic!("one event was handled") };
+    let Event::Unknown(unknown) = event else { panic!("{event:?}") };
     assert_eq!(unknown.name(), "auth.renamed");
     assert_eq!(unknown.session_token(), Some("sess_renamed"));
     assert_eq!(unknown.raw(), request.body());

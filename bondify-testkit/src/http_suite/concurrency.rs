@@ -12,10 +12,13 @@ async fn begin_concurrently(rig: &Rig, count: usize, held: Step) -> Vec<Connecti
     let request = confirmed();
     let mut connections = vec![rig.begin(&request).await];
     rig.script.started(1).await;
+    // Held back, each asks once: as many answers are as many deliveries that wait.
+    rig.store.hold_claims();
     for _ in 1..count {
         connections.push(rig.begin(&request).await);
     }
     rig.store.until(count - 1, IN_FLIGHT).await;
+    rig.store.resume_claims();
     connections
 }
 
@@ -82,11 +85,8 @@ pub async fn different_events_do_not_wait_for_each_other<A: Adapter>() {
 pub async fn draining_waits_for_the_running_handler<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let mut connections = begin_concurrently(&rig, 1, Step::held(200)).await;
-    let too_short = rig
-        .bondify
-        .drain(Duration::from_millis(20))
-        .await
-        .expect_err("the handler is held");
+    let too_short =
+        rig.bondify.drain(Duration::from_millis(20)).await.expect_err("the handler is held");
     assert_eq!(too_short.running, 1);
     let drain = rig.bondify.drain(LONG);
     rig.script.resume(1);

@@ -100,10 +100,7 @@ pub async fn half_a_body_claims_nothing<A: Adapter>() {
     let bytes = request.to_http1(PATH);
     for by in [By::Fin, By::Rst] {
         let mut connection = rig.open().await;
-        connection
-            .send(&bytes[..bytes.len() - 4])
-            .await
-            .expect("the server reads");
+        connection.send(&bytes[..bytes.len() - 4]).await.expect("the server reads");
         hang_up(connection, by).await;
     }
     assert_eq!((rig.runs(), rig.store.calls()), (0, Vec::new()));

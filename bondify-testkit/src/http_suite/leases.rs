@@ -9,9 +9,7 @@ use crate::{Call, Payload, Step, WebhookRequest};
 const TOKEN: &str = "sess_leased";
 
 fn leased() -> WebhookRequest {
-    Payload::confirmed()
-        .session_token(TOKEN)
-        .signed_with(&secret())
+    Payload::confirmed().session_token(TOKEN).signed_with(&secret())
 }
 
 fn key() -> EventKey {
@@ -25,13 +23,7 @@ pub async fn a_lease_is_renewed_while_the_handler_runs<A: Adapter>() {
     let connection = rig.begin(&leased()).await;
     rig.script.started(1).await;
     rig.store.until(9, |call| *call == Call::Renew(true)).await; // three leases
-    assert_eq!(
-        rig.store
-            .claim(&key(), LONG)
-            .await
-            .expect("the store is up"),
-        Claimed::InFlight
-    );
+    assert_eq!(rig.store.claim(&key(), LONG).await.expect("the store is up"), Claimed::InFlight);
     rig.script.resume(1);
     assert_handled(&response(connection).await);
     assert_reply(&rig.post(&leased()).await, 200, "DUPLICATE");
@@ -41,11 +33,7 @@ pub async fn a_lease_is_renewed_while_the_handler_runs<A: Adapter>() {
 /// A process that is gone renews nothing, so a delivery that waits gets its turn.
 pub async fn a_crashed_handler_is_taken_over_after_its_lease<A: Adapter>() {
     let rig = Rig::start::<A>().await;
-    let crashed = rig
-        .store
-        .claim(&key(), SHORT)
-        .await
-        .expect("the store is up");
+    let crashed = rig.store.claim(&key(), SHORT).await.expect("the store is up");
     assert!(matches!(crashed, Claimed::Acquired(_)));
     let connection = rig.begin(&leased()).await;
     rig.store.until(1, IN_FLIGHT).await;
@@ -69,16 +57,8 @@ pub async fn a_zombie_changes_nothing<A: Adapter>() {
 
     rig.script.resume(1); // held handlers go on in the order they came
     assert_handled(&response(zombie).await);
-    rig.store
-        .until(1, |call| *call == Call::Complete(false))
-        .await;
-    assert_eq!(
-        rig.store
-            .claim(&key(), LONG)
-            .await
-            .expect("the store is up"),
-        Claimed::InFlight
-    );
+    rig.store.until(1, |call| *call == Call::Complete(false)).await;
+    assert_eq!(rig.store.claim(&key(), LONG).await.expect("the store is up"), Claimed::InFlight);
 
     rig.script.resume(1);
     assert_eq!(response(successor).await.status, 500);

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use bondify_core::{Bondify, Builder, Claimed, MemoryStore, Secret};
+use bondify_core::{Bondify, Builder, Claimed, MemoryStore, Reply, Secret};
 
 use super::{Adapter, App, Attached, PATH, Server};
 use crate::{Call, Connection, Payload, ProbeStore, Response, Script, WebhookRequest};
@@ -32,9 +32,7 @@ impl Rig {
     }
 
     pub(super) async fn with<A: Adapter>(configure: impl FnOnce(Builder) -> Builder) -> Self {
-        Self::attached::<A>(Attached::Once, configure)
-            .await
-            .expect("the server starts")
+        Self::attached::<A>(Attached::Once, configure).await.expect("the server starts")
     }
 
     pub(super) async fn attached<A: Adapter>(
@@ -47,45 +45,25 @@ impl Rig {
             .lease(LONG)
             .wait(LONG)
             .allow_long_wait();
-        let bondify = configure(builder)
-            .build()
-            .expect("the case's settings make sense");
+        let bondify = configure(builder).build().expect("the case's settings make sense");
         let script = Script::default();
-        let app = App {
-            bondify: bondify.clone(),
-            script: script.clone(),
-            attached,
-        };
+        let app = App { bondify: bondify.clone(), script: script.clone(), attached };
         let server = A::serve(app).await?;
-        Some(Self {
-            bondify,
-            script,
-            store,
-            server,
-        })
+        Some(Self { bondify, script, store, server })
     }
 
     pub(super) async fn open(&self) -> Connection {
-        Connection::open(self.server.address())
-            .await
-            .expect("the server accepts connections")
+        Connection::open(self.server.address()).await.expect("the server accepts connections")
     }
 
     pub(super) async fn post(&self, request: &WebhookRequest) -> Response {
-        self.open()
-            .await
-            .post(PATH, request)
-            .await
-            .expect("the server responds")
+        self.open().await.post(PATH, request).await.expect("the server responds")
     }
 
     /// Opens a connection and sends the request; the response is not waited for.
     pub(super) async fn begin(&self, request: &WebhookRequest) -> Connection {
         let mut connection = self.open().await;
-        connection
-            .send(&request.to_http1(PATH))
-            .await
-            .expect("the server reads");
+        connection.send(&request.to_http1(PATH)).await.expect("the server reads");
         connection
     }
 
@@ -114,28 +92,22 @@ pub(super) async fn response(mut connection: Connection) -> Response {
     connection.response().await.expect("the server responds")
 }
 
-/// One status, one code, one JSON format, whatever the framework.
+/// One status, one code, one JSON format, whatever the framework. The literals are the
+/// contract; core's table must agree with them.
 #[track_caller]
 pub(super) fn assert_reply(response: &Response, status: u16, code: &str) {
     let shown = format!("{response:?}");
-    assert_eq!(response.status, status, "{shown}");
-    assert_eq!(response.code().as_deref(), Some(code), "{shown}");
-    let json = response
-        .header("content-type")
-        .is_some_and(|it| it.starts_with("application/json"));
+    assert_eq!((response.status, response.code().as_deref()), (status, Some(code)), "{shown}");
+    let json = response.header("content-type").is_some_and(|it| it.starts_with("application/json"));
     assert!(json, "{shown}");
     let retry_makes_sense = matches!(status, 409 | 503);
-    let retry_after = response
-        .header("retry-after")
-        .and_then(|it| it.parse::<u64>().ok());
+    let retry_after = response.header("retry-after").and_then(|it| it.parse::<u64>().ok());
     assert_eq!(retry_after.is_some(), retry_makes_sense, "{shown}");
+    let reply = Reply::ALL.iter().find(|reply| reply.code() == code).expect("there is one");
+    assert_eq!((response.status, &*response.body), (reply.status(), reply.body()));
 }
 
 #[track_caller]
 pub(super) fn assert_handled(response: &Response) {
-    assert_eq!(
-        (response.status, response.code()),
-        (200, None),
-        "{response:?}"
-    );
+    assert_eq!((response.status, response.code()), (200, None), "{response:?}");
 }

@@ -34,10 +34,7 @@ pub async fn a_store_error_stays_inside<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     rig.store.set_down(true);
     let response = rig.post(&confirmed()).await;
-    assert!(
-        !format!("{response:?}").contains(STORE_ERROR),
-        "{response:?}"
-    );
+    assert!(!format!("{response:?}").contains(STORE_ERROR), "{response:?}");
 }
 
 /// The handler succeeded, so its answer stays what it was.
@@ -77,20 +74,13 @@ pub async fn verify_only_hands_over_every_delivery<A: Adapter>() {
     assert_eq!(rig.store.calls(), []);
     rig.script.then([Step::Panic]);
     assert_reply(&rig.post(&request).await, 500, "HANDLER_PANICKED");
-    assert_reply(
-        &rig.post(&request.tampered()).await,
-        401,
-        "INVALID_SIGNATURE",
-    );
+    assert_reply(&rig.post(&request.tampered()).await, 401, "INVALID_SIGNATURE");
 }
 
 /// Two projects that use one store do not see each other's sessions.
 pub async fn namespaces_share_a_store<A: Adapter>() {
     let shop = Rig::with::<A>(|builder| builder.namespace("shop")).await;
-    let blog = Bondify::builder(secret())
-        .store(shop.store.clone())
-        .namespace("blog")
-        .build();
+    let blog = Bondify::builder(secret()).store(shop.store.clone()).namespace("blog").build();
     let app = App {
         bondify: blog.expect("the settings make sense"),
         script: shop.script.clone(),
@@ -99,15 +89,8 @@ pub async fn namespaces_share_a_store<A: Adapter>() {
     let blog = A::serve(app).await.expect("the server starts");
     let request = confirmed();
     for server in [&shop.server, &blog] {
-        let mut connection = Connection::open(server.address())
-            .await
-            .expect("the server accepts");
-        let mut post = async || {
-            connection
-                .post(super::PATH, &request)
-                .await
-                .expect("a response")
-        };
+        let mut connection = Connection::open(server.address()).await.expect("the server accepts");
+        let mut post = async || connection.post(super::PATH, &request).await.expect("a response");
         assert_handled(&post().await);
         assert_reply(&post().await, 200, "DUPLICATE");
     }

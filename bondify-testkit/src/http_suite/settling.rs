@@ -65,11 +65,7 @@ pub async fn any_2xx_is_an_acknowledgement<A: Adapter>() {
 /// The event's name is part of what it is deduplicated by.
 pub async fn both_events_of_one_session_are_handled<A: Adapter>() {
     let rig = Rig::start::<A>().await;
-    for payload in [
-        Payload::confirmed(),
-        Payload::cancelled(),
-        Payload::unknown("auth.renamed"),
-    ] {
+    for payload in [Payload::confirmed(), Payload::cancelled(), Payload::unknown("auth.renamed")] {
         let request = payload.session_token("sess_shared").signed_with(&secret());
         assert_handled(&rig.post(&request).await);
         assert_reply(&rig.post(&request).await, 200, "DUPLICATE");

@@ -16,9 +16,6 @@ pub(crate) async fn on_event(
     event: BondifyEvent,
     script: Script,
 ) -> Result<StatusCode, StatusCode> {
-    let status = script
-        .handle(&event)
-        .await
-        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    let status = script.handle(&event).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(StatusCode::from_u16(status).unwrap())
 }

@@ -20,14 +20,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = Router::new().route("/webhooks/bondify", bondify.post(on_event));
 
     let listener = TcpListener::bind(("127.0.0.1", port())).await?;
-    println!(
-        "listening on http://{}/webhooks/bondify",
-        listener.local_addr()?
-    );
+    println!("listening on http://{}/webhooks/bondify", listener.local_addr()?);
     let interrupted = async { ctrl_c().await.unwrap_or_default() };
-    axum::serve(listener, app)
-        .with_graceful_shutdown(interrupted)
-        .await?;
+    axum::serve(listener, app).with_graceful_shutdown(interrupted).await?;
     Ok(bondify.drain(Duration::from_secs(10)).await?)
 }
 

@@ -30,21 +30,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let hook = BondifyLayer::<Full<Bytes>>::new(&bondify).layer(service_fn(on_event));
     let app = Route::new().at("/webhooks/bondify", post(hook.compat()));
 
-    let acceptor = TcpListener::bind(("127.0.0.1", port()))
-        .into_acceptor()
-        .await?;
-    for address in acceptor
-        .local_addr()
-        .iter()
-        .filter_map(|address| address.as_socket_addr())
-    {
+    let acceptor = TcpListener::bind(("127.0.0.1", port())).into_acceptor().await?;
+    for address in acceptor.local_addr().iter().filter_map(|address| address.as_socket_addr()) {
         println!("listening on http://{address}/webhooks/bondify");
     }
     let interrupted = async { ctrl_c().await.unwrap_or_default() };
     let server = Server::new_with_acceptor(acceptor);
-    server
-        .run_with_graceful_shutdown(app, interrupted, None)
-        .await?;
+    server.run_with_graceful_shutdown(app, interrupted, None).await?;
     Ok(bondify.drain(Duration::from_secs(10)).await?)
 }
 

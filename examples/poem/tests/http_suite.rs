@@ -23,13 +23,7 @@ use tower::{Layer, ServiceExt, service_fn};
 struct Poem;
 
 impl Adapter for Poem {
-    async fn serve(
-        App {
-            bondify,
-            script,
-            attached,
-        }: App,
-    ) -> Option<Server> {
+    async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
         let layer = || BondifyLayer::<Full<Bytes>>::new(&bondify);
         let handler = service_fn(move |request| on_event(script.clone(), request));
         let app = Route::new().at(
@@ -41,16 +35,10 @@ impl Adapter for Poem {
                 Attached::Twice => post(layer().layer(layer().layer(handler)).compat()),
             },
         );
-        let acceptor = TcpListener::bind("127.0.0.1:0")
-            .into_acceptor()
-            .await
-            .unwrap();
+        let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.unwrap();
         let address = *acceptor.local_addr()[0].as_socket_addr().unwrap();
         Some(Server::new(address, async {
-            poem::Server::new_with_acceptor(acceptor)
-                .run(app)
-                .await
-                .unwrap();
+            poem::Server::new_with_acceptor(acceptor).run(app).await.unwrap();
         }))
     }
 }

@@ -34,10 +34,7 @@ struct Handler {
 async fn on_event(_event: BondifyEvent, State(handler): State<Arc<Handler>>) -> StatusCode {
     handler.runs.fetch_add(1, Ordering::SeqCst);
     let one_less = |left: usize| left.checked_sub(1);
-    match handler
-        .failures_left
-        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
-    {
+    match handler.failures_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
         Ok(_) => StatusCode::INTERNAL_SERVER_ERROR,
         Err(_) => StatusCode::NO_CONTENT,
     }
@@ -48,37 +45,21 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let secret = Secret::new("whsec_quickstart")?;
     let bondify = Bondify::builder(secret.clone()).build()?;
     let handler = Arc::<Handler>::default();
-    let app = Router::new()
-        .route(PATH, bondify.post(on_event))
-        .with_state(handler.clone());
+    let app = Router::new().route(PATH, bondify.post(on_event)).with_state(handler.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let server = listener.local_addr()?;
     tokio::spawn(async { axum::serve(listener, app).await });
 
     println!("playing Bondify against http://{server}{PATH}\n");
-    println!(
-        "{:<15} {:>7} {:>6}  what happened",
-        "event", "attempt", "status"
-    );
-    let mut sender = Sender {
-        server,
-        handler,
-        attempts: 4,
-        as_expected: true,
-    };
+    println!("{:<15} {:>7} {:>6}  what happened", "event", "attempt", "status");
+    let mut sender = Sender { server, handler, attempts: 4, as_expected: true };
 
     let confirmed = Payload::confirmed().signed_with(&secret);
-    sender
-        .deliver("auth.confirmed", &confirmed, &[HANDLED])
-        .await?;
-    sender
-        .deliver("auth.confirmed", &confirmed, &[DUPLICATE])
-        .await?;
+    sender.deliver("auth.confirmed", &confirmed, &[HANDLED]).await?;
+    sender.deliver("auth.confirmed", &confirmed, &[DUPLICATE]).await?;
 
     let cancelled = Payload::cancelled().signed_with(&secret);
-    sender
-        .deliver("auth.cancelled", &cancelled, &[HANDLED])
-        .await?;
+    sender.deliver("auth.cancelled", &cancelled, &[HANDLED]).await?;
 
     let forged = Payload::confirmed().signed_with(&Secret::new("whsec_forged")?);
     sender.attempts = 1; // a forger does not wait for Bondify's schedule
@@ -87,9 +68,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let retried = Payload::confirmed().signed_with(&secret);
     sender.attempts = 4;
     sender.handler.failures_left.store(1, Ordering::SeqCst);
-    sender
-        .deliver("auth.confirmed", &retried, &[FAILED, HANDLED])
-        .await?;
+    sender.deliver("auth.confirmed", &retried, &[FAILED, HANDLED]).await?;
 
     bondify.drain(Duration::from_secs(1)).await?;
     if sender.as_expected {
@@ -126,10 +105,7 @@ impl Sender {
         let mut backoff = Duration::from_millis(50);
         for attempt in 1..=self.attempts {
             let runs = self.handler.runs.load(Ordering::SeqCst);
-            let response = Connection::open(self.server)
-                .await?
-                .post(PATH, request)
-                .await?;
+            let response = Connection::open(self.server).await?.post(PATH, request).await?;
             let handled = self.handler.runs.load(Ordering::SeqCst) > runs;
             let outcome = outcome_of(&response, handled);
             println!("{event:<15} {attempt:>7} {:>6}  {outcome}", response.status);
@@ -143,13 +119,7 @@ impl Sender {
             }
         }
         if outcomes != expected {
-            println!(
-                "{:<15} {:>7} {:>6}  expected: {}",
-                "",
-                "",
-                "",
-                expected.join(", ")
-            );
+            println!("{:<15} {:>7} {:>6}  expected: {}", "", "", "", expected.join(", "));
             self.as_expected = false;
         }
         Ok(())

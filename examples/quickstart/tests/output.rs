@@ -4,15 +4,10 @@ use std::process::Command;
 
 #[test]
 fn every_delivery_has_its_line_and_all_is_well() {
-    let output = Command::new(env!("CARGO_BIN_EXE_quickstart"))
-        .output()
-        .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_quickstart")).output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{printed}");
-    let lines: Vec<_> = printed
-        .lines()
-        .filter(|line| line.starts_with("auth."))
-        .collect();
+    let lines: Vec<_> = printed.lines().filter(|line| line.starts_with("auth.")).collect();
     assert_eq!(
         lines,
         [

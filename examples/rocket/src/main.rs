@@ -24,19 +24,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let announce = AdHoc::on_liftoff("announce", |rocket| {
         Box::pin(async {
-            println!(
-                "listening on http://127.0.0.1:{}/webhooks/bondify",
-                rocket.config().port
-            );
+            println!("listening on http://127.0.0.1:{}/webhooks/bondify", rocket.config().port);
         })
     });
     // Until Ctrl-C; the mount waits for the running handlers then.
     let mount = bondify.mount("/webhooks", routes![on_event]);
-    rocket::custom(config)
-        .attach(mount)
-        .attach(announce)
-        .launch()
-        .await?;
+    rocket::custom(config).attach(mount).attach(announce).launch().await?;
     Ok(())
 }
 

@@ -11,9 +11,7 @@ use std::{env, fmt, process::exit};
 #[must_use]
 pub fn port() -> u16 {
     match env::var("PORT") {
-        Ok(port) => port
-            .parse()
-            .unwrap_or_else(|_| usage(format!("PORT is no number: {port:?}"))),
+        Ok(port) => port.parse().unwrap_or_else(|_| usage(format!("PORT is no number: {port:?}"))),
         Err(_) => 3000,
     }
 }

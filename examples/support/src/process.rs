@@ -1,8 +1,11 @@
 //! The server examples as processes: one set of cases for all of them.
 
 use std::{
-    io::{BufRead, BufReader, Lines},
+    io::{BufRead, BufReader},
     process::{Child, ChildStdout, Command, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
 };
 
 const SECRET: &str = "whsec_test";
@@ -35,15 +38,12 @@ macro_rules! process_tests {
 ///
 /// If the README is not right.
 pub fn the_readmes_delivery_is_handled_once(binary: &str) {
-    if !shell("command -v openssl curl").status.success() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "openssl and curl must be there in CI"
-        );
+    if !shell("command -v openssl && command -v curl").status.success() {
+        assert!(std::env::var_os("CI").is_none(), "openssl and curl must be there in CI");
         eprintln!("SKIPPED: openssl or curl is missing");
         return;
     }
-    let (mut example, port) = Example::start(binary);
+    let (example, port) = Example::start(binary);
     let commands = readme_commands().replace("127.0.0.1:3000", &format!("127.0.0.1:{port}"));
     assert!(commands.contains(&port), "{commands}");
 
@@ -59,13 +59,8 @@ pub fn the_readmes_delivery_is_handled_once(binary: &str) {
 /// The block of shell commands in the README that calls curl.
 fn readme_commands() -> &'static str {
     let readme = include_str!("../../../README.md");
-    let mut blocks = readme
-        .split("```sh\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("```").next());
-    blocks
-        .find(|block| block.contains("curl"))
-        .expect("the README calls curl")
+    let mut blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.find(|block| block.contains("curl")).expect("the README calls curl")
 }
 
 /// Ctrl-C is not a failure.
@@ -76,24 +71,34 @@ fn readme_commands() -> &'static str {
 pub fn ctrl_c_ends_it_with_success(binary: &str) {
     let (mut example, _port) = Example::start(binary);
     let pid = example.process.id();
-    while !catches_sigint(pid) {
-        std::thread::yield_now();
-    }
+    let signals = wait_for(|| catches_sigint(pid).then_some(()));
+    signals.expect("it comes to listen for signals");
     assert!(shell(&format!("kill -INT {pid}")).status.success());
-    let status = example.process.wait().expect("it ends");
-    assert!(status.success(), "{status}");
+    let status = wait_for(|| example.process.try_wait().expect("it is ours"));
+    assert!(status.expect("it ends").success(), "{status:?}");
 }
 
 /// Whether the process has a handler for SIGINT already, by the mask in its `/proc`.
 fn catches_sigint(pid: u32) -> bool {
     const SIGINT: u64 = 1 << (2 - 1);
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let caught = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigCgt:"))
-        .expect("a mask");
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
     u64::from_str_radix(caught.trim(), 16).expect("is hexadecimal") & SIGINT != 0
 }
+
+/// Asks again and again, for half a minute.
+fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        match ask() {
+            None => thread::sleep(Duration::from_millis(1)),
+            answer => return answer,
+        }
+    }
+    None
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Exit code 2 and a message that says what to set, without the secret.
 ///
@@ -105,16 +110,10 @@ pub fn a_missing_or_bad_setting_is_exit_code_2_and_named(binary: &str) {
     let cases: [(&[(&str, &str)], &str); 3] = [
         (&[], "BONDIFY_WEBHOOK_SECRET is not set"),
         (&[("BONDIFY_WEBHOOK_SECRET", &padded)], "whitespace"),
-        (
-            &[("BONDIFY_WEBHOOK_SECRET", SECRET), ("PORT", "http")],
-            "PORT",
-        ),
+        (&[("BONDIFY_WEBHOOK_SECRET", SECRET), ("PORT", "http")], "PORT"),
     ];
     for (variables, message) in cases {
-        let output = command(binary)
-            .envs(variables.iter().copied())
-            .output()
-            .expect("it starts");
+        let output = command(binary).envs(variables.iter().copied()).output().expect("it starts");
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{error}");
         assert!(error.contains(message), "{error}");
@@ -125,20 +124,17 @@ pub fn a_missing_or_bad_setting_is_exit_code_2_and_named(binary: &str) {
 /// A running example, killed when dropped.
 struct Example {
     process: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    lines: mpsc::Receiver<String>,
 }
 
 impl Example {
     /// Starts it on a free port and returns that, too.
     fn start(binary: &str) -> (Self, String) {
         let mut command = command(binary);
-        command
-            .env("BONDIFY_WEBHOOK_SECRET", SECRET)
-            .env("PORT", "0")
-            .stdout(Stdio::piped());
+        command.env("BONDIFY_WEBHOOK_SECRET", SECRET).env("PORT", "0").stdout(Stdio::piped());
         let mut process = command.spawn().expect("it starts");
-        let lines = BufReader::new(process.stdout.take().expect("is piped")).lines();
-        let mut this = Self { process, lines };
+        let lines = read_lines(process.stdout.take().expect("is piped"));
+        let this = Self { process, lines };
         let line = this.line();
         let port = line
             .strip_prefix("listening on http://127.0.0.1:")
@@ -147,12 +143,20 @@ impl Example {
         (this, port)
     }
 
-    fn line(&mut self) -> String {
-        self.lines
-            .next()
-            .expect("it prints another line")
-            .expect("in UTF-8")
+    fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("it prints another line")
     }
+}
+
+fn read_lines(output: ChildStdout) -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        let mut output = BufReader::new(output).lines();
+        while let Some(Ok(line)) = output.next()
+            && sender.send(line).is_ok()
+        {}
+    });
+    lines
 }
 
 impl Drop for Example {
@@ -164,16 +168,12 @@ impl Drop for Example {
 
 fn command(binary: &str) -> Command {
     let mut command = Command::new(binary);
-    command
-        .env_remove("BONDIFY_WEBHOOK_SECRET")
-        .env_remove("PORT");
+    command.env_remove("BONDIFY_WEBHOOK_SECRET").env_remove("PORT");
     command
 }
 
 fn shell(script: &str) -> Output {
     let mut shell = Command::new("sh");
-    shell
-        .args(["-ec", script])
-        .env("BONDIFY_WEBHOOK_SECRET", SECRET);
+    shell.args(["-ec", script]).env("BONDIFY_WEBHOOK_SECRET", SECRET);
     shell.output().expect("there is a shell")
 }

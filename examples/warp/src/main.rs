@@ -21,16 +21,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = path.and(webhook(&bondify, on_event));
 
     let listener = TcpListener::bind(("127.0.0.1", port())).await?;
-    println!(
-        "listening on http://{}/webhooks/bondify",
-        listener.local_addr()?
-    );
+    println!("listening on http://{}/webhooks/bondify", listener.local_addr()?);
     let interrupted = async { ctrl_c().await.unwrap_or_default() };
-    warp::serve(app)
-        .incoming(listener)
-        .graceful(interrupted)
-        .run()
-        .await;
+    warp::serve(app).incoming(listener).graceful(interrupted).run().await;
     Ok(bondify.drain(Duration::from_secs(10)).await?)
 }
 
