@@ -1,36 +1,21 @@
 use std::{
     fmt,
     future::{Ready, ready},
-    ops::Deref,
 };
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError, dev::Payload,
     http::StatusCode,
 };
-use bondify_core::{Event, Reply};
+use bondify_core::{Reply, define_bondify_event};
 
-/// Extracts the verified event of a route that Bondify is attached to.
-///
-/// Combines with any other extractor, in any position, those that take the body
-/// included: they get the bytes that were signed.
-///
-/// On a route without Bondify it answers 500 `MISCONFIGURED` and logs what to add.
-#[derive(Clone, Debug)]
-pub struct BondifyEvent(pub Event);
-
-impl Deref for BondifyEvent {
-    type Target = Event;
-
-    fn deref(&self) -> &Event {
-        &self.0
-    }
-}
-
-impl fmt::Display for BondifyEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+define_bondify_event! {
+    /// Extracts the verified event of a route that Bondify is attached to.
+    ///
+    /// Combines with any other extractor, in any position, those that take the body
+    /// included: they get the bytes that were signed.
+    ///
+    /// On a route without Bondify it answers 500 `MISCONFIGURED` and logs what to add.
 }
 
 impl FromRequest for BondifyEvent {

@@ -1,6 +1,4 @@
-use std::{fmt, ops::Deref};
-
-use bondify_core::{Event, Headers, Reply};
+use bondify_core::{Event, Headers, Reply, define_bondify_event};
 use rocket::{
     Data, Ignite, Request, Rocket, Sentinel,
     data::{FromData, Outcome, ToByteUnit},
@@ -10,29 +8,15 @@ use tokio_util::io::ReaderStream;
 
 use crate::{mount::Mounted, parked::Parked};
 
-/// The data guard of a verified event, on a route that is mounted through Bondify.
-///
-/// Goes with any request guards. Bondify answers in place of the handler, whatever the
-/// catchers make of it; a handler that takes `Result<BondifyEvent, Reply>` is called, but
-/// cannot change that.
-///
-/// If no route is mounted through Bondify, the launch is aborted; on a route that is not,
-/// beside one that is, it answers 500 `MISCONFIGURED` and logs what to do.
-#[derive(Clone, Debug)]
-pub struct BondifyEvent(pub Event);
-
-impl Deref for BondifyEvent {
-    type Target = Event;
-
-    fn deref(&self) -> &Event {
-        &self.0
-    }
-}
-
-impl fmt::Display for BondifyEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+define_bondify_event! {
+    /// The data guard of a verified event, on a route that is mounted through Bondify.
+    ///
+    /// Goes with any request guards. Bondify answers in place of the handler, whatever the
+    /// catchers make of it; a handler that takes `Result<BondifyEvent, Reply>` is called, but
+    /// cannot change that.
+    ///
+    /// If no route is mounted through Bondify, the launch is aborted; on a route that is not,
+    /// beside one that is, it answers 500 `MISCONFIGURED` and logs what to do.
 }
 
 #[rocket::async_trait]
