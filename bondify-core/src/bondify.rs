@@ -155,10 +155,11 @@ impl Bondify {
                 Ok(Attempt::Completed) => return Err(Reply::Duplicate),
                 Ok(Attempt::InFlight) => in_flight = true,
                 Err(error) if in_flight => {
-                    tracing::error!(error = &error as &dyn Error, "no claim")
+                    tracing::error!(error = &error as &dyn Error, "no claim yet");
                 }
                 Err(error) => return self.without_store(&error),
             }
+            tracing::debug!(?pause, "another delivery of this event is being handled");
             self.pause(pause, wait_until).await?;
             pause = LONGEST_PAUSE.min(pause * 2);
         }

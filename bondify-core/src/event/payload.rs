@@ -16,7 +16,6 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
-
 use serde_json::value::RawValue;
 
 use super::{Cancelled, Confirmed, Event, TelegramId, Unknown};
@@ -25,7 +24,7 @@ use super::{Cancelled, Confirmed, Event, TelegramId, Unknown};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// Not a JSON object in UTF-8, or with a field twice.
+    /// Not a JSON object in UTF-8.
     #[error("the body is not a JSON object")]
     NotAnObject,
     /// A field that the event must have is missing, empty or of another type.
@@ -119,13 +118,14 @@ impl<'a> Payload<'a> {
     /// short, numbers out of range, and a field twice.
     fn parse_like_javascript(body: &'a str) -> serde_json::Result<Self> {
         let fields: HashMap<Cow<'a, str>, &'a RawValue> = serde_json::from_str(body)?;
-        let field = |name| fields.get(name).map_or(Field::Other, |value| Field::lossy(value));
+        let field = |name| fields.get(name).map_or(Field::Other, |value| Field::strict(value));
+        let name = |name| fields.get(name).map_or(Field::Other, |value| Field::lossy(value));
         Ok(Self {
             event: field("event"),
             session_token: field("session_token"),
             telegram_id: field("telegram_id"),
-            telegram_name: field("telegram_name"),
-            telegram_username: field("telegram_username"),
+            telegram_name: name("telegram_name"),
+            telegram_username: name("telegram_username"),
             telegram_phone: field("telegram_phone"),
             confirmed_at: field("confirmed_at"),
             cancelled_at: field("cancelled_at"),
@@ -143,11 +143,12 @@ enum Field<'a> {
 }
 
 impl<'a> Field<'a> {
+    fn strict(value: &'a RawValue) -> Self {
+        serde_json::from_str(value.get()).unwrap_or_default()
+    }
+
     /// Replaces what is no Unicode by U+FFFD.
     fn lossy(value: &'a RawValue) -> Self {
-        if let Ok(field) = serde_json::from_str(value.get()) {
-            return field;
-        }
         // Of a string's bytes serde_json does not ask to be UTF-8.
         let mut string = serde_json::Deserializer::from_str(value.get());
         match string.deserialize_byte_buf(BytesVisitor) {
@@ -381,6 +382,15 @@ mod tests {
         assert!(login.telegram_name().starts_with("A \\ud83d\\u0130 \u{fffd}"));
         assert!(login.telegram_username().unwrap().starts_with('\u{fffd}'));
         assert_eq!(login.confirmed_at(), millis(2));
+    }
+
+    #[test]
+    fn what_makes_the_key_is_never_mended() {
+        let event = parse(r#"{"event":"auth.renamed","session_token":"\ud83d"}"#).unwrap();
+        assert_eq!(event.session_token(), None);
+        let event =
+            parse(r#"{"event":"auth.cancelled","session_token":"\ud83d","cancelled_at":1}"#);
+        assert!(event.is_err());
     }
 
     #[test]
