@@ -37,9 +37,13 @@ fn confirmed() -> WebhookRequest {
     Payload::confirmed().signed_with(&secret())
 }
 
+/// Handles a delivery with that answer, within a minute.
 async fn handle(bondify: &Bondify, request: &WebhookRequest, status: u16) -> Result<u16, Reply> {
-    let delivery = request.receive_by(bondify).await?;
-    delivery.run(async |_: Event| status, |&status| status).await
+    let handling = async {
+        let delivery = request.receive_by(bondify).await?;
+        delivery.run(async |_: Event| status, |&status| status).await
+    };
+    tokio::time::timeout(Duration::from_secs(60), handling).await.expect("it ends")
 }
 
 const RELEASED: fn(&Call) -> bool = |call| *call == Call::Release(true);
