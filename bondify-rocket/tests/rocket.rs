@@ -8,7 +8,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use bondify_rocket::{Bondify, BondifyEvent, BondifyExt, MemoryStore, Reply, Secret};
 use bondify_testkit::{
-    Call, Connection, Payload, ProbeStore, Response, Script, Step, WebhookRequest,
+    Call, Connection, Payload, ProbeStore, Response, Script, Step, WebhookRequest, within_a_minute,
 };
 use rocket::{
     Request, catch, catchers,
@@ -205,7 +205,7 @@ async fn a_shutdown_waits_for_the_running_handler() {
     let ended = tokio::time::timeout(Duration::from_millis(1500), &mut server).await;
     assert!(ended.is_err(), "it still waits");
     script.resume(1);
-    server.await.unwrap();
+    within_a_minute(async { server.await.unwrap() }).await;
     assert_eq!(script.progress().finished, 1);
     assert_eq!(store.calls().last(), Some(&Call::Complete(true)));
 }
@@ -214,6 +214,6 @@ async fn a_shutdown_waits_for_the_running_handler() {
 async fn a_shutdown_does_not_wait_for_ever() {
     let script = Script::default();
     let (server, _store) = shut_down_amid(&script, Duration::from_millis(50)).await;
-    server.await.unwrap();
+    within_a_minute(async { server.await.unwrap() }).await;
     assert_eq!(script.progress().finished, 0);
 }
