@@ -42,9 +42,9 @@ mod rig;
 mod settings;
 mod settling;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
-use bondify_core::Bondify;
+use bondify_core::{Bondify, DedupeStore, MemoryStore};
 use tokio::task::AbortHandle;
 
 pub use self::{
@@ -59,6 +59,12 @@ pub const PATH: &str = "/webhooks/bondify";
 pub trait Adapter {
     /// What the framework itself answers to `GET` [`PATH`]: 405, where it knows that.
     const OTHER_METHOD_STATUS: u16 = 405;
+
+    /// The store that the cases run on: one in memory, unless the suite is to prove
+    /// another. Cases use keys of their own and can share it.
+    fn store() -> impl Future<Output = Arc<dyn DedupeStore>> + Send {
+        async { Arc::new(MemoryStore::new()) as Arc<dyn DedupeStore> }
+    }
 
     /// Serves `app` on an ephemeral loopback port, `POST` [`PATH`] only. `None` if the
     /// framework does not compile or launch what is not [`Attached::Once`], which is the

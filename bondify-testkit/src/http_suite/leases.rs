@@ -2,40 +2,41 @@ use bondify_core::{Claimed, DedupeStore, EventKey};
 
 use super::{
     Adapter,
-    rig::{ACQUIRED, IN_FLIGHT, LONG, Rig, SHORT, assert_handled, assert_reply, response, secret},
+    rig::{
+        ACQUIRED, IN_FLIGHT, LONG, Rig, SHORT, assert_handled, assert_reply, confirmed, response,
+        secret,
+    },
 };
-use crate::{Call, Payload, Step, WebhookRequest};
+use crate::{Call, Step, WebhookRequest};
 
-const TOKEN: &str = "sess_leased";
-
-fn leased() -> WebhookRequest {
-    Payload::confirmed().session_token(TOKEN).signed_with(&secret())
-}
-
-fn key() -> EventKey {
-    EventKey::new("auth.confirmed", TOKEN)
+fn key_of(request: &WebhookRequest) -> EventKey {
+    request.verified_by(&secret()).expect("is genuine").key()
 }
 
 /// A handler may take many times its lease.
 pub async fn a_lease_is_renewed_while_the_handler_runs<A: Adapter>() {
+    let request = confirmed();
+    let key = key_of(&request);
     let rig = Rig::with::<A>(|builder| builder.lease(SHORT)).await;
     rig.script.then([Step::held(200)]);
-    let connection = rig.begin(&leased()).await;
+    let connection = rig.begin(&request).await;
     rig.script.started(1).await;
     rig.store.until(9, |call| *call == Call::Renew(true)).await; // three leases
-    assert_eq!(rig.store.claim(&key(), LONG).await.expect("the store is up"), Claimed::InFlight);
+    assert_eq!(rig.store.claim(&key, LONG).await.expect("the store is up"), Claimed::InFlight);
     rig.script.resume(1);
     assert_handled(&response(connection).await);
-    assert_reply(&rig.post(&leased()).await, 200, "DUPLICATE");
+    assert_reply(&rig.post(&request).await, 200, "DUPLICATE");
     assert_eq!(rig.runs(), 1);
 }
 
 /// A process that is gone renews nothing, so a delivery that waits gets its turn.
 pub async fn a_crashed_handler_is_taken_over_after_its_lease<A: Adapter>() {
+    let request = confirmed();
+    let key = key_of(&request);
     let rig = Rig::start::<A>().await;
-    let crashed = rig.store.claim(&key(), SHORT).await.expect("the store is up");
+    let crashed = rig.store.claim(&key, SHORT).await.expect("the store is up");
     assert!(matches!(crashed, Claimed::Acquired(_)));
-    let connection = rig.begin(&leased()).await;
+    let connection = rig.begin(&request).await;
     rig.store.until(1, IN_FLIGHT).await;
     assert_eq!(rig.runs(), 0);
     assert_handled(&response(connection).await);
@@ -44,12 +45,14 @@ pub async fn a_crashed_handler_is_taken_over_after_its_lease<A: Adapter>() {
 
 /// A handler that lost its lease cannot complete what another one handles now.
 pub async fn a_zombie_changes_nothing<A: Adapter>() {
+    let request = confirmed();
+    let key = key_of(&request);
     let rig = Rig::with::<A>(|builder| builder.lease(SHORT)).await;
     rig.script.then([Step::held(200), Step::held(500)]);
     rig.store.set_deaf_to_renewals(true);
-    let zombie = rig.begin(&leased()).await;
+    let zombie = rig.begin(&request).await;
     rig.script.started(1).await;
-    let successor = rig.begin(&leased()).await;
+    let successor = rig.begin(&request).await;
     rig.store.until(2, ACQUIRED).await;
     rig.store.set_deaf_to_renewals(false);
     rig.script.started(2).await;
@@ -58,10 +61,10 @@ pub async fn a_zombie_changes_nothing<A: Adapter>() {
     rig.script.resume(1); // held handlers go on in the order they came
     assert_handled(&response(zombie).await);
     rig.store.until(1, |call| *call == Call::Complete(false)).await;
-    assert_eq!(rig.store.claim(&key(), LONG).await.expect("the store is up"), Claimed::InFlight);
+    assert_eq!(rig.store.claim(&key, LONG).await.expect("the store is up"), Claimed::InFlight);
 
     rig.script.resume(1);
     assert_eq!(response(successor).await.status, 500);
-    assert_handled(&rig.post(&leased()).await);
+    assert_handled(&rig.post(&request).await);
     assert_eq!(rig.runs(), 3);
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use bondify_core::{Bondify, Builder, Claimed, MemoryStore, Reply, Secret};
+use bondify_core::{Bondify, Builder, Claimed, Reply, Secret};
 
 use super::{Adapter, App, Attached, PATH, Server};
 use crate::{Call, Connection, Payload, ProbeStore, Response, Script, WebhookRequest};
@@ -39,7 +39,7 @@ impl Rig {
         attached: Attached,
         configure: impl FnOnce(Builder) -> Builder,
     ) -> Option<Self> {
-        let store = ProbeStore::new(MemoryStore::new());
+        let store = ProbeStore::new(A::store().await);
         let builder = Bondify::builder(secret())
             .store(store.clone())
             .lease(LONG)
