@@ -83,6 +83,7 @@ impl Bondify {
         deadline: Instant,
     ) -> Result<Attempt, StoreError> {
         let (bondify, store, running) = (self.clone(), store.clone(), running.clone());
+        let span = Span::current();
         let claim = async move {
             let (asked, lease) = (Instant::now(), bondify.shared.settings.lease);
             let token = match store.claim(&key, lease).await? {
@@ -90,8 +91,8 @@ impl Bondify {
                 Claimed::InFlight => return Ok(Attempt::InFlight),
                 Claimed::Completed => return Ok(Attempt::Completed),
             };
-            let renewal = Renewal::start(&bondify, key, token);
-            let held = Held { bondify, store, key, token, renewal, _running: running };
+            let renewal = Renewal::start(&bondify, key, token, &span);
+            let held = Held { bondify, store, key, token, renewal, span, _running: running };
             let acquired = Lease(Some(held));
             if asked.elapsed() >= lease {
                 return Err(StoreError::new("the answer took longer than the lease"));
@@ -112,12 +113,13 @@ impl Drop for Lease {
         let Some(home) = held.bondify.home() else {
             return tracing::error!("a claim was dropped where no runtime could release it");
         };
+        let span = held.span.clone();
         let release = async {
             if let Err(error) = held.end(false).await {
                 tracing::error!(error = &error as &dyn Error, "a dropped claim was not released");
             }
         };
-        home.spawn(release.in_current_span());
+        home.spawn(release.instrument(span));
     }
 }
 
@@ -128,6 +130,7 @@ struct Held {
     key: EventKey,
     token: LeaseToken,
     renewal: Renewal,
+    span: Span,
     _running: Running,
 }
 
@@ -138,7 +141,8 @@ impl Held {
         self.renewal.settling();
         let ended = if accepted { self.complete().await } else { self.release().await };
         if accepted && ended.is_err() {
-            tokio::spawn(self.complete_later().in_current_span());
+            let span = self.span.clone();
+            tokio::spawn(self.complete_later().instrument(span));
         }
         ended
     }

@@ -15,6 +15,7 @@ use tokio::{
     task::AbortHandle,
     time::{Instant, timeout_at},
 };
+use tracing::Instrument;
 
 use crate::{Bondify, StoreError, renewal::renew_leases};
 
@@ -69,7 +70,7 @@ impl Bondify {
         if let Poll::Ready(answer) = first_poll.await {
             return answer;
         }
-        match timeout_at(deadline, home.spawn(call)).await {
+        match timeout_at(deadline, home.spawn(call.in_current_span())).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(ended)) => Err(StoreError::new(ended)),
             Err(late) => Err(StoreError::new(late)),

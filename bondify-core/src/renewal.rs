@@ -65,8 +65,8 @@ pub(crate) struct Renewal {
 }
 
 impl Renewal {
-    pub(crate) fn start(bondify: &Bondify, key: EventKey, token: LeaseToken) -> Self {
-        let span = Span::current();
+    pub(crate) fn start(bondify: &Bondify, key: EventKey, token: LeaseToken, span: &Span) -> Self {
+        let span = span.clone();
         let watch = Watch { span, since: Instant::now(), settling: false, overdue: false };
         let shared = bondify.shared.clone();
         shared.renewals.watched().insert((key, token), watch);
