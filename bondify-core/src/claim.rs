@@ -162,19 +162,25 @@ impl Held {
     }
 
     async fn complete(&self) -> Result<(), StoreError> {
-        let retention = self.bondify.shared.settings.retention;
-        note_loss(self.store.complete(&self.key, &self.token, retention).await?);
+        let Self { store, key, token, .. } = self;
+        let settings = &self.bondify.shared.settings;
+        if store.complete(key, token, settings.retention).await? {
+            return Ok(());
+        }
+        // The lease is lost, but the handler has succeeded: unless somebody else is at
+        // it, the event is done.
+        let regained = match store.claim(key, settings.lease).await? {
+            Claimed::Acquired(token) => store.complete(key, &token, settings.retention).await?,
+            Claimed::InFlight | Claimed::Completed => false,
+        };
+        tracing::error!(regained, "the lease ran out before the event was completed");
         Ok(())
     }
 
     async fn release(&self) -> Result<(), StoreError> {
-        note_loss(self.store.release(&self.key, &self.token).await?);
+        if !self.store.release(&self.key, &self.token).await? {
+            tracing::error!("the lease ran out before the event was released");
+        }
         Ok(())
-    }
-}
-
-fn note_loss(held: bool) {
-    if !held {
-        tracing::error!("the lease ran out before the delivery was settled");
     }
 }

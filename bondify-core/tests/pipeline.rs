@@ -216,6 +216,23 @@ async fn a_completion_that_fails_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_lost_lease_that_nobody_took_over_is_completed_all_the_same() {
+    let store = ProbeStore::new(MemoryStore::new());
+    store.set_deaf_to_renewals(true);
+    let lease = Duration::from_millis(50);
+    let bondify = builder().store(store.clone()).lease(lease).build().unwrap();
+    let request = confirmed();
+    let delivery = request.receive_by(&bondify).await.unwrap();
+    let handler = async |_: Event| {
+        tokio::time::sleep(2 * lease).await;
+        200
+    };
+    assert_eq!(delivery.run(handler, |&status| status).await, Ok(200));
+    assert!(store.calls().contains(&Call::Complete(false)));
+    assert_eq!(handle(&bondify, &request, 200).await, Err(Reply::Duplicate));
+}
+
+#[tokio::test]
 async fn a_store_that_panics_is_unavailable() {
     let at_once = FnStore::default().claim(|| panic!("at once"));
     let later = FnStore::default().claim(|| answer_after(Duration::ZERO, || panic!("later")));
