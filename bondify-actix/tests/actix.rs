@@ -7,12 +7,20 @@ mod serve;
 use std::{
     collections::HashMap,
     rc::Rc,
-    sync::{Mutex, mpsc},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
 use actix_web::{
     HttpRequest, HttpResponse, Responder,
+    body::BoxBody,
+    dev::ServiceRequest,
+    error::ErrorServiceUnavailable,
+    middleware::{Next, from_fn},
     web::{self, Bytes, Data, Json, ServiceConfig},
 };
 use bondify_actix::{Bondify, BondifyEvent, BondifyExt, MemoryStore, Secret};
@@ -111,6 +119,29 @@ async fn a_handler_need_not_be_send_and_may_take_the_body_too() {
     });
     let response = deliver(&server, "/hook", &confirmed()).await;
     assert!(response.body.contains("auth.confirmed"), "{response:?}");
+}
+
+// An error of a handler is a response by the time it gets here; one of a middleware is not.
+#[tokio::test]
+async fn an_error_of_a_middleware_within_is_a_failure() {
+    let bondify = bondify();
+    let failing = || {
+        from_fn(async |request: ServiceRequest, next: Next<BoxBody>| {
+            static FAILED: AtomicBool = AtomicBool::new(false);
+            if !FAILED.swap(true, Ordering::SeqCst) {
+                return Err(ErrorServiceUnavailable("not yet"));
+            }
+            next.call(request).await
+        })
+    };
+    let server = app(move |config| {
+        let hook = web::resource("/hook").wrap(failing()).wrap(bondify.middleware());
+        config.service(hook.route(web::post().to(on_event)));
+    });
+    let request = confirmed();
+    assert_eq!(deliver(&server, "/hook", &request).await.status, 503);
+    assert_eq!(deliver(&server, "/hook", &request).await.status, 200);
+    assert_eq!(deliver(&server, "/hook", &request).await.code().unwrap(), "DUPLICATE");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -98,9 +98,10 @@ impl Script {
     ///
     /// If the script says so.
     pub async fn handle(&self, event: &Event) -> Result<u16, Failure> {
-        self.0.progress.send_modify(|progress| progress.started.push(event.clone()));
         let step = self.0.steps.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let mut step = step.unwrap_or(Step::Answer(200));
+        // Only now, or another handler could start upon this and take the step.
+        self.0.progress.send_modify(|progress| progress.started.push(event.clone()));
         while let Step::Hold(next) = step {
             self.0.held.acquire().await.expect("is never closed").forget();
             step = *next;
