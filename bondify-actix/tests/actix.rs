@@ -140,8 +140,8 @@ async fn an_error_of_a_middleware_within_is_a_failure() {
     });
     let request = confirmed();
     assert_eq!(deliver(&server, "/hook", &request).await.status, 503);
-    assert_eq!(deliver(&server, "/hook", &request).await.status, 200);
-    assert_eq!(deliver(&server, "/hook", &request).await.code().unwrap(), "DUPLICATE");
+    let again = deliver(&server, "/hook", &request).await;
+    assert_eq!((again.status, again.code()), (200, None));
 }
 
 #[tokio::test(flavor = "multi_thread")]
