@@ -313,13 +313,13 @@ fn a_handler_that_blocks_its_thread_keeps_its_lease() {
     let home = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (bondify, store) = home.block_on(async {
         let store = ProbeStore::new(MemoryStore::new());
-        let lease = Duration::from_millis(100);
+        let lease = Duration::from_secs(1);
         (builder().store(store.clone()).lease(lease).build().unwrap(), store)
     });
     let (renewed, block) = mpsc::channel();
     let probe = store.clone();
     home.spawn(async move {
-        probe.until(9, |call| *call == Call::Renew(true)).await;
+        probe.until(7, |call| *call == Call::Renew(true)).await;
         renewed.send(()).unwrap();
     });
     let delivery = current_thread().block_on(confirmed().receive_by(&bondify)).unwrap();

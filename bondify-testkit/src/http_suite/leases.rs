@@ -3,8 +3,8 @@ use bondify_core::{Claimed, DedupeStore, EventKey};
 use super::{
     Adapter,
     rig::{
-        ACQUIRED, IN_FLIGHT, LONG, Rig, SHORT, assert_handled, assert_reply, confirmed, response,
-        secret,
+        ACQUIRED, IN_FLIGHT, LONG, RENEWED, Rig, SHORT, assert_handled, assert_reply, confirmed,
+        response, secret,
     },
 };
 use crate::{Call, Step, WebhookRequest};
@@ -17,11 +17,11 @@ fn key_of(request: &WebhookRequest) -> EventKey {
 pub async fn a_lease_is_renewed_while_the_handler_runs<A: Adapter>() {
     let request = confirmed();
     let key = key_of(&request);
-    let rig = Rig::with::<A>(|builder| builder.lease(SHORT)).await;
+    let rig = Rig::with::<A>(|builder| builder.lease(RENEWED)).await;
     rig.script.then([Step::held(200)]);
     let connection = rig.begin(&request).await;
     rig.script.started(1).await;
-    rig.store.until(9, |call| *call == Call::Renew(true)).await; // three leases
+    rig.store.until(7, |call| *call == Call::Renew(true)).await; // more than two leases
     assert_eq!(rig.store.claim(&key, LONG).await.expect("the store is up"), Claimed::InFlight);
     rig.script.resume(1);
     assert_handled(&response(connection).await);
@@ -47,7 +47,7 @@ pub async fn a_crashed_handler_is_taken_over_after_its_lease<A: Adapter>() {
 pub async fn a_zombie_changes_nothing<A: Adapter>() {
     let request = confirmed();
     let key = key_of(&request);
-    let rig = Rig::with::<A>(|builder| builder.lease(SHORT)).await;
+    let rig = Rig::with::<A>(|builder| builder.lease(RENEWED)).await;
     rig.script.then([Step::held(200), Step::held(500)]);
     rig.store.set_deaf_to_renewals(true);
     let zombie = rig.begin(&request).await;

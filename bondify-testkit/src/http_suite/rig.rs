@@ -16,6 +16,9 @@ pub(super) struct Rig {
 /// For what must not run out on a slow machine.
 pub(super) const LONG: Duration = Duration::from_secs(60);
 
+/// For a lease that is renewed on a slow machine too, and watched while it is.
+pub(super) const RENEWED: Duration = Duration::from_secs(1);
+
 /// For what has to run out before a case goes on.
 pub(super) const SHORT: Duration = Duration::from_millis(300);
 
