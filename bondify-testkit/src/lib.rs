@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod connection;
+mod engine;
 pub mod http_suite;
 mod patience;
 mod payload;
@@ -11,6 +12,7 @@ pub mod store_suite;
 
 pub use crate::{
     connection::{Connection, Response},
+    engine::engine_url,
     patience::within_a_minute,
     payload::Payload,
     probe::{Call, ProbeStore, STORE_ERROR},

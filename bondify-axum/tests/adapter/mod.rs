@@ -1,0 +1,51 @@
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use bondify_axum::{BondifyEvent, BondifyExt};
+use bondify_testkit::{
+    Failure, Script,
+    http_suite::{Adapter, App, Attached, PATH, Server},
+};
+use tokio::net::TcpListener;
+
+pub(crate) struct Axum;
+
+impl Adapter for Axum {
+    async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
+        let route = match attached {
+            Attached::Once => bondify.post(on_event),
+            Attached::Never => post(on_event),
+            Attached::Twice => bondify.post(on_event).route_layer(bondify.layer()),
+        };
+        let app = Router::new().route(PATH, route).with_state(script);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        Some(Server::new(address, async { axum::serve(listener, app).await.unwrap() }))
+    }
+}
+
+async fn on_event(
+    event: BondifyEvent,
+    State(script): State<Script>,
+) -> Result<StatusCode, HandlerError> {
+    let status = script.handle(&event).await?;
+    Ok(StatusCode::from_u16(status).unwrap())
+}
+
+struct HandlerError;
+
+impl From<Failure> for HandlerError {
+    fn from(_: Failure) -> Self {
+        Self
+    }
+}
+
+impl IntoResponse for HandlerError {
+    fn into_response(self) -> Response {
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    }
+}

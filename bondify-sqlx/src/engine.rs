@@ -1,0 +1,96 @@
+use std::sync::Arc;
+
+use bondify_core::EventKey;
+use sqlx::{Database, Error, Pool};
+
+use crate::table::TableName;
+
+/// All that differs between the engines: their SQL.
+pub trait Dialect {
+    /// Whether a table name may say which schema it is in.
+    const HAS_SCHEMAS: bool;
+
+    fn statements(table: &TableName) -> Statements;
+}
+
+/// The statements on one table. Its columns are `key`, `token` (of the lease; null:
+/// completed) and `expires`, up to and including which the row counts.
+///
+/// Each takes its parameters in the order that is given here, durations in
+/// milliseconds, and but for `migrate` returns the tokens of the rows it leaves or
+/// removes.
+#[derive(Debug)]
+pub struct Statements {
+    /// Several statements, without parameters.
+    pub(crate) migrate: Arc<str>,
+    /// Key, a fresh token, lease. Always one row: with the fresh token, the key was
+    /// acquired; with another, it is in flight; with null, it is completed.
+    pub(crate) claim: Arc<str>,
+    /// Key, token, lease. No row: the lease was lost.
+    pub(crate) renew: Arc<str>,
+    /// Key, token, retention. No row: the lease was lost.
+    pub(crate) complete: Arc<str>,
+    /// Key, token. No row: the lease was lost.
+    pub(crate) release: Arc<str>,
+    /// Key, retention. No row: the key was completed before.
+    pub(crate) record: Arc<str>,
+    /// Removes up to [`PURGE_BATCH`] expired rows.
+    pub(crate) purge: Arc<str>,
+}
+
+/// Few enough rows that no claim waits noticeably for them to be deleted.
+pub(crate) const PURGE_BATCH: usize = 1000;
+
+/// A database that the stores and inboxes work on. Sealed, as no other crate can name
+/// it.
+pub trait Engine: Database + Dialect {
+    /// Runs a script of statements.
+    fn run_script(
+        pool: &Pool<Self>,
+        script: Arc<str>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Runs one of the [`Statements`].
+    fn run(
+        connection: &mut Self::Connection,
+        statement: Arc<str>,
+        key: Option<&EventKey>,
+        numbers: &[i64],
+    ) -> impl Future<Output = Result<Vec<Option<i64>>, Error>> + Send;
+}
+
+/// The same code for each engine. A macro, since a generic function would have to list
+/// every trait of sqlx that this uses.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+macro_rules! impl_engine {
+    ($database:ty) => {
+        impl Engine for $database {
+            async fn run_script(pool: &Pool<Self>, script: Arc<str>) -> Result<(), Error> {
+                sqlx::raw_sql(sqlx::AssertSqlSafe(script)).execute(pool).await?;
+                Ok(())
+            }
+
+            async fn run(
+                connection: &mut Self::Connection,
+                statement: Arc<str>,
+                key: Option<&EventKey>,
+                numbers: &[i64],
+            ) -> Result<Vec<Option<i64>>, Error> {
+                let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(statement));
+                if let Some(key) = key {
+                    query = query.bind(&key.as_bytes()[..]);
+                }
+                for &number in numbers {
+                    query = query.bind(number);
+                }
+                // Never just the first row: it arrives before the statement commits.
+                query.fetch_all(connection).await
+            }
+        }
+    };
+}
+
+#[cfg(feature = "postgres")]
+impl_engine!(sqlx::Postgres);
+#[cfg(feature = "sqlite")]
+impl_engine!(sqlx::Sqlite);

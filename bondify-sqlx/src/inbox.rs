@@ -1,0 +1,159 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use bondify_core::{Event, Verifier};
+use sqlx::{Error, Pool, Transaction};
+
+use crate::{
+    engine::Engine,
+    table::{Table, TableNameError, millis},
+};
+
+/// Records events in the transaction that they take effect in: `PostgresInbox` or
+/// `SqliteInbox`.
+///
+/// The record and the effect commit together or not at all, so an event takes effect
+/// exactly once, even if the process dies between the effect and the answer. For use with
+/// [`verify_only`](bondify_core::Builder::verify_only), which lets duplicates through.
+///
+/// It shares its table with [`Store`](crate::Store), in which a recorded event is a
+/// completed one: one table to create and purge, and a server that changes from the store
+/// to the inbox still knows what is done. A mere lease is not taken for a duplicate: its
+/// holder may yet fail.
+///
+/// Clones share one pool and table.
+pub struct Inbox<E: Engine> {
+    table: Table<E>,
+    namespace: Option<Arc<str>>,
+    retention: Duration,
+}
+
+impl<E: Engine> Inbox<E> {
+    /// How long a record is kept at least, and unless [`retention`](Self::retention) says
+    /// otherwise: for as long as a captured delivery verifies by default.
+    pub const LEAST_RETENTION: Duration =
+        Verifier::DEFAULT_TOLERANCE.saturating_add(Verifier::SKEW);
+
+    /// An inbox in the table `bondify_events`. The pool serves to create and purge it;
+    /// events are recorded in transactions of any pool on the same database.
+    #[must_use]
+    pub fn new(pool: Pool<E>) -> Self {
+        Self::of(Table::new(pool))
+    }
+
+    /// An inbox in another table, see [`Store::with_table`](crate::Store::with_table).
+    ///
+    /// # Errors
+    ///
+    /// [`TableNameError`] if the name, or its schema, is not `[A-Za-z_][A-Za-z0-9_]*` or
+    /// too long.
+    pub fn with_table(pool: Pool<E>, name: &str) -> Result<Self, TableNameError> {
+        Ok(Self::of(Table::named(pool, name)?))
+    }
+
+    fn of(table: Table<E>) -> Self {
+        Self { table, namespace: None, retention: Self::LEAST_RETENTION }
+    }
+
+    /// Keeps this project's events apart from those of others in the same table.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into().into());
+        self
+    }
+
+    /// Keeps records for `retention`, at least [`LEAST_RETENTION`](Self::LEAST_RETENTION).
+    /// Where events may be older than [`Verifier::DEFAULT_TOLERANCE`], it has to be that
+    /// tolerance plus [`Verifier::SKEW`].
+    #[must_use]
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.retention = retention.max(Self::LEAST_RETENTION);
+        self
+    }
+
+    /// Creates the table and its index unless they are there. Any number of processes can
+    /// do this at once.
+    ///
+    /// # Errors
+    ///
+    /// What the database says, for example that this user may not create tables.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        self.table.migrate().await
+    }
+
+    /// Deletes the records that have run out, a thousand per statement, and says how many
+    /// those were. The inbox works without; its table just grows.
+    ///
+    /// # Errors
+    ///
+    /// What the database says. The rows deleted before it did are gone.
+    pub async fn purge(&self) -> Result<u64, Error> {
+        self.table.purge().await
+    }
+
+    /// Purges in the background, in a task that ends with the last clone of this inbox.
+    /// A failure is logged, and no reason to stop.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[must_use = "it ends with the inbox that is returned"]
+    pub fn purge_every(self, interval: Duration) -> Self {
+        Self { table: self.table.purge_every(interval), ..self }
+    }
+
+    /// Records `event` in `transaction`, and says whether it is there already.
+    ///
+    /// A duplicate in another transaction waits until this one has ended, and is then
+    /// [`Duplicate`](Recorded::Duplicate) if it committed, [`New`](Recorded::New) if it
+    /// did not. So record first, then do the rest.
+    ///
+    /// # Errors
+    ///
+    /// What the database says. Nothing is recorded then, and the handler had better fail:
+    /// Bondify delivers the event again.
+    pub async fn record(
+        &self,
+        transaction: &mut Transaction<'_, E>,
+        event: &Event,
+    ) -> Result<Recorded, Error> {
+        let key = match &self.namespace {
+            Some(namespace) => event.key().within(namespace),
+            None => event.key(),
+        };
+        let record = self.table.statements.record.clone();
+        let rows = E::run(transaction, record, Some(&key), &[millis(self.retention)]).await?;
+        Ok(if rows.is_empty() { Recorded::Duplicate } else { Recorded::New })
+    }
+}
+
+// Not derived, here and below: an engine is neither `Clone` nor `Debug`.
+impl<E: Engine> Clone for Inbox<E> {
+    fn clone(&self) -> Self {
+        Self {
+            table: self.table.clone(),
+            namespace: self.namespace.clone(),
+            retention: self.retention,
+        }
+    }
+}
+
+impl<E: Engine> fmt::Debug for Inbox<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox")
+            .field("table", &self.table)
+            .field("namespace", &self.namespace)
+            .field("retention", &self.retention)
+            .finish()
+    }
+}
+
+/// Whether an event was recorded before.
+#[must_use = "a duplicate must not take effect again"]
+#[expect(clippy::exhaustive_enums, reason = "there is no third case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is now: it takes effect with this transaction.
+    New,
+    /// It has taken effect in another transaction, or earlier in this one.
+    Duplicate,
+}

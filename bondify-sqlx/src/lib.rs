@@ -1,0 +1,32 @@
+#![cfg_attr(all(feature = "postgres", feature = "sqlite"), doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(all(feature = "postgres", feature = "sqlite")),
+    doc = "Dedupe stores on PostgreSQL (feature `postgres`) and SQLite (feature `sqlite`), and \
+           a transactional inbox. The README has it all."
+)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(any(feature = "postgres", feature = "sqlite")),
+    allow(dead_code, reason = "only an engine's SQL needs all of it")
+)]
+
+mod engine;
+mod inbox;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod store;
+mod table;
+
+pub use sqlx;
+
+#[cfg(feature = "postgres")]
+pub use crate::postgres::{PostgresInbox, PostgresStore};
+#[cfg(feature = "sqlite")]
+pub use crate::sqlite::{SqliteInbox, SqliteStore};
+pub use crate::{
+    inbox::{Inbox, Recorded},
+    store::Store,
+    table::TableNameError,
+};

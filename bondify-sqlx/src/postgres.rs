@@ -1,0 +1,114 @@
+use sqlx::Postgres;
+
+use crate::{
+    Inbox, Store,
+    engine::{Dialect, PURGE_BATCH, Statements},
+    table::TableName,
+};
+
+/// A dedupe store on PostgreSQL, for any number of instances.
+///
+/// ```no_run
+/// use bondify_sqlx::{PostgresStore, sqlx::PgPool};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let pool = PgPool::connect("postgres://localhost/shop").await?;
+/// let store = PostgresStore::with_table(pool, "shop.bondify_events")?;
+/// store.migrate().await?;
+/// # Ok(())
+/// # }
+/// ```
+pub type PostgresStore = Store<Postgres>;
+
+/// An inbox on PostgreSQL.
+pub type PostgresInbox = Inbox<Postgres>;
+
+/// Held while a table is created, since `IF NOT EXISTS` does not prevent two sessions from
+/// creating it at once. The number is "bondify" in ASCII.
+const MIGRATION_LOCK: i64 = 0x62_6f_6e_64_69_66_79;
+
+/// The time is `clock_timestamp()`, as it is when a row that had to be waited for is looked
+/// at. `now()` is when the transaction began: before that wait, which would cut leases
+/// short.
+impl Dialect for Postgres {
+    const HAS_SCHEMAS: bool = true;
+
+    fn statements(table: &TableName) -> Statements {
+        let (table, index) = (table.quoted(), table.quoted_index());
+
+        // Statements sent together are one transaction, which the lock and the setting end
+        // with. The setting hides notices that the table is there.
+        let migrate = format!(
+            "SET LOCAL client_min_messages = warning;
+            SELECT pg_advisory_xact_lock({MIGRATION_LOCK});
+            CREATE TABLE IF NOT EXISTS {table} (
+                key bytea PRIMARY KEY,
+                token bigint,
+                expires timestamptz NOT NULL
+            );
+            CREATE INDEX IF NOT EXISTS {index} ON {table} (expires);"
+        );
+
+        // A row in the way is always updated, if only to what it is. Were it not, it could
+        // not be returned: when another session has just committed it, it is in the way
+        // and yet not in the snapshot that a `SELECT` in this statement would see.
+        //
+        // The clock is read once, with the row locked, for both columns to agree.
+        let claim = format!(
+            "INSERT INTO {table} AS held (key, token, expires)
+            VALUES ($1, $2, clock_timestamp() + $3 * interval '1 millisecond')
+            ON CONFLICT (key) DO UPDATE SET (token, expires) = (
+                SELECT
+                    CASE WHEN held.expires < now THEN excluded.token ELSE held.token END,
+                    CASE WHEN held.expires < now
+                        THEN now + $3 * interval '1 millisecond'
+                        ELSE held.expires
+                    END
+                FROM clock_timestamp() AS now
+            )
+            RETURNING token"
+        );
+
+        let held = "key = $1 AND token = $2 AND expires >= clock_timestamp()";
+        let renew = format!(
+            "UPDATE {table} SET expires = clock_timestamp() + $3 * interval '1 millisecond'
+            WHERE {held}
+            RETURNING token"
+        );
+        let complete = format!(
+            "UPDATE {table}
+            SET token = NULL, expires = clock_timestamp() + $3 * interval '1 millisecond'
+            WHERE {held}
+            RETURNING token"
+        );
+        let release = format!("DELETE FROM {table} WHERE {held} RETURNING token");
+
+        let record = format!(
+            "INSERT INTO {table} AS known (key, expires)
+            VALUES ($1, clock_timestamp() + $2 * interval '1 millisecond')
+            ON CONFLICT (key) DO UPDATE SET token = NULL, expires = excluded.expires
+            WHERE known.token IS NOT NULL
+            RETURNING token"
+        );
+
+        // Here it is `now()`, which an index can be searched for, unlike a time that goes
+        // on meanwhile. A row locked by a claim is about to be needed.
+        let purge = format!(
+            "DELETE FROM {table} WHERE key = ANY (ARRAY(
+                SELECT key FROM {table} WHERE expires < now()
+                ORDER BY expires LIMIT {PURGE_BATCH} FOR UPDATE SKIP LOCKED
+            ))
+            RETURNING token"
+        );
+
+        Statements {
+            migrate: migrate.into(),
+            claim: claim.into(),
+            renew: renew.into(),
+            complete: complete.into(),
+            release: release.into(),
+            record: record.into(),
+            purge: purge.into(),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+use std::{path::Path, time::Duration};
+
+use sqlx::{
+    Sqlite,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+
+use crate::{
+    Inbox, Store,
+    engine::{Dialect, PURGE_BATCH, Statements},
+    table::TableName,
+};
+
+/// A dedupe store in an SQLite file, for the processes of one machine.
+///
+/// ```no_run
+/// use bondify_sqlx::{SqliteStore, sqlx::SqlitePool};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let pool = SqlitePool::connect_with(SqliteStore::options("bondify.db")).await?;
+/// let store = SqliteStore::new(pool);
+/// store.migrate().await?;
+/// # Ok(())
+/// # }
+/// ```
+pub type SqliteStore = Store<Sqlite>;
+
+/// An inbox in an SQLite file.
+///
+/// Begin the transaction with [`begin_with("BEGIN IMMEDIATE")`], or with
+/// [`record`](Inbox::record): one that reads first and writes later fails with
+/// `SQLITE_BUSY` whenever another has written in between, whatever the busy time-out.
+///
+/// [`begin_with("BEGIN IMMEDIATE")`]: sqlx::Pool::begin_with
+pub type SqliteInbox = Inbox<Sqlite>;
+
+impl SqliteStore {
+    /// How to open a file, created if need be, that many connections write to: with a
+    /// write-ahead log, waiting up to 5 s for another writer rather than failing with
+    /// `SQLITE_BUSY`, and with every commit on the disk before it is answered, so that
+    /// even a power cut forgets none.
+    #[must_use]
+    pub fn options(path: impl AsRef<Path>) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(5))
+    }
+}
+
+/// Milliseconds since 1970. The same throughout a statement, and read once it can write, so
+/// after any wait for another writer.
+const NOW: &str = "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)";
+
+impl Dialect for Sqlite {
+    const HAS_SCHEMAS: bool = false;
+
+    fn statements(table: &TableName) -> Statements {
+        let (table, index) = (table.quoted(), table.quoted_index());
+
+        let migrate = format!(
+            "CREATE TABLE IF NOT EXISTS {table} (
+                key BLOB PRIMARY KEY,
+                token INTEGER,
+                expires INTEGER NOT NULL
+            ) STRICT, WITHOUT ROWID;
+            CREATE INDEX IF NOT EXISTS {index} ON {table} (expires);"
+        );
+
+        // A row in the way is always updated, if only to what it is: otherwise it would not
+        // be returned.
+        let claim = format!(
+            "INSERT INTO {table} AS held (key, token, expires)
+            VALUES (?1, ?2, {NOW} + ?3)
+            ON CONFLICT (key) DO UPDATE SET
+                token = iif(held.expires < {NOW}, excluded.token, held.token),
+                expires = iif(held.expires < {NOW}, excluded.expires, held.expires)
+            RETURNING token"
+        );
+
+        let held = format!("key = ?1 AND token = ?2 AND expires >= {NOW}");
+        let renew = format!("UPDATE {table} SET expires = {NOW} + ?3 WHERE {held} RETURNING token");
+        let complete = format!(
+            "UPDATE {table} SET token = NULL, expires = {NOW} + ?3
+            WHERE {held}
+            RETURNING token"
+        );
+        let release = format!("DELETE FROM {table} WHERE {held} RETURNING token");
+
+        let record = format!(
+            "INSERT INTO {table} AS known (key, expires)
+            VALUES (?1, {NOW} + ?2)
+            ON CONFLICT (key) DO UPDATE SET token = NULL, expires = excluded.expires
+            WHERE known.token IS NOT NULL
+            RETURNING token"
+        );
+
+        let purge = format!(
+            "DELETE FROM {table} WHERE key IN (
+                SELECT key FROM {table} WHERE expires < {NOW}
+                ORDER BY expires LIMIT {PURGE_BATCH}
+            )
+            RETURNING token"
+        );
+
+        Statements {
+            migrate: migrate.into(),
+            claim: claim.into(),
+            renew: renew.into(),
+            complete: complete.into(),
+            release: release.into(),
+            record: record.into(),
+            purge: purge.into(),
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! What holds on every engine. The test that includes this says which one: `Store`,
+//! `Inbox`, `Pool` and the functions that make pools are its.
+
+#![expect(clippy::unwrap_used, reason = "all of this is tests, helpers too")]
+
+use std::{error::Error, iter::repeat_with, sync::Arc, time::Duration};
+
+use bondify_core::{Claimed, DedupeStore, Event, EventKey, LeaseToken, Secret, StoreError};
+use bondify_sqlx::{
+    Recorded,
+    sqlx::{self, AssertSqlSafe, query, query_scalar},
+};
+use bondify_testkit::Payload;
+use futures_util::future::join_all;
+use tokio::task::JoinSet;
+
+use crate::{
+    EXPIRED_ROW, EXPIRES_MILLIS, Inbox, NOW_MILLIS, Pool, Store, another_pool, empty_database,
+    one_connection,
+};
+
+/// Longer than any test takes.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+const TABLE: &str = "bondify_events";
+
+async fn store() -> (Pool, Store) {
+    let pool = empty_database().await;
+    let store = Store::new(pool.clone());
+    store.migrate().await.unwrap();
+    (pool, store)
+}
+
+/// And a table for effects.
+async fn inbox() -> (Pool, Inbox) {
+    let pool = empty_database().await;
+    let inbox = Inbox::new(pool.clone());
+    inbox.migrate().await.unwrap();
+    query("CREATE TABLE effects (number INTEGER)").execute(&pool).await.unwrap();
+    (pool, inbox)
+}
+
+async fn acquire(store: &Store, key: &EventKey) -> LeaseToken {
+    match store.claim(key, LONG).await.unwrap() {
+        Claimed::Acquired(token) => token,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn event(session_token: &str) -> Event {
+    let secret = Secret::new("whsec_test").unwrap();
+    let delivery = Payload::confirmed().session_token(session_token).signed_with(&secret);
+    delivery.verified_by(&secret).unwrap()
+}
+
+fn key() -> EventKey {
+    event("sess_1").key()
+}
+
+pub(crate) async fn count(pool: &Pool, table: &str) -> i64 {
+    query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+async fn insert_expired(pool: &Pool, rows: usize) {
+    let insert = format!(
+        "INSERT INTO {TABLE} (key, expires)
+        WITH RECURSIVE numbers (n) AS (
+            SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {rows}
+        )
+        SELECT {EXPIRED_ROW} FROM numbers"
+    );
+    query(AssertSqlSafe(insert)).execute(pool).await.unwrap();
+}
+
+/// What the engine said.
+pub(crate) fn cause(error: &StoreError) -> String {
+    assert_eq!(error.to_string(), "dedupe store failed");
+    let source = error.source().expect("the engine's own error");
+    assert!(source.is::<sqlx::Error>());
+    source.to_string()
+}
+
+async fn until(mut condition: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, waiting).await.expect("waited for long enough");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_can_migrate_at_once() {
+    empty_database().await.close().await;
+    let pools = join_all(repeat_with(another_pool).take(10)).await;
+    for _ in 0..2 {
+        let mut migrations = JoinSet::new();
+        for pool in pools.clone() {
+            migrations.spawn(async move { Store::new(pool).migrate().await });
+        }
+        for migrated in migrations.join_all().await {
+            migrated.unwrap();
+        }
+    }
+    assert_eq!(count(&pools[0], TABLE).await, 0);
+}
+
+#[tokio::test]
+async fn what_is_no_table_name_is_refused() {
+    let pool = empty_database().await;
+    for name in ["", "my events", "events; DROP TABLE users", "events\"", "2events", "a.b.c"] {
+        assert!(Store::with_table(pool.clone(), name).is_err(), "{name}");
+        assert!(Inbox::with_table(pool.clone(), name).is_err(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn stores_in_different_tables_do_not_meet() {
+    let (pool, store) = store().await;
+    let keyword = "select";
+    let other = Store::with_table(pool.clone(), keyword).unwrap();
+    other.migrate().await.unwrap();
+
+    let token = acquire(&store, &key()).await;
+    let other_token = acquire(&other, &key()).await;
+    assert!(store.complete(&key(), &token, LONG).await.unwrap());
+    assert!(!other.complete(&key(), &token, LONG).await.unwrap());
+    assert!(other.release(&key(), &other_token).await.unwrap());
+    assert_eq!(store.claim(&key(), LONG).await.unwrap(), Claimed::Completed);
+    assert_eq!((count(&pool, TABLE).await, count(&pool, "\"select\"").await), (1, 0));
+}
+
+#[tokio::test]
+async fn purge_deletes_what_has_run_out_and_nothing_else() {
+    let (pool, store) = store().await;
+    let completed = EventKey::new("completed", "");
+    let token = acquire(&store, &completed).await;
+    assert!(store.complete(&completed, &token, LONG).await.unwrap());
+    let held = EventKey::new("held", "");
+    let token = acquire(&store, &held).await;
+    insert_expired(&pool, 2500).await;
+
+    assert_eq!(store.purge().await.unwrap(), 2500);
+    assert_eq!(store.purge().await.unwrap(), 0);
+    assert_eq!(count(&pool, TABLE).await, 2);
+    assert_eq!(store.claim(&completed, LONG).await.unwrap(), Claimed::Completed);
+    assert!(store.complete(&held, &token, LONG).await.unwrap());
+}
+
+#[tokio::test]
+async fn purge_deletes_in_batches() {
+    let (pool, store) = store().await;
+    insert_expired(&pool, 2500).await;
+    // The last row cannot be deleted, which takes nothing but its own batch with it.
+    for statement in [
+        "CREATE TABLE guard (key bytea REFERENCES bondify_events (key))",
+        "INSERT INTO guard SELECT key FROM bondify_events ORDER BY expires DESC LIMIT 1",
+    ] {
+        query(statement).execute(&pool).await.unwrap();
+    }
+    store.purge().await.unwrap_err();
+    assert_eq!(count(&pool, TABLE).await, 500);
+}
+
+#[tokio::test]
+async fn the_background_purge_ends_with_the_last_clone() {
+    let (pool, store) = store().await;
+    let store = store.purge_every(Duration::from_millis(10));
+    insert_expired(&pool, 10).await;
+    until(async || count(&pool, TABLE).await == 0).await;
+
+    let clone = store.clone();
+    drop(store);
+    insert_expired(&pool, 10).await;
+    until(async || count(&pool, TABLE).await == 0).await;
+
+    drop(clone);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    insert_expired(&pool, 10).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(count(&pool, TABLE).await, 10);
+}
+
+#[tokio::test]
+async fn the_background_purge_survives_an_error() {
+    let pool = empty_database().await;
+    let store = Store::new(pool.clone()).purge_every(Duration::from_millis(10));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    store.migrate().await.unwrap();
+    insert_expired(&pool, 10).await;
+    until(async || count(&pool, TABLE).await == 0).await;
+}
+
+#[tokio::test]
+async fn a_missing_table_is_an_error() {
+    let store = Store::new(empty_database().await);
+    let token = LeaseToken::new(1);
+    for error in [
+        store.claim(&key(), LONG).await.unwrap_err(),
+        store.renew(&key(), &token, LONG).await.unwrap_err(),
+        store.complete(&key(), &token, LONG).await.unwrap_err(),
+        store.release(&key(), &token).await.unwrap_err(),
+    ] {
+        let cause = cause(&error);
+        assert!(cause.contains("bondify_events"), "{cause}");
+    }
+    store.migrate().await.unwrap();
+    acquire(&store, &key()).await;
+}
+
+#[tokio::test]
+async fn an_exhausted_pool_is_an_error_and_works_again() {
+    let pool = one_connection(Duration::from_millis(200)).await;
+    let store = Store::new(pool.clone());
+    store.migrate().await.unwrap();
+
+    let taken = pool.acquire().await.unwrap();
+    let key = key();
+    let claim = tokio::time::timeout(LONG / 2, store.claim(&key, LONG));
+    let cause = cause(&claim.await.expect("an answer in time").unwrap_err());
+    assert!(cause.contains("timed out"), "{cause}");
+
+    drop(taken);
+    // It takes a moment to return to the pool.
+    until(async || store.claim(&key, LONG).await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_begins_after_the_wait_for_a_lock() {
+    let (pool, store) = store().await;
+    store.claim(&key(), Duration::from_millis(1)).await.unwrap();
+
+    let mut lock = pool.begin().await.unwrap();
+    let touch = "UPDATE bondify_events SET expires = expires";
+    query(touch).execute(&mut *lock).await.unwrap();
+    let claim = tokio::spawn({
+        let store = store.clone();
+        async move { acquire(&store, &key()).await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let now = AssertSqlSafe(format!("SELECT {NOW_MILLIS}"));
+    let waited_until: i64 = query_scalar(now).fetch_one(&mut *lock).await.unwrap();
+    lock.commit().await.unwrap();
+
+    claim.await.unwrap();
+    let expires = AssertSqlSafe(format!("SELECT {EXPIRES_MILLIS} FROM {TABLE}"));
+    let expires: i64 = query_scalar(expires).fetch_one(&pool).await.unwrap();
+    assert!(expires >= waited_until + 60_000, "{expires} {waited_until}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_claims_do_not_fail() {
+    let (_pool, store) = store().await;
+    let mut claims = JoinSet::new();
+    for n in 0..500 {
+        let store = store.clone();
+        claims.spawn(async move {
+            let key = EventKey::new("many", format!("{}", n % 100));
+            matches!(store.claim(&key, LONG).await.unwrap(), Claimed::Acquired(_))
+        });
+    }
+    let acquired = claims.join_all().await.into_iter().filter(|&acquired| acquired).count();
+    assert_eq!(acquired, 100);
+}
+
+#[tokio::test]
+async fn an_event_is_new_once() {
+    let (pool, inbox) = inbox().await;
+    let mut transaction = pool.begin().await.unwrap();
+    let first = inbox.record(&mut transaction, &event("sess_1")).await.unwrap();
+    let again = inbox.record(&mut transaction, &event("sess_1")).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!((first, again), (Recorded::New, Recorded::Duplicate));
+
+    let mut transaction = pool.begin().await.unwrap();
+    let later = inbox.record(&mut transaction, &event("sess_1")).await.unwrap();
+    let other = inbox.record(&mut transaction, &event("sess_2")).await.unwrap();
+    let elsewhere = inbox.clone().namespace("shop");
+    let elsewhere = elsewhere.record(&mut transaction, &event("sess_1")).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!((later, other, elsewhere), (Recorded::Duplicate, Recorded::New, Recorded::New),);
+}
+
+#[tokio::test]
+async fn a_transaction_that_does_not_commit_leaves_no_trace() {
+    let (pool, inbox) = inbox().await;
+    let mut rolled_back = pool.begin().await.unwrap();
+    let recorded = inbox.record(&mut rolled_back, &event("sess_1")).await.unwrap();
+    assert_eq!(recorded, Recorded::New);
+    rolled_back.rollback().await.unwrap();
+    assert_eq!(count(&pool, TABLE).await, 0);
+
+    let mut dropped = pool.begin().await.unwrap();
+    let recorded = inbox.record(&mut dropped, &event("sess_1")).await.unwrap();
+    assert_eq!(recorded, Recorded::New);
+    drop(dropped);
+
+    let mut crashed = another_pool().await.begin().await.unwrap();
+    let recorded = inbox.record(&mut crashed, &event("sess_1")).await.unwrap();
+    assert_eq!(recorded, Recorded::New);
+    // Without a word to the database, as when the process dies.
+    drop(crashed);
+
+    let mut transaction = pool.begin().await.unwrap();
+    let recorded = inbox.record(&mut transaction, &event("sess_1")).await.unwrap();
+    assert_eq!(recorded, Recorded::New);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_duplicates_take_effect_once() {
+    let (pool, inbox) = inbox().await;
+    for round in 0..10 {
+        let event = Arc::new(event(&format!("sess_{round}")));
+        let mut handlers = JoinSet::new();
+        for _ in 0..20 {
+            let (pool, inbox, event) = (pool.clone(), inbox.clone(), event.clone());
+            handlers.spawn(async move {
+                let mut transaction = pool.begin().await.unwrap();
+                let recorded = inbox.record(&mut transaction, &event).await.unwrap();
+                if recorded == Recorded::New {
+                    let effect = query("INSERT INTO effects VALUES (1)");
+                    effect.execute(&mut *transaction).await.unwrap();
+                    transaction.commit().await.unwrap();
+                }
+                recorded
+            });
+        }
+        let recorded = handlers.join_all().await;
+        assert_eq!(recorded.iter().filter(|&&recorded| recorded == Recorded::New).count(), 1);
+    }
+    assert_eq!(count(&pool, "effects").await, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_duplicate_waits_for_the_transaction_before_it() {
+    let (pool, inbox) = inbox().await;
+    for commits in [false, true] {
+        let mut first = pool.begin().await.unwrap();
+        let recorded = inbox.record(&mut first, &event("sess_1")).await.unwrap();
+        assert_eq!(recorded, Recorded::New);
+
+        let second = tokio::spawn({
+            let (pool, inbox) = (pool.clone(), inbox.clone());
+            async move {
+                let mut second = pool.begin().await.unwrap();
+                inbox.record(&mut second, &event("sess_1")).await.unwrap()
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!second.is_finished());
+        if commits {
+            first.commit().await.unwrap();
+            assert_eq!(second.await.unwrap(), Recorded::Duplicate);
+        } else {
+            first.rollback().await.unwrap();
+            assert_eq!(second.await.unwrap(), Recorded::New);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_record_is_kept_for_its_retention() {
+    let (pool, inbox) = inbox().await;
+    let least = Inbox::LEAST_RETENTION;
+    let retention_of = async |inbox: &Inbox, session_token| {
+        let mut transaction = pool.begin().await.unwrap();
+        let recorded = inbox.record(&mut transaction, &event(session_token)).await.unwrap();
+        assert_eq!(recorded, Recorded::New);
+        transaction.commit().await.unwrap();
+        let left = format!("SELECT max({EXPIRES_MILLIS} - {NOW_MILLIS}) FROM {TABLE}");
+        let left: i64 = query_scalar(AssertSqlSafe(left)).fetch_one(&pool).await.unwrap();
+        Duration::from_millis(left.try_into().unwrap())
+    };
+    let about = |expected| expected - LONG..=expected + Duration::from_millis(1);
+
+    assert_eq!(least, Duration::from_secs(24 * 60 * 60 + 5 * 60));
+    assert!(about(least).contains(&retention_of(&inbox, "sess_1").await));
+    let short = inbox.clone().retention(LONG);
+    assert!(about(least).contains(&retention_of(&short, "sess_2").await));
+    let long = inbox.clone().retention(2 * least);
+    assert!(about(2 * least).contains(&retention_of(&long, "sess_3").await));
+    assert_eq!(inbox.purge().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn the_inbox_and_the_store_know_of_each_other() {
+    let (pool, inbox) = inbox().await;
+    let store = Store::new(pool.clone());
+    let recorded = async || {
+        let mut transaction = pool.begin().await.unwrap();
+        let recorded = inbox.record(&mut transaction, &event("sess_1")).await.unwrap();
+        transaction.commit().await.unwrap();
+        recorded
+    };
+
+    // A lease is no duplicate: its holder may be dead.
+    let token = acquire(&store, &key()).await;
+    assert_eq!(recorded().await, Recorded::New);
+    assert!(!store.complete(&key(), &token, LONG).await.unwrap());
+    assert!(!store.release(&key(), &token).await.unwrap());
+    assert_eq!(store.claim(&key(), LONG).await.unwrap(), Claimed::Completed);
+    assert_eq!(recorded().await, Recorded::Duplicate);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_sees_what_was_committed_while_it_waited() {
+    let (pool, inbox) = inbox().await;
+    let store = Store::new(pool.clone());
+    let mut transaction = pool.begin().await.unwrap();
+    let recorded = inbox.record(&mut transaction, &event("sess_1")).await.unwrap();
+    assert_eq!(recorded, Recorded::New);
+
+    let claim = tokio::spawn(async move { store.claim(&key(), LONG).await.unwrap() });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    transaction.commit().await.unwrap();
+    assert_eq!(claim.await.unwrap(), Claimed::Completed);
+}

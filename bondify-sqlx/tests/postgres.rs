@@ -1,0 +1,151 @@
+//! The store and the inbox on a real PostgreSQL, the one that `BONDIFY_TEST_POSTGRES_URL`
+//! says. Each test has a schema of its own there, which is dropped when it runs again.
+
+use std::{str::FromStr, thread, time::Duration};
+
+use bondify_core::{Claimed, DedupeStore, EventKey};
+use bondify_sqlx::{
+    PostgresInbox, PostgresStore,
+    sqlx::{
+        AssertSqlSafe, PgPool,
+        postgres::{PgConnectOptions, PgPoolOptions},
+        raw_sql,
+    },
+};
+
+use bondify_testkit::engine_url;
+
+mod cases;
+
+type Store = PostgresStore;
+type Inbox = PostgresInbox;
+type Pool = PgPool;
+
+/// A key and an expiry of long ago, both made of the number `n`.
+const EXPIRED_ROW: &str =
+    "convert_to(lpad(n::text, 16, '0'), 'UTF8'), to_timestamp(n::double precision / 1000)";
+const NOW_MILLIS: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+const EXPIRES_MILLIS: &str = "floor(extract(epoch FROM expires) * 1000)::bigint";
+
+/// A pool on an empty database that belongs to the running test.
+async fn empty_database() -> Pool {
+    let pool = another_pool().await;
+    empty_schema(&pool).await;
+    pool
+}
+
+/// A small and impatient pool on an empty database that belongs to the running test.
+async fn one_connection(patience: Duration) -> Pool {
+    let pool = pool(1, patience, &schema()).await;
+    empty_schema(&pool).await;
+    pool
+}
+
+/// One more pool on the database of the running test.
+async fn another_pool() -> Pool {
+    pool(10, Duration::from_secs(30), &schema()).await
+}
+
+async fn pool(connections: u32, patience: Duration, search_path: &str) -> Pool {
+    let options =
+        PgConnectOptions::from_str(&engine_url("BONDIFY_TEST_POSTGRES_URL")).expect("a URL");
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(patience)
+        .test_before_acquire(false)
+        .connect_with(options.options([("search_path", search_path)]))
+        .await
+        .expect("PostgreSQL can be reached")
+}
+
+async fn empty_schema(pool: &Pool) {
+    let schema = schema();
+    run(
+        pool,
+        format!(
+            "SET client_min_messages = warning;
+            DROP SCHEMA IF EXISTS {schema} CASCADE;
+            CREATE SCHEMA {schema};"
+        ),
+    )
+    .await;
+}
+
+async fn run(pool: &Pool, script: String) {
+    raw_sql(AssertSqlSafe(script)).execute(pool).await.expect("PostgreSQL does as it is told");
+}
+
+/// A schema named after the running test, as its thread is.
+fn schema() -> String {
+    thread::current().name().expect("a test's thread").replace("::", "_")
+}
+
+mod suite {
+    use super::*;
+
+    bondify_testkit::dedupe_store_suite!(async || {
+        let store = PostgresStore::new(empty_database().await);
+        store.migrate().await.expect("a table");
+        store
+    });
+}
+
+#[tokio::test]
+async fn a_table_may_be_in_a_schema() {
+    let pool = empty_database().await;
+    let name = format!("{}.order", schema());
+    let store = PostgresStore::with_table(pool.clone(), &name).unwrap();
+    store.migrate().await.unwrap();
+    store.migrate().await.unwrap();
+    let claimed = store.claim(&EventKey::new("", ""), cases::LONG).await.unwrap();
+    assert!(matches!(claimed, Claimed::Acquired(_)));
+    assert_eq!(cases::count(&pool, &format!(r#"{}."order""#, schema())).await, 1);
+}
+
+#[tokio::test]
+async fn the_engines_clock_counts() {
+    empty_database().await;
+    let schema = schema();
+    // A clock of our own in the engine's place.
+    let pool = pool(1, Duration::from_secs(30), &format!("{schema},pg_catalog")).await;
+    let set_clock = async |minutes: u32| {
+        let clock = format!(
+            "CREATE OR REPLACE FUNCTION {schema}.clock_timestamp() RETURNS timestamptz
+            LANGUAGE sql VOLATILE
+            AS $$ SELECT pg_catalog.clock_timestamp() + interval '{minutes} minutes' $$"
+        );
+        run(&pool, clock).await;
+    };
+    set_clock(0).await;
+    let store = PostgresStore::new(pool.clone());
+    store.migrate().await.unwrap();
+
+    let key = EventKey::new("", "");
+    let Claimed::Acquired(lost) = store.claim(&key, cases::LONG).await.unwrap() else {
+        panic!("a fresh key");
+    };
+    set_clock(2).await;
+    assert!(!store.renew(&key, &lost, cases::LONG).await.unwrap());
+    assert!(!store.complete(&key, &lost, cases::LONG).await.unwrap());
+    assert!(!store.release(&key, &lost).await.unwrap());
+    let Claimed::Acquired(token) = store.claim(&key, cases::LONG).await.unwrap() else {
+        panic!("the lease has run out");
+    };
+    assert!(store.complete(&key, &token, cases::LONG).await.unwrap());
+    set_clock(4).await;
+    assert!(matches!(store.claim(&key, cases::LONG).await.unwrap(), Claimed::Acquired(_)));
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_an_error_once() {
+    let pool = one_connection(Duration::from_secs(30)).await;
+    let store = PostgresStore::new(pool.clone());
+    store.migrate().await.unwrap();
+
+    let killed = "SELECT pg_terminate_backend(pg_backend_pid())";
+    raw_sql(killed).execute(&pool).await.unwrap_err();
+    let key = EventKey::new("", "");
+    let first = store.claim(&key, cases::LONG).await;
+    let claimed = if first.is_err() { store.claim(&key, cases::LONG).await } else { first };
+    assert!(matches!(claimed.unwrap(), Claimed::Acquired(_)));
+}

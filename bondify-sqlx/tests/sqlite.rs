@@ -1,0 +1,108 @@
+//! The store and the inbox on SQLite, in files in cargo's folder for tests.
+
+use std::{fs, path::PathBuf, thread, time::Duration};
+
+use bondify_core::{DedupeStore, EventKey};
+use bondify_sqlx::{
+    SqliteInbox, SqliteStore,
+    sqlx::{Row, SqlitePool, query, sqlite::SqlitePoolOptions},
+};
+
+mod cases;
+
+type Store = SqliteStore;
+type Inbox = SqliteInbox;
+type Pool = SqlitePool;
+
+/// A key and an expiry of long ago, both made of the number `n`.
+const EXPIRED_ROW: &str = "CAST(printf('%016d', n) AS BLOB), n";
+const NOW_MILLIS: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+const EXPIRES_MILLIS: &str = "expires";
+
+/// A pool on an empty database that belongs to the running test.
+async fn empty_database() -> Pool {
+    pool(10, Duration::from_secs(30), empty_file()).await
+}
+
+/// A small and impatient pool on an empty database that belongs to the running test.
+async fn one_connection(patience: Duration) -> Pool {
+    pool(1, patience, empty_file()).await
+}
+
+/// One more pool on the database of the running test.
+async fn another_pool() -> Pool {
+    pool(10, Duration::from_secs(30), file()).await
+}
+
+async fn pool(connections: u32, patience: Duration, file: PathBuf) -> Pool {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(patience)
+        .connect_with(SqliteStore::options(file))
+        .await
+        .expect("SQLite opens a file")
+}
+
+fn empty_file() -> PathBuf {
+    let file = file();
+    for suffix in ["db", "db-wal", "db-shm"] {
+        fs::remove_file(file.with_extension(suffix)).ok();
+    }
+    file
+}
+
+/// A file named after the running test, as its thread is.
+fn file() -> PathBuf {
+    let test = thread::current().name().expect("a test's thread").replace("::", "-");
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(test).with_extension("db")
+}
+
+mod suite {
+    use super::*;
+
+    bondify_testkit::dedupe_store_suite!(async || {
+        let store = SqliteStore::new(empty_database().await);
+        store.migrate().await.expect("a table");
+        store
+    });
+}
+
+#[tokio::test]
+async fn the_options_are_those_that_are_documented() {
+    let pool = empty_database().await;
+    for (pragma, expected) in [
+        ("PRAGMA journal_mode", "wal"),
+        ("PRAGMA synchronous", "2"),
+        ("PRAGMA busy_timeout", "5000"),
+    ] {
+        let row = query(pragma).fetch_one(&pool).await.unwrap();
+        let value = row
+            .try_get::<String, _>(0)
+            .or_else(|_| row.try_get::<i64, _>(0).map(|number| number.to_string()));
+        assert_eq!(value.unwrap(), expected, "{pragma}");
+    }
+}
+
+#[tokio::test]
+async fn a_read_only_file_is_an_error() {
+    let pool = empty_database().await;
+    let store = SqliteStore::new(pool.clone());
+    store.migrate().await.unwrap();
+    pool.close().await;
+
+    let read_only = SqliteStore::options(file()).read_only(true).create_if_missing(false);
+    let pool = SqlitePool::connect_with(read_only).await.unwrap();
+    let store = SqliteStore::new(pool);
+    let error = store.claim(&EventKey::new("", ""), cases::LONG).await.unwrap_err();
+    let cause = cases::cause(&error);
+    assert!(cause.contains("readonly"), "{cause}");
+}
+
+#[test]
+fn a_table_has_no_schema() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let _entered = runtime.enter();
+    let pool = SqlitePoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
+    assert!(SqliteStore::with_table(pool.clone(), "main.events").is_err());
+    assert!(SqliteInbox::with_table(pool, "main.events").is_err());
+}
