@@ -171,7 +171,11 @@ impl Held {
         // it, the event is done.
         let regained = match store.claim(key, settings.lease).await? {
             Claimed::Acquired(token) => store.complete(key, &token, settings.retention).await?,
-            Claimed::InFlight | Claimed::Completed => false,
+            Claimed::InFlight => false,
+            Claimed::Completed => {
+                tracing::warn!("the event was completed already, by this delivery or another");
+                return Ok(());
+            }
         };
         tracing::error!(regained, "the lease ran out before the event was completed");
         Ok(())

@@ -10,6 +10,9 @@ pub trait Dialect {
     /// Whether a table name may say which schema it is in.
     const HAS_SCHEMAS: bool;
 
+    /// How many statements of one process may write at the same time.
+    const WRITERS: usize;
+
     fn statements(table: &TableName) -> Statements;
 }
 

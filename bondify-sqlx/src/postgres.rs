@@ -1,4 +1,5 @@
 use sqlx::Postgres;
+use tokio::sync::Semaphore;
 
 use crate::{
     Inbox, Store,
@@ -32,6 +33,7 @@ const MIGRATION_LOCK: i64 = 0x62_6f_6e_64_69_66_79;
 /// short.
 impl Dialect for Postgres {
     const HAS_SCHEMAS: bool = true;
+    const WRITERS: usize = Semaphore::MAX_PERMITS;
 
     fn statements(table: &TableName) -> Statements {
         let (table, index) = (table.quoted(), table.quoted_index());

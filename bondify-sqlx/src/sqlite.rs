@@ -57,6 +57,10 @@ const NOW: &str = "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)";
 impl Dialect for Sqlite {
     const HAS_SCHEMAS: bool = false;
 
+    // SQLite lets one write at a time, and the others sleep and try again, with luck before
+    // the busy time-out. Here they queue up.
+    const WRITERS: usize = 1;
+
     fn statements(table: &TableName) -> Statements {
         let (table, index) = (table.quoted(), table.quoted_index());
 

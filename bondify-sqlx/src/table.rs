@@ -2,6 +2,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bondify_core::EventKey;
 use sqlx::{Error, Pool};
+use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::engine::{Engine, PURGE_BATCH, Statements};
@@ -12,6 +13,7 @@ pub(crate) struct Table<E: Engine> {
     pool: Pool<E>,
     name: TableName,
     pub(crate) statements: Arc<Statements>,
+    writers: Arc<Semaphore>,
     purger: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
@@ -26,7 +28,8 @@ impl<E: Engine> Table<E> {
 
     fn with_name(pool: Pool<E>, name: TableName) -> Self {
         let statements = Arc::new(E::statements(&name));
-        Self { pool, name, statements, purger: None }
+        let writers = Arc::new(Semaphore::new(E::WRITERS));
+        Self { pool, name, statements, writers, purger: None }
     }
 
     pub(crate) async fn migrate(&self) -> Result<(), Error> {
@@ -40,7 +43,9 @@ impl<E: Engine> Table<E> {
         key: Option<&EventKey>,
         numbers: &[i64],
     ) -> Result<Vec<Option<i64>>, Error> {
+        // In this order, as the pool has a time-out.
         let mut connection = self.pool.acquire().await?;
+        let _turn = self.writers.acquire().await.ok();
         E::run(&mut connection, statement.clone(), key, numbers).await
     }
 
@@ -81,6 +86,7 @@ impl<E: Engine> Clone for Table<E> {
             pool: self.pool.clone(),
             name: self.name.clone(),
             statements: self.statements.clone(),
+            writers: self.writers.clone(),
             purger: self.purger.clone(),
         }
     }

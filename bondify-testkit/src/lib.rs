@@ -12,7 +12,7 @@ pub mod store_suite;
 
 pub use crate::{
     connection::{Connection, Response},
-    engine::engine_url,
+    engine::{engine_url, skipped},
     patience::within_a_minute,
     payload::Payload,
     probe::{Call, ProbeStore, STORE_ERROR},

@@ -1,0 +1,72 @@
+//! The HTTP contract suite against axum with stores on real engines, the ones that
+//! `BONDIFY_TEST_POSTGRES_URL` and `BONDIFY_TEST_REDIS_URL` say.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod adapter;
+
+use std::{process, sync::Arc, time::Duration};
+
+use adapter::Axum;
+use bondify_axum::DedupeStore;
+use bondify_testkit::{
+    engine_url,
+    http_suite::{Adapter, App, Server},
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+mod on_postgres {
+    use bondify_sqlx::{PostgresStore, sqlx::postgres::PgPoolOptions};
+
+    use super::*;
+
+    struct OnPostgres;
+
+    impl Adapter for OnPostgres {
+        async fn store() -> Arc<dyn DedupeStore> {
+            let pool = PgPoolOptions::new().max_connections(3).acquire_timeout(PATIENCE);
+            let pool = pool.connect(&url("BONDIFY_TEST_POSTGRES_URL")).await.unwrap();
+            let store = PostgresStore::with_table(pool, "axum_http_suite").unwrap();
+            store.migrate().await.unwrap();
+            Arc::new(store)
+        }
+
+        async fn serve(app: App) -> Option<Server> {
+            Axum::serve(app).await
+        }
+    }
+
+    bondify_testkit::http_suite!(OnPostgres);
+}
+
+mod on_redis {
+    use bondify_redis::{
+        RedisStore,
+        redis::{Client, aio::ConnectionManagerConfig},
+    };
+
+    use super::*;
+
+    struct OnRedis;
+
+    impl Adapter for OnRedis {
+        async fn store() -> Arc<dyn DedupeStore> {
+            let client = Client::open(url("BONDIFY_TEST_REDIS_URL")).unwrap();
+            let config = ConnectionManagerConfig::new().set_response_timeout(Some(PATIENCE));
+            let connection = client.get_connection_manager_with_config(config).await.unwrap();
+            Arc::new(RedisStore::new(connection).timeout(PATIENCE))
+        }
+
+        async fn serve(app: App) -> Option<Server> {
+            Axum::serve(app).await
+        }
+    }
+
+    bondify_testkit::http_suite!(OnRedis);
+}
+
+/// Without its engines, this process has nothing to do.
+fn url(variable: &'static str) -> String {
+    engine_url(variable).unwrap_or_else(|| process::exit(0))
+}
