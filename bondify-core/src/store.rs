@@ -146,7 +146,7 @@ pub trait DedupeStore: Send + Sync + 'static {
     ) -> Result<bool, StoreError>;
 
     /// Ends the lease and remembers `key` as completed for `retention`. `false` if
-    /// the lease was lost.
+    /// the lease was lost, or was ended by an earlier call whose answer got lost.
     ///
     /// # Errors
     ///

@@ -1,6 +1,7 @@
 //! The server examples as processes: one set of cases for all of them.
 
 use std::{
+    hash::{BuildHasher, RandomState},
     io::{BufRead, BufReader},
     process::{Child, ChildStdout, Command, Output, Stdio},
     sync::mpsc,
@@ -38,22 +39,44 @@ macro_rules! process_tests {
 ///
 /// If the README is not right.
 pub fn the_readmes_delivery_is_handled_once(binary: &str) {
-    if !shell("command -v openssl && command -v curl").status.success() {
-        assert!(std::env::var_os("CI").is_none(), "openssl and curl must be there in CI");
-        eprintln!("SKIPPED: openssl or curl is missing");
+    if !has_curl_and_openssl() {
         return;
     }
-    let (example, port) = Example::start(binary);
-    let commands = readme_commands().replace("127.0.0.1:3000", &format!("127.0.0.1:{port}"));
-    assert!(commands.contains(&port), "{commands}");
+    let (example, session) = (Example::start(binary, &[]), new_session());
+    example.handles_the_readmes_delivery(&session);
+    example.takes_the_readmes_delivery_for_a_duplicate(&session);
+}
 
-    let send = || String::from_utf8_lossy(&shell(&commands).stdout).into_owned();
-    let answer = send();
-    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
-    let line = example.line();
-    assert!(line.starts_with("handled auth.confirmed "), "{line}");
-    let answer = send();
-    assert!(answer.ends_with(r#"{"status":"duplicate"}"#), "{answer}");
+/// What one instance has handled is a duplicate to another with the same `variables`.
+///
+/// # Panics
+///
+/// If it is not.
+pub fn instances_share_a_store(binary: &str, variables: &[(&str, &str)]) {
+    if !has_curl_and_openssl() {
+        return;
+    }
+    let session = new_session();
+    let [first, second] = [0, 1].map(|_| Example::start(binary, variables));
+    first.handles_the_readmes_delivery(&session);
+    second.takes_the_readmes_delivery_for_a_duplicate(&session);
+    drop((first, second));
+    let restarted = Example::start(binary, variables);
+    restarted.takes_the_readmes_delivery_for_a_duplicate(&session);
+}
+
+/// A store may remember the session of an earlier run.
+fn new_session() -> String {
+    format!("sess_{:016x}", RandomState::new().hash_one(()))
+}
+
+fn has_curl_and_openssl() -> bool {
+    let found = shell("command -v openssl && command -v curl").status.success();
+    if !found {
+        assert!(std::env::var_os("CI").is_none(), "openssl and curl must be there in CI");
+        eprintln!("SKIPPED: openssl or curl is missing");
+    }
+    found
 }
 
 /// The block of shell commands in the README that calls curl.
@@ -69,7 +92,7 @@ fn readme_commands() -> &'static str {
 ///
 /// If it is.
 pub fn ctrl_c_ends_it_with_success(binary: &str) {
-    let (mut example, _port) = Example::start(binary);
+    let mut example = Example::start(binary, &[]);
     let pid = example.process.id();
     let signals = wait_for(|| catches_sigint(pid).then_some(()));
     signals.expect("it comes to listen for signals");
@@ -125,26 +148,48 @@ pub fn a_missing_or_bad_setting_is_exit_code_2_and_named(binary: &str) {
 struct Example {
     process: Child,
     lines: mpsc::Receiver<String>,
+    port: String,
 }
 
 impl Example {
-    /// Starts it on a free port and returns that, too.
-    fn start(binary: &str) -> (Self, String) {
+    /// Starts it on a free port.
+    fn start(binary: &str, variables: &[(&str, &str)]) -> Self {
         let mut command = command(binary);
         command.env("BONDIFY_WEBHOOK_SECRET", SECRET).env("PORT", "0").stdout(Stdio::piped());
+        command.envs(variables.iter().copied());
         let mut process = command.spawn().expect("it starts");
         let lines = read_lines(process.stdout.take().expect("is piped"));
-        let this = Self { process, lines };
+        let mut this = Self { process, lines, port: String::new() };
         let line = this.line();
         let port = line
             .strip_prefix("listening on http://127.0.0.1:")
             .and_then(|rest| rest.strip_suffix("/webhooks/bondify"));
-        let port = port.unwrap_or_else(|| panic!("{line}")).to_owned();
-        (this, port)
+        this.port = port.unwrap_or_else(|| panic!("{line}")).to_owned();
+        this
     }
 
     fn line(&self) -> String {
         self.lines.recv_timeout(PATIENCE).expect("it prints another line")
+    }
+
+    fn handles_the_readmes_delivery(&self, session: &str) {
+        let answer = self.answer_to_the_readmes_delivery(session);
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+        let line = self.line();
+        assert!(line.starts_with("handled auth.confirmed "), "{line}");
+    }
+
+    fn takes_the_readmes_delivery_for_a_duplicate(&self, session: &str) {
+        let answer = self.answer_to_the_readmes_delivery(session);
+        assert!(answer.ends_with(r#"{"status":"duplicate"}"#), "{answer}");
+    }
+
+    fn answer_to_the_readmes_delivery(&self, session: &str) -> String {
+        let here = format!("127.0.0.1:{}", self.port);
+        let commands = readme_commands().replace("127.0.0.1:3000", &here);
+        let commands = commands.replace("sess_abc123", session);
+        assert!(commands.contains(&here) && commands.contains(session), "{commands}");
+        String::from_utf8_lossy(&shell(&commands).stdout).into_owned()
     }
 }
 
@@ -168,7 +213,9 @@ impl Drop for Example {
 
 fn command(binary: &str) -> Command {
     let mut command = Command::new(binary);
-    command.env_remove("BONDIFY_WEBHOOK_SECRET").env_remove("PORT");
+    for variable in ["BONDIFY_WEBHOOK_SECRET", "BONDIFY_STORE", "PORT"] {
+        command.env_remove(variable);
+    }
     command
 }
 

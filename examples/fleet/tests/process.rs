@@ -1,0 +1,29 @@
+//! The example as processes that share a store.
+
+use bondify_testkit::engine_url;
+use example_support::process::instances_share_a_store;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_example-fleet");
+
+example_support::process_tests!(BINARY);
+
+#[test]
+fn instances_share_a_sqlite_file() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let store = format!("sqlite:{}", folder.path().join("events.db").display());
+    instances_share_a_store(BINARY, &[("BONDIFY_STORE", &store)]);
+}
+
+#[test]
+fn instances_share_a_redis() {
+    if let Some(url) = engine_url("BONDIFY_TEST_REDIS_URL") {
+        instances_share_a_store(BINARY, &[("BONDIFY_STORE", &format!("{url}/1"))]);
+    }
+}
+
+#[test]
+fn instances_share_a_postgres() {
+    if let Some(url) = engine_url("BONDIFY_TEST_POSTGRES_URL") {
+        instances_share_a_store(BINARY, &[("BONDIFY_STORE", &url)]);
+    }
+}
