@@ -65,12 +65,19 @@ pub fn instances_share_a_store(binary: &str, variables: &[(&str, &str)]) {
     restarted.takes_the_readmes_delivery_for_a_duplicate(&session);
 }
 
-/// A store may remember the session of an earlier run.
-fn new_session() -> String {
+/// A session token of its own: a store may remember those of earlier runs.
+#[must_use]
+pub fn new_session() -> String {
     format!("sess_{:016x}", RandomState::new().hash_one(()))
 }
 
-fn has_curl_and_openssl() -> bool {
+/// Whether the README's delivery can be sent from here.
+///
+/// # Panics
+///
+/// In CI, where it has to be.
+#[must_use]
+pub fn has_curl_and_openssl() -> bool {
     let found = shell("command -v openssl && command -v curl").status.success();
     if !found {
         assert!(std::env::var_os("CI").is_none(), "openssl and curl must be there in CI");
@@ -145,15 +152,21 @@ pub fn a_missing_or_bad_setting_is_exit_code_2_and_named(binary: &str) {
 }
 
 /// A running example, killed when dropped.
-struct Example {
+#[derive(Debug)]
+pub struct Example {
     process: Child,
     lines: mpsc::Receiver<String>,
     port: String,
 }
 
 impl Example {
-    /// Starts it on a free port.
-    fn start(binary: &str, variables: &[(&str, &str)]) -> Self {
+    /// Starts it on a free port, with those environment variables.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    #[must_use]
+    pub fn start(binary: &str, variables: &[(&str, &str)]) -> Self {
         let mut command = command(binary);
         command.env("BONDIFY_WEBHOOK_SECRET", SECRET).env("PORT", "0").stdout(Stdio::piped());
         command.envs(variables.iter().copied());
@@ -168,7 +181,13 @@ impl Example {
         this
     }
 
-    fn line(&self) -> String {
+    /// The next line that it prints.
+    ///
+    /// # Panics
+    ///
+    /// If there is none for half a minute.
+    #[must_use]
+    pub fn line(&self) -> String {
         self.lines.recv_timeout(PATIENCE).expect("it prints another line")
     }
 
@@ -184,7 +203,13 @@ impl Example {
         assert!(answer.ends_with(r#"{"status":"duplicate"}"#), "{answer}");
     }
 
-    fn answer_to_the_readmes_delivery(&self, session: &str) -> String {
+    /// Sends the README's delivery, as of that session.
+    ///
+    /// # Panics
+    ///
+    /// If the README has none.
+    #[must_use]
+    pub fn answer_to_the_readmes_delivery(&self, session: &str) -> String {
         let here = format!("127.0.0.1:{}", self.port);
         let commands = readme_commands().replace("127.0.0.1:3000", &here);
         let commands = commands.replace("sess_abc123", session);
@@ -213,7 +238,7 @@ impl Drop for Example {
 
 fn command(binary: &str) -> Command {
     let mut command = Command::new(binary);
-    for variable in ["BONDIFY_WEBHOOK_SECRET", "BONDIFY_STORE", "PORT"] {
+    for variable in ["BONDIFY_WEBHOOK_SECRET", "BONDIFY_STORE", "DATABASE_URL", "PORT"] {
         command.env_remove(variable);
     }
     command

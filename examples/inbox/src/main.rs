@@ -1,0 +1,111 @@
+//! Upserts users by their Telegram id, exactly once for each login: the event is recorded in
+//! the transaction that the user is written in. On SQLite without any set-up, in the file
+//! `users.db`; on PostgreSQL when `DATABASE_URL` says so (`postgres://…`, or `sqlite:PATH`).
+//!
+//! Run it with `BONDIFY_WEBHOOK_SECRET=whsec_… cargo run -p example-inbox`; `PORT` is 3000
+//! unless set. It prints how often a user has logged in, also when the same delivery comes
+//! again. Ctrl-C ends it once the running handlers are done.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the output of a program")]
+
+use std::{env, error::Error, time::Duration};
+
+use axum::{Router, extract::State, http::StatusCode};
+use bondify_axum::{Bondify, BondifyEvent, BondifyExt, Event, Secret};
+use bondify_sqlx::{
+    PostgresInbox, Recorded, SqliteInbox, SqliteStore,
+    sqlx::{self, PgPool, SqlitePool},
+};
+use example_support::{port, usage};
+use tokio::{net::TcpListener, signal::ctrl_c};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let secret = Secret::from_env("BONDIFY_WEBHOOK_SECRET").unwrap_or_else(usage);
+    // Every delivery reaches the handler, which tells the first from the others by itself.
+    let bondify = Bondify::builder(secret).verify_only().build()?;
+    let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite:users.db".to_owned());
+    let users = Users::connect(&url).await?;
+    let app = Router::new().route("/webhooks/bondify", bondify.post(on_event)).with_state(users);
+
+    let listener = TcpListener::bind(("127.0.0.1", port())).await?;
+    println!("listening on http://{}/webhooks/bondify", listener.local_addr()?);
+    let interrupted = async { ctrl_c().await.unwrap_or_default() };
+    axum::serve(listener, app).with_graceful_shutdown(interrupted).await?;
+    Ok(bondify.drain(Duration::from_secs(10)).await?)
+}
+
+async fn on_event(event: BondifyEvent, State(users): State<Users>) -> StatusCode {
+    match users.handle(&event).await {
+        Ok(logins) => {
+            println!("handled {event}: {logins} logins");
+            StatusCode::NO_CONTENT
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            StatusCode::INTERNAL_SERVER_ERROR // Bondify will deliver it again
+        }
+    }
+}
+
+/// The table of users and the inbox beside it, on either engine.
+#[derive(Clone)]
+enum Users {
+    Sqlite(SqlitePool, SqliteInbox),
+    Postgres(PgPool, PostgresInbox),
+}
+
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS users (
+    telegram_id TEXT PRIMARY KEY, name TEXT NOT NULL, logins BIGINT NOT NULL
+)";
+const UPSERT: &str = "INSERT INTO users VALUES ($1, $2, 1) ON CONFLICT (telegram_id)
+    DO UPDATE SET name = excluded.name, logins = users.logins + 1";
+const LOGINS: &str = "SELECT logins FROM users WHERE telegram_id = $1";
+
+/// The same on both engines, whose pools and transactions are types of their own.
+macro_rules! handle {
+    ($pool:ident, $inbox:ident, $event:ident) => {{
+        let Event::Confirmed(login) = $event else { return Ok(0) };
+        let mut transaction = $pool.begin().await?;
+        if $inbox.record(&mut transaction, $event).await? == Recorded::New {
+            sqlx::query(UPSERT)
+                .bind(login.telegram_id().as_str())
+                .bind(login.telegram_name())
+                .execute(&mut *transaction)
+                .await?;
+        }
+        let logins = sqlx::query_scalar(LOGINS).bind(login.telegram_id().as_str());
+        let logins = logins.fetch_one(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(logins)
+    }};
+}
+
+impl Users {
+    async fn connect(url: &str) -> sqlx::Result<Self> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let pool = SqlitePool::connect_with(SqliteStore::options(path)).await?;
+            let inbox = SqliteInbox::new(pool.clone());
+            inbox.migrate().await?;
+            sqlx::query(TABLE).execute(&pool).await?;
+            Ok(Self::Sqlite(pool, inbox.purge_every(PURGE_INTERVAL)))
+        } else {
+            let pool = PgPool::connect(url).await?;
+            let inbox = PostgresInbox::new(pool.clone());
+            inbox.migrate().await?;
+            sqlx::query(TABLE).execute(&pool).await?;
+            Ok(Self::Postgres(pool, inbox.purge_every(PURGE_INTERVAL)))
+        }
+    }
+
+    /// Has a login take effect once, and says how many there were. The record of the event
+    /// and the user are committed together, or neither is.
+    async fn handle(&self, event: &Event) -> sqlx::Result<i64> {
+        match self {
+            Self::Sqlite(pool, inbox) => handle!(pool, inbox, event),
+            Self::Postgres(pool, inbox) => handle!(pool, inbox, event),
+        }
+    }
+}
+
+const PURGE_INTERVAL: Duration = Duration::from_secs(60 * 60);
