@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use crate::{
-    Builder, DedupeStore, Delivery, Event, EventKey, Headers, Reply, Secret, StoreError, Verifier,
+    Builder, DedupeStore, Delivery, EventKey, Headers, Reply, Secret, StoreError, Verifier,
     builder::Settings,
     claim::{Attempt, Claim, Lease, Running},
     home::{Home, STORE_PATIENCE},
@@ -123,9 +123,10 @@ impl Bondify {
                 let body = read_body(body, this.body_limit()).await;
                 head.media_type?;
                 let event = this.shared.verifier.check(body?, &head.signature?)?;
-                record.verified(&event);
+                let key = event.key();
+                record.verified(&event, key);
                 let running = Running::new(this.shared.running.token());
-                let lease = this.admit(&event, &running).await?;
+                let lease = this.admit(key, &running).await?;
                 Ok((event, lease, running))
             };
             match received.instrument(span).await {
@@ -142,9 +143,10 @@ impl Bondify {
 
     /// Claims the event, waiting while another holds it. `None`: let through without
     /// a lease.
-    async fn admit(&self, event: &Event, running: &Running) -> Result<Option<Lease>, Reply> {
+    async fn admit(&self, key: EventKey, running: &Running) -> Result<Option<Lease>, Reply> {
         let Some(store) = &self.shared.store else { return Ok(None) };
-        let key = self.key(event);
+        let namespace = self.shared.settings.namespace.as_deref();
+        let key = namespace.map_or(key, |namespace| key.within(namespace));
         let now = Instant::now();
         let wait_until = now + self.shared.settings.wait;
         let answer_by = wait_until.max(now + STORE_PATIENCE) + ROUND_TRIP;
@@ -162,13 +164,6 @@ impl Bondify {
             tracing::debug!(?pause, "another delivery of this event is being handled");
             self.pause(pause, wait_until).await?;
             pause = LONGEST_PAUSE.min(pause * 2);
-        }
-    }
-
-    fn key(&self, event: &Event) -> EventKey {
-        match &self.shared.settings.namespace {
-            Some(namespace) => event.key().within(namespace),
-            None => event.key(),
         }
     }
 

@@ -35,7 +35,7 @@ impl Renewals {
     /// The leases to be renewed now. Warns of handlers that are overdue, once for each.
     fn due(&self) -> Vec<(EventKey, LeaseToken, Span)> {
         let mut watched = self.watched();
-        for watch in watched.values_mut().filter(|watch| !watch.overdue) {
+        for watch in watched.values_mut().filter(|watch| !watch.overdue && !watch.settling) {
             watch.overdue = watch.since.elapsed() > PATIENCE;
             if watch.overdue {
                 tracing::warn!(
@@ -96,11 +96,14 @@ pub(crate) async fn renew_leases(shared: Weak<Shared>, every: Duration) {
     loop {
         ticks.tick().await;
         let Some(shared) = shared.upgrade() else { return };
-        let renew = async |(key, token, span)| {
-            let renewal = shared.renew(key, token).instrument(span);
-            if timeout(every, renewal).await.is_err() {
-                tracing::error!("a lease was not renewed in time: the store does not answer");
-            }
+        let renew = |(key, token, span)| {
+            let renewal = timeout(every, shared.renew(key, token));
+            let renewal = async {
+                if renewal.await.is_err() {
+                    tracing::error!("a lease was not renewed in time: the store does not answer");
+                }
+            };
+            renewal.instrument(span)
         };
         stream::iter(shared.renewals.due()).for_each_concurrent(None, renew).await;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{Span, field::Empty};
 
-use crate::{Event, Reply, home::STORE_PATIENCE};
+use crate::{Event, EventKey, Reply, home::STORE_PATIENCE};
 
 /// How long Bondify waits for an answer before it counts a delivery as failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ impl Record {
         Self { span, received: Instant::now(), event: "none", outcome: Self::ABANDONED }
     }
 
-    pub(crate) fn verified(&mut self, event: &Event) {
+    pub(crate) fn verified(&mut self, event: &Event, key: EventKey) {
         self.event = match event {
             Event::Confirmed(_) => "auth.confirmed",
             Event::Cancelled(_) => "auth.cancelled",
@@ -42,7 +42,7 @@ impl Record {
         };
         if !self.span.is_disabled() {
             self.span.record("event", event.name());
-            self.span.record("session", tracing::field::display(event.key().short()));
+            self.span.record("session", tracing::field::display(key.short()));
         }
     }
 
