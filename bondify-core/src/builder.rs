@@ -46,7 +46,7 @@ impl Builder {
 
     const LEAST_LEASE: Duration = Duration::from_millis(10);
     const LEAST_TOLERANCE: Duration = Duration::from_secs(60);
-    const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+    pub(crate) const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
     pub(crate) fn new(secret: Secret) -> Self {
         Self {

@@ -1,4 +1,4 @@
-mod payload;
+mod parse;
 
 use std::{fmt, time::SystemTime};
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::EventKey;
-pub use payload::ParseError;
+pub use parse::ParseError;
 
 /// Something that happened to a login session, as Bondify signed it.
 ///
@@ -230,7 +230,7 @@ debug_shows_nothing_personal!(Confirmed, Cancelled, Unknown, TelegramId);
 ///
 /// A string, as on the wire. `Debug` does not show it, `Display` does.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TelegramId(ByteString);
+pub struct TelegramId(pub(crate) ByteString);
 
 impl TelegramId {
     /// The id as it is on the wire.

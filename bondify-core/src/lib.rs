@@ -9,7 +9,11 @@ mod delivery;
 mod event;
 mod home;
 mod key;
+mod keyring;
 mod memory;
+mod payload;
+#[cfg(feature = "proof")]
+mod proof;
 mod renewal;
 mod reply;
 mod request;
@@ -36,3 +40,7 @@ pub use crate::{
     store::{Claimed, DedupeStore, LeaseToken, StoreError},
     verifier::{Verifier, VerifyError},
 };
+
+#[cfg(feature = "proof")]
+#[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
+pub use crate::proof::{Proof, ProofError, ProofVerifier};

@@ -3,13 +3,27 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::VerifyError;
 
+macro_rules! body {
+    ($code:literal $text:literal) => {
+        concat!(r#"{"error":""#, $text, r#"","code":""#, $code, r#""}"#)
+    };
+    ($code:literal $text:literal as $error:literal) => {
+        concat!(r#"{"error":""#, $error, r#"","code":""#, $code, r#"","message":""#, $text, r#""}"#)
+    };
+}
+
 macro_rules! replies {
-    ($($(#[doc = $doc:literal])+ $reply:ident: $status:literal $code:literal $text:literal,)+) => {
-        /// An answer that Bondify's sender gets without, or instead of, the handler's.
+    ($(
+        $(#[doc = $doc:literal])+
+        $reply:ident: $status:literal $code:literal $text:literal $(as $error:literal)?,
+    )+) => {
+        /// An answer without, or instead of, the handler's.
         ///
         /// Each has one status, one machine code and one JSON body, the same in every
         /// framework: `{"error":"human text","code":"CODE"}`, or `{"status":"duplicate"}`.
-        /// None says anything of the payload or the store.
+        /// To a user whose proof is not accepted it is
+        /// `{"error":"Unauthorized","code":"CODE","message":"human text"}`, as in Bondify's
+        /// Node SDK. None says anything of the payload or the store.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Reply {
@@ -47,9 +61,7 @@ macro_rules! replies {
                     return r#"{"status":"duplicate"}"#;
                 }
                 match self {
-                    $(Self::$reply => concat!(
-                        r#"{"error":""#, $text, r#"","code":""#, $code, r#""}"#,
-                    ),)+
+                    $(Self::$reply => body!($code $text $(as $error)?),)+
                 }
             }
         }
@@ -76,11 +88,25 @@ replies! {
     /// another delivery of the event is still being handled.
     InFlight: 409 "IN_FLIGHT" "another delivery of this event is being handled",
     /// the dedupe store could not answer.
-    StoreUnavailable: 503 "STORE_UNAVAILABLE" "the event cannot be accepted at the moment",
+    StoreUnavailable: 503 "STORE_UNAVAILABLE" "this cannot be accepted at the moment",
     /// the handler panicked.
     HandlerPanicked: 500 "HANDLER_PANICKED" "the event could not be handled",
     /// the route is not set up as it must be; the log says how.
-    Misconfigured: 500 "MISCONFIGURED" "this route is not set up to receive events",
+    Misconfigured: 500 "MISCONFIGURED" "this route is not set up for Bondify",
+    /// there is no proof of who the user is.
+    MissingToken: 401 "MISSING_TOKEN" "no proof was sent" as "Unauthorized",
+    /// the proof is not a JWT signed with HS256, or from the future.
+    InvalidToken: 401 "INVALID_TOKEN" "the proof is malformed" as "Unauthorized",
+    /// the proof's signature is wrong.
+    InvalidTokenSignature: 401 "INVALID_SIGNATURE" "the proof's signature is not valid" as "Unauthorized",
+    /// the proof lacks a claim.
+    MissingFields: 401 "MISSING_FIELDS" "the proof lacks a required claim" as "Unauthorized",
+    /// the proof is too old.
+    TokenExpired: 401 "TOKEN_EXPIRED" "the proof has expired" as "Unauthorized",
+    /// the proof is another project's.
+    WrongProject: 401 "WRONG_PROJECT" "the proof is for another project" as "Unauthorized",
+    /// the proof was used before.
+    TokenUsed: 401 "TOKEN_USED" "the proof was used before" as "Unauthorized",
 }
 
 /// Half a default lease, so that one of the next two retries finds it ended.
@@ -97,13 +123,20 @@ impl Reply {
     }
 
     /// The headers, names in lower case: `content-type`, and `retry-after` (in
-    /// seconds) where a retry makes sense.
+    /// seconds) where a retry makes sense, or `www-authenticate` where a proof does.
     #[must_use]
     pub const fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::InFlight | Self::StoreUnavailable => {
                 &[JSON, ("retry-after", RETRY_AFTER_SECONDS)]
             }
+            Self::MissingToken => &[JSON, ("www-authenticate", "Bearer")],
+            Self::InvalidToken
+            | Self::InvalidTokenSignature
+            | Self::MissingFields
+            | Self::TokenExpired
+            | Self::WrongProject
+            | Self::TokenUsed => &[JSON, ("www-authenticate", r#"Bearer error="invalid_token""#)],
             _ => &[JSON],
         }
     }
@@ -141,7 +174,8 @@ mod tests {
     #[test]
     fn the_readme_lists_every_reply() {
         let expected = Reply::ALL.iter().map(|reply| {
-            let retry = if reply.headers().len() > 1 { " + `Retry-After`" } else { "" };
+            let retries = reply.headers().iter().any(|(name, _)| *name == "retry-after");
+            let retry = if retries { " + `Retry-After`" } else { "" };
             format!("| {}{retry} | `{}` |", reply.status(), reply.code())
         });
         let readme = include_str!("../../README.md");

@@ -4,10 +4,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-use crate::{Event, MalformedSignature, ParseError, Secret, Signature};
+use crate::{
+    Event, MalformedSignature, ParseError, Secret, Signature,
+    keyring::{Clock, Keyring},
+};
 
 /// Turns signed bytes into an [`Event`]: signature first, then JSON, then age.
 ///
@@ -31,12 +33,10 @@ use crate::{Event, MalformedSignature, ParseError, Secret, Signature};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Verifier {
-    secrets: ArcSwap<Vec<Secret>>,
+    pub(crate) secrets: Arc<Keyring>,
     pub(crate) tolerance: Duration,
-    clock: Clock,
+    pub(crate) clock: Clock,
 }
-
-type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 impl Verifier {
     /// How old an event may be unless [`tolerance`](Self::tolerance) says otherwise:
@@ -50,7 +50,7 @@ impl Verifier {
     #[must_use]
     pub fn new(secret: Secret) -> Self {
         Self {
-            secrets: ArcSwap::from_pointee(vec![secret]),
+            secrets: Arc::new(Keyring::new(secret)),
             tolerance: Self::DEFAULT_TOLERANCE,
             clock: Arc::new(SystemTime::now),
         }
@@ -60,9 +60,7 @@ impl Verifier {
     /// retries of older deliveries still carry the old signature.
     #[must_use]
     pub fn also_accept(self, secret: Secret) -> Self {
-        let mut secrets = Vec::clone(&self.secrets.load());
-        secrets.push(secret);
-        self.rotate(secrets);
+        self.secrets.add(secret);
         self
     }
 
@@ -83,7 +81,7 @@ impl Verifier {
     /// From now on accepts what one of `secrets` signed, and nothing else: with no
     /// secrets at all, nothing.
     pub fn rotate(&self, secrets: impl IntoIterator<Item = Secret>) {
-        self.secrets.store(Arc::new(secrets.into_iter().collect()));
+        self.secrets.rotate(secrets);
     }
 
     /// Verifies a delivery: its body, byte for byte as received, and the value of
@@ -101,8 +99,7 @@ impl Verifier {
     }
 
     pub(crate) fn check(&self, body: Bytes, signature: &Signature) -> Result<Event, VerifyError> {
-        let secrets = self.secrets.load();
-        if !secrets.iter().any(|secret| secret.verifies(&body, signature)) {
+        if !self.secrets.verifies(&body, signature) {
             return Err(VerifyError::InvalidSignature);
         }
         let event = Event::parse(body)?;
@@ -131,7 +128,7 @@ impl Verifier {
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier")
-            .field("secrets", &self.secrets.load())
+            .field("secrets", &self.secrets)
             .field("tolerance", &self.tolerance)
             .finish_non_exhaustive()
     }

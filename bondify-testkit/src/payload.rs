@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 
 use crate::WebhookRequest;
 
-/// The JSON body of a delivery, as Bondify sends it: everything is filled in, and a
-/// test sets what it is about.
+/// The JSON body of a delivery, or the claims of a proof, as Bondify signs them:
+/// everything is filled in, and a test sets what it is about.
 ///
 /// ```
 /// use bondify_core::Secret;
@@ -56,10 +56,32 @@ impl Payload {
         Self::new(name, "confirmed_at")
     }
 
+    /// The claims of a proof, of a new session of the project `proj_test`: confirmed and
+    /// issued just now, for 5 minutes.
+    ///
+    /// # Panics
+    ///
+    /// If the clock is before 1970.
+    pub fn proof() -> Self {
+        let now = SystemTime::now();
+        let issued_at = now.duration_since(SystemTime::UNIX_EPOCH).expect("is after 1970");
+        let issued_at = issued_at.as_secs();
+        Self::of_new_session("confirmed_at")
+            .field("telegram_id", "123456789")
+            .field("telegram_name", "Ada Lovelace")
+            .field("telegram_username", "ada")
+            .field("project_id", "proj_test")
+            .field("iat", issued_at)
+            .field("exp", issued_at + 5 * 60)
+            .at(now)
+    }
+
     fn new(name: &str, time_field: &'static str) -> Self {
-        Self { time_field, fields: Map::new() }
-            .field("event", name)
-            .field("session_token", new_session_token())
+        Self::of_new_session(time_field).field("event", name)
+    }
+
+    fn of_new_session(time_field: &'static str) -> Self {
+        Self { time_field, fields: Map::new() }.field("session_token", new_session_token())
     }
 
     /// Sets the session token, by which deliveries are duplicates of each other.
@@ -124,6 +146,12 @@ impl Payload {
     /// The request that Bondify makes of it.
     pub fn signed_with(&self, secret: &Secret) -> WebhookRequest {
         WebhookRequest::signed(self.to_body(), secret)
+    }
+
+    /// The proof that Bondify makes of it, a JWT.
+    #[must_use]
+    pub fn proof_signed_with(&self, secret: &Secret) -> String {
+        secret.sign_proof(&self.fields).expect("is valid JSON")
     }
 }
 

@@ -1,24 +1,10 @@
 //! From a signed body to an [`Event`].
-//!
-//! One pass over the JSON into borrowed fields that accept any type, so that an
-//! unknown event's fields may be anything, and no error ever quotes the payload.
-
-use std::{
-    borrow::Cow,
-    collections::HashMap,
-    fmt,
-    time::{Duration, SystemTime},
-};
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
-use serde_json::value::RawValue;
 
 use super::{Cancelled, Confirmed, Event, TelegramId, Unknown};
+use crate::payload::{Field, Payload};
 
 /// A signed body that is not an event. Says what is wrong, never what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,13 +28,13 @@ impl Event {
     /// Parses a body whose signature has been checked.
     pub(crate) fn parse(raw: Bytes) -> Result<Self, ParseError> {
         let body = ByteString::try_from(raw.clone()).map_err(|_| ParseError::NotAnObject)?;
-        let payload = Payload::parse(&body)?;
+        let payload = Payload::parse(&body).ok_or(ParseError::NotAnObject)?;
         let text = |field: &Field<'_>| field.text(&body);
         let required = |name, field: &Field<'_>| {
             text(field).ok_or(ParseError::Field { name, expected: "a non-empty string" })
         };
         let time = |name, field: &Field<'_>| {
-            field.time().ok_or(ParseError::Field { name, expected: "Unix milliseconds" })
+            field.millis().ok_or(ParseError::Field { name, expected: "Unix milliseconds" })
         };
 
         let name = required("event", &payload.event)?;
@@ -73,189 +59,17 @@ impl Event {
             _ => Self::Unknown(Unknown {
                 name,
                 session_token: text(&payload.session_token),
-                occurred_at: payload.confirmed_at.time().max(payload.cancelled_at.time()),
+                occurred_at: payload.confirmed_at.millis().max(payload.cancelled_at.millis()),
                 raw,
             }),
         })
     }
 }
 
-/// The fields of every event known, flat: an internally tagged enum would buffer
-/// the whole object first and take twice as long.
-#[derive(Deserialize)]
-struct Payload<'a> {
-    #[serde(borrow, default)]
-    event: Field<'a>,
-    #[serde(borrow, default)]
-    session_token: Field<'a>,
-    #[serde(borrow, default)]
-    telegram_id: Field<'a>,
-    #[serde(borrow, default)]
-    telegram_name: Field<'a>,
-    #[serde(borrow, default)]
-    telegram_username: Field<'a>,
-    #[serde(borrow, default)]
-    telegram_phone: Field<'a>,
-    #[serde(borrow, default)]
-    confirmed_at: Field<'a>,
-    #[serde(borrow, default)]
-    cancelled_at: Field<'a>,
-}
-
-impl<'a> Payload<'a> {
-    fn parse(body: &'a str) -> Result<Self, ParseError> {
-        // serde would take an array's elements for the fields in their order.
-        if !body.trim_ascii_start().starts_with('{') {
-            return Err(ParseError::NotAnObject);
-        }
-        serde_json::from_str(body)
-            .or_else(|_| Self::parse_like_javascript(body))
-            .map_err(|_| ParseError::NotAnObject)
-    }
-
-    /// What JavaScript, in which Bondify and its SDKs are written, takes for JSON beyond
-    /// what serde does: half a surrogate pair, as is left of an emoji by cutting a name
-    /// short, numbers out of range, and a field twice.
-    fn parse_like_javascript(body: &'a str) -> serde_json::Result<Self> {
-        let fields: HashMap<Cow<'a, str>, &'a RawValue> = serde_json::from_str(body)?;
-        let field = |name| fields.get(name).map_or(Field::Other, |value| Field::strict(value));
-        let name = |name| fields.get(name).map_or(Field::Other, |value| Field::lossy(value));
-        Ok(Self {
-            event: field("event"),
-            session_token: field("session_token"),
-            telegram_id: field("telegram_id"),
-            telegram_name: name("telegram_name"),
-            telegram_username: name("telegram_username"),
-            telegram_phone: field("telegram_phone"),
-            confirmed_at: field("confirmed_at"),
-            cancelled_at: field("cancelled_at"),
-        })
-    }
-}
-
-/// A JSON value of which only strings and whole numbers matter.
-#[derive(Default)]
-enum Field<'a> {
-    #[default]
-    Other,
-    Text(Cow<'a, str>),
-    Number(u64),
-}
-
-impl<'a> Field<'a> {
-    fn strict(value: &'a RawValue) -> Self {
-        serde_json::from_str(value.get()).unwrap_or_default()
-    }
-
-    /// Replaces what is no Unicode by U+FFFD.
-    fn lossy(value: &'a RawValue) -> Self {
-        // Of a string's bytes serde_json does not ask to be UTF-8.
-        let mut string = serde_json::Deserializer::from_str(value.get());
-        match string.deserialize_byte_buf(BytesVisitor) {
-            Ok(bytes) => Self::Text(String::from_utf8_lossy(&bytes).into_owned().into()),
-            Err(_) => Self::Other,
-        }
-    }
-
-    /// A non-empty string. It shares `body`'s memory unless it held an escape.
-    fn text(&self, body: &ByteString) -> Option<ByteString> {
-        self.text_or_empty(body).filter(|text| !text.is_empty())
-    }
-
-    fn text_or_empty(&self, body: &ByteString) -> Option<ByteString> {
-        match self {
-            Self::Text(Cow::Borrowed(text)) => Some(body.slice_ref(text)),
-            Self::Text(Cow::Owned(text)) => Some(text.as_str().into()),
-            _ => None,
-        }
-    }
-
-    fn time(&self) -> Option<SystemTime> {
-        match self {
-            Self::Number(millis) => {
-                SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(*millis))
-            }
-            _ => None,
-        }
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FieldVisitor)
-    }
-}
-
-struct FieldVisitor;
-
-impl<'de> Visitor<'de> for FieldVisitor {
-    type Value = Field<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Field::Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Field::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Field::Number(number))
-    }
-
-    fn visit_i64<E: de::Error>(self, _negative: i64) -> Result<Self::Value, E> {
-        Ok(Field::Other)
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
-        // Some encoders write whole numbers as `1.7e12`. 2^53 bounds what is exact.
-        const EXACT: f64 = 9_007_199_254_740_992.0;
-        if number.fract() == 0.0 && (0.0..=EXACT).contains(&number) {
-            Ok(Field::Number(number as u64))
-        } else {
-            Ok(Field::Other)
-        }
-    }
-
-    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Field::Other)
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-        Ok(Field::Other)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Field::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Field::Other)
-    }
-}
-
-struct BytesVisitor;
-
-impl Visitor<'_> for BytesVisitor {
-    type Value = Vec<u8>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(bytes.to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
 
     fn parse(json: &str) -> Result<Event, ParseError> {

@@ -1,0 +1,38 @@
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use arc_swap::ArcSwap;
+
+use crate::{Secret, Signature};
+
+/// The secrets that are accepted at the moment.
+pub(crate) struct Keyring(ArcSwap<Vec<Secret>>);
+
+impl Keyring {
+    pub(crate) fn new(secret: Secret) -> Self {
+        Self(ArcSwap::from_pointee(vec![secret]))
+    }
+
+    pub(crate) fn add(&self, secret: Secret) {
+        let mut secrets = Vec::clone(&self.0.load());
+        secrets.push(secret);
+        self.rotate(secrets);
+    }
+
+    pub(crate) fn rotate(&self, secrets: impl IntoIterator<Item = Secret>) {
+        self.0.store(Arc::new(secrets.into_iter().collect()));
+    }
+
+    /// Whether one of them signed `bytes`.
+    pub(crate) fn verifies(&self, bytes: &[u8], signature: &Signature) -> bool {
+        self.0.load().iter().any(|secret| secret.verifies(bytes, signature))
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.load().fmt(f)
+    }
+}
+
+/// What tells the time: [`SystemTime::now`], unless a test sets another.
+pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;

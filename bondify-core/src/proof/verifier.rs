@@ -1,0 +1,205 @@
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::timeout;
+
+use super::jwt;
+use crate::{
+    Bondify, Claimed, DedupeStore, Proof, ProofError, Secret, StoreError, Verifier,
+    builder::Builder,
+    home::STORE_PATIENCE,
+    keyring::{Clock, Keyring},
+};
+
+/// Verifies proofs: signature first, then claims, then time and project.
+///
+/// A handle: clones share everything. [`verify`](Self::verify) is local and synchronous;
+/// [`redeem`](Self::redeem) also sees to single use, if that is set up.
+///
+/// ```
+/// use bondify_core::{ProofError, ProofVerifier, Secret};
+/// use bondify_testkit::Payload;
+///
+/// let secret = Secret::new("whsec_5f2b0c9d")?;
+/// let proofs = ProofVerifier::new(secret.clone()).project("proj_1");
+///
+/// # let token = Payload::proof().field("project_id", "proj_1").telegram_id("7123456789").proof_signed_with(&secret);
+/// let proof = proofs.verify(&token)?;
+/// assert_eq!(proof.telegram_id().as_str(), "7123456789");
+///
+/// let forged = token.replace('.', "_");
+/// assert!(matches!(proofs.verify(&forged), Err(ProofError::Malformed)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct ProofVerifier(Arc<Settings>);
+
+#[derive(Clone)]
+struct Settings {
+    secrets: Arc<Keyring>,
+    clock: Clock,
+    leeway: Duration,
+    project: Option<String>,
+    used: Option<Arc<dyn DedupeStore>>,
+    cookie: String,
+}
+
+impl ProofVerifier {
+    /// By how much clocks may differ unless [`leeway`](Self::leeway) says otherwise:
+    /// 30 seconds.
+    pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
+
+    /// The cookie that a proof may be in unless [`cookie`](Self::cookie) says otherwise.
+    pub const DEFAULT_COOKIE: &str = "bondify_proof";
+
+    /// Accepts what `secret` signed: the project's webhook secret, which signs proofs too.
+    #[must_use]
+    pub fn new(secret: Secret) -> Self {
+        Self::of(&Verifier::new(secret))
+    }
+
+    fn of(verifier: &Verifier) -> Self {
+        Self(Arc::new(Settings {
+            secrets: verifier.secrets.clone(),
+            clock: verifier.clock.clone(),
+            leeway: Self::DEFAULT_LEEWAY,
+            project: None,
+            used: None,
+            cookie: Self::DEFAULT_COOKIE.into(),
+        }))
+    }
+
+    /// Accepts what `secret` signed as well, while a secret is being rotated.
+    #[must_use]
+    pub fn also_accept(self, secret: Secret) -> Self {
+        self.0.secrets.add(secret);
+        self
+    }
+
+    /// Lets clocks differ by `leeway`: a proof is accepted for so much longer than it says,
+    /// and if it was issued so much in the future.
+    #[must_use]
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.settings().leeway = leeway;
+        self
+    }
+
+    /// Refuses proofs of other projects.
+    #[must_use]
+    pub fn project(mut self, project_id: impl Into<String>) -> Self {
+        self.settings().project = Some(project_id.into());
+        self
+    }
+
+    /// Has [`redeem`](Self::redeem) accept one proof a session, once, remembered in `store`
+    /// for as long as the proof lasts. The store can be the one that events are in.
+    #[must_use]
+    pub fn single_use(mut self, store: impl DedupeStore) -> Self {
+        self.settings().used = Some(Arc::new(store));
+        self
+    }
+
+    /// Looks for the proof of a request in the cookie called `name`, if it is not in its
+    /// `Authorization` header.
+    #[must_use]
+    pub fn cookie(mut self, name: impl Into<String>) -> Self {
+        self.settings().cookie = name.into();
+        self
+    }
+
+    /// Judges time by `clock` instead of [`SystemTime::now`].
+    #[must_use]
+    pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.settings().clock = Arc::new(clock);
+        self
+    }
+
+    /// From now on accepts what one of `secrets` signed, and nothing else, see
+    /// [`Verifier::rotate`].
+    pub fn rotate(&self, secrets: impl IntoIterator<Item = Secret>) {
+        self.0.secrets.rotate(secrets);
+    }
+
+    /// Verifies a proof, whether it was used before or not.
+    ///
+    /// # Errors
+    ///
+    /// [`ProofError`] says which of the checks failed first.
+    pub fn verify(&self, token: &str) -> Result<Proof, ProofError> {
+        let proof = Proof::parse(jwt::verify(&self.0.secrets, token)?, self.clone())?;
+        let now = (self.0.clock)();
+        if self.usable_for(&proof, now).is_zero() {
+            return Err(ProofError::Expired);
+        }
+        if proof.issued_at.duration_since(now).is_ok_and(|ahead| ahead > self.0.leeway) {
+            return Err(ProofError::NotYetValid);
+        }
+        if self.0.project.as_deref().is_some_and(|project| project != proof.project_id()) {
+            return Err(ProofError::WrongProject);
+        }
+        Ok(proof)
+    }
+
+    /// Verifies a proof and, if [`single_use`](Self::single_use) is set up, uses it up: of
+    /// concurrent uses exactly one succeeds.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`verify`](Self::verify), and [`ProofError::Used`] and
+    /// [`ProofError::Store`]. What is used up stays so, whatever becomes of the caller.
+    pub async fn redeem(&self, token: &str) -> Result<Proof, ProofError> {
+        let proof = self.verify(token)?;
+        let Some(store) = &self.0.used else { return Ok(proof) };
+        // One step, with nothing left to settle: a lease that outlives the proof.
+        let lease = self.usable_for(&proof, (self.0.clock)()).saturating_add(Verifier::SKEW);
+        let key = proof.key();
+        let claim = store.claim(&key, lease.min(Builder::TEN_YEARS));
+        match timeout(STORE_PATIENCE, claim).await {
+            Ok(Ok(Claimed::Acquired(_))) => Ok(proof),
+            Ok(Ok(Claimed::InFlight | Claimed::Completed)) => Err(ProofError::Used),
+            Ok(Err(error)) => Err(ProofError::Store(error)),
+            Err(late) => Err(ProofError::Store(StoreError::new(late))),
+        }
+    }
+
+    fn settings(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.0)
+    }
+
+    pub(super) fn cookie_name(&self) -> &str {
+        &self.0.cookie
+    }
+
+    pub(super) fn verified(&self, proof: &Proof) -> bool {
+        Arc::ptr_eq(&self.0, &proof.verified_by.0)
+    }
+
+    fn usable_for(&self, proof: &Proof, now: SystemTime) -> Duration {
+        let end = proof.expires_at.checked_add(self.0.leeway).unwrap_or(proof.expires_at);
+        end.duration_since(now).unwrap_or_default()
+    }
+}
+
+impl Bondify {
+    /// A verifier of proofs with the same secrets, which [`rotate`](Self::rotate) changes
+    /// for both, and the same clock.
+    #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
+    #[must_use]
+    pub fn proofs(&self) -> ProofVerifier {
+        ProofVerifier::of(&self.shared.verifier)
+    }
+}
+
+impl fmt::Debug for ProofVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProofVerifier")
+            .field("secrets", &self.0.secrets)
+            .field("leeway", &self.0.leeway)
+            .field("project", &self.0.project)
+            .field("cookie", &self.0.cookie)
+            .finish_non_exhaustive()
+    }
+}
