@@ -1,0 +1,211 @@
+//! Proofs, against tokens of another implementation and of a dedupe store.
+#![allow(clippy::unwrap_used, reason = "a failure in a test is its report")]
+#![cfg(feature = "proof")]
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bondify_core::{
+    Bondify, MemoryStore, Proof, ProofError, ProofVerifier, Reply, Secret, Verifier,
+};
+use bondify_testkit::{Payload, ProbeStore};
+use futures_util::future::join_all;
+use serde_json::Value;
+
+fn secret() -> Secret {
+    Secret::new("whsec_test").unwrap()
+}
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+/// What a request with the proof would be answered with.
+fn code(verified: Result<Proof, ProofError>) -> &'static str {
+    verified.map_or_else(|error| Reply::from(error).code(), |_| "ok")
+}
+
+fn vectors() -> Value {
+    serde_json::from_str(include_str!("proofs/vectors.json")).unwrap()
+}
+
+fn verifier_of(vectors: &Value) -> ProofVerifier {
+    let secret = Secret::new(vectors["secret"].as_str().unwrap()).unwrap();
+    ProofVerifier::new(secret).project(vectors["project"].as_str().unwrap())
+}
+
+#[test]
+fn tokens_of_another_implementation_are_judged_as_expected() {
+    let vectors = vectors();
+    let list = vectors["vectors"].as_array().unwrap();
+    assert!(list.len() > 50, "only {} vectors", list.len());
+    for vector in list {
+        let now = vector["now"].as_u64().unwrap();
+        let proofs = verifier_of(&vectors).clock(move || at(now));
+        let verified = proofs.verify(vector["token"].as_str().unwrap());
+        assert_eq!(code(verified), vector["expected"], "{}", vector["name"]);
+    }
+}
+
+#[test]
+fn every_claim_is_read() {
+    let vectors = vectors();
+    let proofs = verifier_of(&vectors).clock(|| at(1_700_000_010));
+    let proof = proofs.verify(vectors["vectors"][0]["token"].as_str().unwrap()).unwrap();
+    assert_eq!(proof.telegram_id().as_str(), "7123456789");
+    assert_eq!(proof.telegram_name(), "Ada Lovelace");
+    assert_eq!(proof.telegram_username(), Some("ada"));
+    assert_eq!(proof.telegram_phone(), Some("+15550001234"));
+    assert_eq!(proof.project_id(), "proj_vectors");
+    assert_eq!(proof.session_token(), "sess_vectors");
+    assert_eq!(proof.confirmed_at(), Some(at(1_700_000_000) - Duration::from_millis(123)));
+    assert_eq!(proof.issued_at(), at(1_700_000_000));
+    assert_eq!(proof.expires_at(), at(1_700_000_300));
+}
+
+#[test]
+fn nothing_personal_is_shown() {
+    let token = Payload::proof()
+        .telegram_id("424242")
+        .telegram_name("Hush Name")
+        .telegram_username(Some("hushed"))
+        .telegram_phone("+49hush")
+        .session_token("sess_hush")
+        .proof_signed_with(&secret());
+    let proofs = ProofVerifier::new(secret());
+    let shown = format!("{:#?} {proofs:?}", proofs.verify(&token).unwrap());
+    for hidden in ["hush", "Hush", "424242", "whsec"] {
+        assert!(!shown.contains(hidden), "{shown}");
+    }
+}
+
+#[test]
+fn our_own_signature_is_a_jwts() {
+    let token = Payload::proof().field("exp", 4_000_000_000_u64).proof_signed_with(&secret());
+    assert_eq!(code(ProofVerifier::new(secret()).verify(&token)), "ok");
+    assert!(token.starts_with("eyJ"), "{token}");
+}
+
+// One secret signs both. What was captured of one must be worth nothing as the other.
+#[test]
+fn a_delivery_is_no_proof_and_a_proof_no_delivery() {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+    let delivery = Payload::confirmed().signed_with(&secret());
+    let body = std::str::from_utf8(delivery.body()).unwrap();
+    let signature = const_hex::decode_to_array::<_, 32>(delivery.signature()).unwrap();
+    let token = format!("{body}.{}", URL_SAFE_NO_PAD.encode(signature));
+    assert_eq!(code(ProofVerifier::new(secret()).verify(&token)), "INVALID_TOKEN");
+
+    let token = Payload::proof().field("event", "auth.confirmed").proof_signed_with(&secret());
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let signature: [u8; 32] = URL_SAFE_NO_PAD.decode(signature).unwrap().try_into().unwrap();
+    let signature = const_hex::Buffer::<32>::new().format(&signature).to_owned();
+    let verified = Verifier::new(secret()).verify(signed.to_owned(), signature);
+    assert_eq!(Reply::from(verified.unwrap_err()), Reply::ParseError);
+}
+
+#[test]
+fn leeway_is_as_set_and_bounds_both_ends() {
+    let token = Payload::proof().field("iat", 1000).field("exp", 1300);
+    let token = token.proof_signed_with(&secret());
+    let judge = |leeway, now| {
+        let proofs = ProofVerifier::new(secret()).leeway(Duration::from_secs(leeway));
+        code(proofs.clock(move || at(now)).verify(&token))
+    };
+    assert_eq!([judge(0, 1000), judge(0, 1299), judge(0, 1300)], ["ok", "ok", "TOKEN_EXPIRED"]);
+    assert_eq!([judge(0, 999), judge(60, 940)], ["INVALID_TOKEN", "ok"]);
+    assert_eq!([judge(60, 1359), judge(60, 1360)], ["ok", "TOKEN_EXPIRED"]);
+    assert_eq!(judge(u64::MAX, 1_000_000), "TOKEN_EXPIRED", "a leeway without end adds nothing");
+}
+
+#[test]
+fn times_out_of_range_are_refused_and_panic_nowhere() {
+    for exp in ["1e300", "-1", "18446744073709551615", "1.5", "\"1\"", "null", "1e-400"] {
+        let exp: Value = serde_json::from_str(exp).unwrap();
+        let token = Payload::proof().field("exp", exp.clone()).proof_signed_with(&secret());
+        assert_ne!(code(ProofVerifier::new(secret()).verify(&token)), "ok", "{exp}");
+    }
+}
+
+#[tokio::test]
+async fn rotation_is_shared_with_the_webhooks() {
+    let new = Secret::new("whsec_new").unwrap();
+    let bondify = Bondify::builder(secret()).also_accept(new.clone()).build().unwrap();
+    let proofs = bondify.proofs();
+    let judge = |by: &Secret| code(proofs.verify(&Payload::proof().proof_signed_with(by)));
+    assert_eq!([judge(&secret()), judge(&new)], ["ok", "ok"]);
+    bondify.rotate([new.clone()]);
+    assert_eq!([judge(&secret()), judge(&new)], ["INVALID_SIGNATURE", "ok"]);
+    proofs.rotate([secret()]);
+    let refused = Payload::confirmed().signed_with(&new).receive_by(&bondify).await.unwrap_err();
+    assert_eq!(refused, Reply::InvalidSignature);
+}
+
+#[tokio::test]
+async fn a_proof_is_redeemed_once() {
+    let proofs = ProofVerifier::new(secret()).single_use(MemoryStore::new());
+    let token = Payload::proof().session_token("sess_once").proof_signed_with(&secret());
+    assert_eq!(code(proofs.redeem(&token).await), "ok");
+    assert_eq!(code(proofs.redeem(&token).await), "TOKEN_USED");
+    let again = Payload::proof().session_token("sess_once").field("jti", 2);
+    let again = again.proof_signed_with(&secret());
+    assert_eq!(code(proofs.redeem(&again).await), "TOKEN_USED", "another proof of the session");
+    let other = Payload::proof().session_token("sess_once").field("project_id", "proj_2");
+    let other = other.proof_signed_with(&secret());
+    assert_eq!(code(proofs.redeem(&other).await), "ok", "a session of another project");
+    assert_eq!(code(proofs.verify(&token)), "ok", "verifying uses nothing up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_uses_have_one_winner() {
+    let proofs = ProofVerifier::new(secret()).single_use(MemoryStore::new());
+    let token = Arc::new(Payload::proof().proof_signed_with(&secret()));
+    let uses = (0..100).map(|_| {
+        let (proofs, token) = (proofs.clone(), token.clone());
+        tokio::spawn(async move { code(proofs.redeem(&token).await) })
+    });
+    let codes: Vec<_> = join_all(uses).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(codes.iter().filter(|code| **code == "ok").count(), 1, "{codes:?}");
+    assert_eq!(codes.iter().filter(|code| **code == "TOKEN_USED").count(), 99, "{codes:?}");
+}
+
+#[tokio::test]
+async fn what_is_refused_uses_nothing_up() {
+    let store = ProbeStore::new(MemoryStore::new());
+    let proofs = ProofVerifier::new(secret()).project("proj_test").single_use(store.clone());
+    for token in [
+        "sess_abc".to_owned(),
+        Payload::proof().proof_signed_with(&Secret::new("whsec_other").unwrap()),
+        Payload::proof().field("project_id", "proj_2").proof_signed_with(&secret()),
+        Payload::proof().field("exp", 1).proof_signed_with(&secret()),
+    ] {
+        assert!(proofs.redeem(&token).await.is_err());
+    }
+    assert_eq!(store.calls(), []);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_redeems_nothing() {
+    let store = ProbeStore::new(MemoryStore::new());
+    let proofs = ProofVerifier::new(secret()).single_use(store.clone());
+    let token = Payload::proof().proof_signed_with(&secret());
+    store.set_down(true);
+    let refused = proofs.redeem(&token).await.unwrap_err();
+    assert!(matches!(refused, ProofError::Store(_)), "{refused:?}");
+    assert_eq!(Reply::from(refused), Reply::StoreUnavailable);
+}
+
+#[tokio::test]
+async fn a_session_can_be_in_one_store_with_its_event() {
+    let store = Arc::new(MemoryStore::new());
+    let bondify = Bondify::builder(secret()).store(store.clone()).build().unwrap();
+    let proofs = bondify.proofs().single_use(store);
+    let delivery = Payload::confirmed().session_token("sess_both").signed_with(&secret());
+    let token = Payload::proof().session_token("sess_both").proof_signed_with(&secret());
+    let delivery = delivery.receive_by(&bondify).await;
+    assert!(delivery.is_ok());
+    assert_eq!(code(proofs.redeem(&token).await), "ok");
+}
