@@ -9,12 +9,12 @@ use actix_web::{
     Error, HttpMessage, HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
     dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
-    http::{Method, header::HeaderMap},
+    http::Method,
     rt,
 };
-use bondify_core::{Bondify, Delivery, Event, Headers, Reply};
+use bondify_core::{Bondify, Delivery, Event, Reply};
 
-use crate::Rejection;
+use crate::{Rejection, headers::ActixHeaders};
 
 /// Lets only verified events reach the routes within, each until it succeeds once.
 ///
@@ -117,13 +117,4 @@ where
     handled
         .unwrap_or(Err(Reply::HandlerPanicked))
         .unwrap_or_else(|reply| Err(Rejection(reply).into()))
-}
-
-/// actix-web's header map, which is its own type, on `http` 0.2.
-struct ActixHeaders<'a>(&'a HeaderMap);
-
-impl Headers for ActixHeaders<'_> {
-    fn visit(&self, name: &'static str, visit: &mut dyn FnMut(&[u8])) {
-        self.0.get_all(name).for_each(|value| visit(value.as_bytes()));
-    }
 }

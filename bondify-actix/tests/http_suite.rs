@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod serve;
+#[cfg(feature = "proof")]
+mod users;
 
 use actix_web::web;
 use bondify_actix::BondifyExt;

@@ -25,9 +25,9 @@ impl<S: Sync> FromRequestParts<S> for BondifyEvent {
 
 const ADVICE: &str = "route `bondify.post(handler)`, or add `.route_layer(bondify.layer())`";
 
-/// The answer when there is no verified event to extract.
+/// The answer when there is nothing verified to extract.
 #[derive(Clone, Copy, Debug)]
-pub struct Rejection(Reply);
+pub struct Rejection(pub(crate) Reply);
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {

@@ -1,4 +1,4 @@
-use bondify_core::{Event, Headers, Reply, define_bondify_event};
+use bondify_core::{Event, Reply, define_bondify_event};
 use rocket::{
     Data, Ignite, Request, Rocket, Sentinel,
     data::{FromData, Outcome, ToByteUnit},
@@ -6,7 +6,7 @@ use rocket::{
 };
 use tokio_util::io::ReaderStream;
 
-use crate::{mount::Mounted, parked::Parked};
+use crate::{headers::RocketHeaders, mount::Mounted, parked::Parked};
 
 define_bondify_event! {
     /// The data guard of a verified event, on a route that is mounted through Bondify.
@@ -54,14 +54,5 @@ impl Sentinel for BondifyEvent {
             let _logged = Reply::misconfigured(ADVICE);
         }
         forgotten
-    }
-}
-
-/// Rocket's header map, which is its own type.
-struct RocketHeaders<'a, 'r>(&'a Request<'r>);
-
-impl Headers for RocketHeaders<'_, '_> {
-    fn visit(&self, name: &'static str, visit: &mut dyn FnMut(&[u8])) {
-        self.0.headers().get(name).for_each(|value| visit(value.as_bytes()));
     }
 }

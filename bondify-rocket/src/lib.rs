@@ -1,10 +1,17 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod event;
 mod ext;
+mod headers;
 mod mount;
 mod parked;
+#[cfg(feature = "proof")]
+mod user;
 
 pub use bondify_core::*;
 
+#[cfg(feature = "proof")]
+#[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
+pub use crate::user::{BondifyUser, catchers};
 pub use crate::{event::BondifyEvent, ext::BondifyExt, mount::BondifyMount};

@@ -99,7 +99,7 @@ impl Fairing for BondifyMount {
     }
 }
 
-fn write(reply: Reply, response: &mut Response<'_>) {
+pub(crate) fn write(reply: Reply, response: &mut Response<'_>) {
     response.set_status(Status::new(reply.status()));
     for &(name, value) in reply.headers() {
         response.set_raw_header(name, value);

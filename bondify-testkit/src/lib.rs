@@ -9,6 +9,7 @@ mod probe;
 mod request;
 mod script;
 pub mod store_suite;
+pub mod user_suite;
 
 pub use crate::{
     connection::{Connection, Response},

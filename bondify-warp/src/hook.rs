@@ -110,6 +110,6 @@ impl fmt::Debug for Hook {
     }
 }
 
-fn respond(reply: Reply) -> Response {
+pub(crate) fn respond(reply: Reply) -> Response {
     reply.into_response::<Bytes>().map(Vec::from).into_response()
 }

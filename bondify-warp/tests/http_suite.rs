@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod serve;
+#[cfg(feature = "proof")]
+mod users;
 
 use bondify_testkit::http_suite::{Adapter, App, Attached, Server};
 use bondify_warp::{Bondify, Hook, hook, webhook};

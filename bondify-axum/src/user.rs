@@ -1,0 +1,47 @@
+use std::convert::Infallible;
+
+use axum::{
+    extract::{FromRef, FromRequestParts, OptionalFromRequestParts},
+    http::request::Parts,
+};
+use bondify_core::{Proof, ProofVerifier, define_bondify_user};
+
+use crate::Rejection;
+
+define_bondify_user! {
+    /// Extracts the user whose proof a request carries, in `Authorization: Bearer …` or
+    /// else in a cookie.
+    ///
+    /// Anybody else is answered 401. `Option<BondifyUser>` lets guests in, as whom it
+    /// counts everybody whose proof is not accepted, for whatever reason.
+    ///
+    /// The [`ProofVerifier`] is the router's state, or a part of it by [`FromRef`].
+}
+
+impl<S> FromRequestParts<S> for BondifyUser
+where
+    ProofVerifier: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
+        let earlier = parts.extensions.get::<Proof>();
+        let proofs = ProofVerifier::from_ref(state);
+        let proof = proofs.authenticate(&parts.headers, earlier).await.map_err(Rejection)?;
+        parts.extensions.insert(proof.clone());
+        Ok(Self(proof))
+    }
+}
+
+impl<S> OptionalFromRequestParts<S> for BondifyUser
+where
+    ProofVerifier: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Infallible> {
+        Ok(<Self as FromRequestParts<S>>::from_request_parts(parts, state).await.ok())
+    }
+}

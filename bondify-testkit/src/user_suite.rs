@@ -1,0 +1,272 @@
+//! The contract suite for users: one set of cases that every adapter's `BondifyUser`
+//! passes, over real TCP.
+//!
+//! An adapter implements [`Adapter`] by starting a server and expands
+//! [`user_suite!`](crate::user_suite!) to one test per case.
+
+use std::sync::Arc;
+
+use bondify_core::{MemoryStore, ProofVerifier, Reply, Secret};
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use crate::{Connection, Payload, ProbeStore, Response, http_suite::Server};
+
+/// Where only users are let in; answers the user's Telegram id.
+pub const ME: &str = "/me";
+
+/// Where anybody is let in; answers the user's Telegram id, or [`NOBODY`].
+pub const MAYBE: &str = "/maybe";
+
+/// Where only users are let in, and are asked for twice, by a middleware and the handler or
+/// by two extractors; answers the user's Telegram id.
+pub const TWICE: &str = "/twice";
+
+/// What is answered to a guest.
+pub const NOBODY: &str = "nobody";
+
+/// Starts servers of one framework.
+pub trait Adapter {
+    /// Serves `GET` of [`ME`], [`MAYBE`] and [`TWICE`] on an ephemeral loopback port, with
+    /// users known by `proofs`.
+    fn serve(proofs: ProofVerifier) -> impl Future<Output = Server> + Send;
+}
+
+const ID: &str = "7123456789";
+
+fn secret() -> Secret {
+    Secret::new("whsec_5f2b0c9d8e7a6b5c4d3e2f1a0b9c8d7e").expect("is a secret")
+}
+
+fn proof() -> Payload {
+    Payload::proof().telegram_id(ID)
+}
+
+fn token(proof: &Payload) -> String {
+    proof.proof_signed_with(&secret())
+}
+
+fn bearer(token: &str) -> String {
+    format!("authorization: Bearer {token}\r\n")
+}
+
+fn cookie(token: &str) -> String {
+    format!("cookie: bondify_proof={token}\r\n")
+}
+
+async fn start<A: Adapter>(configure: impl FnOnce(ProofVerifier) -> ProofVerifier) -> Server {
+    A::serve(configure(ProofVerifier::new(secret()))).await
+}
+
+async fn get(server: &Server, path: &str, headers: &str) -> Response {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
+    let mut connection = Connection::open(server.address()).await.expect("the server accepts");
+    connection.send(request.as_bytes()).await.expect("the server reads");
+    connection.response().await.expect("the server responds")
+}
+
+#[track_caller]
+fn assert_welcome(response: &Response) {
+    assert_eq!((response.status, &*response.body), (200, ID), "{response:?}");
+}
+
+/// One status, one code and one JSON format, whatever the framework.
+#[track_caller]
+fn assert_refused(response: &Response, code: &str) {
+    assert_eq!((response.status, response.code().as_deref()), (401, Some(code)), "{response:?}");
+    let body: Value = serde_json::from_str(&response.body).expect("is JSON");
+    assert_eq!(body["error"], "Unauthorized", "{response:?}");
+    assert!(body["message"].as_str().is_some_and(|text| !text.is_empty()), "{response:?}");
+    let json = response.header("content-type").is_some_and(|it| it.starts_with("application/json"));
+    assert!(json, "{response:?}");
+    let challenge = response.header("www-authenticate");
+    assert!(challenge.is_some_and(|it| it.starts_with("Bearer")), "{response:?}");
+}
+
+/// Asserts that `headers` are refused where a user is needed, and a guest's elsewhere.
+async fn refuses(server: &Server, headers: &str, code: &str) {
+    assert_refused(&get(server, ME, headers).await, code);
+    let guest = get(server, MAYBE, headers).await;
+    assert_eq!((guest.status, &*guest.body), (200, NOBODY));
+}
+
+/// A case of the suite.
+pub async fn a_proof_in_the_authorization_header_is_accepted<A: Adapter>() {
+    let server = start::<A>(|proofs| proofs).await;
+    let token = token(&proof());
+    assert_welcome(&get(&server, ME, &bearer(&token)).await);
+    assert_welcome(&get(&server, MAYBE, &bearer(&token)).await);
+    assert_welcome(&get(&server, ME, &format!("AUTHORIZATION: bearer  {token}\r\n")).await);
+}
+
+/// A case of the suite.
+pub async fn a_proof_in_the_cookie_is_accepted<A: Adapter>() {
+    let server = start::<A>(|proofs| proofs).await;
+    let token = token(&proof());
+    assert_welcome(&get(&server, ME, &cookie(&token)).await);
+    let among_others = format!("cookie: a=1; bondify_proof={token}; xbondify_proof=2\r\n");
+    assert_welcome(&get(&server, ME, &among_others).await);
+    let in_another_line = format!("cookie: a=1\r\ncookie: bondify_proof=\"{token}\"\r\n");
+    assert_welcome(&get(&server, ME, &in_another_line).await);
+}
+
+/// A case of the suite.
+pub async fn the_authorization_header_comes_before_the_cookie<A: Adapter>() {
+    let server = start::<A>(|proofs| proofs).await;
+    let other = token(&proof().telegram_id("1"));
+    let both = bearer(&token(&proof())) + &cookie(&other);
+    assert_welcome(&get(&server, ME, &both).await);
+    refuses(&server, &(bearer("forged") + &cookie(&token(&proof()))), "INVALID_TOKEN").await;
+}
+
+/// A case of the suite.
+pub async fn another_scheme_leaves_it_to_the_cookie<A: Adapter>() {
+    let server = start::<A>(|proofs| proofs).await;
+    let basic = "authorization: Basic YWRhOmxvdmVsYWNl\r\n";
+    assert_welcome(&get(&server, ME, &(basic.to_owned() + &cookie(&token(&proof())))).await);
+    refuses(&server, basic, "MISSING_TOKEN").await;
+}
+
+/// A case of the suite.
+pub async fn the_cookie_is_called_as_set<A: Adapter>() {
+    let server = start::<A>(|proofs| proofs.cookie("login")).await;
+    let token = token(&proof());
+    assert_welcome(&get(&server, ME, &format!("cookie: login={token}\r\n")).await);
+    refuses(&server, &cookie(&token), "MISSING_TOKEN").await;
+}
+
+/// A case of the suite.
+pub async fn no_proof_is_refused<A: Adapter>() {
+    let server = start::<A>(|proofs| proofs).await;
+    for none in ["", "cookie: a=1\r\n", "cookie: bondify_proof=\r\n", "authorization: Bearer\r\n"] {
+        refuses(&server, none, "MISSING_TOKEN").await;
+    }
+}
+
+/// A case of the suite.
+pub async fn what_is_no_proof_is_refused<A: Adapter>() {
+    let server = start::<A>(|proofs| proofs).await;
+    for token in ["x", "a.b.c", "eyJhbGciOiJub25lIn0.e30."] {
+        refuses(&server, &bearer(token), "INVALID_TOKEN").await;
+        refuses(&server, &cookie(token), "INVALID_TOKEN").await;
+    }
+}
+
+/// A case of the suite.
+pub async fn a_proof_signed_by_another_is_refused<A: Adapter>() {
+    let server = start::<A>(|proofs| proofs).await;
+    let other = Secret::new("whsec_other").expect("is a secret");
+    let forged = proof().proof_signed_with(&other);
+    refuses(&server, &bearer(&forged), "INVALID_SIGNATURE").await;
+}
+
+/// A case of the suite.
+pub async fn a_proof_that_lacks_a_claim_is_refused<A: Adapter>() {
+    let server = start::<A>(|proofs| proofs).await;
+    for claim in ["telegram_id", "telegram_name", "project_id", "session_token", "iat", "exp"] {
+        let token = token(&proof().without(claim));
+        refuses(&server, &bearer(&token), "MISSING_FIELDS").await;
+    }
+}
+
+/// A case of the suite.
+pub async fn an_expired_proof_is_refused<A: Adapter>() {
+    let server = start::<A>(|proofs| proofs).await;
+    let token = token(&proof().field("exp", 1_700_000_300));
+    refuses(&server, &bearer(&token), "TOKEN_EXPIRED").await;
+}
+
+/// A case of the suite.
+pub async fn a_proof_of_another_project_is_refused<A: Adapter>() {
+    let server = start::<A>(|proofs| proofs.project("proj_1")).await;
+    refuses(&server, &bearer(&token(&proof())), "WRONG_PROJECT").await;
+    let token = token(&proof().field("project_id", "proj_1"));
+    assert_welcome(&get(&server, ME, &bearer(&token)).await);
+}
+
+/// A case of the suite.
+pub async fn secrets_of_proofs_rotate_while_running<A: Adapter>() {
+    let proofs = ProofVerifier::new(secret());
+    let server = A::serve(proofs.clone()).await;
+    let new = Secret::new("whsec_new").expect("is a secret");
+    let token = proof().proof_signed_with(&new);
+    refuses(&server, &bearer(&token), "INVALID_SIGNATURE").await;
+    proofs.rotate([new]);
+    assert_welcome(&get(&server, ME, &bearer(&token)).await);
+}
+
+/// A case of the suite.
+pub async fn a_proof_of_single_use_is_used_once<A: Adapter>() {
+    let server = start::<A>(|proofs| proofs.single_use(MemoryStore::new())).await;
+    let first = token(&proof());
+    assert_welcome(&get(&server, ME, &bearer(&first)).await);
+    refuses(&server, &bearer(&first), "TOKEN_USED").await;
+    let second = token(&proof());
+    assert_welcome(&get(&server, MAYBE, &bearer(&second)).await);
+    assert_refused(&get(&server, ME, &bearer(&second)).await, "TOKEN_USED");
+}
+
+/// A case of the suite.
+pub async fn concurrent_uses_let_one_in<A: Adapter>() {
+    let server = start::<A>(|proofs| proofs.single_use(MemoryStore::new())).await;
+    let headers = bearer(&token(&proof()));
+    let responses = join_all((0..20).map(|_| get(&server, ME, &headers))).await;
+    let (welcome, refused): (Vec<_>, Vec<_>) =
+        responses.iter().partition(|response| response.status == 200);
+    assert_eq!(welcome.len(), 1, "{responses:?}");
+    refused.into_iter().for_each(|response| assert_refused(response, "TOKEN_USED"));
+}
+
+/// A case of the suite.
+pub async fn asking_twice_in_one_request_uses_a_proof_up_once<A: Adapter>() {
+    let server = start::<A>(|proofs| proofs.single_use(MemoryStore::new())).await;
+    let headers = bearer(&token(&proof()));
+    assert_welcome(&get(&server, TWICE, &headers).await);
+    assert_refused(&get(&server, TWICE, &headers).await, "TOKEN_USED");
+}
+
+/// A case of the suite.
+pub async fn a_store_of_used_proofs_that_is_down_lets_nobody_in<A: Adapter>() {
+    let store = ProbeStore::new(Arc::new(MemoryStore::new()));
+    store.set_down(true);
+    let server = start::<A>(|proofs| proofs.single_use(store)).await;
+    let headers = bearer(&token(&proof()));
+    let response = get(&server, ME, &headers).await;
+    assert_eq!((response.status, &*response.body), (503, Reply::StoreUnavailable.body()));
+    assert!(response.header("retry-after").is_some(), "{response:?}");
+    assert_eq!(get(&server, MAYBE, &headers).await.body, NOBODY);
+}
+
+/// Expands to one `#[tokio::test]` per case of the
+/// [contract suite for users](mod@crate::user_suite) for an
+/// [`Adapter`](crate::user_suite::Adapter). The caller depends on `tokio` with its
+/// `macros` and `rt-multi-thread`.
+#[macro_export]
+macro_rules! user_suite {
+    ($adapter:ty) => {
+        $crate::user_suite! { $adapter:
+            a_proof_in_the_authorization_header_is_accepted
+            a_proof_in_the_cookie_is_accepted
+            the_authorization_header_comes_before_the_cookie
+            another_scheme_leaves_it_to_the_cookie
+            the_cookie_is_called_as_set
+            no_proof_is_refused
+            what_is_no_proof_is_refused
+            a_proof_signed_by_another_is_refused
+            a_proof_that_lacks_a_claim_is_refused
+            an_expired_proof_is_refused
+            a_proof_of_another_project_is_refused
+            secrets_of_proofs_rotate_while_running
+            a_proof_of_single_use_is_used_once
+            concurrent_uses_let_one_in
+            asking_twice_in_one_request_uses_a_proof_up_once
+            a_store_of_used_proofs_that_is_down_lets_nobody_in
+        }
+    };
+    ($adapter:ty: $($case:ident)*) => {$(
+        #[::tokio::test(flavor = "multi_thread")]
+        async fn $case() {
+            $crate::within_a_minute($crate::user_suite::$case::<$adapter>()).await;
+        }
+    )*};
+}

@@ -1,0 +1,33 @@
+//! The contract suite for users against warp.
+
+use bondify_testkit::{
+    http_suite::Server,
+    user_suite::{Adapter, NOBODY},
+};
+use bondify_warp::{BondifyUser, Denied, ProofVerifier, user};
+use warp::Filter;
+
+use crate::serve::serve;
+
+struct Warp;
+
+impl Adapter for Warp {
+    async fn serve(proofs: ProofVerifier) -> Server {
+        let get = |path| warp::path(path).and(warp::path::end()).and(warp::get());
+        let me = get("me").and(user(&proofs)).then(me);
+        let maybe = get("maybe").and(user(&proofs)).then(maybe);
+        // A filter's value is all that a later one can ask for the user.
+        let twice = get("twice").and(user(&proofs)).map(|user| user).then(self::me);
+        serve(me.or(maybe).or(twice)).await
+    }
+}
+
+async fn me(user: Result<BondifyUser, Denied>) -> Result<String, Denied> {
+    Ok(user?.telegram_id().to_string())
+}
+
+async fn maybe(user: Result<BondifyUser, Denied>) -> String {
+    user.map_or_else(|_| NOBODY.to_owned(), |user| user.telegram_id().to_string())
+}
+
+bondify_testkit::user_suite!(Warp);
