@@ -8,11 +8,14 @@ use std::{
 };
 
 use bondify_core::{
-    Bondify, MemoryStore, Proof, ProofError, ProofVerifier, Reply, Secret, Verifier,
+    Bondify, Claimed, DedupeStore, EventKey, LeaseToken, MemoryStore, Proof, ProofError,
+    ProofVerifier, Reply, Secret, StoreError, Verifier, async_trait,
 };
 use bondify_testkit::{Payload, ProbeStore};
 use futures_util::future::join_all;
+use http::HeaderMap;
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 fn secret() -> Secret {
     Secret::new("whsec_test").unwrap()
@@ -208,4 +211,60 @@ async fn a_session_can_be_in_one_store_with_its_event() {
     let delivery = delivery.receive_by(&bondify).await;
     assert!(delivery.is_ok());
     assert_eq!(code(proofs.redeem(&token).await), "ok");
+}
+
+#[tokio::test]
+async fn what_another_verifier_found_in_a_request_is_no_answer() {
+    let lenient = ProofVerifier::new(secret());
+    let strict = lenient.clone().project("proj_other");
+    let mut headers = HeaderMap::new();
+    let token = Payload::proof().proof_signed_with(&secret());
+    headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+    let found = lenient.authenticate(&headers, None).await.unwrap();
+    let nothing = HeaderMap::new();
+    assert!(lenient.authenticate(&nothing, Some(&found)).await.is_ok());
+    let refused = strict.authenticate(&headers, Some(&found)).await.unwrap_err();
+    assert_eq!(refused, Reply::WrongProject);
+}
+
+/// Grants every claim and says for how long.
+struct Grants(mpsc::UnboundedSender<Duration>);
+
+#[async_trait]
+impl DedupeStore for Grants {
+    async fn claim(&self, _: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
+        self.0.send(lease).map_err(StoreError::new)?;
+        Ok(Claimed::Acquired(LeaseToken::new(1)))
+    }
+
+    async fn renew(&self, _: &EventKey, _: &LeaseToken, _: Duration) -> Result<bool, StoreError> {
+        Err(StoreError::new("nothing to renew"))
+    }
+
+    async fn complete(
+        &self,
+        _: &EventKey,
+        _: &LeaseToken,
+        _: Duration,
+    ) -> Result<bool, StoreError> {
+        Err(StoreError::new("nothing to complete"))
+    }
+
+    async fn release(&self, _: &EventKey, _: &LeaseToken) -> Result<bool, StoreError> {
+        Err(StoreError::new("nothing to release"))
+    }
+}
+
+#[tokio::test]
+async fn a_use_is_remembered_for_as_long_as_the_proof_can_be_used() {
+    let (grants, mut granted) = mpsc::unbounded_channel();
+    let leeway = Duration::from_secs(30);
+    let proofs = ProofVerifier::new(secret()).leeway(leeway).single_use(Grants(grants));
+    let now = 1_700_000_000;
+    let proofs = proofs.clock(move || at(now));
+    for (lifetime, least) in [(300, 330), (1, 31), (1_000 * 365 * 24 * 3600, 1_000_000)] {
+        let token = Payload::proof().field("iat", now).field("exp", now + lifetime);
+        assert_eq!(code(proofs.redeem(&token.proof_signed_with(&secret())).await), "ok");
+        assert!(granted.recv().await.unwrap() > Duration::from_secs(least));
+    }
 }
