@@ -204,7 +204,8 @@ async fn a_store_that_fails_redeems_nothing() {
 #[tokio::test]
 async fn a_session_can_be_in_one_store_with_its_event() {
     let store = Arc::new(MemoryStore::new());
-    let bondify = Bondify::builder(secret()).store(store.clone()).build().unwrap();
+    let builder = Bondify::builder(secret()).namespace("proj_test").store(store.clone());
+    let bondify = builder.build().unwrap();
     let proofs = bondify.proofs().single_use(store);
     let delivery = Payload::confirmed().session_token("sess_both").signed_with(&secret());
     let token = Payload::proof().session_token("sess_both").proof_signed_with(&secret());

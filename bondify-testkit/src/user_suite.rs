@@ -104,7 +104,7 @@ pub async fn a_proof_in_the_cookie_is_accepted<A: Adapter>() {
     let server = start::<A>(|proofs| proofs).await;
     let token = token(&proof());
     assert_welcome(&get(&server, ME, &cookie(&token)).await);
-    let among_others = format!("cookie: a=1; bondify_proof={token}; xbondify_proof=2\r\n");
+    let among_others = format!("cookie: xbondify_proof=2; bondify_proof={token}; a=1\r\n");
     assert_welcome(&get(&server, ME, &among_others).await);
     let in_another_line = format!("cookie: a=1\r\ncookie: bondify_proof=\"{token}\"\r\n");
     assert_welcome(&get(&server, ME, &in_another_line).await);
