@@ -1,0 +1,64 @@
+use std::{
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use tokio::sync::{broadcast, mpsc};
+
+use crate::{Change, clock::Clock, courier::Order, journal::Journal, state::State};
+
+/// The state and all that follows from its changes: each is written down, passed on to the
+/// courier, and told to whoever listens, in the order in which they happen.
+pub(crate) struct Backend {
+    clock: Clock,
+    shared: Mutex<Shared>,
+    orders: mpsc::UnboundedSender<Order>,
+    listeners: broadcast::Sender<Change>,
+}
+
+struct Shared {
+    state: State,
+    journal: Option<Journal>,
+}
+
+impl Backend {
+    /// How many changes a slow listener may be behind before it misses some.
+    const BACKLOG: usize = 1024;
+
+    pub(crate) fn new(
+        state: State,
+        journal: Option<Journal>,
+        clock: Clock,
+    ) -> (Self, mpsc::UnboundedReceiver<Order>) {
+        let (orders, courier) = mpsc::unbounded_channel();
+        let shared = Mutex::new(Shared { state, journal });
+        let listeners = broadcast::Sender::new(Self::BACKLOG);
+        (Self { clock, shared, orders, listeners }, courier)
+    }
+
+    /// Looks at the state as it is now, or changes it.
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State, SystemTime) -> T) -> T {
+        let now = self.clock.now();
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = act(&mut shared.state, now);
+        let changes = shared.state.take_changes();
+        let Shared { state, journal } = &mut *shared;
+        if let Some(journal) = journal {
+            journal.append(&changes, state);
+        }
+        for change in changes {
+            if let Some(order) = Order::of(&change, now) {
+                // The courier is gone when the emulator is stopped, and with it the orders.
+                let _ = self.orders.send(order);
+            }
+            // Nobody has to listen.
+            let _ = self.listeners.send(change);
+        }
+        result
+    }
+
+    /// What changes from now on.
+    pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {
+        self.listeners.subscribe()
+    }
+}

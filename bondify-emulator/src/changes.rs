@@ -1,0 +1,32 @@
+use std::fmt;
+
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use crate::{Change, backend::Backend};
+
+/// What changes in an emulator, as it happens. Made by [`Emulator::changes`](crate::Emulator::changes).
+pub struct Changes(broadcast::Receiver<Change>);
+
+impl Changes {
+    pub(crate) fn of(backend: &Backend) -> Self {
+        Self(backend.changes())
+    }
+
+    /// The next change; `None` once the emulator is gone. Whoever is more than a thousand
+    /// changes behind misses the oldest of them.
+    pub async fn next(&mut self) -> Option<Change> {
+        loop {
+            match self.0.recv().await {
+                Ok(change) => return Some(change),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changes").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,59 @@
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// Tells the time, to the millisecond: what the wire and the state file can hold.
+#[derive(Clone)]
+pub(crate) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl Clock {
+    pub(crate) fn new(clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(clock))
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        from_unix_ms(unix_ms((self.0)()))
+    }
+}
+
+/// Milliseconds since 1970; none of what was before.
+pub(crate) fn unix_ms(time: SystemTime) -> u64 {
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since_epoch.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+fn from_unix_ms(ms: u64) -> SystemTime {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms));
+    time.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// For `#[serde(with = "…")]`: a time as Unix milliseconds.
+pub(crate) mod as_unix_ms {
+    use std::time::SystemTime;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(time: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(super::unix_ms(*time))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SystemTime, D::Error> {
+        u64::deserialize(from).map(super::from_unix_ms)
+    }
+}
+
+/// For `#[serde(with = "…")]`: a span of time as milliseconds.
+pub(crate) mod as_ms {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        span.as_millis().serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
+    }
+}

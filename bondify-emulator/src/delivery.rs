@@ -1,0 +1,287 @@
+use std::{
+    fmt,
+    num::ParseIntError,
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::{
+    Fault,
+    clock::{as_ms, as_unix_ms},
+};
+
+/// The number of a delivery; of two, the newer has the greater. Its text is `dlv_` and the
+/// number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DeliveryId(u64);
+
+impl DeliveryId {
+    pub(crate) const MAX: Self = Self(u64::MAX);
+
+    pub(crate) fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dlv_{}", self.0)
+    }
+}
+
+impl FromStr for DeliveryId {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        text.strip_prefix("dlv_").unwrap_or_default().parse().map(Self)
+    }
+}
+
+impl TryFrom<String> for DeliveryId {
+    type Error = ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, ParseIntError> {
+        text.parse()
+    }
+}
+
+impl From<DeliveryId> for String {
+    fn from(id: DeliveryId) -> Self {
+        id.to_string()
+    }
+}
+
+/// An event on its way to a project's webhook URL: the same bytes under the same signature,
+/// however many attempts it takes. `Debug` shows nothing personal.
+#[derive(Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// Its number.
+    pub id: DeliveryId,
+    /// Whose event it is.
+    pub project_id: String,
+    /// The event's session; of a test event, one that does not exist.
+    pub session_token: String,
+    /// The event's name, e.g. `auth.confirmed`.
+    pub event: String,
+    /// What made it.
+    pub cause: Cause,
+    /// When it was made.
+    #[serde(with = "as_unix_ms")]
+    pub created_at: SystemTime,
+    /// Where it goes to.
+    pub url: Url,
+    /// The value of the signature header.
+    pub signature: String,
+    /// The body, byte by byte.
+    pub body: String,
+    /// What goes wrong with it on purpose.
+    pub faults: Vec<Fault>,
+    /// Whether it goes before others.
+    pub priority: bool,
+    /// After how many attempts it is given up.
+    pub max_attempts: u32,
+    /// How far it has come.
+    #[serde(flatten)]
+    pub state: DeliveryState,
+    /// The attempts that have ended, oldest first.
+    pub attempts: Vec<Attempt>,
+}
+
+/// What made a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "of", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Cause {
+    /// A user tapped Confirm or Cancel.
+    Session,
+    /// Somebody wanted a test event.
+    Test,
+    /// Somebody wanted this delivery once more.
+    Resend(DeliveryId),
+    /// A fault, which doubles this delivery.
+    Duplicate(DeliveryId),
+}
+
+/// How far a delivery has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DeliveryState {
+    /// The next attempt is ahead.
+    Queued {
+        /// Not before this.
+        #[serde(with = "as_unix_ms")]
+        due: SystemTime,
+    },
+    /// An attempt is under way.
+    Sending,
+    /// The receiver answered 2xx.
+    Delivered,
+    /// Every attempt failed.
+    Failed,
+}
+
+/// One POST and what came of it. `Debug` shows nothing personal.
+#[derive(Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// When it began.
+    #[serde(with = "as_unix_ms")]
+    pub started_at: SystemTime,
+    /// How long it took, to the millisecond, with the response's body.
+    #[serde(rename = "duration_ms", with = "as_ms")]
+    pub duration: Duration,
+    /// Names and values of the request's headers, as they were sent.
+    pub request_headers: Vec<(String, String)>,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What came of an attempt.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The receiver answered.
+    Answered {
+        /// The status. 2xx is success, everything else, redirects too, is failure.
+        status: u16,
+        /// Names and values of the response's headers.
+        response_headers: Vec<(String, String)>,
+        /// The body as text, at most the first 64 KiB of it.
+        response_body: String,
+    },
+    /// No answer in time.
+    TimedOut,
+    /// No connection, or one that broke off.
+    Disconnected {
+        /// Why, in the words of the operating system or the HTTP client.
+        reason: String,
+    },
+    /// The address is not a loopback one, and others are not allowed.
+    NotLoopback,
+    /// The fault [`DropConnection`](Fault::DropConnection) cut it.
+    Dropped,
+}
+
+impl Delivery {
+    /// Whether it is delivered or given up.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        matches!(self.state, DeliveryState::Delivered | DeliveryState::Failed)
+    }
+}
+
+impl Outcome {
+    /// Whether the receiver acknowledged the event.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Answered { status: 200..=299, .. })
+    }
+
+    /// The status, if the receiver answered.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Answered { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("id", &self.id)
+            .field("event", &self.event)
+            .field("cause", &self.cause)
+            .field("state", &self.state)
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt")
+            .field("duration", &self.duration)
+            .field("outcome", &self.outcome)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered { status, .. } => write!(f, "Answered({status})"),
+            Self::TimedOut => f.write_str("TimedOut"),
+            Self::Disconnected { reason } => write!(f, "Disconnected({reason:?})"),
+            Self::NotLoopback => f.write_str("NotLoopback"),
+            Self::Dropped => f.write_str("Dropped"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_text() {
+        let id = DeliveryId::new(42);
+        assert_eq!(id.to_string(), "dlv_42");
+        assert_eq!("dlv_42".parse(), Ok(id));
+        for text in ["42", "dlv_", "dlv_x", ""] {
+            assert!(text.parse::<DeliveryId>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn json_has_state_and_outcome_beside_the_rest() {
+        let answered = Outcome::Answered {
+            status: 503,
+            response_headers: vec![("retry-after".into(), "1".into())],
+            response_body: "later".into(),
+        };
+        let delivery = Delivery {
+            id: DeliveryId::new(2),
+            project_id: "proj_1".into(),
+            session_token: "sess_1".into(),
+            event: "auth.confirmed".into(),
+            cause: Cause::Resend(DeliveryId::new(1)),
+            created_at: SystemTime::UNIX_EPOCH,
+            url: Url::parse("http://localhost:3000/").unwrap(),
+            signature: "00".into(),
+            body: "{}".into(),
+            faults: vec![Fault::Duplicate],
+            priority: false,
+            max_attempts: 4,
+            state: DeliveryState::Queued { due: SystemTime::UNIX_EPOCH + Duration::from_secs(1) },
+            attempts: vec![Attempt {
+                started_at: SystemTime::UNIX_EPOCH,
+                duration: Duration::from_millis(7),
+                request_headers: Vec::new(),
+                outcome: answered.clone(),
+            }],
+        };
+        let json = serde_json::to_value(&delivery).unwrap();
+        assert_eq!(json["cause"], json!({"kind": "resend", "of": "dlv_1"}));
+        assert_eq!((&json["state"], &json["due"]), (&json!("queued"), &json!(1000)));
+        let attempt = &json["attempts"][0];
+        assert_eq!((&attempt["outcome"], &attempt["status"]), (&json!("answered"), &json!(503)));
+        let back: Delivery = serde_json::from_value(json).unwrap();
+        assert_eq!((back.state, &back.attempts[0].outcome), (delivery.state, &answered));
+    }
+}

@@ -1,0 +1,98 @@
+use std::time::Duration;
+
+/// Why something that was asked of the emulator cannot be done.
+///
+/// Over HTTP it is `{"error":"text","code":"CODE"}` with its [`status`](Error::status).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A parameter is missing or malformed. 400 `BAD_REQUEST`.
+    #[error("{0}")]
+    BadRequest(&'static str),
+    /// The developer token is missing or wrong. 401 `UNAUTHORIZED`.
+    #[error("the developer API takes `Authorization: Bearer <developer token>`")]
+    Unauthorized,
+    /// There is no such project. 404 `PROJECT_NOT_FOUND`.
+    #[error("there is no such project")]
+    ProjectNotFound,
+    /// The project is switched off. 403 `PROJECT_INACTIVE`.
+    #[error("the project is not active")]
+    ProjectInactive,
+    /// The project takes no sessions from the public API. 403 `PUBLIC_ACCESS_DISABLED`.
+    #[error("public access to the project is disabled")]
+    PublicAccessDisabled,
+    /// Too many public requests of one project. 429 `RATE_LIMITED`, with `Retry-After`.
+    #[error("too many requests")]
+    RateLimited {
+        /// When the next request is let through.
+        retry_after: Duration,
+    },
+    /// The project has no session with this token. 404 `SESSION_NOT_FOUND`.
+    #[error("there is no such session")]
+    SessionNotFound,
+    /// Only a pending session can be confirmed, cancelled or made to expire. 409
+    /// `SESSION_NOT_PENDING`.
+    #[error("the session is {0} already")]
+    SessionNotPending(&'static str),
+    /// Only a confirmed session's proof can be used. 409 `SESSION_NOT_CONFIRMED`.
+    #[error("the session is {0}, so there is no proof of it to use")]
+    SessionNotConfirmed(&'static str),
+    /// There is no such delivery: it never was, or too many came after it. 404
+    /// `DELIVERY_NOT_FOUND`.
+    #[error("there is no such delivery")]
+    DeliveryNotFound,
+    /// The project has no webhook URL to deliver to. 409 `NO_WEBHOOK_URL`.
+    #[error("the project has no webhook URL")]
+    NoWebhookUrl,
+    /// The request names another host, as it does after DNS rebinding. 403
+    /// `FORBIDDEN_HOST`.
+    #[error("this emulator does not go by that host name; `allowed_host` adds one")]
+    ForbiddenHost,
+    /// The request comes from a page of another origin. 403 `FORBIDDEN_ORIGIN`.
+    #[error("pages of other origins may use the public API only")]
+    ForbiddenOrigin,
+    /// No such path. 404 `NOT_FOUND`.
+    #[error("there is nothing here")]
+    NotFound,
+    /// The path is for another method. 405 `METHOD_NOT_ALLOWED`.
+    #[error("this path takes another method")]
+    MethodNotAllowed,
+    /// The emulator was stopped, or reset, while this was waited for. 503 `STOPPED`.
+    #[error("the emulator was stopped or reset")]
+    Stopped,
+}
+
+impl Error {
+    /// The machine-readable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.status_and_code().1
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status_and_code().0
+    }
+
+    fn status_and_code(&self) -> (u16, &'static str) {
+        match self {
+            Self::BadRequest(_) => (400, "BAD_REQUEST"),
+            Self::Unauthorized => (401, "UNAUTHORIZED"),
+            Self::ProjectNotFound => (404, "PROJECT_NOT_FOUND"),
+            Self::ProjectInactive => (403, "PROJECT_INACTIVE"),
+            Self::PublicAccessDisabled => (403, "PUBLIC_ACCESS_DISABLED"),
+            Self::RateLimited { .. } => (429, "RATE_LIMITED"),
+            Self::SessionNotFound => (404, "SESSION_NOT_FOUND"),
+            Self::SessionNotPending(_) => (409, "SESSION_NOT_PENDING"),
+            Self::SessionNotConfirmed(_) => (409, "SESSION_NOT_CONFIRMED"),
+            Self::DeliveryNotFound => (404, "DELIVERY_NOT_FOUND"),
+            Self::NoWebhookUrl => (409, "NO_WEBHOOK_URL"),
+            Self::ForbiddenHost => (403, "FORBIDDEN_HOST"),
+            Self::ForbiddenOrigin => (403, "FORBIDDEN_ORIGIN"),
+            Self::NotFound => (404, "NOT_FOUND"),
+            Self::MethodNotAllowed => (405, "METHOD_NOT_ALLOWED"),
+            Self::Stopped => (503, "STOPPED"),
+        }
+    }
+}

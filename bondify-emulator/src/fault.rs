@@ -1,0 +1,138 @@
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// Something that goes wrong with a project's deliveries, on purpose.
+///
+/// A fault applies to the events that happen while it is on; what was sent is what retries
+/// send. Only [`DropConnection`](Fault::DropConnection) goes by the moment of each attempt,
+/// so that a retry gets through once it is off again.
+///
+/// Its text, in JSON and on the command line, is the one each variant names.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use bondify_emulator::Fault;
+///
+/// assert_eq!("tampered-body".parse(), Ok(Fault::TamperedBody));
+/// assert_eq!("delay=1500".parse(), Ok(Fault::Delay(Duration::from_millis(1500))));
+/// assert_eq!(Fault::Delay(Duration::from_secs(2)).to_string(), "delay=2000");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
+pub enum Fault {
+    /// `duplicate`: what was delivered is delivered once more.
+    Duplicate,
+    /// `concurrent-duplicate`: it is delivered twice at the same time.
+    ConcurrentDuplicate,
+    /// `delay=MILLISECONDS`: the first attempt comes that much later.
+    Delay(Duration),
+    /// `tampered-body`: the body is changed after it was signed.
+    TamperedBody,
+    /// `wrong-secret`: another secret signs it.
+    WrongSecret,
+    /// `stale-timestamp`: it says, signed, that it happened 48 hours ago.
+    StaleTimestamp,
+    /// `unknown-event`: its name is [`UNKNOWN_EVENT`](Fault::UNKNOWN_EVENT), signed.
+    UnknownEvent,
+    /// `drop-connection`: half of the request is sent, then the connection is cut.
+    DropConnection,
+}
+
+impl Fault {
+    /// The name of an event that Bondify does not send.
+    pub const UNKNOWN_EVENT: &str = "auth.unknown_test";
+
+    /// How far back [`StaleTimestamp`](Fault::StaleTimestamp) dates an event.
+    pub const STALE_BY: Duration = Duration::from_secs(48 * 60 * 60);
+
+    /// Each kind of fault; the delay is three seconds.
+    pub const ALL: [Self; 8] = [
+        Self::Duplicate,
+        Self::ConcurrentDuplicate,
+        Self::Delay(Duration::from_secs(3)),
+        Self::TamperedBody,
+        Self::WrongSecret,
+        Self::StaleTimestamp,
+        Self::UnknownEvent,
+        Self::DropConnection,
+    ];
+
+    /// The text without the milliseconds of a delay.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Duplicate => "duplicate",
+            Self::ConcurrentDuplicate => "concurrent-duplicate",
+            Self::Delay(_) => "delay",
+            Self::TamperedBody => "tampered-body",
+            Self::WrongSecret => "wrong-secret",
+            Self::StaleTimestamp => "stale-timestamp",
+            Self::UnknownEvent => "unknown-event",
+            Self::DropConnection => "drop-connection",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Self::Delay(delay) => write!(f, "={}", delay.as_millis()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Text that names no [`Fault`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no such fault: {0:?}; there are duplicate, concurrent-duplicate, delay=MILLISECONDS, \
+     tampered-body, wrong-secret, stale-timestamp, unknown-event and drop-connection"
+)]
+pub struct UnknownFault(String);
+
+impl FromStr for Fault {
+    type Err = UnknownFault;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFault> {
+        let unknown = || UnknownFault(text.to_owned());
+        if let Some(ms) = text.strip_prefix("delay=") {
+            let ms: u32 = ms.parse().map_err(|_| unknown())?;
+            return Ok(Self::Delay(Duration::from_millis(ms.into())));
+        }
+        let named = Self::ALL.into_iter().find(|fault| fault.to_string() == text);
+        named.ok_or_else(unknown)
+    }
+}
+
+impl TryFrom<String> for Fault {
+    type Error = UnknownFault;
+
+    fn try_from(text: String) -> Result<Self, UnknownFault> {
+        text.parse()
+    }
+}
+
+impl From<Fault> for String {
+    fn from(fault: Fault) -> Self {
+        fault.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_stands_for_each_fault() {
+        for fault in Fault::ALL {
+            assert_eq!(fault.to_string().parse(), Ok(fault));
+        }
+        for text in ["", "delay", "delay=", "delay=-1", "delay=99999999999", "Duplicate"] {
+            assert_eq!(text.parse::<Fault>(), Err(UnknownFault(text.to_owned())));
+        }
+    }
+}

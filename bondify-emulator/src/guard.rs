@@ -1,0 +1,61 @@
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    http::{
+        HeaderMap,
+        header::{HOST, ORIGIN},
+        uri::Authority,
+    },
+    middleware::Next,
+    response::Response,
+};
+
+use crate::{Error, app::App};
+
+/// Refuses requests to another host name, which is what DNS rebinding makes of a page's own.
+pub(crate) async fn known_host_only(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Error> {
+    let host = host(request.headers()).ok_or(Error::ForbiddenHost)?;
+    if !app.goes_by(host.host()) {
+        return Err(Error::ForbiddenHost);
+    }
+    Ok(next.run(request).await)
+}
+
+/// Refuses requests that a page of another origin makes. Only pages have an origin.
+pub(crate) async fn same_origin_only(request: Request, next: Next) -> Result<Response, Error> {
+    let headers = request.headers();
+    let own = host(headers).map(|host| format!("http://{host}"));
+    let foreign = |origin: &[u8]| own.as_ref().is_none_or(|own| own.as_bytes() != origin);
+    if headers.get_all(ORIGIN).iter().any(|origin| foreign(origin.as_bytes())) {
+        return Err(Error::ForbiddenOrigin);
+    }
+    Ok(next.run(request).await)
+}
+
+impl App {
+    /// Whether `host` names the emulator: a loopback address, `localhost`, the address that it
+    /// is bound to, or a name that was allowed. An address needs no DNS, so there is none to
+    /// be rebound: one that is bound to all addresses goes by any.
+    fn goes_by(&self, host: &str) -> bool {
+        if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            let bound = self.address.ip();
+            return ip.is_loopback() || bound.is_unspecified() || ip == bound;
+        }
+        let mut names = self.allowed_hosts.iter().map(|name| &**name).chain(["localhost"]);
+        names.any(|name| name.eq_ignore_ascii_case(host))
+    }
+}
+
+/// The host that the request names, once.
+fn host(headers: &HeaderMap) -> Option<Authority> {
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Authority::try_from(host.as_bytes()).ok(),
+        _ => None,
+    }
+}

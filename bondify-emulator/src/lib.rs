@@ -1,0 +1,46 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod analytics;
+mod app;
+mod backend;
+mod builder;
+mod changes;
+mod clock;
+mod control_api;
+mod courier;
+mod delivery;
+mod developer_api;
+mod emulator;
+mod error;
+mod fault;
+mod guard;
+mod journal;
+mod payload;
+mod persona;
+mod project;
+mod proof;
+mod public_api;
+mod queue;
+mod random;
+mod rate_limit;
+mod retry;
+mod session;
+mod state;
+mod transport;
+mod webhook_secret;
+
+pub use url::Url;
+
+pub use crate::{
+    builder::{Builder, StartError},
+    changes::Changes,
+    delivery::{Attempt, Cause, Delivery, DeliveryId, DeliveryState, Outcome},
+    emulator::Emulator,
+    error::Error,
+    fault::{Fault, UnknownFault},
+    persona::Persona,
+    project::{Plan, Project, ProjectSettings},
+    session::{Login, Session, SessionStatus},
+    state::Change,
+};

@@ -1,0 +1,126 @@
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{
+        Method,
+        header::{CONTENT_TYPE, RETRY_AFTER},
+    },
+    routing::post,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tower_http::cors::{Any, CorsLayer};
+
+use crate::{
+    Error, Project, Session, SessionStatus,
+    app::{App, Input},
+    clock::unix_ms,
+    payload::User,
+    proof::Claims,
+};
+
+/// The public session API, for browsers of any origin.
+pub(crate) fn routes() -> Router<Arc<App>> {
+    let any_origin = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::POST])
+        .allow_headers([CONTENT_TYPE])
+        .expose_headers([RETRY_AFTER]);
+    Router::new()
+        .route("/api/v1/generate/public", post(generate))
+        .route("/api/v1/verify/public", post(verify))
+        .layer(any_origin)
+}
+
+#[derive(Deserialize)]
+struct Generate {
+    project_id: String,
+}
+
+async fn generate(
+    State(app): State<Arc<App>>,
+    Input(Generate { project_id }): Input<Generate>,
+) -> Result<Json<Value>, Error> {
+    let session = app.backend.with(|state, now| {
+        state.admit(&project_id, now)?;
+        state.generate(&project_id, now)
+    })?;
+    Ok(Json(json!({
+        "session_token": session.token,
+        "deeplink": app.deeplink(&session.token),
+        "expires_at": unix_ms(session.expires_at),
+    })))
+}
+
+#[derive(Deserialize)]
+struct Verify {
+    project_id: String,
+    session_token: String,
+}
+
+async fn verify(
+    State(app): State<Arc<App>>,
+    Input(Verify { project_id, session_token }): Input<Verify>,
+) -> Result<Json<Value>, Error> {
+    app.backend.with(|state, now| {
+        state.admit(&project_id, now)?;
+        let session = state.session(&session_token, now)?;
+        if session.project_id != project_id {
+            return Err(Error::SessionNotFound);
+        }
+        let project = state.project(&project_id)?;
+        let proof = |user, login| {
+            let claims = Claims::new(&project.id, &session.token, login, user, now);
+            claims.sign(project.secret())
+        };
+        Ok(Json(json!(Answer::new(&session, project, proof))))
+    })
+}
+
+#[derive(Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+enum Answer<'a> {
+    Pending,
+    Confirmed {
+        #[serde(flatten)]
+        user: User<'a>,
+        proof: String,
+        confirmed_at: u64,
+    },
+    Cancelled {
+        cancelled_at: u64,
+    },
+    Expired,
+    Used {
+        #[serde(flatten)]
+        user: User<'a>,
+        confirmed_at: u64,
+    },
+}
+
+impl<'a> Answer<'a> {
+    fn new(
+        session: &'a Session,
+        project: &Project,
+        proof: impl FnOnce(User<'a>, &'a crate::Login) -> String,
+    ) -> Self {
+        match &session.status {
+            SessionStatus::Pending => Self::Pending,
+            SessionStatus::Expired => Self::Expired,
+            SessionStatus::Cancelled { cancelled_at } => {
+                Self::Cancelled { cancelled_at: unix_ms(*cancelled_at) }
+            }
+            SessionStatus::Confirmed(login) => {
+                let user = User::new(login, project.shares_phone());
+                let proof = proof(user, login);
+                Self::Confirmed { user, proof, confirmed_at: login.confirmed_at_ms() }
+            }
+            SessionStatus::Used(login) => {
+                let user = User::new(login, project.shares_phone());
+                Self::Used { user, confirmed_at: login.confirmed_at_ms() }
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::DeliveryId;
+
+/// Deliveries that wait for their time or for their turn.
+///
+/// What is due goes out by priority, then project by project, then oldest first, as long as
+/// two bounds hold: so many at a time of one project, and so many over all. An endpoint that
+/// is slow to answer uses up the bound of its own project only, so it never holds up others.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    limits: Limits,
+    waiting: BTreeMap<(Instant, DeliveryId), Job>,
+    under_way: HashMap<DeliveryId, (String, Instant)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) over_all: usize,
+    pub(crate) per_project: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { over_all: 64, per_project: 16 }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) id: DeliveryId,
+    pub(crate) project_id: String,
+    pub(crate) priority: bool,
+    pub(crate) due: Instant,
+}
+
+impl Queue {
+    /// An endpoint that takes longer to answer is slow.
+    const SLOW: Duration = Duration::from_millis(250);
+
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, waiting: BTreeMap::new(), under_way: HashMap::new() }
+    }
+
+    pub(crate) fn push(&mut self, job: Job) {
+        self.waiting.insert((job.due, job.id), job);
+    }
+
+    /// The next delivery that may go out at `now`. It is under way until
+    /// [`done`](Self::done).
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<DeliveryId> {
+        if self.prompt(now).count() >= self.limits.over_all {
+            return None;
+        }
+        let mut busy: HashMap<&str, usize> = HashMap::new();
+        for (project_id, _) in self.under_way.values() {
+            *busy.entry(project_id).or_default() += 1;
+        }
+        let busy = |job: &Job| busy.get(&*job.project_id).copied().unwrap_or(0);
+        let due = self.waiting.range(..=(now, DeliveryId::MAX));
+        let free = due.filter(|(_, job)| busy(job) < self.limits.per_project);
+        let (key, _) = free.min_by_key(|(key, job)| (!job.priority, busy(job), **key))?;
+        let key = *key;
+        let job = self.waiting.remove(&key)?;
+        self.under_way.insert(job.id, (job.project_id, now));
+        Some(job.id)
+    }
+
+    pub(crate) fn done(&mut self, id: DeliveryId) {
+        self.under_way.remove(&id);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.waiting.clear();
+        self.under_way.clear();
+    }
+
+    /// When [`pop`](Self::pop) may have something, if nothing is done before.
+    pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
+        let later = (Bound::Excluded((now, DeliveryId::MAX)), Bound::Unbounded);
+        let next_due = self.waiting.range(later).next().map(|((due, _), _)| *due);
+        let next_slow = self.prompt(now).min().map(|started| started + Self::SLOW);
+        let next_slow = next_slow.filter(|_| !self.waiting.is_empty());
+        next_due.into_iter().chain(next_slow).min()
+    }
+
+    /// When those that count over all were started.
+    fn prompt(&self, now: Instant) -> impl Iterator<Item = Instant> {
+        let started = self.under_way.values().map(|(_, started)| *started);
+        started.filter(move |started| now < *started + Self::SLOW)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Bench {
+        queue: Queue,
+        start: Instant,
+    }
+
+    impl Bench {
+        fn new(over_all: usize, per_project: usize) -> Self {
+            Self { queue: Queue::new(Limits { over_all, per_project }), start: Instant::now() }
+        }
+
+        fn push(&mut self, id: u64, project: &str, priority: bool) {
+            self.push_due(id, project, priority, 0);
+        }
+
+        fn push_due(&mut self, id: u64, project: &str, priority: bool, ms: u64) {
+            let (id, due) = (DeliveryId::new(id), self.at(ms));
+            self.queue.push(Job { id, project_id: project.to_owned(), priority, due });
+        }
+
+        fn at(&self, ms: u64) -> Instant {
+            self.start + Duration::from_millis(ms)
+        }
+
+        fn pop(&mut self, ms: u64) -> Option<u64> {
+            let now = self.at(ms);
+            self.queue.pop(now).map(DeliveryId::number)
+        }
+
+        fn done(&mut self, id: u64) {
+            self.queue.done(DeliveryId::new(id));
+        }
+    }
+
+    #[test]
+    fn priority_goes_first_then_age() {
+        let mut bench = Bench::new(1, 1);
+        for (id, project, priority) in
+            [(1, "h", false), (2, "h", false), (3, "p", true), (4, "h", false), (5, "b", true)]
+        {
+            bench.push(id, project, priority);
+        }
+        let mut order = Vec::new();
+        while let Some(id) = bench.pop(0) {
+            assert_eq!(bench.pop(0), None, "one at a time");
+            bench.done(id);
+            order.push(id);
+        }
+        assert_eq!(order, [3, 5, 1, 2, 4]);
+    }
+
+    #[test]
+    fn nothing_goes_before_its_time() {
+        let mut bench = Bench::new(9, 9);
+        bench.push_due(1, "p", true, 20);
+        bench.push_due(2, "h", false, 10);
+        assert_eq!(bench.pop(9), None);
+        assert_eq!(bench.queue.next(bench.at(9)), Some(bench.at(10)));
+        assert_eq!(bench.pop(10), Some(2));
+        assert_eq!(bench.queue.next(bench.at(10)), Some(bench.at(20)));
+        assert_eq!(bench.pop(20), Some(1));
+        assert_eq!(bench.queue.next(bench.at(20)), None);
+    }
+
+    #[test]
+    fn a_project_at_its_bound_lets_others_pass() {
+        let mut bench = Bench::new(9, 2);
+        (1..=4).for_each(|id| bench.push(id, "busy", true));
+        bench.push(5, "other", false);
+        assert_eq!([bench.pop(0), bench.pop(0), bench.pop(0)], [Some(1), Some(2), Some(5)]);
+        assert_eq!(bench.pop(0), None);
+        bench.done(1);
+        assert_eq!([bench.pop(0), bench.pop(0)], [Some(3), None]);
+    }
+
+    #[test]
+    fn projects_of_a_plan_take_turns() {
+        let mut bench = Bench::new(4, 4);
+        (1..=4).for_each(|id| bench.push(id, "busy", false));
+        bench.push(5, "other", false);
+        assert_eq!([bench.pop(0), bench.pop(0), bench.pop(0)], [Some(1), Some(5), Some(2)]);
+    }
+
+    // However many projects are slow, together they hold up nobody.
+    #[test]
+    fn what_is_slow_does_not_count_over_all() {
+        let mut bench = Bench::new(2, 2);
+        bench.push(1, "slow", true);
+        bench.push(2, "slower", true);
+        bench.push(3, "slow", true);
+        assert_eq!([bench.pop(0), bench.pop(0), bench.pop(0)], [Some(1), Some(2), None]);
+        bench.push(4, "quick", false);
+        let slow = bench.queue.next(bench.at(0)).unwrap();
+        assert_eq!(slow, bench.at(250));
+        assert_eq!([bench.pop(249), bench.pop(250), bench.pop(250)], [None, Some(3), Some(4)]);
+        bench.push(5, "slow", true);
+        bench.done(3);
+        bench.done(4);
+        assert_eq!(bench.pop(250), Some(5));
+        bench.push(6, "slow", true);
+        assert_eq!(bench.pop(900), None, "its own bound holds");
+    }
+}

@@ -1,0 +1,174 @@
+use std::{fmt, time::SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error, Persona,
+    clock::{as_unix_ms, unix_ms},
+};
+
+/// A login session. `Debug` shows its state only.
+#[derive(Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Session {
+    /// `sess_…`.
+    #[serde(rename = "session_token")]
+    pub token: String,
+    /// Whose it is.
+    pub project_id: String,
+    /// When it was generated.
+    #[serde(with = "as_unix_ms")]
+    pub created_at: SystemTime,
+    /// When it ends if nobody taps anything.
+    #[serde(with = "as_unix_ms")]
+    pub expires_at: SystemTime,
+    /// What became of it, as of when it was asked for.
+    #[serde(flatten)]
+    pub status: SessionStatus,
+}
+
+/// What became of a session.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SessionStatus {
+    /// Nothing yet.
+    Pending,
+    /// The user tapped Confirm.
+    Confirmed(Login),
+    /// The user tapped Cancel.
+    Cancelled {
+        /// When.
+        #[serde(with = "as_unix_ms")]
+        cancelled_at: SystemTime,
+    },
+    /// Nobody tapped anything in time.
+    Expired,
+    /// It was confirmed, and its proof has been used.
+    Used(Login),
+}
+
+/// Who tapped Confirm, and when.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Login {
+    /// Who.
+    #[serde(flatten)]
+    pub persona: Persona,
+    /// When.
+    #[serde(with = "as_unix_ms")]
+    pub confirmed_at: SystemTime,
+}
+
+impl Session {
+    /// The session as it is at `now`.
+    pub(crate) fn as_of(&self, now: SystemTime) -> Self {
+        let mut session = self.clone();
+        if session.status == SessionStatus::Pending && now >= self.expires_at {
+            session.status = SessionStatus::Expired;
+        }
+        session
+    }
+
+    /// Whether somebody may still tap something.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionNotPending`].
+    pub(crate) fn check_pending(&self) -> Result<(), Error> {
+        match self.status {
+            SessionStatus::Pending => Ok(()),
+            _ => Err(Error::SessionNotPending(self.status.name())),
+        }
+    }
+
+    /// Who logged in, if anybody did.
+    #[must_use]
+    pub fn login(&self) -> Option<&Login> {
+        match &self.status {
+            SessionStatus::Confirmed(login) | SessionStatus::Used(login) => Some(login),
+            _ => None,
+        }
+    }
+}
+
+impl SessionStatus {
+    /// Its name on the wire.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Confirmed(_) => "confirmed",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Expired => "expired",
+            Self::Used(_) => "used",
+        }
+    }
+}
+
+impl Login {
+    /// [`confirmed_at`](Self::confirmed_at) in Unix milliseconds.
+    pub(crate) fn confirmed_at_ms(&self) -> u64 {
+        unix_ms(self.confirmed_at)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SessionStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn session(status: SessionStatus) -> Session {
+        Session {
+            token: "sess_1".into(),
+            project_id: "proj_1".into(),
+            created_at: SystemTime::UNIX_EPOCH,
+            expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(600),
+            status,
+        }
+    }
+
+    #[test]
+    fn only_a_pending_session_expires() {
+        let late = SystemTime::UNIX_EPOCH + Duration::from_secs(600);
+        let in_time = late - Duration::from_millis(1);
+        let pending = session(SessionStatus::Pending);
+        assert_eq!(pending.as_of(in_time).status, SessionStatus::Pending);
+        assert_eq!(pending.as_of(late).status, SessionStatus::Expired);
+        let login = Login { persona: Persona::default(), confirmed_at: in_time };
+        let confirmed = session(SessionStatus::Confirmed(login));
+        assert_eq!(confirmed.as_of(late).status, confirmed.status);
+    }
+
+    #[test]
+    fn json_has_everything_at_one_level() {
+        let login = Login { persona: Persona::default(), confirmed_at: SystemTime::UNIX_EPOCH };
+        let session = session(SessionStatus::Confirmed(login));
+        let json = serde_json::to_value(&session).unwrap();
+        assert_eq!(json["status"], "confirmed");
+        assert_eq!(json["telegram_name"], "Ada Lovelace");
+        assert_eq!(json["confirmed_at"], 0);
+        let back: Session = serde_json::from_value(json).unwrap();
+        assert_eq!(back.status, session.status);
+        assert_eq!(format!("{back:?}"), "Session { status: confirmed, .. }");
+    }
+}

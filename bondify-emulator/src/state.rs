@@ -1,0 +1,496 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    mem,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::{
+    Attempt, Cause, Delivery, DeliveryId, DeliveryState, Error, Fault, Login, Persona, Project,
+    ProjectSettings, Session, SessionStatus,
+    payload::{Payload, User},
+    random,
+    rate_limit::RateLimit,
+    retry::RetrySchedule,
+    webhook_secret::WebhookSecret,
+};
+
+/// All that the emulator knows, and what may happen to it. It reads no clock, sends nothing
+/// and writes nothing: callers say what time it is, and act on the changes.
+pub(crate) struct State {
+    rules: Rules,
+    presets: Vec<Arc<Project>>,
+    projects: Vec<Arc<Project>>,
+    sessions: HashMap<String, Arc<Session>>,
+    deliveries: BTreeMap<DeliveryId, Arc<Delivery>>,
+    next_delivery: u64,
+    rate_limit: RateLimit,
+    changes: Vec<Change>,
+}
+
+/// What the state goes by.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) session_lifetime: Duration,
+    pub(crate) retry: RetrySchedule,
+    pub(crate) keep_deliveries: usize,
+    pub(crate) requests_per_minute: u32,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            session_lifetime: Duration::from_secs(10 * 60),
+            retry: RetrySchedule::default(),
+            keep_deliveries: 500,
+            requests_per_minute: 60_000,
+        }
+    }
+}
+
+/// Something that changed, as it is from then on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Change {
+    /// A project was created, or its settings were changed.
+    Project(Arc<Project>),
+    /// The project of this id is gone, with its sessions and deliveries.
+    ProjectDeleted(String),
+    /// A session was generated, or something happened to it. That one expires is no change.
+    Session(Arc<Session>),
+    /// A delivery was made, or has come further.
+    Delivery(Arc<Delivery>),
+    /// Everything is gone. The projects that the emulator was built with come again.
+    Reset,
+}
+
+/// What one attempt sends.
+#[derive(Clone)]
+pub(crate) struct Parcel {
+    pub(crate) url: Url,
+    pub(crate) signature: String,
+    pub(crate) body: String,
+    /// Whether the connection is to be cut half-way.
+    pub(crate) cut: bool,
+}
+
+/// What changes the state.
+impl State {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            rate_limit: RateLimit::new(rules.requests_per_minute),
+            rules,
+            presets: Vec::new(),
+            projects: Vec::new(),
+            sessions: HashMap::new(),
+            deliveries: BTreeMap::new(),
+            next_delivery: 1,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Makes a change that happened before, and has been acted on.
+    pub(crate) fn restore(&mut self, change: Change) {
+        match change {
+            Change::Project(project) => {
+                match self.projects.iter_mut().find(|other| other.id == project.id) {
+                    Some(other) => *other = project,
+                    None => self.projects.push(project),
+                }
+            }
+            Change::ProjectDeleted(id) => {
+                self.projects.retain(|project| project.id != id);
+                self.sessions.retain(|_, session| session.project_id != id);
+                self.deliveries.retain(|_, delivery| delivery.project_id != id);
+            }
+            Change::Session(session) => {
+                self.sessions.insert(session.token.clone(), session);
+            }
+            Change::Delivery(delivery) => {
+                self.next_delivery = self.next_delivery.max(delivery.id.number().saturating_add(1));
+                self.deliveries.insert(delivery.id, delivery);
+                self.forget_old_deliveries();
+            }
+            Change::Reset => {
+                self.projects.clear();
+                self.sessions.clear();
+                self.deliveries.clear();
+                self.rate_limit.clear();
+            }
+        }
+    }
+
+    fn change(&mut self, change: Change) {
+        self.changes.push(change.clone());
+        self.restore(change);
+    }
+
+    /// What changed since this was asked for last, to be written down and acted on.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        mem::take(&mut self.changes)
+    }
+
+    /// The changes that lead to this state.
+    pub(crate) fn to_changes(&self) -> impl Iterator<Item = Change> {
+        let projects = self.projects.iter().cloned().map(Change::Project);
+        let sessions = self.sessions.values().cloned().map(Change::Session);
+        let deliveries = self.deliveries.values().cloned().map(Change::Delivery);
+        projects.chain(sessions).chain(deliveries)
+    }
+
+    // What is unfinished is never forgotten: it would be lost.
+    fn forget_old_deliveries(&mut self) {
+        while self.deliveries.len() > self.rules.keep_deliveries {
+            let mut old = self.deliveries.values();
+            let Some(id) = old.find(|delivery| delivery.is_finished()).map(|old| old.id) else {
+                return;
+            };
+            self.deliveries.remove(&id);
+        }
+    }
+
+    /// After a restart: forgets sessions that analytics no longer look back on, and queues
+    /// the deliveries that were not finished.
+    pub(crate) fn resume(&mut self, now: SystemTime) {
+        const MEMORY: Duration = Duration::from_secs(91 * 24 * 60 * 60);
+        self.sessions.retain(|_, session| session.created_at + MEMORY > now);
+        let deliveries: Vec<_> = self.deliveries.values().cloned().collect();
+        for delivery in deliveries {
+            let due = match delivery.state {
+                DeliveryState::Queued { due } => due,
+                DeliveryState::Sending => now,
+                DeliveryState::Delivered | DeliveryState::Failed => continue,
+            };
+            let state = DeliveryState::Queued { due };
+            self.change(Change::Delivery(Arc::new(Delivery {
+                state,
+                ..Delivery::clone(&delivery)
+            })));
+        }
+    }
+
+    /// Forgets everything but the projects that were there from the start, which are as they
+    /// were then.
+    pub(crate) fn reset(&mut self) {
+        self.change(Change::Reset);
+        for project in self.presets.clone() {
+            self.change(Change::Project(project));
+        }
+    }
+}
+
+/// Projects.
+impl State {
+    pub(crate) fn projects(&self) -> &[Arc<Project>] {
+        &self.projects
+    }
+
+    pub(crate) fn project(&self, id: &str) -> Result<&Arc<Project>, Error> {
+        self.projects.iter().find(|project| project.id == id).ok_or(Error::ProjectNotFound)
+    }
+
+    /// Creates a project; one of the same id has its settings changed instead.
+    pub(crate) fn add_project(
+        &mut self,
+        settings: ProjectSettings,
+        now: SystemTime,
+    ) -> Result<Arc<Project>, Error> {
+        match settings.id.clone() {
+            Some(id) if self.project(&id).is_ok() => self.update_project(&id, settings),
+            _ => Ok(self.put_project(Project::new(settings, now)?)),
+        }
+    }
+
+    /// Adds a project that a reset brings back.
+    pub(crate) fn add_preset(
+        &mut self,
+        settings: ProjectSettings,
+        now: SystemTime,
+    ) -> Result<(), Error> {
+        let preset = Project::new(settings.clone(), now)?;
+        let project = self.add_project(settings.id(&preset.id), now)?;
+        self.presets.push(Arc::new(Project { secret: project.secret.clone(), ..preset }));
+        Ok(())
+    }
+
+    pub(crate) fn update_project(
+        &mut self,
+        id: &str,
+        settings: ProjectSettings,
+    ) -> Result<Arc<Project>, Error> {
+        let mut project = Project::clone(self.project(id)?);
+        project.set(settings)?;
+        Ok(self.put_project(project))
+    }
+
+    pub(crate) fn delete_project(&mut self, id: &str) -> Result<(), Error> {
+        let id = self.project(id)?.id.clone();
+        self.change(Change::ProjectDeleted(id));
+        Ok(())
+    }
+
+    /// Gives the project a new secret. What was signed with the old one stays so.
+    pub(crate) fn rotate_secret(&mut self, id: &str) -> Result<Arc<Project>, Error> {
+        let secret = WebhookSecret::random();
+        let project = Project { secret, ..Project::clone(self.project(id)?) };
+        Ok(self.put_project(project))
+    }
+
+    fn put_project(&mut self, project: Project) -> Arc<Project> {
+        let project = Arc::new(project);
+        self.change(Change::Project(Arc::clone(&project)));
+        project
+    }
+}
+
+/// Sessions.
+impl State {
+    /// Whether the public API serves the project now.
+    pub(crate) fn admit(&mut self, project_id: &str, now: SystemTime) -> Result<(), Error> {
+        let project = Arc::clone(self.project(project_id)?);
+        let admitted = self.rate_limit.admit(project_id, now);
+        admitted.map_err(|retry_after| Error::RateLimited { retry_after })?;
+        if !project.active {
+            return Err(Error::ProjectInactive);
+        }
+        if !project.public_access {
+            return Err(Error::PublicAccessDisabled);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn generate(&mut self, project_id: &str, now: SystemTime) -> Result<Session, Error> {
+        let project_id = self.project(project_id)?.id.clone();
+        let expires_at = now.checked_add(self.rules.session_lifetime);
+        Ok(self.put_session(Session {
+            token: random::id("sess_"),
+            project_id,
+            created_at: now,
+            expires_at: expires_at.ok_or(Error::BadRequest("the session lifetime is too long"))?,
+            status: SessionStatus::Pending,
+        }))
+    }
+
+    pub(crate) fn session(&self, token: &str, now: SystemTime) -> Result<Session, Error> {
+        let session = self.sessions.get(token).ok_or(Error::SessionNotFound)?;
+        Ok(session.as_of(now))
+    }
+
+    /// All sessions, the newest first.
+    pub(crate) fn sessions(&self, now: SystemTime) -> Vec<Session> {
+        let mut sessions: Vec<_> =
+            self.sessions.values().map(|session| session.as_of(now)).collect();
+        sessions.sort_by(|a, b| (b.created_at, &b.token).cmp(&(a.created_at, &a.token)));
+        sessions
+    }
+
+    pub(crate) fn confirm(
+        &mut self,
+        token: &str,
+        persona: Persona,
+        now: SystemTime,
+    ) -> Result<Session, Error> {
+        persona.check()?;
+        let login = Login { persona, confirmed_at: now };
+        let session = self.decide(token, SessionStatus::Confirmed(login.clone()), now)?;
+        let project = Arc::clone(self.project(&session.project_id)?);
+        let user = User::new(&login, project.shares_phone());
+        let payload = |at| Payload::confirmed(&session.token, user, at);
+        self.dispatch(&project, payload, Cause::Session, now);
+        Ok(session)
+    }
+
+    pub(crate) fn cancel(&mut self, token: &str, now: SystemTime) -> Result<Session, Error> {
+        let session = self.decide(token, SessionStatus::Cancelled { cancelled_at: now }, now)?;
+        let project = Arc::clone(self.project(&session.project_id)?);
+        let payload = |at| Payload::cancelled(&session.token, at);
+        self.dispatch(&project, payload, Cause::Session, now);
+        Ok(session)
+    }
+
+    /// Ends a session that nobody has decided on. Bondify tells nobody.
+    pub(crate) fn expire(&mut self, token: &str, now: SystemTime) -> Result<Session, Error> {
+        self.decide(token, SessionStatus::Expired, now)
+    }
+
+    /// Consumes the proof of a confirmed session.
+    pub(crate) fn use_proof(&mut self, token: &str, now: SystemTime) -> Result<Session, Error> {
+        let session = self.session(token, now)?;
+        let SessionStatus::Confirmed(login) = session.status else {
+            return Err(Error::SessionNotConfirmed(session.status.name()));
+        };
+        Ok(self.put_session(Session { status: SessionStatus::Used(login), ..session }))
+    }
+
+    fn decide(
+        &mut self,
+        token: &str,
+        status: SessionStatus,
+        now: SystemTime,
+    ) -> Result<Session, Error> {
+        let session = self.session(token, now)?;
+        session.check_pending()?;
+        Ok(self.put_session(Session { status, ..session }))
+    }
+
+    fn put_session(&mut self, session: Session) -> Session {
+        self.change(Change::Session(Arc::new(session.clone())));
+        session
+    }
+}
+
+/// Deliveries.
+impl State {
+    /// All deliveries that are kept, the newest first.
+    pub(crate) fn deliveries(&self) -> impl Iterator<Item = &Arc<Delivery>> {
+        self.deliveries.values().rev()
+    }
+
+    pub(crate) fn delivery(&self, id: DeliveryId) -> Result<&Arc<Delivery>, Error> {
+        self.deliveries.get(&id).ok_or(Error::DeliveryNotFound)
+    }
+
+    /// Queues an event for the project: a cancellation if it is called so, or else a
+    /// confirmation by the default persona that goes by the name of `event`.
+    pub(crate) fn send_test_event(
+        &mut self,
+        project_id: &str,
+        event: &str,
+        now: SystemTime,
+    ) -> Result<Arc<Delivery>, Error> {
+        let project = Arc::clone(self.project(project_id)?);
+        let token = random::id("sess_test_");
+        let login = Login { persona: Persona::default(), confirmed_at: now };
+        let user = User::new(&login, project.shares_phone());
+        let payload = |at| match event {
+            bondify_core::Cancelled::NAME => Payload::cancelled(&token, at),
+            _ => Payload::confirmed(&token, user, at).named(event),
+        };
+        self.dispatch(&project, payload, Cause::Test, now).ok_or(Error::NoWebhookUrl)
+    }
+
+    /// Queues the same bytes under the same signature once more, to where the project's
+    /// webhook URL is now.
+    pub(crate) fn resend(
+        &mut self,
+        id: DeliveryId,
+        now: SystemTime,
+    ) -> Result<Arc<Delivery>, Error> {
+        let delivery = Delivery::clone(self.delivery(id)?);
+        let project = self.project(&delivery.project_id)?;
+        let url = project.webhook_url.clone().ok_or(Error::NoWebhookUrl)?;
+        Ok(self.put_delivery(Delivery { url, ..delivery.copy(Cause::Resend(id), now) }))
+    }
+
+    /// Takes a delivery out of the queue: what to send, if it is still to be sent.
+    pub(crate) fn begin_attempt(&mut self, id: DeliveryId) -> Option<Parcel> {
+        let delivery = Delivery::clone(self.deliveries.get(&id)?);
+        let DeliveryState::Queued { .. } = delivery.state else { return None };
+        let project = self.project(&delivery.project_id).ok()?;
+        let parcel = Parcel {
+            url: delivery.url.clone(),
+            signature: delivery.signature.clone(),
+            body: delivery.body.clone(),
+            cut: project.faults.contains(&Fault::DropConnection),
+        };
+        self.change(Change::Delivery(Arc::new(Delivery {
+            state: DeliveryState::Sending,
+            ..delivery
+        })));
+        Some(parcel)
+    }
+
+    /// Takes down how an attempt ended, and queues what has to follow.
+    pub(crate) fn end_attempt(&mut self, id: DeliveryId, attempt: Attempt, now: SystemTime) {
+        let Some(delivery) = self.deliveries.get(&id) else { return };
+        let mut delivery = Delivery::clone(delivery);
+        let delivered = attempt.outcome.is_success();
+        delivery.attempts.push(attempt);
+        let failed = delivery.attempts.len();
+        delivery.state = if delivered {
+            DeliveryState::Delivered
+        } else if failed < delivery.max_attempts as usize {
+            DeliveryState::Queued { due: now + self.rules.retry.delay_after(failed) }
+        } else {
+            DeliveryState::Failed
+        };
+        let duplicate = (delivered && delivery.faults.contains(&Fault::Duplicate))
+            .then(|| delivery.copy(Cause::Duplicate(id), now));
+        self.change(Change::Delivery(Arc::new(delivery)));
+        duplicate.map(|duplicate| self.put_delivery(duplicate));
+    }
+
+    fn dispatch<'a>(
+        &mut self,
+        project: &Project,
+        payload: impl FnOnce(SystemTime) -> Payload<'a>,
+        cause: Cause,
+        now: SystemTime,
+    ) -> Option<Arc<Delivery>> {
+        let url = project.webhook_url.clone()?;
+        let has = |fault| project.faults.contains(&fault);
+        let mut payload =
+            payload(if has(Fault::StaleTimestamp) { now - Fault::STALE_BY } else { now });
+        if has(Fault::UnknownEvent) {
+            payload = payload.named(Fault::UNKNOWN_EVENT);
+        }
+        let mut body = payload.to_body();
+        let other = has(Fault::WrongSecret).then(WebhookSecret::random);
+        let key = other.as_ref().unwrap_or(&project.secret).key();
+        let signature = key.sign(body.as_bytes()).to_string();
+        if has(Fault::TamperedBody) {
+            body.insert_str(1, r#""tampered":true,"#);
+        }
+        let delay = project.faults.iter().find_map(|fault| match fault {
+            Fault::Delay(delay) => Some(*delay),
+            _ => None,
+        });
+        let delivery = self.put_delivery(Delivery {
+            id: DeliveryId::MAX,
+            project_id: project.id.clone(),
+            session_token: payload.session_token().to_owned(),
+            event: payload.event().to_owned(),
+            cause,
+            created_at: now,
+            url,
+            signature,
+            body,
+            faults: project.faults.clone(),
+            priority: project.plan.has_priority(),
+            max_attempts: self.rules.retry.attempts(project.plan),
+            state: DeliveryState::Queued { due: now + delay.unwrap_or_default() },
+            attempts: Vec::new(),
+        });
+        if has(Fault::ConcurrentDuplicate) {
+            let copy = delivery.copy(Cause::Duplicate(delivery.id), now);
+            self.put_delivery(Delivery { state: delivery.state, ..copy });
+        }
+        Some(delivery)
+    }
+
+    /// Numbers a new delivery and queues it.
+    fn put_delivery(&mut self, delivery: Delivery) -> Arc<Delivery> {
+        let id = DeliveryId::new(self.next_delivery);
+        let delivery = Arc::new(Delivery { id, ..delivery });
+        self.change(Change::Delivery(Arc::clone(&delivery)));
+        delivery
+    }
+}
+
+impl Delivery {
+    /// The same bytes under the same signature, for a delivery of its own that is due now.
+    fn copy(&self, cause: Cause, now: SystemTime) -> Self {
+        Self {
+            cause,
+            created_at: now,
+            faults: Vec::new(),
+            state: DeliveryState::Queued { due: now },
+            attempts: Vec::new(),
+            ..self.clone()
+        }
+    }
+}

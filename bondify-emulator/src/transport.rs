@@ -1,0 +1,204 @@
+use std::{
+    error::Error,
+    fmt::{self, Write},
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use bondify_core::SIGNATURE_HEADER;
+use reqwest::{
+    Client, Request, Response,
+    dns::{Addrs, Name, Resolve, Resolving},
+    header::HeaderMap,
+    redirect::Policy,
+};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpStream, lookup_host},
+    time::{Instant, timeout, timeout_at},
+};
+use url::{Position, Url};
+
+use crate::{Outcome, project::ip, state::Parcel};
+
+/// What carries deliveries to webhook URLs.
+pub(crate) trait Transport: Send + Sync + 'static {
+    /// Makes one attempt: the request's headers, and what came of it.
+    fn send(&self, parcel: Parcel) -> impl Future<Output = (Headers, Outcome)> + Send;
+}
+
+/// Names and values.
+type Headers = Vec<(String, String)>;
+
+/// The network: one connection for each attempt, no redirects, no proxy.
+pub(crate) struct Network {
+    client: Client,
+    resolver: Resolver,
+    patience: Duration,
+}
+
+impl Network {
+    /// How much of a response's body is taken down, in bytes.
+    const MOST_OF_A_BODY: usize = 64 * 1024;
+
+    pub(crate) fn new(patience: Duration, remote: bool) -> reqwest::Result<Self> {
+        let resolver = Resolver { remote };
+        let client = Client::builder()
+            .dns_resolver(Arc::new(resolver))
+            .redirect(Policy::none())
+            .no_proxy()
+            .http1_only()
+            .pool_max_idle_per_host(0)
+            .build()?;
+        Ok(Self { client, resolver, patience })
+    }
+
+    fn request(&self, parcel: &Parcel) -> reqwest::Result<Request> {
+        self.client
+            .post(parcel.url.clone())
+            .header("host", host(&parcel.url))
+            .header("user-agent", concat!("bondify-emulator/", env!("CARGO_PKG_VERSION")))
+            .header("accept", "*/*")
+            .header("content-type", "application/json")
+            .header(SIGNATURE_HEADER, &parcel.signature)
+            .header("content-length", parcel.body.len())
+            .body(parcel.body.clone())
+            .build()
+    }
+
+    async fn exchange(&self, request: Request) -> Outcome {
+        if ip(request.url()).is_some_and(|ip| !self.resolver.allows(ip)) {
+            return Outcome::NotLoopback;
+        }
+        let deadline = Instant::now() + self.patience;
+        match timeout_at(deadline, self.client.execute(request)).await {
+            Ok(Ok(mut response)) => Outcome::Answered {
+                status: response.status().as_u16(),
+                response_headers: to_text(response.headers()),
+                response_body: read(&mut response, deadline).await,
+            },
+            Ok(Err(error)) => failure(&error),
+            Err(_) => Outcome::TimedOut,
+        }
+    }
+
+    /// Sends the head and half of the body, and hangs up.
+    async fn send_half(&self, request: &Request, body: &str) -> Result<(), io::Error> {
+        let url = request.url();
+        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let addresses = self.resolver.lookup(host.trim_matches(['[', ']']), port).await?;
+        let mut connection = TcpStream::connect(&*addresses).await?;
+        let path = &url[Position::BeforePath..Position::AfterQuery];
+        let mut head = format!("POST {path} HTTP/1.1\r\n");
+        for (name, value) in to_text(request.headers()) {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        head.push_str("\r\n");
+        connection.write_all(head.as_bytes()).await?;
+        connection.write_all(&body.as_bytes()[..body.len() / 2]).await?;
+        connection.shutdown().await
+    }
+}
+
+impl Transport for Network {
+    async fn send(&self, parcel: Parcel) -> (Headers, Outcome) {
+        let request = match self.request(&parcel) {
+            Ok(request) => request,
+            Err(error) => return (Vec::new(), failure(&error)),
+        };
+        let headers = to_text(request.headers());
+        if !parcel.cut {
+            return (headers, self.exchange(request).await);
+        }
+        let outcome = match timeout(self.patience, self.send_half(&request, &parcel.body)).await {
+            Ok(Ok(())) => Outcome::Dropped,
+            Ok(Err(error)) => failure(&error),
+            Err(_) => Outcome::TimedOut,
+        };
+        (headers, outcome)
+    }
+}
+
+/// Looks names up, and keeps to loopback addresses unless others are allowed.
+#[derive(Clone, Copy)]
+struct Resolver {
+    remote: bool,
+}
+
+impl Resolver {
+    fn allows(self, ip: IpAddr) -> bool {
+        self.remote || ip.to_canonical().is_loopback()
+    }
+
+    async fn lookup(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let found: Vec<_> = lookup_host((host, port)).await?.collect();
+        let (allowed, refused): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|address| self.allows(address.ip()));
+        if allowed.is_empty() && !refused.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, NotLoopback));
+        }
+        Ok(allowed)
+    }
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let resolver = *self;
+        Box::pin(async move {
+            let addresses = resolver.lookup(name.as_str(), 0).await?;
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[derive(Debug)]
+struct NotLoopback;
+
+impl fmt::Display for NotLoopback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a loopback address")
+    }
+}
+
+impl Error for NotLoopback {}
+
+/// The outcome that `error` amounts to, in the words of what caused it.
+fn failure(error: &(dyn Error + 'static)) -> Outcome {
+    let mut cause = error;
+    loop {
+        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let inner = inner.map(|inner| inner as &(dyn Error + 'static));
+        match inner.or_else(|| cause.source()) {
+            Some(deeper) => cause = deeper,
+            None if cause.is::<NotLoopback>() => return Outcome::NotLoopback,
+            None => return Outcome::Disconnected { reason: cause.to_string() },
+        }
+    }
+}
+
+fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+fn to_text(headers: &HeaderMap) -> Headers {
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect()
+}
+
+/// As much of the body as there is by then.
+async fn read(response: &mut Response, deadline: Instant) -> String {
+    let mut body = Vec::new();
+    while body.len() < Network::MOST_OF_A_BODY {
+        match timeout_at(deadline, response.chunk()).await {
+            Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+            _ => break,
+        }
+    }
+    body.truncate(Network::MOST_OF_A_BODY);
+    String::from_utf8_lossy(&body).into_owned()
+}
