@@ -105,8 +105,8 @@ impl ClientBuilder {
     /// The shortest interval to poll at: 500 ms.
     pub const LEAST_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-    /// Calls the API at another URL, `https://…` or, for an emulator, `http://…`. `/api/v1/…`
-    /// is appended to its path, so that it may be one behind a proxy; whether it ends in a
+    /// Calls the API at another URL, `https://…` or, for an emulator, `http://…`, by which
+    /// tokens travel in the clear. `/api/v1/…` is appended to its path; whether that ends in a
     /// slash does not matter.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = url.into();

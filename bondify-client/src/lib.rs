@@ -2,6 +2,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod analytics;
+#[cfg(test)]
+mod any_json;
 mod call;
 mod client;
 mod developer;

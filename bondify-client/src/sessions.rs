@@ -56,7 +56,8 @@ impl Sessions {
     /// It asks at once, and then at the client's
     /// [interval](crate::ClientBuilder::poll_interval). Network errors, time-outs and 5xx are
     /// ridden out: the pauses grow to 10 seconds, and are back at the interval after the next
-    /// good answer. After a 429 it waits for as long as `Retry-After` says.
+    /// good answer. After a 429 it waits for as long as `Retry-After` says, at most until the
+    /// session expires.
     ///
     /// Once this machine's clock is at [`expires_at`](Session::expires_at), or 10 minutes after
     /// the session was generated if that is unknown, it asks a last time, for a late
@@ -64,7 +65,8 @@ impl Sessions {
     /// that last request is this call's. So a session that expired long ago costs one request.
     ///
     /// **Cancel-safe**: dropped, it leaves nothing behind, and another call for the same
-    /// session continues.
+    /// session continues. As each call asks at once, a loop that drops it over and over does
+    /// better to keep the stream of [`statuses`](Self::statuses).
     ///
     /// # Errors
     ///

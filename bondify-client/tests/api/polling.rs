@@ -32,7 +32,8 @@ async fn wait_polls_at_the_interval_until_the_user_confirms() {
     within_a_minute(async {
         let answers = [status("pending"), status("pending"), confirmed()];
         let (server, sessions, session) = session(LONG, answers).await;
-        let Ok(Status::Confirmed(login)) = sessions.wait(&session).await else { panic!() };
+        let waiting = tokio::spawn(async move { sessions.wait(&session).await });
+        let Ok(Status::Confirmed(login)) = waiting.await.unwrap() else { panic!() };
         assert_eq!(login.telegram_id().as_str(), "7123456789");
         assert_eq!(login.proof(), "header.claims.signature");
         assert_eq!(polls(&server), 3);

@@ -128,6 +128,29 @@ async fn silence_stalling_and_trickling_end_at_the_time_out() {
     .await;
 }
 
+/// On Linux a full queue of connections leaves another unanswered.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn connecting_has_a_time_out_of_its_own() {
+    use tokio::net::{TcpSocket, TcpStream};
+
+    within_a_minute(async {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let full = socket.listen(0).unwrap();
+        let address = full.local_addr().unwrap();
+        let _queued = TcpStream::connect(address).await.unwrap();
+
+        let client = Client::builder()
+            .base_url(format!("http://{address}"))
+            .connect_timeout(Duration::from_millis(200))
+            .timeout(Duration::from_secs(3600));
+        let sessions = client.build().unwrap().sessions(PROJECT);
+        assert!(sessions.generate().await.unwrap_err().is_timeout());
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_connection_that_fails_is_an_error_with_its_cause() {
     within_a_minute(async {
