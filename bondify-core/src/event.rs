@@ -259,6 +259,13 @@ impl TelegramId {
     }
 }
 
+impl From<String> for TelegramId {
+    /// Takes an id that was kept, such as one from a database, as it is.
+    fn from(id: String) -> Self {
+        Self(id.into())
+    }
+}
+
 impl AsRef<str> for TelegramId {
     fn as_ref(&self) -> &str {
         &self.0

@@ -146,7 +146,7 @@ impl Response {
     }
 }
 
-fn text(header: &httparse::Header<'_>) -> (String, String) {
+pub(crate) fn text(header: &httparse::Header<'_>) -> (String, String) {
     (header.name.to_lowercase(), String::from_utf8_lossy(header.value).into_owned())
 }
 

@@ -8,6 +8,7 @@ mod payload;
 mod probe;
 mod request;
 mod script;
+mod scripted_server;
 pub mod store_suite;
 pub mod user_suite;
 
@@ -19,6 +20,7 @@ pub use crate::{
     probe::{Call, ProbeStore, STORE_ERROR},
     request::WebhookRequest,
     script::{Failure, Progress, Script, Step},
+    scripted_server::{Answer, ReceivedRequest, ScriptedServer},
 };
 
 #[cfg(doctest)]

@@ -1,0 +1,332 @@
+use std::{
+    error::Error as StdError,
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use bondify_core::SecretError;
+use reqwest::{
+    StatusCode,
+    header::{HeaderMap, RETRY_AFTER},
+};
+use serde_json::Value;
+
+/// Why a call of Bondify's API came to nothing.
+///
+/// `Display` and `Debug` show no token, no secret, and nothing that the API said but its
+/// status and machine code; [`source`](StdError::source) is what caused it, such as the
+/// error of the connection.
+#[derive(thiserror::Error)]
+#[error(transparent)]
+pub struct Error(Box<Kind>);
+
+#[derive(Debug, thiserror::Error)]
+enum Kind {
+    #[error("{0}")]
+    Setting(&'static str),
+    #[error("{0}")]
+    UnreadableUrl(&'static str, #[source] Box<dyn StdError + Send + Sync>),
+    #[error("the HTTP client cannot be set up")]
+    SetUp(#[source] reqwest::Error),
+    #[error("the API did not answer {}", if .0.is_timeout() { "in time" } else { "completely" })]
+    Transport(#[source] reqwest::Error),
+    #[error("the API refused: {0}")]
+    Refused(Refusal),
+    #[error("the API's answer is larger than {} bytes", crate::Client::ANSWER_LIMIT)]
+    TooLarge,
+    #[error("the API's answer is not the documented JSON, at line {line}, column {column}")]
+    Malformed { line: usize, column: usize },
+    #[error("the API's answer has no usable `{0}`")]
+    Field(&'static str),
+    #[error("the secret in the API's answer cannot be one")]
+    Secret(#[source] SecretError),
+    #[error("the session has a status that this version does not know: {0:?}")]
+    UnknownStatus(String),
+}
+
+/// An answer with a status other than 2xx.
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    code: Option<ErrorCode>,
+    message: Option<String>,
+    retry_after: Option<Duration>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)?;
+        match &self.code {
+            Some(code) => write!(f, " ({code})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error {
+    /// Whether a time-out ended the call, while connecting or later.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(&*self.0, Kind::Transport(error) if error.is_timeout())
+    }
+
+    /// The HTTP status of the answer, if the API refused the call with one: anything but
+    /// 2xx, redirects included.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.refusal().map(|refusal| refusal.status.as_u16())
+    }
+
+    /// The machine code of the answer, if the API refused the call with one.
+    ///
+    /// Of an answer of the session API that has none, its status is told: 403 is
+    /// [`PublicAccessDisabled`](ErrorCode::PublicAccessDisabled), 404
+    /// [`ProjectNotFound`](ErrorCode::ProjectNotFound), 429
+    /// [`RateLimited`](ErrorCode::RateLimited).
+    #[must_use]
+    pub fn code(&self) -> Option<&ErrorCode> {
+        self.refusal()?.code.as_ref()
+    }
+
+    /// What the API says in words. It may repeat what was sent to it, so it is for eyes
+    /// rather than for logs, and `Display` leaves it out.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.refusal()?.message.as_deref()
+    }
+
+    /// How long the API asks to wait before the next call, by its `Retry-After`.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.refusal()?.retry_after
+    }
+
+    /// Whether the same call may well succeed a moment later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match &*self.0 {
+            Kind::Transport(_) => true,
+            Kind::Refused(Refusal { status, .. }) => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            _ => false,
+        }
+    }
+
+    fn refusal(&self) -> Option<&Refusal> {
+        match &*self.0 {
+            Kind::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// Something that the caller set makes no sense.
+    pub(crate) fn setting(problem: &'static str) -> Self {
+        Kind::Setting(problem).into()
+    }
+
+    pub(crate) fn unreadable_url(
+        problem: &'static str,
+        source: impl StdError + Send + Sync + 'static,
+    ) -> Self {
+        Kind::UnreadableUrl(problem, Box::new(source)).into()
+    }
+
+    pub(crate) fn set_up(source: reqwest::Error) -> Self {
+        Kind::SetUp(source).into()
+    }
+
+    pub(crate) fn transport(source: reqwest::Error) -> Self {
+        Kind::Transport(source).into()
+    }
+
+    pub(crate) fn too_large() -> Self {
+        Kind::TooLarge.into()
+    }
+
+    /// Keeps the place only: serde's text quotes what is there.
+    pub(crate) fn malformed(source: &serde_json::Error) -> Self {
+        Kind::Malformed { line: source.line(), column: source.column() }.into()
+    }
+
+    pub(crate) fn field(name: &'static str) -> Self {
+        Kind::Field(name).into()
+    }
+
+    pub(crate) fn secret(source: SecretError) -> Self {
+        Kind::Secret(source).into()
+    }
+
+    pub(crate) fn unknown_status(name: &str) -> Self {
+        Kind::UnknownStatus(name.chars().take(64).collect()).into()
+    }
+
+    pub(crate) fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        Kind::Refused(Refusal {
+            status,
+            code: body["code"].as_str().and_then(ErrorCode::parse),
+            message: body["error"].as_str().map(str::to_owned),
+            retry_after: retry_after.and_then(|value| delay(value, SystemTime::now())),
+        })
+        .into()
+    }
+
+    /// Tells the code by the status where the session API left it out.
+    pub(crate) fn code_by_status(mut self) -> Self {
+        if let Kind::Refused(Refusal { status, code: code @ None, .. }) = &mut *self.0 {
+            *code = match status.as_u16() {
+                403 => Some(ErrorCode::PublicAccessDisabled),
+                404 => Some(ErrorCode::ProjectNotFound),
+                429 => Some(ErrorCode::RateLimited),
+                _ => None,
+            };
+        }
+        self
+    }
+}
+
+impl From<Kind> for Error {
+    fn from(kind: Kind) -> Self {
+        Self(Box::new(kind))
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("message", &format_args!("{self}"))
+            .field("source", &self.source())
+            .finish()
+    }
+}
+
+/// A `Retry-After`, in seconds or as the date until which to wait.
+fn delay(value: &str, now: SystemTime) -> Option<Duration> {
+    match value.trim().parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let until = httpdate::parse_http_date(value).ok()?;
+            Some(until.duration_since(now).unwrap_or_default())
+        }
+    }
+}
+
+/// What the API refuses a call for, by its machine code.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// `PROJECT_NOT_FOUND`: there is no such project.
+    ProjectNotFound,
+    /// `PROJECT_INACTIVE`: the project is switched off.
+    ProjectInactive,
+    /// `PUBLIC_ACCESS_DISABLED`: the project does not allow sessions without a secret.
+    PublicAccessDisabled,
+    /// `RATE_LIMITED`: too many calls; see [`Error::retry_after`].
+    RateLimited,
+    /// A code that this version does not know.
+    Other(String),
+}
+
+impl ErrorCode {
+    /// The code as it is on the wire.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::ProjectNotFound => "PROJECT_NOT_FOUND",
+            Self::ProjectInactive => "PROJECT_INACTIVE",
+            Self::PublicAccessDisabled => "PUBLIC_ACCESS_DISABLED",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::Other(code) => code,
+        }
+    }
+
+    /// Takes nothing that is no machine code: codes are shown in logs.
+    fn parse(code: &str) -> Option<Self> {
+        let machine = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        let known = [
+            Self::ProjectNotFound,
+            Self::ProjectInactive,
+            Self::PublicAccessDisabled,
+            Self::RateLimited,
+        ];
+        let other = || Self::Other(code.to_owned());
+        (matches!(code.len(), 1..=64) && code.bytes().all(machine))
+            .then(|| known.into_iter().find(|known| known.as_str() == code).unwrap_or_else(other))
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, body: &str) -> Error {
+        let status = StatusCode::from_u16(status).unwrap();
+        Error::refused(status, &HeaderMap::new(), body.as_bytes())
+    }
+
+    #[test]
+    fn a_refusal_is_shown_by_status_and_code_but_not_in_words() {
+        let error = refused(403, r#"{"error":"hush is off","code":"PROJECT_INACTIVE"}"#);
+        assert_eq!(error.to_string(), "the API refused: 403 Forbidden (PROJECT_INACTIVE)");
+        assert_eq!(error.message(), Some("hush is off"));
+        assert!(!format!("{error:?}").contains("hush"));
+    }
+
+    #[test]
+    fn every_code_has_its_variant_and_others_keep_their_text() {
+        let code = |code: &str| {
+            refused(400, &format!(r#"{{"code":{}}}"#, Value::from(code))).code().cloned()
+        };
+        for known in
+            ["PROJECT_NOT_FOUND", "PROJECT_INACTIVE", "PUBLIC_ACCESS_DISABLED", "RATE_LIMITED"]
+        {
+            let parsed = code(known).unwrap();
+            assert!(!matches!(parsed, ErrorCode::Other(_)), "{known}");
+            assert_eq!(parsed.to_string(), known);
+        }
+        assert_eq!(code("PLAN_LIMIT_2"), Some(ErrorCode::Other("PLAN_LIMIT_2".into())));
+        for not_a_code in ["", "no code", "A\nB", &"A".repeat(65)] {
+            assert_eq!(code(not_a_code), None);
+        }
+    }
+
+    #[test]
+    fn a_missing_code_is_told_by_the_status() {
+        let code = |status, body| refused(status, body).code_by_status().code().cloned();
+        for body in ["", "{}", "[]", "<html>", r#"{"code":7}"#] {
+            assert_eq!(code(403, body), Some(ErrorCode::PublicAccessDisabled));
+            assert_eq!(code(404, body), Some(ErrorCode::ProjectNotFound));
+            assert_eq!(code(429, body), Some(ErrorCode::RateLimited));
+            assert_eq!(code(400, body), None);
+            assert_eq!(code(401, body), None);
+        }
+        assert_eq!(code(403, r#"{"code":"PROJECT_INACTIVE"}"#), Some(ErrorCode::ProjectInactive));
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let delay = |value| delay(value, now).map(|delay| delay.as_secs());
+        assert_eq!(delay("120"), Some(120));
+        assert_eq!(delay(" 0 "), Some(0));
+        assert_eq!(delay("Sun, 06 Nov 1994 08:50:07 GMT"), Some(30));
+        assert_eq!(delay("Sun, 06 Nov 1994 08:49:07 GMT"), Some(0));
+        for nonsense in ["", "-1", "1.5", "soon", "99999999999999999999"] {
+            assert_eq!(delay(nonsense), None);
+        }
+    }
+
+    #[test]
+    fn an_unknown_status_is_named_in_a_line() {
+        let error = Error::unknown_status("paused\n");
+        assert!(error.to_string().ends_with(r#"know: "paused\n""#), "{error}");
+        assert!(Error::unknown_status(&"x".repeat(1_000_000)).to_string().len() < 200);
+    }
+}

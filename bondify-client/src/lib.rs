@@ -1,0 +1,32 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod analytics;
+#[cfg(test)]
+mod any_json;
+mod call;
+mod client;
+mod developer;
+mod error;
+mod polling;
+mod project;
+mod record;
+mod session;
+mod sessions;
+mod wire;
+
+#[cfg(feature = "proof")]
+#[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
+pub use bondify_core::{Proof, ProofError, ProofVerifier};
+pub use bondify_core::{Secret, SecretError, TelegramId};
+
+pub use crate::{
+    analytics::{Analytics, Day, Days, Funnel, ProjectName},
+    client::{Client, ClientBuilder},
+    developer::{Account, Developer, MonthlyUsers},
+    error::{Error, ErrorCode},
+    project::{NewProject, Project, ProjectSecret, ProjectSettings},
+    record::SessionRecord,
+    session::{ConfirmedSession, Session, SessionState, Status},
+    sessions::Sessions,
+};

@@ -1,0 +1,268 @@
+//! The developer API, call by call.
+
+use std::time::{Duration, SystemTime};
+
+use bondify_client::{Days, Developer, ErrorCode, ProjectSettings, SessionState};
+use bondify_testkit::{Answer, ReceivedRequest, ScriptedServer, within_a_minute};
+use serde_json::{Value, json};
+
+use crate::client;
+
+async fn developer(answer: Answer) -> (ScriptedServer, Developer) {
+    let server = ScriptedServer::start([answer]).await;
+    let developer = client(&server).developer("dev_hush").expect("it is a token");
+    (server, developer)
+}
+
+/// The one request there was, which was authorised.
+fn request(server: &ScriptedServer) -> (String, ReceivedRequest) {
+    let [request] = &server.requests()[..] else { panic!() };
+    assert_eq!(request.header("authorization"), Some("Bearer dev_hush"));
+    (format!("{} {}", request.method, request.path), request.clone())
+}
+
+#[tokio::test]
+async fn me() {
+    within_a_minute(async {
+        let (server, developer) = developer(Answer::json(
+            200,
+            json!({"developer": {"developer_id": "dev_1", "email": "ada@example.com",
+                "plan": "pro", "mau": {"current": 7, "limit": 100, "over": false}}}),
+        ))
+        .await;
+        let me = developer.me().await.unwrap();
+        assert_eq!((&*me.developer_id, &*me.email), ("dev_1", "ada@example.com"));
+        let mau = me.mau.unwrap();
+        assert_eq!((mau.current, mau.limit, mau.over), (7, Some(100), false));
+        assert_eq!(request(&server).0, "GET /api/v1/dev/me");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn projects_in_both_spellings() {
+    within_a_minute(async {
+        let (server, developer) = developer(Answer::json(
+            200,
+            json!({"projects": [
+                {"project_id": "p1", "name": "Shop", "active": true, "public_access": true,
+                    "webhook_url": null, "secret_preview": "whsec_…1", "req_phone": true,
+                    "created_at": 1_700_000_000_000_u64, "sessions_count": 3, "confirmed_count": 2},
+                {"id": "p2", "name": "Blog", "is_active": false, "webhook_url": "",
+                    "secret_key": "sk_…2", "created_at": "2023-11-14T22:13:20Z"},
+            ]}),
+        ))
+        .await;
+        let projects = developer.projects().await.unwrap();
+        let [shop, blog] = &projects[..] else { panic!("{projects:?}") };
+        assert_eq!((&*shop.project_id, shop.active), ("p1", true));
+        assert_eq!((shop.public_access, shop.req_phone), (Some(true), Some(true)));
+        assert_eq!((shop.sessions_count, shop.confirmed_count), (Some(3), Some(2)));
+        assert_eq!(shop.secret_preview.as_deref(), Some("whsec_…1"));
+        assert_eq!((&*blog.project_id, &*blog.name, blog.active), ("p2", "Blog", false));
+        assert_eq!(blog.secret_preview.as_deref(), Some("sk_…2"));
+        let created = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        for project in [shop, blog] {
+            assert_eq!(project.webhook_url, None);
+            assert_eq!(project.created_at, Some(created));
+        }
+        assert_eq!(request(&server).0, "GET /api/v1/dev/projects");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn create_project() {
+    within_a_minute(async {
+        let (server, developer) = developer(Answer::json(
+            201,
+            json!({"project_id": "p1", "secret_key": "whsec_hush", "name": "Shop"}),
+        ))
+        .await;
+        let settings = ProjectSettings::new()
+            .webhook_url("https://yourapp.com/webhooks/bondify")
+            .unwrap()
+            .bot_token("1:bot")
+            .public_access(true)
+            .req_phone(false);
+        let new = developer.create_project("Shop", settings).await.unwrap();
+        assert_eq!((&*new.project_id, &*new.name), ("p1", "Shop"));
+        assert_eq!(new.secret.expose(), "whsec_hush");
+        let (line, request) = request(&server);
+        assert_eq!(line, "POST /api/v1/dev/projects");
+        assert_eq!(
+            request.body,
+            json!({"name": "Shop", "webhook_url": "https://yourapp.com/webhooks/bondify",
+                "bot_token": "1:bot", "public_access": true, "req_phone": false})
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn update_project() {
+    within_a_minute(async {
+        let (server, developer) = developer(Answer::text(200, "")).await;
+        let settings = ProjectSettings::new().no_webhook_url().active(false);
+        developer.update_project("p1", settings).await.unwrap();
+        let (line, request) = request(&server);
+        assert_eq!(line, "PATCH /api/v1/dev/projects/p1");
+        assert_eq!(request.body, json!({"webhook_url": "", "active": false}));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn delete_project() {
+    within_a_minute(async {
+        let (server, developer) = developer(Answer::json(200, json!({"ok": true}))).await;
+        developer.delete_project("p1").await.unwrap();
+        assert_eq!(request(&server).0, "DELETE /api/v1/dev/projects/p1");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn regenerate() {
+    within_a_minute(async {
+        let (server, developer) =
+            developer(Answer::json(200, json!({"secret_key": "whsec_hush"}))).await;
+        assert_eq!(developer.regenerate("p1").await.unwrap().expose(), "whsec_hush");
+        assert_eq!(request(&server).0, "POST /api/v1/dev/projects/p1/regenerate");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn webhook_secret() {
+    within_a_minute(async {
+        let (server, developer) =
+            developer(Answer::json(200, json!({"webhook_secret": "whsec_hush"}))).await;
+        assert_eq!(developer.webhook_secret("p1").await.unwrap().expose(), "whsec_hush");
+        assert_eq!(request(&server).0, "GET /api/v1/dev/projects/p1/webhook-secret");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sessions() {
+    within_a_minute(async {
+        let (server, developer) = developer(Answer::json(
+            200,
+            json!({"sessions": [
+                {"session_token": "sess_hush", "project_id": "p1", "project_name": "Shop",
+                    "status": "confirmed", "telegram_id": "7123456789",
+                    "telegram_name": "Ada Hush", "telegram_username": "ada",
+                    "created_at": "2023-11-14T22:13:20Z", "confirmed_at": 1_700_000_001_000_u64},
+                {"session_token": "s2", "project_id": "p1", "project_name": "Shop",
+                    "status": "pending", "telegram_id": null, "created_at": 1_700_000_000_000_u64},
+                {"session_token": "s3", "project_id": "p1", "project_name": "Shop",
+                    "status": "paused", "created_at": 1_700_000_000_000_u64},
+            ]}),
+        ))
+        .await;
+        let sessions = developer.sessions().await.unwrap();
+        let [confirmed, pending, unknown] = &sessions[..] else { panic!() };
+        assert_eq!(confirmed.session_token, "sess_hush");
+        assert_eq!(confirmed.project_name, "Shop");
+        assert_eq!(confirmed.status, SessionState::Confirmed);
+        assert_eq!(confirmed.telegram_id.as_ref().unwrap().to_i64(), Some(7_123_456_789));
+        assert_eq!(confirmed.telegram_name.as_deref(), Some("Ada Hush"));
+        assert_eq!(confirmed.telegram_username.as_deref(), Some("ada"));
+        let took = confirmed.confirmed_at.unwrap().duration_since(confirmed.created_at);
+        assert_eq!(took.unwrap(), Duration::from_secs(1));
+        assert_eq!((&pending.status, &pending.telegram_id), (&SessionState::Pending, &None));
+        assert_eq!(unknown.status.to_string(), "paused");
+        let shown = format!("{sessions:?}").to_lowercase();
+        assert!(!shown.contains("hush") && !shown.contains("7123456789"), "{shown}");
+        assert_eq!(request(&server).0, "GET /api/v1/dev/sessions");
+    })
+    .await;
+}
+
+fn analytics() -> Value {
+    json!({
+        "total_sessions": 10, "confirmed_sessions": 6, "unique_users": 5, "conversion_rate": 60,
+        "daily": [{"date": "2025-01-31", "sessions": 10, "confirmed": 6, "unique_users": 5}],
+        "funnel": {"requested": 10, "confirmed": 6, "expired": 3, "cancelled": 1},
+        "projects": [{"id": "p1", "name": "Shop \u{fffd}"}],
+    })
+}
+
+#[tokio::test]
+async fn analytics_of_a_project_or_all() {
+    within_a_minute(async {
+        for (days, project, line) in [
+            (Days::Seven, None, "GET /api/v1/dev/analytics?days=7"),
+            (Days::Thirty, Some("p1"), "GET /api/v1/dev/analytics?days=30&project_id=p1"),
+            (Days::Ninety, Some("p&d=1"), "GET /api/v1/dev/analytics?days=90&project_id=p%26d%3D1"),
+        ] {
+            let (server, developer) = developer(Answer::json(200, analytics())).await;
+            let analytics = developer.analytics(days, project).await.unwrap();
+            assert_eq!((analytics.total_sessions, analytics.confirmed_sessions), (10, 6));
+            assert_eq!((analytics.unique_users, analytics.conversion_rate), (5, 60.0));
+            assert_eq!(
+                (&*analytics.daily[0].date, analytics.daily[0].confirmed),
+                ("2025-01-31", 6)
+            );
+            assert_eq!((analytics.funnel.requested, analytics.funnel.cancelled), (10, 1));
+            assert_eq!(analytics.projects[0].id, "p1");
+            assert_eq!(request(&server).0, line);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_id_never_reaches_another_endpoint() {
+    within_a_minute(async {
+        for (id, path) in [
+            ("../sessions", "..%2Fsessions"),
+            ("a/b?c", "a%2Fb%3Fc"),
+            ("%2e%2e", "%252e%252e"),
+            ("..\t", "..%09"),
+            ("a#b", "a%23b"),
+            ("ü", "%C3%BC"),
+        ] {
+            let (server, developer) = developer(Answer::json(200, json!({"ok": true}))).await;
+            developer.delete_project(id).await.unwrap();
+            assert_eq!(request(&server).0, format!("DELETE /api/v1/dev/projects/{path}"));
+        }
+        let (server, developer) = developer(Answer::json(200, json!({}))).await;
+        for id in ["", ".", ".."] {
+            assert!(developer.delete_project(id).await.is_err());
+            assert!(developer.update_project(id, ProjectSettings::new()).await.is_err());
+            assert!(developer.regenerate(id).await.is_err());
+            assert!(developer.webhook_secret(id).await.is_err());
+        }
+        assert_eq!(server.requests().len(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refused_token_is_401_and_never_shown() {
+    within_a_minute(async {
+        let answer = Answer::json(401, json!({"error": "Invalid token dev_hush"}));
+        let (_server, developer) = developer(answer).await;
+        let error = developer.me().await.unwrap_err();
+        assert_eq!((error.status(), error.code()), (Some(401), None));
+        assert_eq!(error.message(), Some("Invalid token dev_hush"));
+        let shown = format!("{error} {error:?} {developer:?}");
+        assert!(!shown.contains("hush"), "{shown}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn public_access_has_nothing_to_do_with_a_bare_403() {
+    within_a_minute(async {
+        let (_server, developer) = developer(Answer::json(403, json!({"error": "no"}))).await;
+        assert_eq!(developer.me().await.unwrap_err().code(), None);
+        let (_server, developer) =
+            self::developer(Answer::json(404, json!({"code": "PROJECT_NOT_FOUND"}))).await;
+        let error = developer.regenerate("p1").await.unwrap_err();
+        assert_eq!(error.code(), Some(&ErrorCode::ProjectNotFound));
+    })
+    .await;
+}

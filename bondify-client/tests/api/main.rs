@@ -1,0 +1,67 @@
+//! The client against a server on loopback that answers as told.
+
+mod developer;
+mod polling;
+mod sessions;
+
+use std::time::Duration;
+
+use bondify_client::{Client, ClientBuilder, Session, Sessions};
+use bondify_testkit::{Answer, ScriptedServer};
+use serde_json::json;
+
+pub(crate) const PROJECT: &str = "proj_abc123";
+pub(crate) const TOKEN: &str = "sess_abc123";
+
+/// A client of that server which polls as often as is allowed.
+pub(crate) fn client(server: &ScriptedServer) -> Client {
+    set_up(server).build().expect("these settings make sense")
+}
+
+pub(crate) fn set_up(server: &ScriptedServer) -> ClientBuilder {
+    Client::builder().base_url(server.url()).poll_interval(ClientBuilder::LEAST_POLL_INTERVAL)
+}
+
+/// What a session is generated with, which expires after that time.
+pub(crate) fn generated(expires_in: Duration) -> Answer {
+    let expires_at = std::time::SystemTime::now() + expires_in;
+    let expires_at = expires_at.duration_since(std::time::UNIX_EPOCH).expect("is after 1970");
+    Answer::json(
+        200,
+        json!({
+            "session_token": TOKEN,
+            "deeplink": "https://t.me/bondify_bot?start=sess_abc123",
+            "expires_at": expires_at.as_millis() as u64,
+        }),
+    )
+}
+
+pub(crate) fn status(status: &str) -> Answer {
+    Answer::json(200, json!({ "status": status }))
+}
+
+pub(crate) fn confirmed() -> Answer {
+    Answer::json(
+        200,
+        json!({
+            "status": "confirmed",
+            "telegram_id": "7123456789",
+            "telegram_name": "Ada Lovelace",
+            "telegram_username": "ada",
+            "proof": "header.claims.signature",
+            "confirmed_at": 1_700_000_000_123_u64,
+        }),
+    )
+}
+
+/// A server that generates a session and then answers so, and that session.
+pub(crate) async fn session(
+    expires_in: Duration,
+    answers: impl IntoIterator<Item = Answer>,
+) -> (ScriptedServer, Sessions, Session) {
+    let answers = [generated(expires_in)].into_iter().chain(answers);
+    let server = ScriptedServer::start(answers).await;
+    let sessions = client(&server).sessions(PROJECT);
+    let session = sessions.generate().await.expect("the first answer is a session");
+    (server, sessions, session)
+}

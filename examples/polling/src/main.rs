@@ -1,0 +1,60 @@
+//! A login without a webhook: shows the link into Telegram, as text and as a QR code, waits
+//! until the user has decided, and says who logged in.
+//!
+//! Run it with `BONDIFY_PROJECT_ID=proj_… cargo run -p example-polling`. With
+//! `BONDIFY_WEBHOOK_SECRET=whsec_…` as well, the proof is verified and what it says is printed.
+//! `BONDIFY_API_URL` is `https://api.bondify.dev` unless set.
+
+#![expect(clippy::print_stdout, reason = "the output of a program")]
+
+use std::{env, error::Error};
+
+use bondify_client::{Client, ConfirmedSession, ProofVerifier, Secret, SecretError, Status};
+use example_support::usage;
+use qrcode::{QrCode, render::unicode::Dense1x2};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let project_id = env::var("BONDIFY_PROJECT_ID")
+        .unwrap_or_else(|_| usage("the environment variable BONDIFY_PROJECT_ID is not set"));
+    let proofs = match Secret::from_env("BONDIFY_WEBHOOK_SECRET") {
+        Ok(secret) => Some(ProofVerifier::new(secret).project(&project_id)),
+        Err(SecretError::Unset(_)) => None,
+        Err(error) => usage(error),
+    };
+    let url = env::var("BONDIFY_API_URL").unwrap_or_else(|_| Client::BASE_URL.to_owned());
+    let client = Client::builder().base_url(url).build().unwrap_or_else(usage);
+    let sessions = client.sessions(project_id);
+
+    let session = sessions.generate().await?;
+    println!("{}", qr_code(session.deeplink())?);
+    println!("To log in, scan this or open {}", session.deeplink());
+
+    match sessions.wait(&session).await? {
+        Status::Confirmed(login) => greet(&login, proofs)?,
+        Status::Cancelled { .. } => println!("cancelled"),
+        Status::Expired => println!("expired"),
+        _ => println!("this login was completed before"),
+    }
+    Ok(())
+}
+
+fn greet(login: &ConfirmedSession, proofs: Option<ProofVerifier>) -> Result<(), Box<dyn Error>> {
+    let (name, id) = (login.telegram_name(), login.telegram_id());
+    match proofs {
+        Some(proofs) => {
+            let proof = proofs.verify(login.proof())?;
+            let (name, id) = (proof.telegram_name(), proof.telegram_id());
+            println!("{name:?} logged in, user {id}; the proof is valid");
+        }
+        None => println!("{name:?} logged in, user {id}; the proof was not verified"),
+    }
+    Ok(())
+}
+
+/// In the colours of a terminal that writes light on dark.
+fn qr_code(text: &str) -> Result<String, Box<dyn Error>> {
+    let code = QrCode::new(text)?;
+    let mut picture = code.render::<Dense1x2>();
+    Ok(picture.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build())
+}
