@@ -1,5 +1,6 @@
-//! Starts an axum server and plays Bondify against it: every kind of delivery, over TCP,
-//! signed and retried as the real one does it, with shorter pauses.
+//! Starts an axum server and a local Bondify, and has users tap Confirm and Cancel: every
+//! kind of delivery, over TCP, signed and retried as the real one does it, with shorter
+//! pauses.
 //!
 //! Run it with `cargo run -p quickstart`. It ends with exit code 0 if every delivery was
 //! answered as it should be.
@@ -8,7 +9,6 @@
 
 use std::{
     error::Error,
-    net::SocketAddr,
     process::ExitCode,
     sync::{
         Arc,
@@ -18,11 +18,12 @@ use std::{
 };
 
 use axum::{Router, extract::State, http::StatusCode};
-use bondify_axum::{Bondify, BondifyEvent, BondifyExt, Secret};
-use bondify_testkit::{Connection, Payload, Response, WebhookRequest};
-use tokio::{net::TcpListener, time::sleep};
+use bondify_axum::{Bondify, BondifyEvent, BondifyExt};
+use bondify_emulator::{Attempt, DeliveryId, Emulator, Fault, Outcome, Persona, ProjectSettings};
+use tokio::net::TcpListener;
 
 const PATH: &str = "/webhooks/bondify";
+const PROJECT: &str = "proj_quickstart";
 
 /// How often the handler ran, and how often it still has to fail.
 #[derive(Default)]
@@ -42,36 +43,44 @@ async fn on_event(_event: BondifyEvent, State(handler): State<Arc<Handler>>) -> 
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let secret = Secret::new("whsec_quickstart")?;
-    let bondify = Bondify::builder(secret.clone()).build()?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}{PATH}", listener.local_addr()?);
+    let project = ProjectSettings::new().id(PROJECT).webhook_url(&url);
+    let emulator =
+        Emulator::builder().project(project).retry_base(Duration::from_millis(2)).start().await?;
+
+    let secret = emulator.project(PROJECT)?.secret().clone();
+    let bondify = Bondify::builder(secret).build()?;
     let handler = Arc::<Handler>::default();
     let app = Router::new().route(PATH, bondify.post(on_event)).with_state(handler.clone());
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let server = listener.local_addr()?;
     tokio::spawn(async { axum::serve(listener, app).await });
 
-    println!("playing Bondify against http://{server}{PATH}\n");
+    println!("a local Bondify delivers to {url}\n");
     println!("{:<15} {:>7} {:>6}  what happened", "event", "attempt", "status");
-    let mut sender = Sender { server, handler, attempts: 4, as_expected: true };
+    let mut audience = Audience { emulator: &emulator, handler, as_expected: true };
 
-    let confirmed = Payload::confirmed().signed_with(&secret);
-    sender.deliver("auth.confirmed", &confirmed, &[HANDLED]).await?;
-    sender.deliver("auth.confirmed", &confirmed, &[DUPLICATE]).await?;
+    let confirmed = confirm(&emulator).await?;
+    audience.sees(confirmed, &[HANDLED], 1).await?;
 
-    let cancelled = Payload::cancelled().signed_with(&secret);
-    sender.deliver("auth.cancelled", &cancelled, &[HANDLED]).await?;
+    let again = emulator.resend(confirmed)?;
+    audience.sees(again.id, &[DUPLICATE], 0).await?;
 
-    let forged = Payload::confirmed().signed_with(&Secret::new("whsec_forged")?);
-    sender.attempts = 1; // a forger does not wait for Bondify's schedule
-    sender.deliver("auth.confirmed", &forged, &[FORGED]).await?;
+    let session = emulator.generate(PROJECT)?;
+    emulator.cancel(&session.token)?;
+    let cancelled = emulator.delivery_of(&session.token).await?;
+    audience.sees(cancelled.id, &[HANDLED], 1).await?;
 
-    let retried = Payload::confirmed().signed_with(&secret);
-    sender.attempts = 4;
-    sender.handler.failures_left.store(1, Ordering::SeqCst);
-    sender.deliver("auth.confirmed", &retried, &[FAILED, HANDLED]).await?;
+    emulator.set_faults(PROJECT, [Fault::WrongSecret])?;
+    let forged = confirm(&emulator).await?;
+    audience.sees(forged, &[FORGED; 4], 0).await?;
+    emulator.set_faults(PROJECT, [])?;
+
+    audience.handler.failures_left.store(1, Ordering::SeqCst);
+    let retried = confirm(&emulator).await?;
+    audience.sees(retried, &[FAILED, HANDLED], 2).await?;
 
     bondify.drain(Duration::from_secs(1)).await?;
-    if sender.as_expected {
+    if audience.as_expected {
         println!("\nevery delivery was answered as it should be");
         Ok(ExitCode::SUCCESS)
     } else {
@@ -80,58 +89,57 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
+/// Somebody logs in.
+async fn confirm(emulator: &Emulator) -> Result<DeliveryId, Box<dyn Error>> {
+    let session = emulator.generate(PROJECT)?;
+    emulator.confirm(&session.token, Persona::default())?;
+    Ok(emulator.delivery_of(&session.token).await?.id)
+}
+
 const HANDLED: &str = "handled";
 const FAILED: &str = "the handler failed: to be retried";
 const DUPLICATE: &str = "a duplicate: not handled again";
 const FORGED: &str = "a forged signature: never reached the handler";
 
-/// Bondify's half: delivers, and retries with exponential backoff what is not answered
-/// with 2xx.
-struct Sender {
-    server: SocketAddr,
+/// Looks at what was delivered, and says so.
+struct Audience<'a> {
+    emulator: &'a Emulator,
     handler: Arc<Handler>,
-    attempts: u32,
     as_expected: bool,
 }
 
-impl Sender {
-    async fn deliver(
+impl Audience<'_> {
+    async fn sees(
         &mut self,
-        event: &str,
-        request: &WebhookRequest,
+        delivery: DeliveryId,
         expected: &[&str],
+        expected_runs: usize,
     ) -> Result<(), Box<dyn Error>> {
-        let mut outcomes = Vec::new();
-        let mut backoff = Duration::from_millis(50);
-        for attempt in 1..=self.attempts {
-            let runs = self.handler.runs.load(Ordering::SeqCst);
-            let response = Connection::open(self.server).await?.post(PATH, request).await?;
-            let handled = self.handler.runs.load(Ordering::SeqCst) > runs;
-            let outcome = outcome_of(&response, handled);
-            println!("{event:<15} {attempt:>7} {:>6}  {outcome}", response.status);
-            outcomes.push(outcome);
-            if (200..300).contains(&response.status) {
-                break;
-            }
-            if attempt < self.attempts {
-                sleep(backoff).await;
-                backoff *= 2;
-            }
+        let delivery = self.emulator.finished(delivery).await?;
+        let runs = self.handler.runs.swap(0, Ordering::SeqCst);
+        let outcomes: Vec<_> = delivery.attempts.iter().map(outcome_of).collect();
+        for (number, (attempt, outcome)) in delivery.attempts.iter().zip(&outcomes).enumerate() {
+            let (number, status) = (number + 1, attempt.outcome.status().unwrap_or_default());
+            println!("{:<15} {number:>7} {status:>6}  {outcome}", delivery.event);
         }
-        if outcomes != expected {
-            println!("{:<15} {:>7} {:>6}  expected: {}", "", "", "", expected.join(", "));
+        if outcomes != expected || runs != expected_runs {
+            let expected = expected.join(", ");
+            println!("expected: {expected}; the handler ran {runs}x, not {expected_runs}x");
             self.as_expected = false;
         }
         Ok(())
     }
 }
 
-fn outcome_of(response: &Response, handled: bool) -> &'static str {
-    match (response.status, response.code().as_deref(), handled) {
-        (204, None, true) => HANDLED,
-        (500, None, true) => FAILED,
-        (200, Some("DUPLICATE"), false) => DUPLICATE,
-        (401, Some("INVALID_SIGNATURE"), false) => FORGED,
+fn outcome_of(attempt: &Attempt) -> &'static str {
+    let Outcome::Answered { status, response_body, .. } = &attempt.outcome else {
+        return "no answer";
+    };
+    match status {
+        204 => HANDLED,
+        500 => FAILED,
+        200 if response_body.contains("duplicate") => DUPLICATE,
+        401 if response_body.contains("INVALID_SIGNATURE") => FORGED,
         _ => "something unexpected",
     }
 }

@@ -15,6 +15,9 @@ fn every_delivery_has_its_line_and_all_is_well() {
             "auth.confirmed        1    200  a duplicate: not handled again",
             "auth.cancelled        1    204  handled",
             "auth.confirmed        1    401  a forged signature: never reached the handler",
+            "auth.confirmed        2    401  a forged signature: never reached the handler",
+            "auth.confirmed        3    401  a forged signature: never reached the handler",
+            "auth.confirmed        4    401  a forged signature: never reached the handler",
             "auth.confirmed        1    500  the handler failed: to be retried",
             "auth.confirmed        2    204  handled",
         ]
