@@ -140,12 +140,15 @@ mod tests {
 
     impl Bench {
         fn new(answer: fn(&str, Duration) -> (Duration, u16)) -> Self {
+            Self::limited(Limits::default(), answer)
+        }
+
+        fn limited(limits: Limits, answer: fn(&str, Duration) -> (Duration, u16)) -> Self {
             let started = Instant::now();
             let clock = Clock::new(move || SystemTime::UNIX_EPOCH + started.elapsed());
             let (backend, orders) = Backend::new(State::new(Rules::default()), None, clock);
             let backend = Arc::new(backend);
             let receiver = Receiver { started, answer, received: Arc::default() };
-            let limits = Limits::default();
             let courier = Courier::new(Arc::clone(&backend), receiver.clone(), orders, limits);
             tokio::spawn(courier.run());
             Self { backend, receiver }
@@ -236,6 +239,25 @@ mod tests {
             sleep(Duration::from_secs(1)).await;
             assert_eq!(bench.times("/quick").last(), Some(&second));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pro_and_business_go_first_when_work_queues_up() {
+        let limits = Limits { over_all: 2, per_project: 16 };
+        let bench = Bench::limited(limits, |_, _| (Duration::from_millis(100), 200));
+        bench.project("hobby", ProjectSettings::new());
+        bench.project("pro", ProjectSettings::new().plan(Plan::Pro));
+        bench.project("business", ProjectSettings::new().plan(Plan::Business));
+        (0..20).for_each(|_| bench.confirm("hobby"));
+        sleep(Duration::from_millis(50)).await;
+        (0..10).for_each(|_| ["pro", "business"].iter().for_each(|id| bench.confirm(id)));
+        bench.settle().await;
+        let received = bench.receiver.received.lock().unwrap();
+        let order: Vec<_> = received.iter().map(|(_, parcel)| parcel.url.path()).collect();
+        assert_eq!(order[..2], ["/hobby", "/hobby"], "before there was anything else");
+        assert!(order[2..22].iter().all(|path| *path != "/hobby"), "{order:?}");
+        assert!(order[22..].iter().all(|path| *path == "/hobby"), "{order:?}");
+        assert_eq!(order.len(), 40);
     }
 
     #[tokio::test(start_paused = true)]
