@@ -580,7 +580,8 @@ mod tests {
 
     #[test]
     fn each_session_ends_once() {
-        let ends: [fn(&mut State, &str, SystemTime) -> Result<Session, Error>; 3] = [
+        type End = fn(&mut State, &str, SystemTime) -> Result<Session, Error>;
+        let ends: [End; 3] = [
             |state, token, now| state.confirm(token, Persona::default(), now),
             State::cancel,
             State::expire,
