@@ -498,6 +498,7 @@ impl Delivery {
 #[cfg(test)]
 mod tests {
     use bondify_core::{Event, Secret, Verifier, VerifyError};
+    use proptest::{option, prelude::*};
     use serde_json::{Value, json};
 
     use super::*;
@@ -567,6 +568,33 @@ mod tests {
         assert_eq!(login.session_token(), delivery.session_token);
         assert_eq!(login.telegram_id().as_str(), "7123456789");
         assert_eq!(login.confirmed_at(), now());
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_logs_in_arrives_as_they_are(
+            id in "[0-9]{1,19}",
+            name in ".+",
+            username in option::of(".+"),
+            phone in option::of(".+"),
+        ) {
+            let mut state = with_shop(ProjectSettings::new().plan(Plan::Pro).req_phone(true));
+            let token = generate(&mut state);
+            let persona = Persona {
+                telegram_id: id,
+                telegram_name: name,
+                telegram_username: username,
+                telegram_phone: phone,
+            };
+            state.confirm(&token, persona.clone(), now()).unwrap();
+            let Event::Confirmed(login) = verify(newest(&state)).unwrap() else {
+                panic!("confirmed")
+            };
+            prop_assert_eq!(login.telegram_id().as_str(), persona.telegram_id);
+            prop_assert_eq!(login.telegram_name(), persona.telegram_name);
+            prop_assert_eq!(login.telegram_username(), persona.telegram_username.as_deref());
+            prop_assert_eq!(login.telegram_phone(), persona.telegram_phone.as_deref());
+        }
     }
 
     #[test]

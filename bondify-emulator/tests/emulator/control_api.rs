@@ -1,9 +1,10 @@
 use bondify_emulator::{Emulator, Persona, ProjectSettings};
+use bondify_testkit::within_a_minute;
 use serde_json::{Value, json};
 
-use crate::support::{RawReceiver, SHOP, answer, get, plain, post, request, shop, start};
+use crate::support::{Answer, RawReceiver, SHOP, answer, get, plain, post, request, shop, start};
 
-async fn act(emulator: &Emulator, token: &str, action: &str) -> crate::support::Answer {
+async fn act(emulator: &Emulator, token: &str, action: &str) -> Answer {
     let path = format!("/emulator/sessions/{token}/{action}");
     answer(request(emulator, "POST", &path)).await
 }
@@ -74,56 +75,66 @@ async fn sessions_are_cancelled_made_to_expire_and_used() {
 
 #[tokio::test]
 async fn deliveries_are_listed_newest_first_with_their_attempts() {
-    let receiver = RawReceiver::start().await;
-    let settings = ProjectSettings::new().webhook_url(receiver.url());
-    let emulator = start(Emulator::builder().retries(0), settings).await;
-    let tokens = [emulator.generate(SHOP).unwrap().token, emulator.generate(SHOP).unwrap().token];
-    for (token, status) in tokens.iter().zip([204, 500]) {
-        assert_eq!(act(&emulator, token, "confirm").await.status, 200);
-        let (_, delivery) =
-            tokio::join!(receiver.answer_status(status), emulator.delivery_of(token));
-        assert_eq!(delivery.unwrap().attempts[0].outcome.status(), Some(status));
-    }
-    let listed = get(&emulator, "/emulator/deliveries").await.json;
-    let listed = listed["deliveries"].as_array().unwrap();
-    let [failed, delivered] = &listed[..] else { panic!("two deliveries") };
-    assert_eq!((&failed["state"], &delivered["state"]), (&json!("failed"), &json!("delivered")));
-    assert_eq!((&failed["id"], &delivered["id"]), (&json!("dlv_2"), &json!("dlv_1")));
-    assert_eq!(failed["session_token"], tokens[1]);
-    assert_eq!(failed["attempts"][0]["status"], 500);
-    assert_eq!(failed["attempts"].as_array().unwrap().len(), 1);
-    let body: Value = serde_json::from_str(failed["body"].as_str().unwrap()).unwrap();
-    assert_eq!(body["session_token"], tokens[1]);
+    within_a_minute(async {
+        let receiver = RawReceiver::start().await;
+        let settings = ProjectSettings::new().webhook_url(receiver.url());
+        let emulator = start(Emulator::builder().retries(0), settings).await;
+        let tokens =
+            [emulator.generate(SHOP).unwrap().token, emulator.generate(SHOP).unwrap().token];
+        for (token, status) in tokens.iter().zip([204, 500]) {
+            assert_eq!(act(&emulator, token, "confirm").await.status, 200);
+            let (_, delivery) =
+                tokio::join!(receiver.answer_status(status), emulator.delivery_of(token));
+            assert_eq!(delivery.unwrap().attempts[0].outcome.status(), Some(status));
+        }
+        let listed = get(&emulator, "/emulator/deliveries").await.json;
+        let listed = listed["deliveries"].as_array().unwrap();
+        let [failed, delivered] = &listed[..] else { panic!("two deliveries") };
+        assert_eq!(
+            (&failed["state"], &delivered["state"]),
+            (&json!("failed"), &json!("delivered"))
+        );
+        assert_eq!((&failed["id"], &delivered["id"]), (&json!("dlv_2"), &json!("dlv_1")));
+        assert_eq!(failed["session_token"], tokens[1]);
+        assert_eq!(failed["attempts"][0]["status"], 500);
+        assert_eq!(failed["attempts"].as_array().unwrap().len(), 1);
+        let body: Value = serde_json::from_str(failed["body"].as_str().unwrap()).unwrap();
+        assert_eq!(body["session_token"], tokens[1]);
 
-    let path = format!("/emulator/deliveries?session_token={}", tokens[0]);
-    assert_eq!(get(&emulator, &path).await.json["deliveries"], json!([delivered]));
-    assert_eq!(get(&emulator, "/emulator/deliveries/dlv_1").await.json, *delivered);
-    let nothing = get(&emulator, "/emulator/deliveries?project_id=other").await;
-    assert_eq!(nothing.json, json!({"deliveries": []}));
+        let path = format!("/emulator/deliveries?session_token={}", tokens[0]);
+        assert_eq!(get(&emulator, &path).await.json["deliveries"], json!([delivered]));
+        assert_eq!(get(&emulator, "/emulator/deliveries/dlv_1").await.json, *delivered);
+        let nothing = get(&emulator, "/emulator/deliveries?project_id=other").await;
+        assert_eq!(nothing.json, json!({"deliveries": []}));
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_delivery_is_sent_again() {
-    let receiver = RawReceiver::start().await;
-    let settings = ProjectSettings::new().webhook_url(receiver.url());
-    let emulator = start(Emulator::builder(), settings).await;
-    let token = emulator.generate(SHOP).unwrap().token;
-    emulator.confirm(&token, Persona::default()).unwrap();
-    let first = receiver.answer_status(200).await;
-    let first_id = emulator.delivery_of(&token).await.unwrap().id;
+    within_a_minute(async {
+        let receiver = RawReceiver::start().await;
+        let settings = ProjectSettings::new().webhook_url(receiver.url());
+        let emulator = start(Emulator::builder(), settings).await;
+        let token = emulator.generate(SHOP).unwrap().token;
+        emulator.confirm(&token, Persona::default()).unwrap();
+        let first = receiver.answer_status(200).await;
+        let first_id = emulator.delivery_of(&token).await.unwrap().id;
 
-    let path = format!("/emulator/deliveries/{first_id}/resend");
-    let again = answer(request(&emulator, "POST", &path)).await;
-    assert_eq!(again.status, 200);
-    assert_eq!(again.json["cause"], json!({"kind": "resend", "of": first_id}));
-    let second = receiver.answer_status(200).await;
-    assert_eq!((&second.head, &second.body), (&first.head, &first.body));
+        let path = format!("/emulator/deliveries/{first_id}/resend");
+        let again = answer(request(&emulator, "POST", &path)).await;
+        assert_eq!(again.status, 200);
+        assert_eq!(again.json["cause"], json!({"kind": "resend", "of": first_id}));
+        let second = receiver.answer_status(200).await;
+        assert_eq!((&second.head, &second.body), (&first.head, &first.body));
 
-    for path in ["dlv_9", "9", "nonsense"] {
-        let path = format!("/emulator/deliveries/{path}/resend");
-        let refused = answer(request(&emulator, "POST", &path)).await;
-        assert_eq!(refused.error(), (404, "DELIVERY_NOT_FOUND"));
-    }
+        for path in ["dlv_9", "9", "nonsense"] {
+            let path = format!("/emulator/deliveries/{path}/resend");
+            let refused = answer(request(&emulator, "POST", &path)).await;
+            assert_eq!(refused.error(), (404, "DELIVERY_NOT_FOUND"));
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -9,7 +9,11 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    time::timeout,
 };
+
+/// No test waits longer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The project of most tests.
 pub(crate) const SHOP: &str = "proj_shop";
@@ -49,7 +53,8 @@ impl Answer {
 
 pub(crate) fn request(emulator: &Emulator, method: &str, path: &str) -> RequestBuilder {
     let method: Method = method.parse().unwrap();
-    Client::new().request(method, format!("{}{path}", emulator.url()))
+    let url = format!("{}{path}", emulator.url());
+    Client::new().request(method, url).timeout(PATIENCE)
 }
 
 pub(crate) async fn answer(request: RequestBuilder) -> Answer {
@@ -105,7 +110,8 @@ impl RawReceiver {
     }
 
     pub(crate) async fn accept(&self) -> RawRequest {
-        let (mut stream, _) = self.0.accept().await.unwrap();
+        let accepted = timeout(PATIENCE, self.0.accept()).await;
+        let (mut stream, _) = accepted.expect("a delivery within a minute").unwrap();
         let mut bytes = Vec::new();
         while !is_complete(&bytes) && stream.read_buf(&mut bytes).await.unwrap() > 0 {}
         let text = String::from_utf8(bytes).unwrap();
