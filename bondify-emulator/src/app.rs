@@ -34,7 +34,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(middleware::from_fn(guard::same_origin_only));
     public_api::routes()
-        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .merge(private)
         .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::known_host_only))
         .with_state(app)

@@ -57,6 +57,11 @@ impl Backend {
         result
     }
 
+    /// Writes nothing down any more, so that another emulator may use the state file.
+    pub(crate) fn close(&self) {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).journal = None;
+    }
+
     /// What changes from now on.
     pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {
         self.listeners.subscribe()

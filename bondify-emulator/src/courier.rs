@@ -99,3 +99,246 @@ async fn attempt(
     backend.with(|state, now| state.end_attempt(id, attempt, now));
     id
 }
+
+/// The schedule, on a clock that stands still whenever something happens.
+#[cfg(test)]
+mod tests {
+    use std::{sync::Mutex, time::Duration};
+
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::{
+        Cause, Delivery, Fault, Outcome, Persona, Plan, ProjectSettings,
+        clock::Clock,
+        state::{Parcel, Rules, State},
+    };
+
+    /// A receiver: how long it takes for each URL, and what it answers; and what came when.
+    #[derive(Clone)]
+    struct Receiver {
+        started: Instant,
+        answer: fn(&str, Duration) -> (Duration, u16),
+        received: Arc<Mutex<Vec<(u64, Parcel)>>>,
+    }
+
+    impl Transport for Receiver {
+        async fn send(&self, parcel: Parcel) -> (Vec<(String, String)>, Outcome) {
+            let now = self.started.elapsed();
+            let (takes, status) = (self.answer)(parcel.url.path(), now);
+            self.received.lock().unwrap().push((now.as_secs(), parcel));
+            sleep(takes).await;
+            let (response_headers, response_body) = Default::default();
+            (Vec::new(), Outcome::Answered { status, response_headers, response_body })
+        }
+    }
+
+    struct Bench {
+        backend: Arc<Backend>,
+        receiver: Receiver,
+    }
+
+    impl Bench {
+        fn new(answer: fn(&str, Duration) -> (Duration, u16)) -> Self {
+            Self::limited(Limits::default(), answer)
+        }
+
+        fn limited(limits: Limits, answer: fn(&str, Duration) -> (Duration, u16)) -> Self {
+            let started = Instant::now();
+            let clock = Clock::new(move || SystemTime::UNIX_EPOCH + started.elapsed());
+            let (backend, orders) = Backend::new(State::new(Rules::default()), None, clock);
+            let backend = Arc::new(backend);
+            let receiver = Receiver { started, answer, received: Arc::default() };
+            let courier = Courier::new(Arc::clone(&backend), receiver.clone(), orders, limits);
+            tokio::spawn(courier.run());
+            Self { backend, receiver }
+        }
+
+        /// A project whose webhook URL has its id as the path.
+        fn project(&self, id: &str, settings: ProjectSettings) {
+            let settings = settings.id(id).webhook_url(format!("http://localhost/{id}"));
+            self.backend.with(|state, now| state.add_project(settings, now)).unwrap();
+        }
+
+        fn confirm(&self, project_id: &str) {
+            self.backend.with(|state, now| {
+                let session = state.generate(project_id, now).unwrap();
+                state.confirm(&session.token, Persona::default(), now).unwrap();
+            });
+        }
+
+        /// Lets an hour pass: all that is going to happen.
+        async fn settle(&self) {
+            sleep(Duration::from_secs(3600)).await;
+        }
+
+        /// When something came to that path, in seconds.
+        fn times(&self, path: &str) -> Vec<u64> {
+            let received = self.receiver.received.lock().unwrap();
+            let came = received.iter().filter(|(_, parcel)| parcel.url.path() == path);
+            came.map(|(time, _)| *time).collect()
+        }
+
+        fn deliveries(&self) -> Vec<Arc<Delivery>> {
+            self.backend.with(|state, _| state.deliveries().cloned().collect())
+        }
+    }
+
+    const PROMPT: Duration = Duration::ZERO;
+
+    #[tokio::test(start_paused = true)]
+    async fn hobby_is_retried_three_times() {
+        let bench = Bench::new(|_, _| (PROMPT, 500));
+        bench.project("shop", ProjectSettings::new());
+        bench.confirm("shop");
+        bench.settle().await;
+        assert_eq!(bench.times("/shop"), [0, 1, 3, 7]);
+        let delivery = &bench.deliveries()[0];
+        assert_eq!(delivery.state, DeliveryState::Failed);
+        assert_eq!(delivery.attempts.len(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pro_and_business_are_retried_for_longer() {
+        for plan in [Plan::Pro, Plan::Business] {
+            let bench = Bench::new(|_, _| (PROMPT, 302));
+            bench.project("shop", ProjectSettings::new().plan(plan));
+            bench.confirm("shop");
+            bench.settle().await;
+            assert_eq!(bench.times("/shop"), [0, 1, 3, 7, 15, 31, 63]);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_2xx_ends_it_and_every_attempt_is_the_same() {
+        let bench = Bench::new(|_, now| (PROMPT, if now.as_secs() < 3 { 503 } else { 299 }));
+        bench.project("shop", ProjectSettings::new());
+        bench.confirm("shop");
+        bench.settle().await;
+        assert_eq!(bench.times("/shop"), [0, 1, 3]);
+        assert_eq!(bench.deliveries()[0].state, DeliveryState::Delivered);
+        let received = bench.receiver.received.lock().unwrap();
+        let sent: Vec<_> =
+            received.iter().map(|(_, parcel)| (&parcel.body, &parcel.signature)).collect();
+        assert!(sent.iter().all(|parcel| *parcel == sent[0]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_endpoint_holds_up_nobody_else() {
+        let bench = Bench::new(|path, _| match path {
+            "/quick" => (PROMPT, 200),
+            _ => (Duration::from_secs(10), 500),
+        });
+        bench.project("quick", ProjectSettings::new());
+        for slow in 0..8 {
+            bench.project(&format!("slow{slow}"), ProjectSettings::new().plan(Plan::Pro));
+            (0..50).for_each(|_| bench.confirm(&format!("slow{slow}")));
+        }
+        for second in 0..30 {
+            bench.confirm("quick");
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(bench.times("/quick").last(), Some(&second));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pro_and_business_go_first_when_work_queues_up() {
+        let limits = Limits { over_all: 2, per_project: 16 };
+        let bench = Bench::limited(limits, |_, _| (Duration::from_millis(100), 200));
+        bench.project("hobby", ProjectSettings::new());
+        bench.project("pro", ProjectSettings::new().plan(Plan::Pro));
+        bench.project("business", ProjectSettings::new().plan(Plan::Business));
+        (0..20).for_each(|_| bench.confirm("hobby"));
+        sleep(Duration::from_millis(50)).await;
+        (0..10).for_each(|_| ["pro", "business"].iter().for_each(|id| bench.confirm(id)));
+        bench.settle().await;
+        let received = bench.receiver.received.lock().unwrap();
+        let order: Vec<_> = received.iter().map(|(_, parcel)| parcel.url.path()).collect();
+        assert_eq!(order[..2], ["/hobby", "/hobby"], "before there was anything else");
+        assert!(order[2..22].iter().all(|path| *path != "/hobby"), "{order:?}");
+        assert!(order[22..].iter().all(|path| *path == "/hobby"), "{order:?}");
+        assert_eq!(order.len(), 40);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_lost_while_a_receiver_comes_and_goes() {
+        // It is there every other five seconds.
+        let bench = Bench::new(|_, now| match now.as_secs() / 5 % 2 {
+            0 => (Duration::from_secs(1), 503),
+            _ => (Duration::from_millis(10), 204),
+        });
+        bench.project("shop", ProjectSettings::new().plan(Plan::Business));
+        for _ in 0..300 {
+            bench.confirm("shop");
+            sleep(Duration::from_millis(200)).await;
+        }
+        bench.settle().await;
+        let deliveries = bench.deliveries();
+        assert_eq!(deliveries.len(), 300);
+        assert!(deliveries.iter().all(|delivery| delivery.state == DeliveryState::Delivered));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn faults_delay_and_double() {
+        let bench = Bench::new(|_, _| (Duration::from_secs(2), 200));
+        let faulty = |fault| ProjectSettings::new().faults([fault]);
+        bench.project("late", faulty(Fault::Delay(Duration::from_secs(5))));
+        bench.project("twice", faulty(Fault::Duplicate));
+        bench.project("at_once", faulty(Fault::ConcurrentDuplicate));
+        ["late", "twice", "at_once"].iter().for_each(|id| bench.confirm(id));
+        bench.settle().await;
+        assert_eq!(bench.times("/late"), [5]);
+        assert_eq!(bench.times("/twice"), [0, 2]);
+        assert_eq!(bench.times("/at_once"), [0, 0]);
+        let deliveries = bench.deliveries();
+        for [copy, original] in [[&deliveries[0], &deliveries[3]], [&deliveries[1], &deliveries[2]]]
+        {
+            assert_eq!(copy.cause, Cause::Duplicate(original.id));
+            assert_eq!((&copy.body, &copy.signature), (&original.body, &original.signature));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dropped_connection_recovers_once_the_fault_is_off() {
+        let bench = Bench::new(|_, _| (PROMPT, 503));
+        bench.project("shop", ProjectSettings::new().faults([Fault::DropConnection]));
+        bench.confirm("shop");
+        sleep(Duration::from_secs(2)).await;
+        bench.project("shop", ProjectSettings::new().faults([]));
+        bench.settle().await;
+        let received = bench.receiver.received.lock().unwrap();
+        let cut: Vec<_> = received.iter().map(|(_, parcel)| parcel.cut).collect();
+        assert_eq!(cut, [true, true, false, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reset_drops_what_is_queued_and_under_way() {
+        let bench = Bench::new(|_, now| (Duration::from_secs(1), 500 + u16::from(now.is_zero())));
+        bench.project("shop", ProjectSettings::new());
+        bench.confirm("shop");
+        sleep(Duration::from_millis(500)).await;
+        bench.backend.with(|state, _| state.reset());
+        bench.project("shop", ProjectSettings::new());
+        bench.confirm("shop");
+        bench.settle().await;
+        assert_eq!(bench.times("/shop"), [0, 0, 2, 5, 10], "the second one's only");
+        assert_eq!(bench.deliveries().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_finished_goes_on_after_a_restart() {
+        let bench = Bench::new(|_, _| (Duration::from_secs(5), 503));
+        bench.project("shop", ProjectSettings::new());
+        bench.confirm("shop");
+        sleep(Duration::from_secs(1)).await;
+        let changes: Vec<_> = bench.backend.with(|state, _| state.to_changes().collect());
+
+        let restarted = Bench::new(|_, _| (PROMPT, 503));
+        restarted.backend.with(|state, now| {
+            changes.into_iter().for_each(|change| state.restore(change));
+            state.resume(now);
+        });
+        restarted.settle().await;
+        assert_eq!(restarted.times("/shop"), [0, 1, 3, 7], "what broke off did not count");
+    }
+}

@@ -263,8 +263,8 @@ mod tests {
             cause: Cause::Resend(DeliveryId::new(1)),
             created_at: SystemTime::UNIX_EPOCH,
             url: Url::parse("http://localhost:3000/").unwrap(),
-            signature: "00".into(),
-            body: "{}".into(),
+            signature: "5ec7e7".into(),
+            body: r#"{"telegram_name":"Ada"}"#.into(),
             faults: vec![Fault::Duplicate],
             priority: false,
             max_attempts: 4,
@@ -283,5 +283,10 @@ mod tests {
         assert_eq!((&attempt["outcome"], &attempt["status"]), (&json!("answered"), &json!(503)));
         let back: Delivery = serde_json::from_value(json).unwrap();
         assert_eq!((back.state, &back.attempts[0].outcome), (delivery.state, &answered));
+
+        let debug = format!("{delivery:?}");
+        for secret in [&delivery.session_token, &delivery.signature, &delivery.body, "later"] {
+            assert!(!debug.contains(secret), "{debug}");
+        }
     }
 }

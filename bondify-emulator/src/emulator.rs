@@ -8,7 +8,7 @@ use crate::{
     ProjectSettings, Session, SessionStatus, app::App,
 };
 
-/// A local Bondify that is running. Dropping it stops it.
+/// A local Bondify that is running. Dropping it stops it; [`stop`](Self::stop) waits for that.
 ///
 /// Every method does what the control API does, without HTTP.
 pub struct Emulator {
@@ -57,10 +57,12 @@ impl Emulator {
         self.app.backend.with(|state, _| state.reset());
     }
 
-    /// Stops it, and returns when it has: its port and its state file are free again.
+    /// Stops it, and returns when its port is free again. A client in the midst of a request
+    /// is waited for, but not for longer than five seconds.
     pub async fn stop(self) {
+        const PATIENCE: Duration = Duration::from_secs(5);
         self.app.stopped.cancel();
-        self.tasks.wait().await;
+        let _ = timeout(PATIENCE, self.tasks.wait()).await;
     }
 }
 
@@ -299,6 +301,7 @@ enum Happened {
 impl Drop for Emulator {
     fn drop(&mut self) {
         self.app.stopped.cancel();
+        self.app.backend.close();
     }
 }
 

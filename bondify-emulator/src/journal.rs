@@ -21,6 +21,9 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
+    /// The first line, with the version of the format.
+    const HEADER: &[u8] = b"{\"bondify-emulator\":1}";
+
     /// Out of how many lines it is written anew at the earliest.
     const LONG: usize = 10_000;
 
@@ -30,14 +33,8 @@ impl Journal {
         lock(&file)?;
         let mut written = Vec::new();
         (&file).read_to_end(&mut written)?;
-        // A line without an end is what the process was writing when it was killed.
-        let complete = written.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
-        for (line, number) in written[..complete].split(|byte| *byte == b'\n').zip(1..) {
-            match serde_json::from_slice(line) {
-                Ok(change) => state.restore(change),
-                Err(_) if line.is_empty() => {}
-                Err(_) => return Err(JournalError::Malformed { line: number }),
-            }
+        if !written.is_empty() {
+            restore(&written, state)?;
         }
         let mut journal = Self { path: path.to_owned(), file, lines: 0, broken: false };
         journal.rewrite(state)?;
@@ -49,8 +46,8 @@ impl Journal {
         if changes.is_empty() {
             return;
         }
-        let written = if self.broken || self.lines > Self::LONG.max(4 * state.to_changes().count())
-        {
+        let out_of_date = || self.lines > Self::LONG && self.lines > 4 * state.to_changes().count();
+        let written = if self.broken || out_of_date() {
             self.rewrite(state)
         } else {
             self.lines += changes.len();
@@ -71,7 +68,7 @@ impl Journal {
         let file = private().write(true).create(true).truncate(true).open(&path)?;
         lock(&file)?;
         let changes: Vec<_> = state.to_changes().collect();
-        (&file).write_all(&to_lines(&changes))?;
+        (&file).write_all(&[Self::HEADER, b"\n", &*to_lines(&changes)].concat())?;
         file.sync_all()?;
         std::fs::rename(&path, &self.path)?;
         (self.file, self.lines) = (file, changes.len());
@@ -84,8 +81,23 @@ impl Journal {
 pub(crate) enum JournalError {
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("line {line} is not a line of a state file")]
+    #[error("it is not a state file of this version")]
+    Foreign,
+    #[error("its line {line} is malformed")]
     Malformed { line: usize },
+}
+
+fn restore(written: &[u8], state: &mut State) -> Result<(), JournalError> {
+    let mut lines = written.split_inclusive(|byte| *byte == b'\n').zip(1..);
+    if lines.next().is_none_or(|(header, _)| header.trim_ascii_end() != Journal::HEADER) {
+        return Err(JournalError::Foreign);
+    }
+    // A line without an end is what the process was writing when it was killed.
+    for (line, number) in lines.filter(|(line, _)| line.ends_with(b"\n")) {
+        let change = serde_json::from_slice(line);
+        state.restore(change.map_err(|_| JournalError::Malformed { line: number })?);
+    }
+    Ok(())
 }
 
 fn private() -> OpenOptions {
@@ -113,4 +125,122 @@ fn to_lines(changes: &[Change]) -> Vec<u8> {
         lines.push('\n');
     }
     lines.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::SystemTime};
+
+    use super::*;
+    use crate::{Persona, ProjectSettings, state::Rules};
+
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn open(path: &Path) -> (State, Result<Journal, JournalError>) {
+        let mut state = State::new(Rules::default());
+        let journal = Journal::open(path, &mut state);
+        (state, journal)
+    }
+
+    /// A state file with a project and a confirmed session.
+    fn written(path: &Path) {
+        let (mut state, journal) = open(path);
+        let settings = ProjectSettings::new().id("shop").secret("whsec_shop");
+        state.add_project(settings.webhook_url("http://localhost:3000/"), NOW).unwrap();
+        let session = state.generate("shop", NOW).unwrap();
+        state.confirm(&session.token, Persona::default(), NOW).unwrap();
+        let changes = state.take_changes();
+        journal.unwrap().append(&changes, &state);
+    }
+
+    fn describe(state: &State) -> String {
+        String::from_utf8(to_lines(&state.to_changes().collect::<Vec<_>>())).unwrap()
+    }
+
+    #[test]
+    fn everything_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        written(&path);
+        let (state, journal) = open(&path);
+        drop(journal.unwrap());
+        assert_eq!(state.project("shop").unwrap().reveal_secret(), "whsec_shop");
+        let session = &state.sessions(NOW)[0];
+        assert_eq!(session.login().unwrap().persona, Persona::default());
+        let delivery = state.deliveries().next().unwrap();
+        assert!(delivery.body.contains(&session.token));
+        assert_eq!(describe(&open(&path).0), describe(&state));
+    }
+
+    #[test]
+    fn a_line_that_a_crash_cut_off_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        written(&path);
+        let whole = fs::read(&path).unwrap();
+        let lines = whole.iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!(lines, 5, "header, project, session twice, delivery");
+        for cut in 1..40 {
+            fs::write(&path, &whole[..whole.len() - cut]).unwrap();
+            let (state, journal) = open(&path);
+            journal.unwrap();
+            assert_eq!((state.sessions(NOW).len(), state.deliveries().count()), (1, 0));
+        }
+    }
+
+    #[test]
+    fn a_file_of_anything_else_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes.txt");
+        for text in ["my notes", "{}\n", "{\"bondify-emulator\":2}\n"] {
+            fs::write(&path, text).unwrap();
+            assert!(matches!(open(&path).1, Err(JournalError::Foreign)));
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        fs::write(&path, "{\"bondify-emulator\":1}\nwhat\n").unwrap();
+        assert!(matches!(open(&path).1, Err(JournalError::Malformed { line: 2 })));
+    }
+
+    #[test]
+    fn a_second_emulator_is_kept_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let (state, journal) = open(&path);
+        let mut journal = journal.unwrap();
+        assert!(matches!(open(&path).1, Err(JournalError::Io(_))));
+        journal.rewrite(&state).unwrap();
+        assert!(matches!(open(&path).1, Err(JournalError::Io(_))));
+        drop(journal);
+        open(&path).1.unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_may_read_it() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        written(&path);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_is_out_of_date_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let (mut state, journal) = open(&path);
+        let mut journal = journal.unwrap();
+        state.add_project(ProjectSettings::new().id("shop"), NOW).unwrap();
+        for _ in 0..Journal::LONG + 10 {
+            state.rotate_secret("shop").unwrap();
+            let changes = state.take_changes();
+            journal.append(&changes, &state);
+        }
+        let lines = fs::read(&path).unwrap().iter().filter(|byte| **byte == b'\n').count();
+        assert!(lines < 20, "{lines}");
+        let secret = state.project("shop").unwrap().reveal_secret().to_owned();
+        drop(journal);
+        assert_eq!(open(&path).0.project("shop").unwrap().reveal_secret(), secret);
+    }
 }

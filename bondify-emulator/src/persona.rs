@@ -10,7 +10,6 @@ use crate::Error;
 /// the [default](Persona::default), username and phone are absent. `Debug` shows nothing of
 /// it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Persona {
     /// Decimal digits.
     #[serde(default = "default_id")]

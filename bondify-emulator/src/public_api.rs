@@ -31,6 +31,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/api/v1/generate/public", post(generate))
         .route("/api/v1/verify/public", post(verify))
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(any_origin)
 }
 

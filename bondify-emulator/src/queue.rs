@@ -99,6 +99,8 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     struct Bench {
@@ -181,6 +183,50 @@ mod tests {
         (1..=4).for_each(|id| bench.push(id, "busy", false));
         bench.push(5, "other", false);
         assert_eq!([bench.pop(0), bench.pop(0), bench.pop(0)], [Some(1), Some(5), Some(2)]);
+    }
+
+    proptest! {
+        #[test]
+        fn each_goes_out_once_and_both_bounds_hold(
+            jobs in vec((0..4_usize, any::<bool>(), 0..2_000_u64), 1..60),
+            answers in vec(0..1_000_u64, 60),
+            over_all in 1..6_usize,
+            per_project in 1..4_usize,
+        ) {
+            let projects = ["a", "b", "c", "d"];
+            let mut bench = Bench::new(over_all, per_project);
+            for (id, (project, priority, due)) in jobs.iter().enumerate() {
+                bench.push_due(id as u64, projects[*project], *priority, *due);
+            }
+            let (mut sent, mut under_way, mut now) = (Vec::new(), BTreeMap::new(), 0);
+            while sent.len() < jobs.len() {
+                while let Some(id) = bench.pop(now) {
+                    prop_assert!(jobs[id as usize].2 <= now, "not before its time");
+                    sent.push(id);
+                    under_way.insert(id, (now, now + answers[id as usize]));
+                    let of_project = |id: &u64| jobs[*id as usize].0;
+                    let own = under_way.keys().filter(|other| of_project(other) == of_project(&id));
+                    prop_assert!(own.count() <= per_project);
+                    let prompt = under_way.values().filter(|(start, _)| now < start + 250);
+                    prop_assert!(prompt.count() <= over_all);
+                }
+                let next = bench.queue.next(bench.at(now)).map(|at| at - bench.start);
+                let next = next.map(|at| at.as_millis() as u64);
+                let answered = under_way.values().map(|(_, end)| *end).min();
+                let later = next.into_iter().chain(answered).min();
+                prop_assert!(later.is_some() || sent.len() == jobs.len(), "it never stalls");
+                now = later.unwrap_or(now).max(now);
+                under_way.retain(|id, (_, end)| {
+                    let left = *end > now;
+                    if !left {
+                        bench.done(*id);
+                    }
+                    left
+                });
+            }
+            sent.sort_unstable();
+            prop_assert_eq!(sent, (0..jobs.len() as u64).collect::<Vec<_>>());
+        }
     }
 
     // However many projects are slow, together they hold up nobody.

@@ -494,3 +494,332 @@ impl Delivery {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bondify_core::{Event, Secret, Verifier, VerifyError};
+    use proptest::{option, prelude::*};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{Outcome, Plan};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+    }
+
+    fn secret() -> Secret {
+        Secret::new("whsec_shop").unwrap()
+    }
+
+    fn with_shop(settings: ProjectSettings) -> State {
+        let mut state = State::new(Rules::default());
+        let url = "http://localhost:3000/hook";
+        let settings = settings.id("shop").secret("whsec_shop").webhook_url(url);
+        state.add_project(settings, now()).unwrap();
+        state
+    }
+
+    fn shop() -> State {
+        with_shop(ProjectSettings::new())
+    }
+
+    fn generate(state: &mut State) -> String {
+        state.generate("shop", now()).unwrap().token
+    }
+
+    fn newest(state: &State) -> &Delivery {
+        state.deliveries().next().unwrap()
+    }
+
+    fn confirmed_with(faults: impl IntoIterator<Item = Fault>) -> Delivery {
+        let mut state = with_shop(ProjectSettings::new().faults(faults));
+        let token = generate(&mut state);
+        state.confirm(&token, Persona::default(), now()).unwrap();
+        newest(&state).clone()
+    }
+
+    fn verify(delivery: &Delivery) -> Result<Event, VerifyError> {
+        let verifier = Verifier::new(secret()).clock(now);
+        verifier.verify(delivery.body.clone(), &delivery.signature)
+    }
+
+    fn end_attempt(state: &mut State, id: DeliveryId, status: u16) {
+        state.begin_attempt(id).unwrap();
+        let attempt = Attempt {
+            started_at: now(),
+            duration: Duration::ZERO,
+            request_headers: Vec::new(),
+            outcome: Outcome::Answered {
+                status,
+                response_headers: Vec::new(),
+                response_body: String::new(),
+            },
+        };
+        state.end_attempt(id, attempt, now());
+    }
+
+    #[test]
+    fn a_confirmation_is_an_event_that_core_verifies() {
+        let delivery = confirmed_with([]);
+        let Event::Confirmed(login) = verify(&delivery).unwrap() else { panic!("confirmed") };
+        assert_eq!(login.session_token(), delivery.session_token);
+        assert_eq!(login.telegram_id().as_str(), "7123456789");
+        assert_eq!(login.confirmed_at(), now());
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_logs_in_arrives_as_they_are(
+            id in "[0-9]{1,19}",
+            name in ".+",
+            username in option::of(".+"),
+            phone in option::of(".+"),
+        ) {
+            let mut state = with_shop(ProjectSettings::new().plan(Plan::Pro).req_phone(true));
+            let token = generate(&mut state);
+            let persona = Persona {
+                telegram_id: id,
+                telegram_name: name,
+                telegram_username: username,
+                telegram_phone: phone,
+            };
+            state.confirm(&token, persona.clone(), now()).unwrap();
+            let Event::Confirmed(login) = verify(newest(&state)).unwrap() else {
+                panic!("confirmed")
+            };
+            prop_assert_eq!(login.telegram_id().as_str(), persona.telegram_id);
+            prop_assert_eq!(login.telegram_name(), persona.telegram_name);
+            prop_assert_eq!(login.telegram_username(), persona.telegram_username.as_deref());
+            prop_assert_eq!(login.telegram_phone(), persona.telegram_phone.as_deref());
+        }
+    }
+
+    #[test]
+    fn a_cancellation_is_an_event_that_core_verifies() {
+        let mut state = shop();
+        let token = generate(&mut state);
+        state.cancel(&token, now()).unwrap();
+        let event = verify(newest(&state)).unwrap();
+        assert_eq!((event.name(), event.session_token()), ("auth.cancelled", Some(&*token)));
+    }
+
+    #[test]
+    fn each_session_ends_once() {
+        type End = fn(&mut State, &str, SystemTime) -> Result<Session, Error>;
+        let ends: [End; 3] = [
+            |state, token, now| state.confirm(token, Persona::default(), now),
+            State::cancel,
+            State::expire,
+        ];
+        for first in ends {
+            for second in ends {
+                let mut state = shop();
+                let token = generate(&mut state);
+                let ended = first(&mut state, &token, now()).unwrap();
+                let delivered = state.deliveries().count();
+                assert_eq!(
+                    second(&mut state, &token, now()).unwrap_err(),
+                    Error::SessionNotPending(ended.status.name())
+                );
+                assert_eq!(state.deliveries().count(), delivered);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_delivered_when_a_session_expires() {
+        let mut state = shop();
+        let (by_hand, by_itself) = (generate(&mut state), generate(&mut state));
+        state.expire(&by_hand, now()).unwrap();
+        let late = now() + 10 * MINUTE;
+        assert_eq!(state.session(&by_itself, late).unwrap().status, SessionStatus::Expired);
+        assert_eq!(
+            state.confirm(&by_itself, Persona::default(), late).unwrap_err(),
+            Error::SessionNotPending("expired")
+        );
+        assert_eq!(state.deliveries().count(), 0);
+    }
+
+    #[test]
+    fn nothing_is_delivered_without_a_webhook_url() {
+        let mut state = shop();
+        state.update_project("shop", ProjectSettings::new().webhook_url("")).unwrap();
+        let token = generate(&mut state);
+        state.confirm(&token, Persona::default(), now()).unwrap();
+        assert_eq!(state.deliveries().count(), 0);
+        assert_eq!(
+            state.send_test_event("shop", "auth.confirmed", now()).unwrap_err(),
+            Error::NoWebhookUrl
+        );
+    }
+
+    #[test]
+    fn only_a_confirmed_sessions_proof_can_be_used_once() {
+        let mut state = shop();
+        let token = generate(&mut state);
+        let not_confirmed = |name| Err(Error::SessionNotConfirmed(name));
+        let used = |state: &mut State| state.use_proof(&token, now()).map(|_| ());
+        assert_eq!(used(&mut state), not_confirmed("pending"));
+        state.confirm(&token, Persona::default(), now()).unwrap();
+        assert_eq!(used(&mut state), Ok(()));
+        assert_eq!(used(&mut state), not_confirmed("used"));
+        assert!(state.session(&token, now()).unwrap().login().is_some());
+    }
+
+    #[test]
+    fn a_phone_number_is_for_paying_projects_that_ask() {
+        for (plan, req_phone, shown) in [
+            (Plan::Hobby, true, false),
+            (Plan::Pro, true, true),
+            (Plan::Business, true, true),
+            (Plan::Pro, false, false),
+        ] {
+            let mut state = with_shop(ProjectSettings::new().plan(plan).req_phone(req_phone));
+            let token = generate(&mut state);
+            state.confirm(&token, Persona::default(), now()).unwrap();
+            let body: Value = serde_json::from_str(&newest(&state).body).unwrap();
+            assert_eq!(body.get("telegram_phone").is_some(), shown, "{plan:?} {req_phone}");
+        }
+    }
+
+    #[test]
+    fn a_rotated_secret_signs_what_is_new() {
+        let mut state = shop();
+        let (before, after) = (generate(&mut state), generate(&mut state));
+        state.confirm(&before, Persona::default(), now()).unwrap();
+        let before = newest(&state).id;
+        let rotated = state.rotate_secret("shop").unwrap();
+        state.confirm(&after, Persona::default(), now()).unwrap();
+        let signed = |id, secret: &Secret| {
+            let delivery = state.delivery(id).unwrap();
+            secret.sign(delivery.body.as_bytes()).to_string() == delivery.signature
+        };
+        let after = newest(&state).id;
+        assert!(signed(before, &secret()) && !signed(before, rotated.secret()));
+        assert!(signed(after, rotated.secret()) && !signed(after, &secret()));
+    }
+
+    #[test]
+    fn faults_break_what_they_say() {
+        for fault in [Fault::TamperedBody, Fault::WrongSecret] {
+            let refused = verify(&confirmed_with([fault]));
+            assert!(matches!(refused, Err(VerifyError::InvalidSignature)), "{fault}: {refused:?}");
+        }
+        let tampered = confirmed_with([Fault::TamperedBody]);
+        assert!(serde_json::from_str::<Value>(&tampered.body).is_ok(), "it is still JSON");
+        let stale = verify(&confirmed_with([Fault::StaleTimestamp]));
+        assert!(matches!(stale, Err(VerifyError::Stale)), "{stale:?}");
+        let unknown = verify(&confirmed_with([Fault::UnknownEvent])).unwrap();
+        assert!(matches!(unknown, Event::Unknown(_)));
+        assert_eq!(unknown.name(), Fault::UNKNOWN_EVENT);
+    }
+
+    #[test]
+    fn a_delivery_that_is_sent_again_is_the_same_to_the_byte() {
+        let mut state = with_shop(ProjectSettings::new().faults([Fault::WrongSecret]));
+        let token = generate(&mut state);
+        state.confirm(&token, Persona::default(), now()).unwrap();
+        let first = newest(&state).clone();
+        state.rotate_secret("shop").unwrap();
+        let elsewhere = ProjectSettings::new().webhook_url("http://localhost:4000/").faults([]);
+        state.update_project("shop", elsewhere).unwrap();
+        let again = state.resend(first.id, now()).unwrap();
+        assert_eq!((&again.body, &again.signature), (&first.body, &first.signature));
+        assert_eq!(again.url.as_str(), "http://localhost:4000/");
+        assert_eq!(again.cause, Cause::Resend(first.id));
+    }
+
+    #[test]
+    fn test_events_go_by_any_name() {
+        let mut state = shop();
+        for name in ["auth.confirmed", "auth.cancelled", "auth.renewed"] {
+            let delivery = state.send_test_event("shop", name, now()).unwrap();
+            assert_eq!(delivery.event, name);
+            assert_eq!(verify(&delivery).unwrap().name(), name);
+        }
+    }
+
+    #[test]
+    fn the_newest_deliveries_are_kept_and_all_that_are_not_finished() {
+        let mut state = State::new(Rules { keep_deliveries: 3, ..Rules::default() });
+        let settings = ProjectSettings::new().id("shop").webhook_url("http://localhost/");
+        state.add_project(settings, now()).unwrap();
+        for _ in 0..5 {
+            state.send_test_event("shop", "auth.confirmed", now()).unwrap();
+        }
+        let numbers = |state: &State| -> Vec<_> {
+            state.deliveries().map(|delivery| delivery.id.number()).collect()
+        };
+        assert_eq!(numbers(&state), [5, 4, 3, 2, 1]);
+        end_attempt(&mut state, DeliveryId::new(2), 200);
+        end_attempt(&mut state, DeliveryId::new(4), 200);
+        assert_eq!(numbers(&state), [5, 3, 1]);
+    }
+
+    #[test]
+    fn a_reset_brings_back_what_was_there_at_the_start() {
+        let mut state = State::new(Rules::default());
+        state.add_preset(ProjectSettings::new().id("shop"), now()).unwrap();
+        let secret = state.project("shop").unwrap().reveal_secret().to_owned();
+        state.rotate_secret("shop").unwrap();
+        state.update_project("shop", ProjectSettings::new().name("Other").active(false)).unwrap();
+        state.add_project(ProjectSettings::new().id("blog"), now()).unwrap();
+        let token = generate(&mut state);
+        state.reset();
+        let [shop] = state.projects() else { panic!("one project") };
+        assert_eq!((&*shop.name, shop.active, shop.reveal_secret()), ("shop", true, &*secret));
+        assert_eq!(state.session(&token, now()).unwrap_err(), Error::SessionNotFound);
+    }
+
+    #[test]
+    fn a_project_goes_with_all_that_is_its() {
+        let mut state = shop();
+        state.add_project(ProjectSettings::new().id("blog"), now()).unwrap();
+        let kept = state.generate("blog", now()).unwrap().token;
+        let token = generate(&mut state);
+        state.confirm(&token, Persona::default(), now()).unwrap();
+        let id = newest(&state).id;
+        state.delete_project("shop").unwrap();
+        assert_eq!(state.begin_attempt(id).map(|_| ()), None);
+        let tokens: Vec<_> = state.sessions(now()).into_iter().map(|left| left.token).collect();
+        assert_eq!(tokens, [kept]);
+    }
+
+    #[test]
+    fn sessions_are_forgotten_after_a_quarter() {
+        let mut state = shop();
+        generate(&mut state);
+        let day = Duration::from_secs(24 * 60 * 60);
+        state.resume(now() + day * 90);
+        assert_eq!(state.sessions(now()).len(), 1);
+        state.resume(now() + day * 92);
+        assert_eq!(state.sessions(now()).len(), 0);
+    }
+
+    #[test]
+    fn the_public_api_serves_projects_that_let_it() {
+        let mut state = shop();
+        assert_eq!(state.admit("shop", now()), Ok(()));
+        assert_eq!(state.admit("blog", now()), Err(Error::ProjectNotFound));
+        state.update_project("shop", ProjectSettings::new().public_access(false)).unwrap();
+        assert_eq!(state.admit("shop", now()), Err(Error::PublicAccessDisabled));
+        state.update_project("shop", ProjectSettings::new().active(false)).unwrap();
+        assert_eq!(state.admit("shop", now()), Err(Error::ProjectInactive));
+    }
+
+    #[test]
+    fn changes_lead_to_the_same_state() {
+        let mut state = shop();
+        let token = generate(&mut state);
+        state.confirm(&token, Persona::default(), now()).unwrap();
+        let id = newest(&state).id;
+        end_attempt(&mut state, id, 503);
+        let mut other = State::new(Rules::default());
+        state.take_changes().into_iter().for_each(|change| other.restore(change));
+        let all = |state: &State| json!(state.to_changes().collect::<Vec<_>>());
+        assert_eq!(all(&other), all(&state));
+    }
+}

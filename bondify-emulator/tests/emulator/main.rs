@@ -1,0 +1,12 @@
+//! The emulator over real sockets, as apps and tests use it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod control_api;
+mod delivery;
+mod developer_api;
+mod guard;
+mod handler;
+mod public_api;
+mod restart;
+mod support;
