@@ -140,8 +140,10 @@ impl Database {
             inbox.migrate().await?;
             return Ok(Self::Sqlite(pool, inbox));
         }
-        let options = PgPoolOptions::new().test_before_acquire(false);
-        let pool = options.acquire_timeout(Duration::from_secs(4)).connect(url).await?;
+        // Connections are tested, as is the default: one that a restart broke could cost a
+        // delivery its last attempt.
+        let options = PgPoolOptions::new().acquire_timeout(Duration::from_secs(4));
+        let pool = options.connect(url).await?;
         let inbox = PostgresInbox::new(pool.clone());
         inbox.migrate().await?;
         Ok(Self::Postgres(pool, inbox))
