@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr, time::Duration};
 pub struct Ticket {
     /// Counts from 0.
     pub event: usize,
-    /// How long the handler takes after the effect, for a crash to hit.
+    /// How long the handler takes before the effect and after it, for a crash to hit.
     pub pause: Duration,
 }
 

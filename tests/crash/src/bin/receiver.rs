@@ -78,6 +78,7 @@ struct Claims {
 impl Claims {
     async fn on_event(State(this): State<Self>, event: BondifyEvent) -> StatusCode {
         let Some(Ticket { event, pause }) = ticket(&event) else { return StatusCode::BAD_REQUEST };
+        sleep(pause).await;
         this.ledger.note(Entry::Effect { event, process: this.process });
         sleep(pause).await;
         StatusCode::NO_CONTENT
