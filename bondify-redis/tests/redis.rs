@@ -27,7 +27,9 @@ use bondify_redis::{
 };
 use bondify_testkit::{engine_url, within_a_minute};
 
-use crate::engine::{PATIENT, Server, connect, tell};
+use test_engines::{Engine, Stop};
+
+use crate::engine::{PATIENT, connect, tell};
 
 const LEASE: Duration = Duration::from_secs(60);
 const RETENTION: Duration = Duration::from_secs(25 * 3600);
@@ -60,8 +62,8 @@ mod cluster {
 async fn a_completed_key_costs_at_most_160_bytes() {
     const KEYS: usize = 20_000;
 
-    let Some(server) = Server::start() else { return };
-    let connection = server.connect().await;
+    let Some(server) = Engine::redis() else { return };
+    let connection = connect(server.url()).await;
     let store = RedisStore::new(connection.clone()).timeout(PATIENT);
     settle(&store, key("the first")).await;
     let name = format!("bondify:{}", key("the first"));
@@ -80,8 +82,8 @@ async fn a_completed_key_costs_at_most_160_bytes() {
 
 #[tokio::test]
 async fn prefixes_do_not_meet() {
-    let Some(server) = Server::start() else { return };
-    let connection = server.connect().await;
+    let Some(server) = Engine::redis() else { return };
+    let connection = connect(server.url()).await;
     let store = RedisStore::new(connection.clone());
     for store in [store.clone(), store.clone().prefix("shop:"), store.prefix("")] {
         settle(&store, key("the same")).await;
@@ -95,8 +97,8 @@ async fn prefixes_do_not_meet() {
 
 #[tokio::test]
 async fn each_call_is_one_round_trip() {
-    let Some(server) = Server::start() else { return };
-    let wire = Wire::new(server.connect().await);
+    let Some(server) = Engine::redis() else { return };
+    let wire = Wire::new(connect(server.url()).await);
     let store = RedisStore::new(wire.clone());
     each_call(&store, key("scripts are learnt")).await;
 
@@ -107,8 +109,8 @@ async fn each_call_is_one_round_trip() {
 
 #[tokio::test]
 async fn forgotten_scripts_are_learnt_again() {
-    let Some(server) = Server::start() else { return };
-    let wire = Wire::new(server.connect().await);
+    let Some(server) = Engine::redis() else { return };
+    let wire = Wire::new(connect(server.url()).await);
     let store = RedisStore::new(wire.clone());
     each_call(&store, key("scripts are learnt")).await;
     let () = tell(&wire.connection, "SCRIPT FLUSH").await;
@@ -120,8 +122,8 @@ async fn forgotten_scripts_are_learnt_again() {
 
 #[tokio::test]
 async fn only_durations_are_sent_for_redis_to_tell_the_time() {
-    let Some(server) = Server::start() else { return };
-    let wire = Wire::new(server.connect().await);
+    let Some(server) = Engine::redis() else { return };
+    let wire = Wire::new(connect(server.url()).await);
     each_call(&RedisStore::new(wire.clone()), key("timed")).await;
 
     let number_of_keys = 1;
@@ -138,8 +140,8 @@ async fn only_durations_are_sent_for_redis_to_tell_the_time() {
 // As a cluster connection does when it lost the answer.
 #[tokio::test]
 async fn a_claim_sent_twice_is_acquired() {
-    let Some(server) = Server::start() else { return };
-    let store = RedisStore::new(Wire { times: 2, ..Wire::new(server.connect().await) });
+    let Some(server) = Engine::redis() else { return };
+    let store = RedisStore::new(Wire { times: 2, ..Wire::new(connect(server.url()).await) });
     let token = acquire(&store, key("sent twice")).await;
     assert_eq!(store.claim(&key("sent twice"), LEASE).await.unwrap(), Claimed::InFlight);
     assert!(store.renew(&key("sent twice"), &token, LEASE).await.unwrap());
@@ -149,9 +151,9 @@ async fn a_claim_sent_twice_is_acquired() {
 async fn a_paused_redis_is_an_error_in_time_and_works_afterwards() {
     const TIMEOUT: Duration = Duration::from_millis(100);
 
-    let Some(server) = Server::start() else { return };
-    let admin = server.connect().await;
-    let store = RedisStore::new(server.connect().await).timeout(TIMEOUT);
+    let Some(server) = Engine::redis() else { return };
+    let admin = connect(server.url()).await;
+    let store = RedisStore::new(connect(server.url()).await).timeout(TIMEOUT);
     let held = key("held");
     let token = acquire(&store.clone().timeout(PATIENT), held).await;
     let () = tell(&admin, "CLIENT PAUSE 3600000 WRITE").await;
@@ -169,9 +171,9 @@ async fn a_paused_redis_is_an_error_in_time_and_works_afterwards() {
 
 #[tokio::test]
 async fn a_killed_connection_is_replaced() {
-    let Some(server) = Server::start() else { return };
-    let admin = server.connect().await;
-    let store = RedisStore::new(server.connect().await).timeout(PATIENT);
+    let Some(server) = Engine::redis() else { return };
+    let admin = connect(server.url()).await;
+    let store = RedisStore::new(connect(server.url()).await).timeout(PATIENT);
     let token = acquire(&store, key("held")).await;
 
     let killed: usize = tell(&admin, "CLIENT KILL TYPE normal SKIPME yes").await;
@@ -187,8 +189,8 @@ async fn a_killed_connection_is_replaced() {
 async fn a_redis_killed_under_load_is_an_error_and_once_restarted_remembers_its_answers() {
     const TASKS: usize = 16;
 
-    let Some(mut server) = Server::start() else { return };
-    let store = RedisStore::new(server.connect().await).timeout(Duration::from_secs(1));
+    let Some(mut server) = Engine::redis() else { return };
+    let store = RedisStore::new(connect(server.url()).await).timeout(Duration::from_secs(1));
     let completed = Arc::new(AtomicUsize::new(0));
     let load = (0..TASKS).map(|task| {
         let (store, completed) = (store.clone(), completed.clone());
@@ -212,7 +214,7 @@ async fn a_redis_killed_under_load_is_an_error_and_once_restarted_remembers_its_
         while completed.load(SeqCst) < 1000 {
             tokio::task::yield_now().await;
         }
-        server.kill();
+        server.stop(Stop::Crash);
         let mut remembered = Vec::new();
         for (task, load) in load.into_iter().enumerate() {
             let completed = load.await.expect("each task ends with an error");
@@ -220,8 +222,8 @@ async fn a_redis_killed_under_load_is_an_error_and_once_restarted_remembers_its_
         }
         assert!(store.claim(&key("while it is down"), LEASE).await.is_err());
 
-        server.restart();
-        while store.claim(&key("while it starts"), LEASE).await.is_err() {}
+        server.start_again();
+        while store.claim(&key("while it connects"), LEASE).await.is_err() {}
         for key in remembered {
             assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claimed::Completed);
         }
@@ -231,8 +233,8 @@ async fn a_redis_killed_under_load_is_an_error_and_once_restarted_remembers_its_
 
 #[tokio::test]
 async fn a_full_redis_refuses_claims_but_settles_what_was_handled() {
-    let Some(server) = Server::start() else { return };
-    let connection = server.connect().await;
+    let Some(server) = Engine::redis() else { return };
+    let connection = connect(server.url()).await;
     let store = RedisStore::new(connection.clone()).timeout(PATIENT);
     let (handled, refused) = (key("handled"), key("refused"));
     let handled_token = acquire(&store, handled).await;

@@ -1,0 +1,89 @@
+use std::{net::SocketAddr, ops::RangeInclusive, process::Stdio, time::Duration};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    sync::watch,
+    time::timeout,
+};
+
+use crate::ledger::{Entry, Ledger};
+
+/// The receivers, each a process, which end with it.
+pub(crate) struct Fleet {
+    program: String,
+    arguments: [String; 3],
+    ledger: Ledger,
+    processes: Vec<Child>,
+    instances: watch::Sender<Vec<Instance>>,
+    started: usize,
+}
+
+/// Where a receiver can be reached, from one crash to the next.
+#[derive(Clone, Copy)]
+pub(crate) struct Instance {
+    /// Counts all processes from 0.
+    pub(crate) process: usize,
+    pub(crate) address: SocketAddr,
+}
+
+impl Fleet {
+    pub(crate) async fn start(
+        program: &str,
+        arguments: [String; 3],
+        ledger: Ledger,
+        size: usize,
+    ) -> Self {
+        let mut fleet = Self {
+            program: program.to_owned(),
+            arguments,
+            ledger,
+            processes: Vec::new(),
+            instances: watch::Sender::default(),
+            started: 0,
+        };
+        for _ in 0..size {
+            let (process, instance) = fleet.spawn().await;
+            fleet.processes.push(process);
+            fleet.instances.send_modify(|instances| instances.push(instance));
+        }
+        fleet
+    }
+
+    /// Those that were started last, dead or alive.
+    pub(crate) fn instances(&self) -> watch::Receiver<Vec<Instance>> {
+        self.instances.subscribe()
+    }
+
+    /// Kills these receivers and starts others in their place. Returns once they listen.
+    pub(crate) async fn crash(&mut self, receivers: RangeInclusive<usize>) {
+        for receiver in receivers.clone() {
+            let Instance { process, .. } = self.instances.borrow()[receiver];
+            self.ledger.note(Entry::Kill { process });
+            self.processes[receiver].kill().await.expect("it is ours");
+        }
+        for receiver in receivers {
+            let (process, instance) = self.spawn().await;
+            self.processes[receiver] = process;
+            self.instances.send_modify(|instances| instances[receiver] = instance);
+        }
+    }
+
+    async fn spawn(&mut self) -> (Child, Instance) {
+        let number = self.started;
+        self.started += 1;
+        let mut process = Command::new(&self.program)
+            .arg(number.to_string())
+            .args(&self.arguments)
+            .stdin(Stdio::piped()) // whose end ends it, however we end
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("it starts");
+        let mut lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
+        let line = timeout(Duration::from_secs(60), lines.next_line()).await;
+        let line = line.expect("it listens within a minute").expect("it writes lines");
+        let address = line.and_then(|line| line.parse().ok()).expect("it says where it listens");
+        (process, Instance { process: number, address })
+    }
+}

@@ -1,0 +1,181 @@
+//! Receivers that are killed, behind one store that is restarted, and a sender that retries
+//! as Bondify does: what takes effect, and how often?
+//!
+//! - With claims, each event at least once, and twice only where a process died between the
+//!   effect and its settlement.
+//! - With the inbox, each event exactly once.
+//!
+//! All that is random comes from the seed `BONDIFY_CRASH_SEED`, which is the same unless
+//! set: what is delivered in which order, and who is killed after how much of it. Of
+//! `BONDIFY_CRASH_EVENTS` events, which is for longer runs, the store is restarted after
+//! each third.
+
+mod effects;
+mod fleet;
+mod ledger;
+mod plan;
+mod sender;
+mod store;
+mod ticket;
+
+use std::{
+    env, fmt,
+    io::{Write, stderr},
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{Mutex, RwLock},
+    time::timeout,
+};
+
+use crate::{
+    fleet::Fleet,
+    plan::{Disturbance, Plan},
+    sender::Sender,
+};
+pub use crate::{
+    ledger::{Entry, Ledger},
+    store::Store,
+    ticket::Ticket,
+};
+
+/// What receivers and sender share.
+pub const SECRET: &str = "whsec_test";
+
+/// How long an event is blocked by a process that died. A tenth of it is enough for a
+/// restart of the store on an idle machine, and for a renewal on a very busy one.
+pub const LEASE: Duration = Duration::from_secs(3);
+
+/// How often an attempt finds the lease of a process that died run out.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "there is no third kind")]
+pub enum Retries {
+    /// With each retry.
+    LongerThanTheLease,
+    /// With none, unless it waits: their time is up long before, as with retries after 1, 2
+    /// and 4 s and a lease of 10 s.
+    ShorterThanTheLease,
+}
+
+impl Retries {
+    fn pauses(self) -> [Duration; 3] {
+        let millis = match self {
+            Self::LongerThanTheLease => [3500, 4500, 6000],
+            Self::ShorterThanTheLease => [300, 600, 1200],
+        };
+        millis.map(Duration::from_millis)
+    }
+}
+
+/// How receivers see to it that an event takes effect once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is no third way")]
+pub enum Mode {
+    /// By claiming it in the store.
+    Claims,
+    /// By recording it in the transaction of its effect.
+    Inbox,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let modes = [Self::Claims, Self::Inbox];
+        let mode = modes.into_iter().find(|mode| mode.to_string() == name);
+        mode.ok_or_else(|| format!("{name} is no mode"))
+    }
+}
+
+/// Delivers events to receivers, which are the program `receiver`, and judges what took
+/// effect. One at a time: each keeps the machine busy.
+///
+/// # Panics
+///
+/// If an event was lost, took effect too often, or after half an hour.
+pub async fn run(receiver: &str, store: Store, mode: Mode, retries: Retries) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let run = timeout(Duration::from_secs(30 * 60), run_alone(receiver, store, mode, retries));
+    run.await.expect("it ends within half an hour");
+}
+
+const RECEIVERS: usize = 4;
+
+async fn run_alone(receiver: &str, mut store: Store, mode: Mode, retries: Retries) {
+    let start = Instant::now();
+    let plan = Plan::new(setting("BONDIFY_CRASH_SEED", 1), setting("BONDIFY_CRASH_EVENTS", 5000));
+    say(&format!("{store}, {mode}, {retries:?}: {plan}"));
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let path = folder.path().join("ledger");
+    let ledger = Ledger::open(&path).expect("there is room for a file");
+    if mode == Mode::Inbox {
+        effects::create_table(&store.url()).await;
+    }
+
+    let arguments = [mode.to_string(), store.url(), path.display().to_string()];
+    let mut fleet = Fleet::start(receiver, arguments, ledger.clone(), RECEIVERS).await;
+    let peace = Arc::new(RwLock::new(()));
+    let sender =
+        Sender::new(&plan.tickets, retries.pauses(), fleet.instances(), ledger, peace.clone());
+    let sender = Arc::new(sender);
+    let load = tokio::spawn(sender.clone().deliver_all(plan.deliveries));
+    for (progress, disturbance) in plan.disturbances {
+        sender.has_finished(progress).await;
+        let _no_last_attempt_is_running = peace.write().await;
+        match disturbance {
+            Disturbance::Crash(receiver) => fleet.crash(receiver..=receiver).await,
+            Disturbance::Restart(stop) => match &mut store {
+                Store::Engine(engine) => tokio::task::block_in_place(|| {
+                    engine.stop(stop);
+                    engine.start_again();
+                }),
+                // There is no server: those who have it open are all there is.
+                Store::File(_) => fleet.crash(0..=RECEIVERS - 1).await,
+            },
+        }
+    }
+    load.await.expect("no delivery panics");
+    drop(fleet);
+
+    let mut faults = sender.lost();
+    let mut entries = ledger::read(&path);
+    if mode == Mode::Inbox {
+        entries.extend(effects::read(&store.url()).await);
+    }
+    let verdict = match mode {
+        Mode::Claims => ledger::judge_claims(plan.tickets.len(), &entries),
+        Mode::Inbox => ledger::judge_inbox(plan.tickets.len(), &entries),
+    };
+    faults.extend(verdict.faults);
+    say(&format!(
+        "{store}, {mode}, {retries:?}: {} attempts, {} processes killed, {} effects cut off \
+         from their answer, {} doubles, {:.1?}",
+        sender.attempts(),
+        verdict.killed,
+        verdict.cut_off,
+        verdict.doubles,
+        start.elapsed()
+    ));
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+fn setting<T: FromStr>(variable: &str, default: T) -> T {
+    let value = env::var(variable).ok();
+    value.map_or(default, |value| value.parse().ok().expect("the setting is a number"))
+}
+
+/// Says it past the harness that captures output.
+fn say(line: &str) {
+    let _nobody_listens = writeln!(stderr(), "{line}");
+}

@@ -1,0 +1,108 @@
+use std::{fmt, time::Duration};
+
+use test_engines::Stop;
+
+use crate::{RECEIVERS, Ticket};
+
+/// All that is going to happen, as the seed wants it.
+pub(crate) struct Plan {
+    seed: u64,
+    pub(crate) tickets: Vec<Ticket>,
+    /// In this order.
+    pub(crate) deliveries: Vec<Delivery>,
+    /// After how many finished deliveries.
+    pub(crate) disturbances: Vec<(usize, Disturbance)>,
+}
+
+/// An event that is delivered so many times at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Delivery {
+    pub(crate) event: usize,
+    pub(crate) copies: u32,
+}
+
+pub(crate) enum Disturbance {
+    /// Of one receiver.
+    Crash(usize),
+    /// Of the store.
+    Restart(Stop),
+}
+
+/// How many deliveries later a duplicate comes at most.
+const LATEST: usize = 1000;
+
+/// How many deliveries there are to a disturbance.
+const PEACE: usize = 300;
+
+impl Plan {
+    pub(crate) fn new(seed: u64, events: usize) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let tickets = (0..events).map(|event| Ticket { event, pause: pause(&mut random) });
+        let tickets = tickets.collect();
+        let deliveries = deliveries(events, &mut random);
+        let total = deliveries.iter().map(|delivery| delivery.copies as usize).sum();
+        let disturbances = disturbances(total, &mut random);
+        Self { seed, tickets, deliveries, disturbances }
+    }
+}
+
+/// A fifth of the handlers pause.
+fn pause(random: &mut fastrand::Rng) -> Duration {
+    let pauses = random.u8(..5) == 0;
+    Duration::from_millis(if pauses { random.u64(10..=50) } else { 0 })
+}
+
+/// Each event, and 30 % of them twice: a quarter of those at once, the others later.
+fn deliveries(events: usize, random: &mut fastrand::Rng) -> Vec<Delivery> {
+    let mut numbers: Vec<_> = (0..events).collect();
+    random.shuffle(&mut numbers);
+    let (twice, once) = numbers.split_at(events * 30 / 100);
+    let (at_once, later) = twice.split_at(twice.len() / 4);
+
+    let mut ordered: Vec<(usize, Delivery)> = Vec::new();
+    ordered.extend(at_once.iter().map(|&event| (event, Delivery { event, copies: 2 })));
+    for &event in once.iter().chain(later) {
+        ordered.push((event, Delivery { event, copies: 1 }));
+    }
+    for &event in later {
+        ordered.push((event + random.usize(1..=LATEST), Delivery { event, copies: 1 }));
+    }
+    ordered.sort_by_key(|&(position, _)| position);
+    ordered.into_iter().map(|(_, delivery)| delivery).collect()
+}
+
+/// A crash at a random time of each stretch of peace; after a third and two thirds of the
+/// deliveries, a restart of the store. No crash follows one closely, since an answer may be
+/// ahead of its settlement while the store is away.
+fn disturbances(deliveries: usize, random: &mut fastrand::Rng) -> Vec<(usize, Disturbance)> {
+    let stretches = deliveries / PEACE;
+    let mut disturb = |stretch: usize| {
+        let start = stretch * PEACE;
+        if stretch == stretches / 3 {
+            (start, Disturbance::Restart(Stop::Clean))
+        } else if stretch == stretches * 2 / 3 {
+            (start, Disturbance::Restart(Stop::Crash))
+        } else {
+            let within = random.usize(PEACE / 3..PEACE);
+            (start + within, Disturbance::Crash(random.usize(..RECEIVERS)))
+        }
+    };
+    (0..stretches).map(&mut disturb).collect()
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, tickets, deliveries, disturbances } = self;
+        let deliveries: u32 = deliveries.iter().map(|delivery| delivery.copies).sum();
+        let is_crash =
+            |disturbance: &&(usize, Disturbance)| matches!(disturbance.1, Disturbance::Crash(_));
+        let crashes = disturbances.iter().filter(is_crash).count();
+        write!(
+            f,
+            "BONDIFY_CRASH_SEED={seed}: {} events, {deliveries} deliveries, {crashes} crashes, {} \
+             restarts of the store",
+            tickets.len(),
+            disturbances.len() - crashes
+        )
+    }
+}

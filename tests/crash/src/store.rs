@@ -1,0 +1,54 @@
+use std::fmt;
+
+use tempfile::TempDir;
+use test_engines::Engine;
+
+/// What the receivers share.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "there is no third kind")]
+pub enum Store {
+    /// A server.
+    Engine(Box<Engine>),
+    /// A folder with an SQLite file, which no server stands before.
+    File(TempDir),
+}
+
+impl Store {
+    /// `None` if there is none to start.
+    #[must_use]
+    pub fn redis() -> Option<Self> {
+        Engine::redis().map(Box::new).map(Self::Engine)
+    }
+
+    /// `None` if there is none to start.
+    #[must_use]
+    pub fn postgres() -> Option<Self> {
+        Engine::postgres().map(Box::new).map(Self::Engine)
+    }
+
+    /// An empty file.
+    ///
+    /// # Panics
+    ///
+    /// If there is no room for it.
+    #[must_use]
+    pub fn sqlite() -> Self {
+        Self::File(tempfile::tempdir().expect("there is room for a folder"))
+    }
+
+    /// Where it is: `redis+unix://…`, `postgres://…` or `sqlite:PATH`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match self {
+            Self::Engine(engine) => engine.url().to_owned(),
+            Self::File(folder) => format!("sqlite:{}", folder.path().join("events.db").display()),
+        }
+    }
+}
+
+/// Shows which one it is.
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.url().split([':', '+']).next().unwrap_or_default())
+    }
+}

@@ -1,0 +1,17 @@
+//! Receivers killed behind a Redis that is restarted, once by SIGKILL.
+
+use crash_tests::{Mode, Retries, Store, run};
+
+const RECEIVER: &str = env!("CARGO_BIN_EXE_receiver");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claimed_event_is_never_lost_and_takes_effect_again_only_after_a_death() {
+    let Some(store) = Store::redis() else { return };
+    run(RECEIVER, store, Mode::Claims, Retries::LongerThanTheLease).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn duplicates_that_wait_save_the_events_of_the_dead_from_quick_retries() {
+    let Some(store) = Store::redis() else { return };
+    run(RECEIVER, store, Mode::Claims, Retries::ShorterThanTheLease).await;
+}

@@ -1,0 +1,23 @@
+//! Receivers killed behind an SQLite file, twice all of them at once: there is no server to restart.
+
+use crash_tests::{Mode, Retries, Store, run};
+
+const RECEIVER: &str = env!("CARGO_BIN_EXE_receiver");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claimed_event_is_never_lost_and_takes_effect_again_only_after_a_death() {
+    let store = Store::sqlite();
+    run(RECEIVER, store, Mode::Claims, Retries::LongerThanTheLease).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn duplicates_that_wait_save_the_events_of_the_dead_from_quick_retries() {
+    let store = Store::sqlite();
+    run(RECEIVER, store, Mode::Claims, Retries::ShorterThanTheLease).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recorded_event_takes_effect_exactly_once() {
+    let store = Store::sqlite();
+    run(RECEIVER, store, Mode::Inbox, Retries::LongerThanTheLease).await;
+}

@@ -1,0 +1,200 @@
+//! Engines of a test's own, which it may stop and start again: each in a temporary folder,
+//! reached through a Unix socket in it, and gone when dropped. What an engine has answered
+//! survives its crash.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::{fs::chown, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use bondify_testkit::skipped;
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+use tempfile::TempDir;
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Engine {
+    url: String,
+    server: Command,
+    probe: Command,
+    clean: Signal,
+    crash: Signal,
+    process: Child,
+    folder: TempDir,
+}
+
+/// How an engine ends.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "there is no third way")]
+pub enum Stop {
+    /// As it is told to in everyday life.
+    Clean,
+    /// In the middle of whatever it does.
+    Crash,
+}
+
+impl Engine {
+    /// A Redis with an append-only file that is on the disk before it answers. `None` if
+    /// there is no `redis-server`, which is [`skipped`].
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    #[must_use]
+    pub fn redis() -> Option<Self> {
+        let folder = new_folder();
+        let socket = folder.path().join("redis.sock");
+        let mut server = Command::new("redis-server");
+        server.args(["--port", "0", "--unixsocket"]).arg(&socket).args(["--save", ""]);
+        server.args(["--appendonly", "yes", "--appendfsync", "always"]).current_dir(&folder);
+        let mut probe = Command::new("redis-cli");
+        probe.arg("-e").arg("-s").arg(&socket).arg("ping");
+        let url = format!("redis+unix://{}", socket.display());
+        Self::start(url, server, probe, [Signal::TERM, Signal::KILL], folder)
+    }
+
+    /// A PostgreSQL with the superuser `postgres`. `None` if it is not installed, which is
+    /// [`skipped`].
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    #[must_use]
+    pub fn postgres() -> Option<Self> {
+        let folder = new_folder();
+        let owner = postgres_owner();
+        if let Some((user, group)) = owner {
+            chown(&folder, Some(user), Some(group)).expect("root may");
+        }
+        let command = |program: &str| {
+            let mut command = Command::new(postgres_programs().join(program));
+            if let Some((user, group)) = owner {
+                command.uid(user).gid(group);
+            }
+            command.current_dir(&folder);
+            command
+        };
+
+        let mut initdb = command("initdb");
+        initdb.args(["-D", "data", "-U", "postgres", "-A", "trust", "--no-sync"]);
+        match initdb.output() {
+            Ok(output) => assert!(output.status.success(), "{output:?}"),
+            Err(error) => return absent("initdb", &error),
+        }
+        let mut server = command("postgres");
+        server.args(["-D", "data", "-c", "listen_addresses=", "-k"]).arg(folder.path());
+        let mut probe = command("pg_isready");
+        probe.arg("-q").arg("-h").arg(folder.path());
+        let url =
+            format!("postgres://postgres@localhost/postgres?host={}", folder.path().display());
+        Self::start(url, server, probe, [Signal::INT, Signal::QUIT], folder)
+    }
+
+    fn start(
+        url: String,
+        mut server: Command,
+        mut probe: Command,
+        [clean, crash]: [Signal; 2],
+        folder: TempDir,
+    ) -> Option<Self> {
+        let log = File::create(log(&folder)).expect("there is room for a file");
+        server.stdout(log.try_clone().expect("it is open")).stderr(log);
+        probe.stdout(Stdio::null()).stderr(Stdio::null());
+        let process = match server.spawn() {
+            Ok(process) => process,
+            Err(error) => return absent("redis-server", &error),
+        };
+        let mut engine = Self { url, server, probe, clean, crash, process, folder };
+        engine.until_ready();
+        Some(engine)
+    }
+
+    /// Where it is reached, also after it was stopped and started.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Ends it, and returns once it has ended.
+    ///
+    /// # Panics
+    ///
+    /// If it ended by itself.
+    pub fn stop(&mut self, stop: Stop) {
+        let signal = match stop {
+            Stop::Clean => self.clean,
+            Stop::Crash => self.crash,
+        };
+        kill_process(Pid::from_child(&self.process), signal).expect("it is running");
+        self.process.wait().expect("it is ours");
+    }
+
+    /// Starts it again where it was, and returns once it answers.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    pub fn start_again(&mut self) {
+        self.process = self.server.spawn().expect("it started before");
+        self.until_ready();
+    }
+
+    fn until_ready(&mut self) {
+        let start = Instant::now();
+        while !self.probe.status().expect("it comes with the engine").success() {
+            let ended = self.process.try_wait().expect("it is ours");
+            if ended.is_some() || start.elapsed() > Duration::from_secs(60) {
+                panic!("{:?} does not start: {}", self.server, log_of(&self.folder));
+            }
+            sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Ok(None) = self.process.try_wait() {
+            self.stop(Stop::Crash);
+        }
+    }
+}
+
+fn new_folder() -> TempDir {
+    tempfile::tempdir().expect("there is room for a folder")
+}
+
+fn log(folder: &TempDir) -> PathBuf {
+    folder.path().join("log")
+}
+
+fn log_of(folder: &TempDir) -> String {
+    fs::read_to_string(log(folder)).unwrap_or_default()
+}
+
+fn absent<T>(program: &'static str, error: &io::Error) -> Option<T> {
+    assert!(error.kind() == io::ErrorKind::NotFound, "{program} does not start: {error}");
+    skipped(program, "is not installed");
+    None
+}
+
+/// Where Debian has PostgreSQL's programs, the newest; elsewhere they are in the `PATH`.
+fn postgres_programs() -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let number = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
+    let newest = versions.map(|version| version.path()).max_by_key(|path| number(path));
+    newest.map(|path| path.join("bin")).unwrap_or_default()
+}
+
+/// The user and group that PostgreSQL runs as, since it refuses to run as root.
+fn postgres_owner() -> Option<(u32, u32)> {
+    let id = |which| {
+        let output = Command::new("id").args([which, "postgres"]).output().ok()?;
+        str::from_utf8(&output.stdout).ok()?.trim().parse().ok()
+    };
+    geteuid().is_root().then(|| id("-u").zip(id("-g")))?
+}
