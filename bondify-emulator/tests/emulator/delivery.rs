@@ -13,6 +13,7 @@ use bondify_testkit::within_a_minute;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket},
+    task::yield_now,
 };
 
 use crate::support::{RawReceiver, SHOP, shop, start};
@@ -304,13 +305,26 @@ async fn dropping_the_emulator_stops_it() {
     within_a_minute(async {
         let receiver = RawReceiver::start().await;
         let (emulator, _) = confirm(Emulator::builder(), receiver.url()).await;
-        let request = receiver.accept().await;
+        let mut request = receiver.accept().await;
+        let address = emulator.address();
+        drop(emulator);
+        // Its attempt is gone, and its port is free.
+        let _ = request.stream.read_to_end(&mut Vec::new()).await;
+        while TcpListener::bind(address).await.is_err() {
+            yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_port_is_free_once_the_emulator_has_stopped() {
+    within_a_minute(async {
+        let emulator = Emulator::builder().start().await.unwrap();
         let address = emulator.address();
         emulator.stop().await;
-        TcpListener::bind(address).await.unwrap();
-        // Its attempt is gone as well: the connection ends.
-        let mut stream = request.stream;
-        let _ = stream.read_to_end(&mut Vec::new()).await;
+        let again = Emulator::builder().port(address.port()).start().await.unwrap();
+        assert_eq!(again.address(), address);
     })
     .await;
 }
