@@ -202,3 +202,30 @@ async fn read(response: &mut Response, deadline: Instant) -> String {
     body.truncate(Network::MOST_OF_A_BODY);
     String::from_utf8_lossy(&body).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // An address in digits is looked up like a name, and needs no DNS.
+    #[tokio::test]
+    async fn a_name_that_leads_elsewhere_is_refused() {
+        let local = Resolver { remote: false };
+        for host in ["192.0.2.1", "2001:db8::1", "0.0.0.0", "::ffff:192.0.2.1"] {
+            let refused = local.lookup(host, 443).await.unwrap_err();
+            assert_eq!(failure(&refused), Outcome::NotLoopback, "{host}");
+            assert_eq!(Resolver { remote: true }.lookup(host, 443).await.unwrap().len(), 1);
+        }
+        for host in ["localhost", "127.3.2.1", "::1", "::ffff:127.0.0.1"] {
+            assert!(!local.lookup(host, 443).await.unwrap().is_empty(), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_in_the_words_of_its_cause() {
+        let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "nobody is there");
+        let wrapped = io::Error::other(refused);
+        let reason = "nobody is there".to_owned();
+        assert_eq!(failure(&wrapped), Outcome::Disconnected { reason });
+    }
+}

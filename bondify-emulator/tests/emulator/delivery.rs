@@ -13,6 +13,7 @@ use bondify_testkit::within_a_minute;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket},
+    task::yield_now,
 };
 
 use crate::support::{RawReceiver, SHOP, shop, start};
@@ -286,15 +287,17 @@ async fn waiting_for_what_never_comes_ends() {
 }
 
 #[tokio::test]
-async fn a_wait_ends_with_a_reset() {
+async fn a_reset_ends_attempts_and_waits() {
     within_a_minute(async {
         let receiver = RawReceiver::start().await;
-        let (emulator, token) = confirm(Emulator::builder(), receiver.url()).await;
+        let patient = Emulator::builder().timeout(Duration::from_secs(3600));
+        let (emulator, token) = confirm(patient, receiver.url()).await;
         let (waited, ()) = tokio::join!(emulator.delivery_of(&token), async {
-            drop(receiver.accept().await);
+            let mut request = receiver.accept().await;
             emulator.reset();
+            let _ = request.stream.read_to_end(&mut Vec::new()).await;
         });
-        assert!(waited.is_err());
+        assert_eq!(waited.unwrap_err(), Error::DeliveryNotFound);
     })
     .await;
 }
@@ -304,13 +307,26 @@ async fn dropping_the_emulator_stops_it() {
     within_a_minute(async {
         let receiver = RawReceiver::start().await;
         let (emulator, _) = confirm(Emulator::builder(), receiver.url()).await;
-        let request = receiver.accept().await;
+        let mut request = receiver.accept().await;
+        let address = emulator.address();
+        drop(emulator);
+        // Its attempt is gone, and its port is free.
+        let _ = request.stream.read_to_end(&mut Vec::new()).await;
+        while TcpListener::bind(address).await.is_err() {
+            yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_port_is_free_once_the_emulator_has_stopped() {
+    within_a_minute(async {
+        let emulator = Emulator::builder().start().await.unwrap();
         let address = emulator.address();
         emulator.stop().await;
-        TcpListener::bind(address).await.unwrap();
-        // Its attempt is gone as well: the connection ends.
-        let mut stream = request.stream;
-        let _ = stream.read_to_end(&mut Vec::new()).await;
+        let again = Emulator::builder().port(address.port()).start().await.unwrap();
+        assert_eq!(again.address(), address);
     })
     .await;
 }

@@ -1,4 +1,5 @@
 use bondify_emulator::{Emulator, ProjectSettings};
+use bondify_testkit::{Connection, within_a_minute};
 use serde_json::json;
 
 use crate::support::{SHOP, answer, plain, request, start};
@@ -102,4 +103,19 @@ async fn it_listens_on_loopback() {
     let emulator = plain().await;
     assert!(emulator.address().ip().is_loopback());
     assert_eq!(emulator.url(), format!("http://{}", emulator.address()));
+}
+
+#[tokio::test]
+async fn a_request_names_one_host() {
+    within_a_minute(async {
+        let emulator = plain().await;
+        for hosts in ["", "host: localhost\r\nhost: localhost\r\n", "host: a b\r\n"] {
+            let mut connection = Connection::open(emulator.address()).await.unwrap();
+            let request = format!("GET /emulator/health HTTP/1.1\r\n{hosts}\r\n");
+            connection.send(request.as_bytes()).await.unwrap();
+            let response = connection.response().await.unwrap();
+            assert_eq!(response.code().as_deref(), Some("FORBIDDEN_HOST"), "{hosts}");
+        }
+    })
+    .await;
 }
