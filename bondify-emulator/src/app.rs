@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, backend::Backend, control_api, developer_api, guard, public_api};
+use crate::{Error, backend::Backend, control_api, developer_api, guard, pages, public_api};
 
 /// What every request handler has at hand.
 pub(crate) struct App {
@@ -30,6 +30,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let private = Router::new()
         .merge(developer_api::routes())
         .merge(control_api::routes())
+        .merge(pages::routes())
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(middleware::from_fn(guard::same_origin_only));
@@ -42,7 +43,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 impl App {
     /// Where the user goes to log in.
     pub(crate) fn deeplink(&self, session_token: &str) -> String {
-        format!("{}/bot?start={session_token}", self.url)
+        format!("{}{}", self.url, self.deeplink_path(session_token))
+    }
+
+    /// The same without the emulator's own address.
+    pub(crate) fn deeplink_path(&self, session_token: &str) -> String {
+        format!("/bot?start={session_token}")
     }
 }
 

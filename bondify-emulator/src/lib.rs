@@ -16,6 +16,7 @@ mod error;
 mod fault;
 mod guard;
 mod journal;
+mod pages;
 mod payload;
 mod persona;
 mod project;

@@ -345,6 +345,11 @@ impl State {
 
 /// Deliveries.
 impl State {
+    /// How many deliveries are kept, as far as they are finished.
+    pub(crate) fn keep_deliveries(&self) -> usize {
+        self.rules.keep_deliveries
+    }
+
     /// All deliveries that are kept, the newest first.
     pub(crate) fn deliveries(&self) -> impl Iterator<Item = &Arc<Delivery>> {
         self.deliveries.values().rev()

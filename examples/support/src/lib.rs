@@ -2,6 +2,8 @@
 
 #![expect(clippy::print_stderr, reason = "how a program says what is wrong")]
 
+#[cfg(feature = "browser")]
+pub mod browser;
 pub mod process;
 
 use std::{env, fmt, process::exit};

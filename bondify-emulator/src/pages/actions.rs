@@ -1,0 +1,172 @@
+//! What the inspector's forms do. Each leads back to the page that shows it.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Form, Router,
+    extract::{Path, State},
+    response::Redirect,
+    routing::post,
+};
+use bondify_core::Confirmed;
+use serde::Deserialize;
+
+use super::{
+    Answer, Refusal, inspector,
+    selection::{Selection, Tab},
+};
+use crate::{DeliveryId, Error, Fault, Persona, Plan, ProjectSettings, app::App};
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/inspector/projects", post(create))
+        .route("/inspector/projects/{id}/webhook", post(set_webhook))
+        .route("/inspector/projects/{id}/settings", post(set_settings))
+        .route("/inspector/projects/{id}/faults", post(set_faults))
+        .route("/inspector/projects/{id}/reveal", post(reveal))
+        .route("/inspector/projects/{id}/regenerate", post(regenerate))
+        .route("/inspector/projects/{id}/sessions", post(generate))
+        .route("/inspector/projects/{id}/test", post(send_test_event))
+        .route("/inspector/sessions/{token}/confirm", post(confirm))
+        .route("/inspector/sessions/{token}/cancel", post(cancel))
+        .route("/inspector/sessions/{token}/expire", post(expire))
+        .route("/inspector/sessions/{token}/use", post(use_proof))
+        .route("/inspector/deliveries/{id}/resend", post(resend))
+}
+
+type Done = Result<Redirect, Refusal>;
+
+fn show(selection: Selection) -> Done {
+    Ok(Redirect::to(&selection.address()))
+}
+
+#[derive(Deserialize)]
+struct NewProject {
+    name: String,
+    #[serde(default)]
+    webhook_url: String,
+}
+
+async fn create(State(app): State<Arc<App>>, Form(new): Form<NewProject>) -> Done {
+    let settings = ProjectSettings::new().name(new.name).webhook_url(new.webhook_url);
+    let project = app.backend.with(|state, now| state.add_project(settings, now))?;
+    show(Selection::of_project(&project.id, Tab::Deliveries))
+}
+
+fn update(app: &App, id: &str, settings: ProjectSettings) -> Done {
+    app.backend.with(|state, _| state.update_project(id, settings))?;
+    show(Selection::of_project(id, Tab::Settings))
+}
+
+#[derive(Deserialize)]
+struct Webhook {
+    webhook_url: String,
+}
+
+async fn set_webhook(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Form(Webhook { webhook_url }): Form<Webhook>,
+) -> Done {
+    update(&app, &id, ProjectSettings::new().webhook_url(webhook_url.trim()))
+}
+
+/// Of a checkbox, nothing is sent unless it is checked.
+#[derive(Deserialize)]
+struct Settings {
+    plan: Plan,
+    active: Option<String>,
+    public_access: Option<String>,
+    req_phone: Option<String>,
+}
+
+async fn set_settings(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Form(form): Form<Settings>,
+) -> Done {
+    let settings = ProjectSettings::new()
+        .plan(form.plan)
+        .active(form.active.is_some())
+        .public_access(form.public_access.is_some())
+        .req_phone(form.req_phone.is_some());
+    update(&app, &id, settings)
+}
+
+async fn set_faults(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Form(form): Form<Vec<(String, String)>>,
+) -> Done {
+    update(&app, &id, ProjectSettings::new().faults(faults(&form)?))
+}
+
+/// A field `fault` for each that is on; the milliseconds of the delay are in `delay_ms`.
+fn faults(form: &[(String, String)]) -> Result<Vec<Fault>, Error> {
+    let values = |name| form.iter().filter(move |field| field.0 == name).map(|field| &*field.1);
+    let fault = |name: &str| match name {
+        "delay" => {
+            let ms = values("delay_ms").next().and_then(|ms| ms.parse::<u32>().ok());
+            let ms = ms.ok_or(Error::BadRequest("the delay is a number of milliseconds"))?;
+            Ok(Fault::Delay(Duration::from_millis(ms.into())))
+        }
+        _ => name.parse().map_err(|_| Error::BadRequest("there is no such fault")),
+    };
+    values("fault").map(fault).collect()
+}
+
+async fn reveal(State(app): State<Arc<App>>, Path(id): Path<String>) -> Answer {
+    inspector::page_with_secret(&app, &id)
+}
+
+async fn regenerate(State(app): State<Arc<App>>, Path(id): Path<String>) -> Done {
+    app.backend.with(|state, _| state.rotate_secret(&id))?;
+    show(Selection::of_project(&id, Tab::Settings))
+}
+
+async fn generate(State(app): State<Arc<App>>, Path(id): Path<String>) -> Done {
+    let session = app.backend.with(|state, now| state.generate(&id, now))?;
+    Ok(Redirect::to(&app.deeplink_path(&session.token)))
+}
+
+#[derive(Deserialize)]
+struct TestEvent {
+    event: String,
+}
+
+async fn send_test_event(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Form(TestEvent { event }): Form<TestEvent>,
+) -> Done {
+    let event = if event.is_empty() { Confirmed::NAME } else { &event };
+    let delivery = app.backend.with(|state, now| state.send_test_event(&id, event, now))?;
+    show(Selection::of_project(&id, Tab::Deliveries).opening(&delivery))
+}
+
+async fn confirm(State(app): State<Arc<App>>, Path(token): Path<String>) -> Done {
+    let by = Persona::default();
+    let session = app.backend.with(|state, now| state.confirm(&token, by, now))?;
+    show(Selection::of_project(&session.project_id, Tab::Sessions))
+}
+
+async fn cancel(State(app): State<Arc<App>>, Path(token): Path<String>) -> Done {
+    let session = app.backend.with(|state, now| state.cancel(&token, now))?;
+    show(Selection::of_project(&session.project_id, Tab::Sessions))
+}
+
+async fn expire(State(app): State<Arc<App>>, Path(token): Path<String>) -> Done {
+    let session = app.backend.with(|state, now| state.expire(&token, now))?;
+    show(Selection::of_project(&session.project_id, Tab::Sessions))
+}
+
+async fn use_proof(State(app): State<Arc<App>>, Path(token): Path<String>) -> Done {
+    let session = app.backend.with(|state, now| state.use_proof(&token, now))?;
+    show(Selection::of_project(&session.project_id, Tab::Sessions))
+}
+
+async fn resend(State(app): State<Arc<App>>, Path(id): Path<String>) -> Done {
+    let id: DeliveryId = id.parse().map_err(|_| Error::DeliveryNotFound)?;
+    let delivery = app.backend.with(|state, now| state.resend(id, now))?;
+    show(Selection::of_project(&delivery.project_id, Tab::Deliveries).opening(&delivery))
+}

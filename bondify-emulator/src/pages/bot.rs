@@ -1,0 +1,91 @@
+use std::{sync::Arc, time::SystemTime};
+
+use askama::Template;
+use axum::{
+    Form, Router,
+    extract::{Query, State},
+    response::Redirect,
+    routing::get,
+};
+use serde::Deserialize;
+
+use super::{
+    Answer, Refusal, html,
+    markup::{Countdown, Moment},
+    selection::Selection,
+};
+use crate::{Error, Persona, Project, Session, SessionStatus, app::App};
+
+/// The page that stands for the bot: where deeplinks lead to.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new().route("/bot", get(page).post(decide))
+}
+
+#[derive(Deserialize)]
+struct Start {
+    #[serde(default)]
+    start: String,
+}
+
+#[derive(Template)]
+#[template(path = "bot.html")]
+struct BotPage {
+    project: Arc<Project>,
+    session: Session,
+    personas: Vec<Persona>,
+    now: SystemTime,
+}
+
+async fn page(State(app): State<Arc<App>>, Query(Start { start }): Query<Start>) -> Answer {
+    let (project, session, now) = app.backend.with(|state, now| {
+        let session = state.session(&start, now)?;
+        let project = Arc::clone(state.project(&session.project_id)?);
+        Ok::<_, Error>((project, session, now))
+    })?;
+    html(&BotPage { project, session, personas: Persona::samples(), now })
+}
+
+/// The button that was tapped.
+#[derive(Deserialize)]
+#[serde(tag = "tap", rename_all = "lowercase")]
+enum Tap {
+    /// By the persona of this id.
+    Confirm {
+        persona: String,
+    },
+    Cancel,
+}
+
+/// Decides, unless that is done already; the page says either way what came of it.
+async fn decide(
+    State(app): State<Arc<App>>,
+    Query(Start { start }): Query<Start>,
+    Form(tap): Form<Tap>,
+) -> Result<Redirect, Refusal> {
+    let decided = match tap {
+        Tap::Confirm { persona } => {
+            let persona = Persona::samples().into_iter().find(|p| p.telegram_id == persona);
+            let persona = persona.ok_or(Error::BadRequest("there is no such persona"))?;
+            app.backend.with(|state, now| state.confirm(&start, persona, now))
+        }
+        Tap::Cancel => app.backend.with(|state, now| state.cancel(&start, now)),
+    };
+    match decided {
+        Ok(session) => Ok(Redirect::to(&app.deeplink_path(&session.token))),
+        Err(Error::SessionNotPending(_)) => Ok(Redirect::to(&app.deeplink_path(&start))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl BotPage {
+    /// Where the inspector shows what was delivered.
+    fn deliveries(&self) -> String {
+        let text = self.session.token.clone();
+        Selection { text, ..Selection::default() }.address()
+    }
+}
+
+/// What stands for somebody's picture.
+fn initial(name: &str) -> char {
+    name.chars().find(|c| !c.is_whitespace()).unwrap_or('?')
+}

@@ -1,0 +1,162 @@
+use std::{collections::BTreeSet, convert::Infallible, fmt::Write, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Query, State},
+    response::{
+        Sse,
+        sse::{Event, KeepAlive},
+    },
+    routing::get,
+};
+use futures_util::{Stream, StreamExt, stream};
+use tokio::sync::broadcast::{
+    Receiver,
+    error::{RecvError, TryRecvError},
+};
+
+use super::{
+    inspector::{DeliveryRow, Live, SessionRow, Shown},
+    selection::{Selection, Tab},
+};
+use crate::{Change, DeliveryId, app::App};
+
+/// What keeps an open inspector up to date: parts of the page, each to take the place of the
+/// one with its id. The first has all that changes by itself, and so has one after too many
+/// changes to tell one by one.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new().route("/inspector/feed", get(feed))
+}
+
+async fn feed(
+    State(app): State<Arc<App>>,
+    Query(selection): Query<Selection>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let stopped = app.stopped.clone().cancelled_owned();
+    let feed = Feed {
+        changes: app.backend.changes(),
+        news: News { everything: true, ..News::default() },
+        app,
+        selection,
+    };
+    let parts = stream::unfold(feed, async |mut feed| {
+        let html = feed.next().await?;
+        Some((Event::default().retry(Feed::RECONNECT_AFTER).data(html), feed))
+    });
+    Sse::new(parts.map(Ok).take_until(stopped)).keep_alive(KeepAlive::default())
+}
+
+struct Feed {
+    app: Arc<App>,
+    selection: Selection,
+    changes: Receiver<Change>,
+    news: News,
+}
+
+/// What has changed since the last part.
+#[derive(Default)]
+struct News {
+    everything: bool,
+    sessions: Vec<String>,
+    deliveries: BTreeSet<DeliveryId>,
+}
+
+impl Feed {
+    const RECONNECT_AFTER: Duration = Duration::from_secs(1);
+
+    /// The next parts, as HTML, of all that has changed in the meantime.
+    async fn next(&mut self) -> Option<String> {
+        loop {
+            if !self.news.everything {
+                match self.changes.recv().await {
+                    Ok(change) => self.news.add(change),
+                    Err(RecvError::Lagged(_)) => self.news.everything = true,
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+            self.drain();
+            let html = self.render();
+            if !html.is_empty() {
+                return Some(html);
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        loop {
+            match self.changes.try_recv() {
+                Ok(change) => self.news.add(change),
+                Err(TryRecvError::Lagged(_)) => self.news.everything = true,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn render(&mut self) -> String {
+        let news = std::mem::take(&mut self.news);
+        if !news.everything {
+            return self.render_rows(&news);
+        }
+        // Without its project, there is nothing to show any more but the others.
+        let shown = Shown::new(&self.app, self.selection.closed())
+            .or_else(|_| Shown::new(&self.app, Selection::default().on(self.selection.tab)));
+        shown.map(|shown| Live { shown }.to_string()).unwrap_or_default()
+    }
+
+    fn render_rows(&self, news: &News) -> String {
+        let mut html = String::new();
+        self.app.backend.with(|state, now| {
+            for token in &news.sessions {
+                let session = state.session(token, now).ok();
+                let session = session.filter(|session| self.selection.has_session(session));
+                let row =
+                    session.map(|session| SessionRow::new(state, &self.selection, session, now));
+                match self.selection.tab {
+                    Tab::Deliveries => {
+                        let pending = row.filter(SessionRow::is_pending);
+                        let row = pending.map(|row| row.among("pending"));
+                        put(&mut html, row, format_args!("pending-{token}"));
+                    }
+                    Tab::Sessions => put(&mut html, row, format_args!("sessions-{token}")),
+                    Tab::Settings => {}
+                }
+            }
+            for &id in news.deliveries.iter().filter(|_| self.selection.tab == Tab::Deliveries) {
+                let delivery = state.delivery(id).ok();
+                let wanted = delivery.filter(|delivery| self.selection.has_delivery(delivery));
+                let row = wanted.map(|delivery| {
+                    let project = state.project(&delivery.project_id).ok().cloned();
+                    DeliveryRow::new(&self.selection, Arc::clone(delivery), project)
+                });
+                put(&mut html, row, format_args!("{id}"));
+            }
+        });
+        html
+    }
+}
+
+/// Writes a row, or that there is none of this id.
+fn put(html: &mut String, row: Option<impl std::fmt::Display>, id: std::fmt::Arguments<'_>) {
+    let _ = match row {
+        Some(row) => writeln!(html, "{row}"),
+        None => writeln!(html, r#"<li id="{id}" data-gone></li>"#),
+    };
+}
+
+impl News {
+    fn add(&mut self, change: Change) {
+        match change {
+            Change::Session(session) => {
+                if !self.sessions.contains(&session.token) {
+                    self.sessions.push(session.token.clone());
+                }
+            }
+            Change::Delivery(delivery) => {
+                self.deliveries.insert(delivery.id);
+            }
+            Change::Project(_) | Change::ProjectDeleted(_) | Change::Reset => {
+                self.everything = true;
+            }
+        }
+    }
+}

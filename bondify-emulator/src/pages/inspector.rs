@@ -1,0 +1,349 @@
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
+
+use askama::{Template, filters::HtmlSafe};
+use axum::{
+    Router,
+    extract::{Path, Query, State},
+    routing::get,
+};
+use bondify_core::{Cancelled, Confirmed, SIGNATURE_HEADER};
+
+use super::{
+    Answer, actions,
+    body::Body,
+    html,
+    markup::{Countdown, Moment, Span},
+    selection::{Progress, Selection, Tab},
+};
+use crate::{
+    Cause, Delivery, DeliveryState, Error, Fault, Outcome, Plan, Project, Session, SessionStatus,
+    app::App, state,
+};
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(page))
+        .route("/inspector/deliveries/{id}", get(detail))
+        .merge(actions::routes())
+}
+
+/// All that one address of the inspector shows.
+pub(super) struct Shown {
+    selection: Selection,
+    url: String,
+    projects: Vec<Arc<Project>>,
+    project: Option<Arc<Project>>,
+    sessions: Vec<SessionRow>,
+    deliveries: Vec<DeliveryRow>,
+    keep_deliveries: usize,
+    events: BTreeSet<String>,
+    detail: Option<Detail>,
+    secret_is_shown: bool,
+}
+
+#[derive(Template)]
+#[template(path = "inspector.html")]
+struct Page {
+    shown: Shown,
+}
+
+/// What of it changes by itself.
+#[derive(Template)]
+#[template(path = "live.html")]
+pub(super) struct Live {
+    pub(super) shown: Shown,
+}
+
+async fn page(State(app): State<Arc<App>>, Query(selection): Query<Selection>) -> Answer {
+    html(&Page { shown: Shown::new(&app, selection)? })
+}
+
+/// The settings with the secret in them.
+pub(super) fn page_with_secret(app: &App, project_id: &str) -> Answer {
+    let shown = Shown::new(app, Selection::of_project(project_id, Tab::Settings))?;
+    html(&Page { shown: Shown { secret_is_shown: true, ..shown } })
+}
+
+async fn detail(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(selection): Query<Selection>,
+) -> Answer {
+    let selection = Selection { delivery: id, ..selection };
+    html(&app.backend.with(|state, now| Detail::new(state, &selection, now))?)
+}
+
+impl Shown {
+    /// How many sessions, of all that there ever were, are listed.
+    const MOST_SESSIONS: usize = 100;
+
+    pub(super) fn new(app: &App, selection: Selection) -> Result<Self, Error> {
+        let mut shown = app.backend.with(|state, now| {
+            let project = selection.find(state.projects()).cloned();
+            if project.is_none() && !selection.project.is_empty() {
+                return Err(Error::ProjectNotFound);
+            }
+            let sessions = match selection.tab {
+                Tab::Settings => Vec::new(),
+                Tab::Deliveries | Tab::Sessions => state.sessions(now),
+            };
+            let wanted = sessions.into_iter().filter(|session| {
+                let is_listed =
+                    selection.tab == Tab::Sessions || session.status == SessionStatus::Pending;
+                is_listed && selection.has_session(session)
+            });
+            let row = |session| SessionRow::new(state, &selection, session, now);
+            Ok(Self {
+                sessions: wanted.take(Self::MOST_SESSIONS).map(row).collect(),
+                deliveries: Vec::new(),
+                projects: state.projects().to_vec(),
+                project,
+                keep_deliveries: state.keep_deliveries(),
+                events: BTreeSet::new(),
+                detail: match &*selection.delivery {
+                    "" => None,
+                    _ => Some(Detail::new(state, &selection, now)?),
+                },
+                secret_is_shown: false,
+                url: app.url.clone(),
+                selection: selection.clone(),
+            })
+        })?;
+        if shown.selection.tab == Tab::Deliveries {
+            shown.list_deliveries(app);
+        }
+        Ok(shown)
+    }
+
+    /// Searches bodies without keeping everybody else waiting.
+    fn list_deliveries(&mut self, app: &App) {
+        let all: Vec<_> = app.backend.with(|state, _| state.deliveries().cloned().collect());
+        let known = [Confirmed::NAME, Cancelled::NAME, Fault::UNKNOWN_EVENT].map(str::to_owned);
+        let happened = all.iter().map(|delivery| delivery.event.clone());
+        self.events = happened.chain(known).collect();
+        let wanted = all.into_iter().filter(|delivery| self.selection.has_delivery(delivery));
+        self.deliveries = wanted
+            .map(|delivery| {
+                let project = self.projects.iter().find(|p| p.id == delivery.project_id);
+                DeliveryRow::new(&self.selection, delivery, project.cloned())
+            })
+            .collect();
+    }
+
+    fn pending(&self) -> impl Iterator<Item = SessionRow> {
+        self.sessions.iter().map(|row| row.clone().among("pending"))
+    }
+
+    /// The title and the address of each tab, and whether it is this one.
+    fn tabs(&self) -> [(&'static str, String, bool); 3] {
+        let link =
+            |tab: Tab| (tab.title(), self.selection.on(tab).address(), tab == self.selection.tab);
+        Tab::ALL.map(link)
+    }
+
+    fn all_projects(&self) -> String {
+        Selection::default().on(self.selection.tab).address()
+    }
+
+    fn of_project(&self, project: &Project) -> String {
+        Selection::of_project(&project.id, self.selection.tab).address()
+    }
+
+    fn is_selected(&self, project: &Project) -> bool {
+        self.project.as_ref().is_some_and(|selected| selected.id == project.id)
+    }
+
+    fn webhook_url(&self) -> &str {
+        let project = self.project.as_ref();
+        project.and_then(|project| project.webhook_url.as_ref()).map_or("", |url| url.as_str())
+    }
+}
+
+/// A delivery in a line.
+#[derive(Template)]
+#[template(path = "delivery_row.html")]
+pub(super) struct DeliveryRow {
+    delivery: Arc<Delivery>,
+    /// Whose it is, if that does not go without saying.
+    project: Option<Arc<Project>>,
+    href: String,
+    is_open: bool,
+}
+
+impl HtmlSafe for DeliveryRow {}
+
+impl DeliveryRow {
+    pub(super) fn new(
+        selection: &Selection,
+        delivery: Arc<Delivery>,
+        project: Option<Arc<Project>>,
+    ) -> Self {
+        Self {
+            href: selection.opening(&delivery).address(),
+            is_open: selection.open() == Some(delivery.id),
+            project: project.filter(|_| selection.project.is_empty()),
+            delivery,
+        }
+    }
+
+    fn result(&self) -> String {
+        self.delivery.attempts.last().map(|last| result(&last.outcome)).unwrap_or_default()
+    }
+
+    fn duration(&self) -> String {
+        let last = self.delivery.attempts.last();
+        last.map(|last| Span::of(&last.duration).to_string()).unwrap_or_default()
+    }
+
+    fn progress(&self) -> &'static str {
+        Progress::of(&self.delivery).name()
+    }
+}
+
+/// A session in a line.
+#[derive(Clone, Template)]
+#[template(path = "session_row.html")]
+pub(super) struct SessionRow {
+    session: Session,
+    /// Whose it is, if that does not go without saying.
+    project: Option<Arc<Project>>,
+    deliveries: String,
+    now: SystemTime,
+    list: &'static str,
+}
+
+impl HtmlSafe for SessionRow {}
+
+impl SessionRow {
+    pub(super) fn new(
+        state: &state::State,
+        selection: &Selection,
+        session: Session,
+        now: SystemTime,
+    ) -> Self {
+        let project = state.project(&session.project_id).ok();
+        let of_session = Selection { text: session.token.clone(), ..selection.on(Tab::Deliveries) };
+        Self {
+            project: project.filter(|_| selection.project.is_empty()).cloned(),
+            deliveries: of_session.address(),
+            session,
+            now,
+            list: "sessions",
+        }
+    }
+
+    /// The same in the list of this name.
+    pub(super) fn among(self, list: &'static str) -> Self {
+        Self { list, ..self }
+    }
+
+    pub(super) fn is_pending(&self) -> bool {
+        self.session.status == SessionStatus::Pending
+    }
+}
+
+/// All there is to know of a delivery.
+#[derive(Template)]
+#[template(path = "delivery.html")]
+struct Detail {
+    delivery: Arc<Delivery>,
+    project: Arc<Project>,
+    selection: Selection,
+    now: SystemTime,
+}
+
+impl HtmlSafe for Detail {}
+
+impl Detail {
+    fn new(state: &state::State, selection: &Selection, now: SystemTime) -> Result<Self, Error> {
+        let id = selection.open().ok_or(Error::DeliveryNotFound)?;
+        let delivery = Arc::clone(state.delivery(id)?);
+        let project = Arc::clone(state.project(&delivery.project_id)?);
+        Ok(Self { delivery, project, selection: selection.clone(), now })
+    }
+
+    fn progress(&self) -> &'static str {
+        Progress::of(&self.delivery).name()
+    }
+
+    fn body(&self) -> Body<'_> {
+        Body::new(&self.delivery.body)
+    }
+
+    /// The delivery that this one repeats, and why.
+    fn original(&self) -> Option<(&'static str, String, String)> {
+        let (why, id) = match self.delivery.cause {
+            Cause::Resend(id) => ("Resent", id),
+            Cause::Duplicate(id) => ("Duplicate, on purpose", id),
+            Cause::Session | Cause::Test => return None,
+        };
+        let original = Selection { delivery: id.to_string(), ..self.selection.clone() };
+        Some((why, id.to_string(), original.address()))
+    }
+
+    fn next_attempt(&self) -> Option<&SystemTime> {
+        match &self.delivery.state {
+            DeliveryState::Queued { due } => Some(due),
+            _ => None,
+        }
+    }
+}
+
+/// What came of an attempt, in a word or two.
+fn result(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Answered { status, .. } => status.to_string(),
+        Outcome::TimedOut => "timed out".to_owned(),
+        Outcome::Disconnected { .. } => "no answer".to_owned(),
+        Outcome::NotLoopback => "blocked".to_owned(),
+        Outcome::Dropped => "cut off".to_owned(),
+    }
+}
+
+/// A switch for each fault, with the delay that the project has or could have.
+struct FaultSwitch {
+    fault: Fault,
+    is_on: bool,
+    title: &'static str,
+    effect: &'static str,
+}
+
+impl FaultSwitch {
+    fn all(project: &Project) -> Vec<Self> {
+        let switch = |kind: Fault| {
+            let on = project.faults.iter().find(|fault| fault.name() == kind.name());
+            let (title, effect) = explain(&kind);
+            Self { fault: *on.unwrap_or(&kind), is_on: on.is_some(), title, effect }
+        };
+        Fault::ALL.map(switch).into()
+    }
+
+    fn delay_ms(&self) -> Option<u128> {
+        match self.fault {
+            Fault::Delay(delay) => Some(delay.as_millis()),
+            _ => None,
+        }
+    }
+}
+
+fn explain(fault: &Fault) -> (&'static str, &'static str) {
+    match fault {
+        Fault::Duplicate => ("Duplicate", "What was delivered is delivered once more."),
+        Fault::ConcurrentDuplicate => {
+            ("Concurrent duplicate", "Every event is delivered twice at the same time.")
+        }
+        Fault::Delay(_) => ("Delay", "The first attempt comes later."),
+        Fault::TamperedBody => ("Tampered body", "The body is changed after it was signed."),
+        Fault::WrongSecret => ("Wrong secret", "Another secret signs the event."),
+        Fault::StaleTimestamp => {
+            ("Stale timestamp", "The event says that it happened 48 hours ago.")
+        }
+        Fault::UnknownEvent => ("Unknown event", "The event has a name nobody knows."),
+        Fault::DropConnection => {
+            ("Drop the connection", "Half of the request is sent, then the connection is cut.")
+        }
+    }
+}
+
+const PLANS: [(Plan, &str); 3] =
+    [(Plan::Hobby, "hobby"), (Plan::Pro, "pro"), (Plan::Business, "business")];

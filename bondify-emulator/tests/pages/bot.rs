@@ -1,0 +1,76 @@
+use std::time::Duration;
+
+use bondify_emulator::{Emulator, Persona, SessionStatus};
+use example_support::browser::{Browser, Device};
+use serde_json::Value;
+
+use crate::support::{NAME, Receiver, SHOP, shop, start};
+
+/// Where an app is told to send its user to.
+async fn deeplink(emulator: &Emulator) -> (String, String) {
+    let generate = reqwest::Client::new()
+        .post(format!("{}/api/v1/generate/public", emulator.url()))
+        .body(format!(r#"{{"project_id":"{SHOP}"}}"#));
+    let answer = generate.send().await.unwrap().text().await.unwrap();
+    let session: Value = serde_json::from_str(&answer).unwrap();
+    let text = |name: &str| session[name].as_str().unwrap().to_owned();
+    (text("deeplink"), text("session_token"))
+}
+
+#[tokio::test]
+async fn a_persona_logs_in() {
+    let mut receiver = Receiver::start().await;
+    let emulator = Emulator::builder().project(shop().webhook_url(receiver.url()));
+    let emulator = emulator.start().await.unwrap();
+    let (deeplink, token) = deeplink(&emulator).await;
+    let Some(browser) = Browser::open().await else { return };
+    browser.show_on(Device::PHONE).await;
+    browser.goto(&deeplink).await;
+    browser.wait_for_text(&format!("{NAME} wants to log you in")).await;
+    for persona in Persona::samples() {
+        browser.wait_for_text(&persona.telegram_name).await;
+    }
+
+    let fatima = Persona::samples().into_iter().find(|p| p.telegram_name.contains('ف')).unwrap();
+    browser.click(&format!("input[value='{}']", fatima.telegram_id)).await;
+    browser.click("button[value=confirm]").await;
+    browser.wait_for_text("You can go back to the app").await;
+    browser.wait_for_text(&fatima.telegram_name).await;
+    assert_eq!(emulator.session(&token).unwrap().login().unwrap().persona, fatima);
+    assert!(receiver.next().await.body.contains(&fatima.telegram_name));
+    assert_eq!(browser.complaints().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_login_is_cancelled() {
+    let emulator = start(Emulator::builder()).await;
+    let (deeplink, token) = deeplink(&emulator).await;
+    let Some(browser) = Browser::open().await else { return };
+    browser.goto(&deeplink).await;
+    browser.click("button[value=cancel]").await;
+    browser.wait_for_text("You cancelled the login").await;
+    let status = emulator.session(&token).unwrap().status;
+    assert!(matches!(status, SessionStatus::Cancelled { .. }));
+}
+
+#[tokio::test]
+async fn what_is_decided_elsewhere_is_told() {
+    let emulator = start(Emulator::builder()).await;
+    let (deeplink, token) = deeplink(&emulator).await;
+    let Some(browser) = Browser::open().await else { return };
+    browser.goto(&deeplink).await;
+    emulator.cancel(&token).unwrap();
+    browser.click("button[value=confirm]").await;
+    browser.wait_for_text("You cancelled the login").await;
+    emulator.reset();
+    browser.goto(&deeplink).await;
+    browser.wait_for_text("there is no such session").await;
+}
+
+#[tokio::test]
+async fn an_open_page_sees_the_session_expire() {
+    let emulator = start(Emulator::builder().session_lifetime(Duration::from_secs(3))).await;
+    let Some(browser) = Browser::open().await else { return };
+    browser.goto(&deeplink(&emulator).await.0).await;
+    browser.wait_for_text("This request has expired").await;
+}

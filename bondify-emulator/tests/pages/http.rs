@@ -1,0 +1,232 @@
+use axum::{Router, response::Html, routing::get};
+use bondify_emulator::{Emulator, Persona};
+use bondify_testkit::within_a_minute;
+use example_support::browser::Browser;
+use reqwest::{Client, RequestBuilder, Response, redirect::Policy};
+use tokio::net::TcpListener;
+
+use crate::support::{Receiver, SHOP, shop, start};
+
+fn request(emulator: &Emulator, method: &str, path: &str) -> RequestBuilder {
+    let client = Client::builder().redirect(Policy::none()).build().unwrap();
+    client.request(method.parse().unwrap(), format!("{}{path}", emulator.url()))
+}
+
+async fn get_page(emulator: &Emulator, path: &str) -> Response {
+    request(emulator, "GET", path).send().await.unwrap()
+}
+
+/// Submits a form as a browser without JavaScript does: where that leads to.
+async fn submit(emulator: &Emulator, path: &str, fields: &[(&str, &str)]) -> String {
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let form = request(emulator, "POST", path)
+        .header("origin", emulator.url())
+        .header("content-type", "application/x-www-form-urlencoded");
+    let answer = form.body(body).send().await.unwrap();
+    assert_eq!(answer.status(), 303, "{path}");
+    answer.headers()["location"].to_str().unwrap().to_owned()
+}
+
+/// Every address that answers with HTML, with things that could be taken for markup.
+async fn pages(emulator: &Emulator) -> Vec<String> {
+    let session = emulator.generate(SHOP).unwrap().token;
+    let bobby = Persona::new("1", "<img src=x onerror=alert(1)>").username("\"><script>");
+    emulator.confirm(&session, bobby).unwrap();
+    emulator.delivery_of(&session).await.unwrap();
+    let event = emulator.send_test_event(SHOP, "<svg onload=alert(1)>").unwrap();
+    emulator.finished(event.id).await.unwrap();
+    let pending = emulator.generate(SHOP).unwrap().token;
+    vec![
+        "/".to_owned(),
+        "/?tab=sessions".to_owned(),
+        "/?tab=settings".to_owned(),
+        "/?delivery=dlv_1".to_owned(),
+        "/?delivery=dlv_2&text=%22%3E%3Cscript%3E".to_owned(),
+        "/?project=%22%3E%3Cscript%3E".to_owned(),
+        "/inspector/deliveries/dlv_1".to_owned(),
+        "/inspector/deliveries/%3Cscript%3E".to_owned(),
+        format!("/bot?start={session}"),
+        format!("/bot?start={pending}"),
+        "/bot?start=%3Cscript%3E".to_owned(),
+        "/bot".to_owned(),
+    ]
+}
+
+/// Nothing of what the pages above show may become markup.
+fn assert_escaped(html: &str, path: &str) {
+    for markup in ["<script>", "<img src=x", "<svg onload", "<b>Thank"] {
+        assert!(!html.contains(markup), "{markup} on {path}: {html}");
+    }
+}
+
+#[tokio::test]
+async fn every_page_is_closed_to_others_and_escaped() {
+    within_a_minute(async {
+        let receiver = Receiver::start().await;
+        let emulator =
+            Emulator::builder().project(shop().webhook_url(receiver.url())).start().await.unwrap();
+        for path in pages(&emulator).await {
+            let answer = get_page(&emulator, &path).await;
+            let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+            assert_eq!(header("content-type"), "text/html; charset=utf-8", "{path}");
+            let policy = header("content-security-policy");
+            assert!(
+                policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'; ")
+            );
+            assert!(!policy.contains("unsafe") && policy.contains("frame-ancestors 'none'"));
+            assert_eq!(header("x-content-type-options"), "nosniff");
+            assert_eq!(header("referrer-policy"), "same-origin");
+            assert_eq!(header("cache-control"), "no-store");
+            assert_escaped(&answer.text().await.unwrap(), &path);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_feed_is_escaped() {
+    within_a_minute(async {
+        let receiver = Receiver::start().await;
+        let emulator =
+            Emulator::builder().project(shop().webhook_url(receiver.url())).start().await.unwrap();
+        let mut feed = get_page(&emulator, "/inspector/feed").await;
+        let mut seen = String::new();
+        pages(&emulator).await;
+        while !seen.contains("onload=alert") {
+            seen.push_str(&String::from_utf8_lossy(&feed.chunk().await.unwrap().unwrap()));
+        }
+        assert!(seen.contains("&#60;script&#62;alert(1)"), "{seen}");
+        assert_escaped(&seen, "the feed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn other_hosts_and_origins_get_no_page_and_change_nothing() {
+    within_a_minute(async {
+        let emulator = start(Emulator::builder()).await;
+        let token = emulator.generate(SHOP).unwrap().token;
+        let secret = emulator.project(SHOP).unwrap().reveal_secret().to_owned();
+        let bot = format!("/bot?start={token}");
+        let expire = format!("/inspector/sessions/{token}/expire");
+        let calls = [
+            ("GET", "/", ""),
+            ("GET", "/inspector/feed", ""),
+            ("GET", &bot, ""),
+            ("POST", &bot, "tap=cancel"),
+            ("POST", &expire, ""),
+            ("POST", "/inspector/projects/proj_shop/regenerate", ""),
+            ("POST", "/inspector/projects/proj_shop/reveal", ""),
+        ];
+        for (name, value) in [
+            ("host", "evil.example"),
+            ("origin", "https://evil.example"),
+            ("origin", "null"),
+            ("origin", "http://localhost:3000"),
+        ] {
+            for (method, path, body) in calls {
+                let call = request(&emulator, method, path)
+                    .header(name, value)
+                    .header("content-type", "application/x-www-form-urlencoded");
+                let answer = call.body(body).send().await.unwrap();
+                assert_eq!(answer.status(), 403, "{method} {path} {name}: {value}");
+                assert!(!answer.text().await.unwrap().contains("whsec_"));
+            }
+        }
+        assert_eq!(emulator.session(&token).unwrap().status.name(), "pending");
+        assert_eq!(emulator.project(SHOP).unwrap().reveal_secret(), secret);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_drives_nothing() {
+    let receiver = Receiver::start().await;
+    let emulator =
+        Emulator::builder().project(shop().webhook_url(receiver.url())).start().await.unwrap();
+    let url = emulator.url();
+    let page = format!(
+        "<form method=post action='{url}/inspector/projects/{SHOP}/test'>
+         <input name=event value=auth.confirmed><button>Win</button></form>"
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let foreign = format!("http://{}/", listener.local_addr().unwrap());
+    let router = Router::new().route("/", get(async move || Html(page)));
+    tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
+
+    let Some(browser) = Browser::open().await else { return };
+    browser.goto(&foreign).await;
+    let read = format!("fetch('{url}/emulator/projects/{SHOP}/secret').catch(() => 'refused')");
+    assert_eq!(browser.value_of(&read).await, "refused");
+    let test = format!(
+        "fetch('{url}/emulator/projects/{SHOP}/test', {{method: 'POST', mode: 'no-cors', body: '{{}}'}})"
+    );
+    assert_eq!(browser.value_of(&format!("{test}.then(() => 'sent')")).await, "sent");
+    browser.click("button").await;
+    browser.wait_for_text("pages of other origins may use the public API only").await;
+    assert!(emulator.deliveries().is_empty());
+}
+
+#[tokio::test]
+async fn everything_works_without_javascript() {
+    within_a_minute(async {
+        let mut receiver = Receiver::start().await;
+        let emulator = start(Emulator::builder()).await;
+        let project = || emulator.project(SHOP).unwrap();
+        let path = |action: &str| format!("/inspector/projects/{SHOP}/{action}");
+
+        let to = submit(&emulator, &path("webhook"), &[("webhook_url", receiver.url())]).await;
+        assert_eq!(to, "/?project=proj_shop&tab=settings");
+        assert_eq!(
+            project().webhook_url.as_ref().unwrap().as_str(),
+            format!("{}/", receiver.url())
+        );
+        submit(&emulator, &path("settings"), &[("plan", "pro"), ("active", "on")]).await;
+        assert!(project().active && !project().public_access);
+        submit(&emulator, &path("faults"), &[("fault", "delay"), ("delay_ms", "7")]).await;
+        assert_eq!(project().faults[0].to_string(), "delay=7");
+        submit(&emulator, &path("faults"), &[]).await;
+
+        let bot = submit(&emulator, &path("sessions"), &[]).await;
+        let confirm = [("tap", "confirm"), ("persona", &*Persona::default().telegram_id)];
+        assert_eq!(submit(&emulator, &bot, &confirm).await, bot);
+        let page = get_page(&emulator, &bot).await.text().await.unwrap();
+        assert!(page.contains("You can go back to the app"));
+        let first = receiver.next().await;
+        let to = submit(&emulator, "/inspector/deliveries/dlv_1/resend", &[]).await;
+        assert_eq!(to, "/?project=proj_shop&delivery=dlv_2");
+        assert_eq!(receiver.next().await, first);
+        let page = get_page(&emulator, &to).await.text().await.unwrap();
+        assert!(page.contains(&first.signature));
+
+        let secret = project().reveal_secret().to_owned();
+        let page = get_page(&emulator, "/?tab=settings").await.text().await.unwrap();
+        assert!(!page.contains(&secret));
+        let reveal = request(&emulator, "POST", &path("reveal")).send().await.unwrap();
+        assert!(reveal.text().await.unwrap().contains(&secret));
+        submit(&emulator, &path("regenerate"), &[]).await;
+        assert_ne!(project().reveal_secret(), secret);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn assets_are_kept_until_they_change() {
+    within_a_minute(async {
+        let emulator = start(Emulator::builder()).await;
+        let page = get_page(&emulator, "/").await.text().await.unwrap();
+        let mut assets = 0;
+        for path in page.split('"').filter(|text| text.starts_with("/assets/")) {
+            let answer = get_page(&emulator, path).await;
+            assert_eq!(answer.status(), 200, "{path}");
+            let cache = answer.headers()["cache-control"].to_str().unwrap();
+            assert!(cache.contains("immutable"));
+            let (_, name) = path.rsplit_once('/').unwrap();
+            let other = get_page(&emulator, &format!("/assets/0/{name}")).await;
+            assert_eq!(other.status(), 404);
+            assets += 1;
+        }
+        assert!(assets >= 3, "{page}");
+    })
+    .await;
+}

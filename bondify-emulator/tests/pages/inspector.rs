@@ -1,0 +1,263 @@
+use bondify_emulator::{Emulator, Fault, Persona, Plan, ProjectSettings};
+use example_support::browser::{Browser, Device};
+
+use crate::support::{Receiver, SHOP, inspect, shop, start};
+
+/// An emulator that delivers to `receiver`.
+async fn delivering_to(url: &str) -> Emulator {
+    Emulator::builder().project(shop().webhook_url(url)).start().await.unwrap()
+}
+
+async fn rows(browser: &Browser) -> usize {
+    let rows = browser.value_of("document.querySelectorAll('#deliveries li').length").await;
+    usize::try_from(rows.as_u64().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_login_is_seen_as_it_happens() {
+    let receiver = Receiver::start().await;
+    let emulator = delivering_to(receiver.url()).await;
+    let Some(browser) = inspect(&emulator, "").await else { return };
+    browser.wait_for_text("Nothing delivered yet").await;
+    let session = emulator.generate(SHOP).unwrap();
+    browser.wait_for_text(&session.token).await;
+    browser.click(&format!("#pending-confirm-{}", session.token)).await;
+    let delivery = emulator.delivery_of(&session.token).await.unwrap();
+    browser.wait_until(&format!("document.querySelector('#{} .delivered')", delivery.id)).await;
+    browser.wait_until("!document.querySelector('#pending li')").await;
+    let row = browser.find(&format!("#{}", delivery.id)).await.text().await.unwrap();
+    for text in ["auth.confirmed", "200", "1/4", " ms"] {
+        assert!(row.contains(text), "{text} in {row}");
+    }
+    assert_eq!(browser.complaints().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_open_delivery_shows_every_byte_of_every_attempt() {
+    let receiver = Receiver::start().await;
+    let emulator = Emulator::builder().retries(1).retry_base(std::time::Duration::ZERO);
+    let emulator =
+        emulator.project(shop().webhook_url(receiver.url_of(503))).start().await.unwrap();
+    let Some(browser) = inspect(&emulator, "").await else { return };
+    let session = emulator.generate(SHOP).unwrap();
+    let bobby = Persona::samples().into_iter().next_back().unwrap();
+    emulator.confirm(&session.token, bobby).unwrap();
+    let delivery = emulator.delivery_of(&session.token).await.unwrap();
+    browser.click(&format!("#open-{}", delivery.id)).await;
+    browser.wait_until("document.querySelector('#attempt-2')").await;
+    browser.wait_until("document.querySelector('#detail .badge.failed')").await;
+    let exact = browser.value_of("document.getElementById('exact').textContent").await;
+    assert_eq!(exact, delivery.body);
+    browser.click("#attempt-1 summary").await;
+    let text = browser.text().await;
+    for part in [
+        &*delivery.signature,
+        "x-bondify-signature",
+        "user-agent",
+        "text/html",
+        "<b>Thank you</b>",
+        "Attempt 1 503",
+        "Attempt 2 503",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert_eq!(browser.value_of("document.querySelectorAll('b').length").await, 0);
+    let url = browser.value_of("location.search").await;
+    assert_eq!(url, format!("?delivery={}", delivery.id));
+}
+
+#[tokio::test]
+async fn keys_find_open_resend_and_close() {
+    let mut receiver = Receiver::start().await;
+    let emulator = delivering_to(receiver.url()).await;
+    for event in ["auth.confirmed", "auth.cancelled"] {
+        let delivery = emulator.send_test_event(SHOP, event).unwrap();
+        emulator.finished(delivery.id).await.unwrap();
+    }
+    let [first, second] = [receiver.next().await, receiver.next().await];
+    let Some(browser) = inspect(&emulator, "").await else { return };
+    browser.press("jjk").await;
+    browser.press("j").await;
+    browser.press("\u{e007}").await; // Enter
+    browser.wait_until("document.querySelector('#detail[data-delivery=dlv_1]')").await;
+    browser.press("r").await;
+    assert_eq!(receiver.next().await, first);
+    assert_ne!(first, second);
+    browser.wait_until("document.querySelector('#dlv_3 .delivered')").await;
+    browser.wait_for_text("Resent").await;
+    browser.press("\u{e00c}").await; // Escape
+    browser.wait_until("!document.querySelector('#detail *')").await;
+    browser.wait_until("document.activeElement.id === 'open-dlv_1'").await;
+    browser.press("/").await;
+    browser.press("cancelled").await;
+    browser.wait_until("document.querySelectorAll('#deliveries li').length === 1").await;
+    browser.wait_until("location.search === '?text=cancelled'").await;
+}
+
+#[tokio::test]
+async fn a_filter_holds_for_what_comes_too() {
+    let receiver = Receiver::start().await;
+    let emulator = delivering_to(receiver.url()).await;
+    let Some(browser) = inspect(&emulator, "?event=auth.cancelled&outcome=delivered").await else {
+        return;
+    };
+    let send = async |event| {
+        let delivery = emulator.send_test_event(SHOP, event).unwrap();
+        emulator.finished(delivery.id).await.unwrap();
+    };
+    send("auth.confirmed").await;
+    send("auth.cancelled").await;
+    browser.wait_until("document.querySelector('#dlv_2')").await;
+    assert_eq!(rows(&browser).await, 1);
+    browser.click("select[name=event] option[value='']").await;
+    browser.wait_until("document.querySelector('#dlv_1')").await;
+}
+
+#[tokio::test]
+async fn the_newest_are_kept() {
+    let receiver = Receiver::start().await;
+    let builder = Emulator::builder().keep_deliveries(5);
+    let emulator = builder.project(shop().webhook_url(receiver.url())).start().await.unwrap();
+    let Some(browser) = inspect(&emulator, "").await else { return };
+    for _ in 0..8 {
+        let delivery = emulator.send_test_event(SHOP, "auth.confirmed").unwrap();
+        emulator.finished(delivery.id).await.unwrap();
+    }
+    browser.wait_until("document.querySelector('#dlv_8 .delivered')").await;
+    let ids =
+        browser.value_of("[...document.querySelectorAll('#deliveries li')].map((row) => row.id)");
+    assert_eq!(ids.await, serde_json::json!(["dlv_8", "dlv_7", "dlv_6", "dlv_5", "dlv_4"]));
+}
+
+#[tokio::test]
+async fn what_is_missed_is_caught_up_with() {
+    let receiver = Receiver::start().await;
+    let emulator = delivering_to(receiver.url()).await;
+    let port = emulator.address().port();
+    let Some(browser) = inspect(&emulator, "").await else { return };
+    emulator.stop().await;
+    browser.wait_for_text("reconnecting").await;
+    let again = Emulator::builder().port(port).project(shop().webhook_url(receiver.url()));
+    let emulator = again.start().await.unwrap();
+    emulator.send_test_event(SHOP, "auth.caught_up").unwrap();
+    browser.wait_for_text("auth.caught_up").await;
+    browser.wait_until("document.getElementById('link').dataset.state === 'on'").await;
+}
+
+#[tokio::test]
+async fn settings_are_saved() {
+    let emulator = start(Emulator::builder()).await;
+    let Some(browser) = inspect(&emulator, "?tab=settings").await else { return };
+    let mut changes = emulator.changes();
+    let project = async || emulator.project(SHOP).unwrap();
+
+    browser.fill("#webhook-url", "http://127.0.0.1:9/hook").await;
+    browser.click("#save-webhook").await;
+    changes.next().await.unwrap();
+    assert_eq!(project().await.webhook_url.as_ref().unwrap().as_str(), "http://127.0.0.1:9/hook");
+    browser.wait_for_text("Saved").await;
+
+    browser.fill("#webhook-url", "ftp://127.0.0.1/").await;
+    browser.click("#save-webhook").await;
+    browser.wait_for_text("webhook_url starts with https://").await;
+    assert_eq!(project().await.webhook_url.as_ref().unwrap().as_str(), "http://127.0.0.1:9/hook");
+
+    browser.click("#set-active").await;
+    changes.next().await.unwrap();
+    browser.click("#set-public").await;
+    changes.next().await.unwrap();
+    browser.click("#set-plan option[value=pro]").await;
+    changes.next().await.unwrap();
+    let shop = project().await;
+    assert_eq!((shop.active, shop.public_access, shop.plan), (false, false, Plan::Pro));
+    browser.wait_for_text("inactive").await;
+}
+
+#[tokio::test]
+async fn faults_are_switched_on_and_off() {
+    let emulator = start(Emulator::builder()).await;
+    let Some(browser) = inspect(&emulator, "?tab=settings").await else { return };
+    let mut changes = emulator.changes();
+    for (on, fault) in Fault::ALL.into_iter().enumerate() {
+        browser.click(&format!("#fault-{}", fault.name())).await;
+        changes.next().await.unwrap();
+        browser.wait_for_text(&format!("{} fault", on + 1)).await;
+    }
+    assert_eq!(emulator.project(SHOP).unwrap().faults, Fault::ALL);
+    browser.click("#fault-delay").await;
+    changes.next().await.unwrap();
+    assert_eq!(emulator.project(SHOP).unwrap().faults.len(), 7);
+}
+
+#[tokio::test]
+async fn the_secret_is_there_for_whom_asks() {
+    let emulator = start(Emulator::builder()).await;
+    let Some(browser) = inspect(&emulator, "?tab=settings").await else { return };
+    let secret = || emulator.project(SHOP).unwrap().reveal_secret().to_owned();
+    let before = secret();
+    let is_there = async |secret: &str| {
+        let html = browser.value_of("document.documentElement.outerHTML").await;
+        html.as_str().unwrap().contains(secret)
+    };
+    assert!(!is_there(&before).await);
+    browser.click("#reveal-secret").await;
+    browser.wait_for_text(&before).await;
+    browser.click("#regenerate summary").await;
+    browser.click("#regenerate-secret").await;
+    browser.wait_for_text(&emulator.project(SHOP).unwrap().secret_preview()).await;
+    browser.wait_until("document.getElementById('reveal-secret')").await;
+    let after = secret();
+    assert_ne!(after, before);
+    assert!(!is_there(&after).await && !is_there(&before).await);
+}
+
+#[tokio::test]
+async fn what_is_being_typed_is_left_alone() {
+    let emulator = start(Emulator::builder()).await;
+    let Some(browser) = inspect(&emulator, "?tab=settings").await else { return };
+    browser.fill("#webhook-url", "http://127.0.0.1:3").await;
+    emulator.update_project(SHOP, ProjectSettings::new().plan(Plan::Business)).unwrap();
+    browser.wait_until("document.getElementById('set-plan').value === 'business'").await;
+    browser.press("000/").await;
+    let url = browser.find("#webhook-url").await.prop("value").await.unwrap();
+    assert_eq!(url.as_deref(), Some("http://127.0.0.1:3000/"));
+}
+
+#[tokio::test]
+async fn the_first_project_is_made_here() {
+    let emulator = Emulator::builder().start().await.unwrap();
+    let Some(browser) = inspect(&emulator, "").await else { return };
+    browser.fill("main input[name=name]", "Corner Shop").await;
+    browser.click("main form.stack button").await;
+    browser.wait_for_text("Set the webhook URL").await;
+    assert_eq!(emulator.projects()[0].name, "Corner Shop");
+}
+
+#[tokio::test]
+async fn long_names_fit_the_narrowest_phone() {
+    let receiver = Receiver::start().await;
+    let long = "Long\u{202e}name🦊".repeat(600);
+    let project = shop().name(&long).webhook_url(receiver.url());
+    let emulator = Emulator::builder().project(project).start().await.unwrap();
+    emulator.add_project(ProjectSettings::new().id("proj_other").name(&long)).unwrap();
+    let session = emulator.generate(SHOP).unwrap();
+    emulator.confirm(&session.token, Persona::new("1", &long)).unwrap();
+    emulator.delivery_of(&session.token).await.unwrap();
+    let pending = emulator.generate(SHOP).unwrap().token;
+    let Some(browser) = Browser::open().await else { return };
+    for width in [320, 390, 1280] {
+        browser.show_on(Device { width, ..Device::PHONE }).await;
+        for path in [
+            "/",
+            "/?delivery=dlv_1",
+            "/?tab=sessions",
+            "/?tab=settings&project=proj_shop",
+            &format!("/bot?start={pending}"),
+            &format!("/bot?start={}", session.token),
+        ] {
+            browser.goto(&format!("{}{path}", emulator.url())).await;
+            let fits = browser.value_of("document.documentElement.scrollWidth <= innerWidth").await;
+            assert_eq!(fits, true, "{path} at {width}");
+        }
+    }
+}

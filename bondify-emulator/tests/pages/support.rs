@@ -1,0 +1,81 @@
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri},
+    response::Html,
+};
+use bondify_emulator::{Builder, Emulator, ProjectSettings};
+use example_support::browser::Browser;
+use tokio::{net::TcpListener, sync::mpsc};
+
+pub(crate) const SHOP: &str = "proj_shop";
+
+/// A name that is markup, from right to left in part.
+pub(crate) const NAME: &str = "<script>alert(1)</script> & \"متجر\"";
+
+/// Starts an emulator with a project of that name, which delivers to nowhere.
+pub(crate) async fn start(builder: Builder) -> Emulator {
+    builder.project(shop()).start().await.unwrap()
+}
+
+pub(crate) fn shop() -> ProjectSettings {
+    ProjectSettings::new().id(SHOP).name(NAME)
+}
+
+/// The inspector in a browser, if there is one, kept up to date.
+pub(crate) async fn inspect(emulator: &Emulator, query: &str) -> Option<Browser> {
+    let browser = Browser::open().await?;
+    browser.goto(&format!("{}/{query}", emulator.url())).await;
+    browser.wait_until("document.getElementById('link').dataset.state === 'on'").await;
+    Some(browser)
+}
+
+/// A webhook endpoint.
+pub(crate) struct Receiver {
+    url: String,
+    received: mpsc::UnboundedReceiver<Received>,
+}
+
+/// What it got.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) signature: String,
+    pub(crate) body: String,
+}
+
+impl Receiver {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, received) = mpsc::unbounded_channel();
+        let router = Router::new().fallback(answer).with_state(sender);
+        tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
+        Self { url, received }
+    }
+
+    /// Where it answers 204.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where it answers with this status and some markup.
+    pub(crate) fn url_of(&self, status: u16) -> String {
+        format!("{}/{status}", self.url)
+    }
+
+    pub(crate) async fn next(&mut self) -> Received {
+        self.received.recv().await.unwrap()
+    }
+}
+
+async fn answer(
+    State(received): State<mpsc::UnboundedSender<Received>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: String,
+) -> (StatusCode, Html<&'static str>) {
+    let signature = headers["x-bondify-signature"].to_str().unwrap().to_owned();
+    received.send(Received { signature, body }).unwrap();
+    let status = uri.path().trim_start_matches('/').parse().unwrap_or(StatusCode::OK);
+    (status, Html("<b>Thank you</b>"))
+}

@@ -1,0 +1,321 @@
+//! A real browser to test pages in: headless Chromium, which ChromeDriver drives.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use bondify_testkit::skipped;
+use fantoccini::{
+    Client, ClientBuilder, Locator, elements::Element, wd::WebDriverCompatibleCommand,
+};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use url::{ParseError, Url};
+
+/// A window of a browser with a profile of its own, closed when dropped.
+#[derive(Debug)]
+pub struct Browser {
+    client: Client,
+    // Dropped last: it ends the browser.
+    _driver: Driver,
+}
+
+/// How a page is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Device {
+    /// In CSS pixels.
+    pub width: u32,
+    /// In CSS pixels.
+    pub height: u32,
+    /// What the system is set to.
+    pub dark: bool,
+}
+
+impl Device {
+    /// 1280 by 800, light.
+    pub const SCREEN: Self = Self { width: 1280, height: 800, dark: false };
+    /// 390 by 844, light.
+    pub const PHONE: Self = Self { width: 390, height: 844, dark: false };
+
+    /// The same, dark.
+    #[must_use]
+    pub fn dark(self) -> Self {
+        Self { dark: true, ..self }
+    }
+}
+
+/// How long whatever is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Browser {
+    /// Opens a window; none, and says so, if there is no Chromium.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start; in CI also if there is none.
+    pub async fn open() -> Option<Self> {
+        let driver = Driver::start()?;
+        let capabilities = json!({
+            "browserName": "chrome",
+            "timeouts": {"script": 60_000, "pageLoad": 60_000},
+            "goog:loggingPrefs": {"browser": "ALL"},
+            // Its sandbox does not work for root, nor in most containers.
+            "goog:chromeOptions": {
+                "args": ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage"],
+            },
+        });
+        let Value::Object(capabilities) = capabilities else { unreachable!() };
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        let client = builder.capabilities(capabilities).connect(&driver.url()).await;
+        let browser = Self { client: client.expect("Chromium starts"), _driver: driver };
+        browser.show_on(Device::SCREEN).await;
+        Some(browser)
+    }
+
+    /// Shows pages as on that device from now on.
+    ///
+    /// # Panics
+    ///
+    /// If the browser is gone, as with everything else here.
+    pub async fn show_on(&self, Device { width, height, dark }: Device) {
+        let theme = if dark { "dark" } else { "light" };
+        self.devtools(
+            "Emulation.setDeviceMetricsOverride",
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}),
+        )
+        .await;
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            json!({"features": [
+                {"name": "prefers-color-scheme", "value": theme},
+                {"name": "prefers-reduced-motion", "value": "reduce"},
+            ]}),
+        )
+        .await;
+    }
+
+    /// Opens a page, and returns when it is loaded.
+    ///
+    /// # Panics
+    ///
+    /// If it is not, within a minute.
+    pub async fn goto(&self, url: &str) {
+        self.client.goto(url).await.expect("the page opens");
+    }
+
+    /// The value of an expression in JavaScript.
+    ///
+    /// # Panics
+    ///
+    /// If it throws.
+    pub async fn value_of(&self, expression: &str) -> Value {
+        let value = self.client.execute(&format!("return {expression}"), Vec::new()).await;
+        value.unwrap_or_else(|error| panic!("{expression}: {error}"))
+    }
+
+    /// Waits until an expression in JavaScript is true.
+    ///
+    /// # Panics
+    ///
+    /// If it is not, within a minute.
+    pub async fn wait_until(&self, expression: &str) {
+        let start = Instant::now();
+        let condition = format!("Boolean({expression})");
+        while self.value_of(&condition).await != true {
+            assert!(start.elapsed() < PATIENCE, "never true: {expression}\n{}", self.text().await);
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until the page shows a text.
+    ///
+    /// # Panics
+    ///
+    /// If it does not, within a minute.
+    pub async fn wait_for_text(&self, text: &str) {
+        self.wait_until(&format!("document.body.innerText.includes({})", json!(text))).await;
+    }
+
+    /// All that one can read on the page.
+    pub async fn text(&self) -> String {
+        let text = self.value_of("document.body.innerText").await;
+        text.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The element that a CSS selector finds, as soon as there is one.
+    ///
+    /// # Panics
+    ///
+    /// If there is none within a minute.
+    pub async fn find(&self, selector: &str) -> Element {
+        let wait = self.client.wait().at_most(PATIENCE).every(Duration::from_millis(10));
+        let found = wait.for_element(Locator::Css(selector)).await;
+        found.unwrap_or_else(|error| panic!("{selector}: {error}"))
+    }
+
+    /// Clicks on it as soon as it is there.
+    ///
+    /// # Panics
+    ///
+    /// If it is not there within a minute, or something else is in front of it.
+    pub async fn click(&self, selector: &str) {
+        let start = Instant::now();
+        loop {
+            match self.find(selector).await.click().await {
+                Ok(()) => return,
+                // An update has put another in its place.
+                Err(error) if error.is_stale_element_reference() && start.elapsed() < PATIENCE => {}
+                Err(error) => panic!("{selector}: {error}"),
+            }
+        }
+    }
+
+    /// Types a text in place of what is there.
+    ///
+    /// # Panics
+    ///
+    /// If there is nothing to type into within a minute.
+    pub async fn fill(&self, selector: &str, text: &str) {
+        let field = self.find(selector).await;
+        field.clear().await.expect("it can be cleared");
+        field.send_keys(text).await.expect("it can be typed into");
+    }
+
+    /// Types on the keyboard, wherever the focus is.
+    ///
+    /// # Panics
+    ///
+    /// If nothing takes keys.
+    pub async fn press(&self, keys: &str) {
+        let focused = self.client.active_element().await.expect("something has the focus");
+        focused.send_keys(keys).await.expect("it takes keys");
+    }
+
+    /// What the browser has complained about since this was asked for last.
+    ///
+    /// # Panics
+    ///
+    /// If the browser is gone.
+    pub async fn complaints(&self) -> Vec<String> {
+        let log = self.command("se/log", json!({"type": "browser"})).await;
+        let entries = log.as_array().into_iter().flatten();
+        entries.map(|entry| entry["message"].to_string()).collect()
+    }
+
+    /// Writes a picture of what is seen.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be written.
+    pub async fn screenshot(&self, path: &Path) {
+        let png = self.client.screenshot().await.expect("there is something to see");
+        fs::write(path, png).expect("it can be written");
+    }
+
+    /// What axe-core finds seriously wrong with the page for people with disabilities; nothing,
+    /// and says so, without the environment variable `BONDIFY_TEST_AXE`, the path of its
+    /// `axe.min.js`.
+    ///
+    /// # Panics
+    ///
+    /// If that cannot be run; in CI also if the variable is not set.
+    pub async fn barriers(&self) -> Vec<String> {
+        let Ok(path) = std::env::var("BONDIFY_TEST_AXE") else {
+            skipped("BONDIFY_TEST_AXE", "is not set");
+            return Vec::new();
+        };
+        let axe = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let run = "const done = arguments[0];
+            axe.run(document).then(({ violations }) => done(violations
+                .filter(({ impact }) => ['serious', 'critical'].includes(impact))
+                .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`)),
+                (error) => done([String(error)]));";
+        self.client.execute(&axe, Vec::new()).await.expect("axe-core loads");
+        let found = self.client.execute_async(run, Vec::new()).await.expect("axe-core runs");
+        found.as_array().into_iter().flatten().map(Value::to_string).collect()
+    }
+
+    async fn devtools(&self, method: &str, params: Value) {
+        self.command("goog/cdp/execute", json!({"cmd": method, "params": params})).await;
+    }
+
+    async fn command(&self, path: &'static str, body: Value) -> Value {
+        let answer = self.client.issue_cmd(DriverCommand { path, body }).await;
+        answer.unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+}
+
+/// A command that only ChromeDriver knows.
+#[derive(Debug)]
+struct DriverCommand {
+    path: &'static str,
+    body: Value,
+}
+
+impl WebDriverCompatibleCommand for DriverCommand {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(self.body.to_string()))
+    }
+}
+
+/// A ChromeDriver on a port of its own.
+#[derive(Debug)]
+struct Driver {
+    process: Child,
+    port: u16,
+}
+
+impl Driver {
+    fn start() -> Option<Self> {
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = match command.spawn() {
+            Ok(process) => process,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                skipped("chromedriver", "is not installed");
+                return None;
+            }
+            Err(error) => panic!("chromedriver: {error}"),
+        };
+        let output = process.stdout.take().expect("is piped");
+        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+        let port = lines.find_map(|line| {
+            line.rsplit_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
+        });
+        let port = port.expect("chromedriver says which port it is on");
+        std::thread::spawn(move || lines.for_each(drop));
+        Some(Self { process, port })
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Ends its browsers, then itself.
+    fn shut_down(&self) -> std::io::Result<()> {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.port))?;
+        connection.set_read_timeout(Some(PATIENCE))?;
+        connection
+            .write_all(b"GET /shutdown HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        connection.read_to_end(&mut Vec::new()).map(drop)
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if self.shut_down().is_err() {
+            let _already_ended = self.process.kill();
+        }
+        let _status = self.process.wait();
+    }
+}
