@@ -2,38 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{net::SocketAddr, time::Duration};
+mod rig;
 
-use bondify_axum::Bondify;
-use bondify_client::Client;
-use bondify_emulator::{Emulator, Persona, ProjectSettings};
+use std::time::Duration;
+
+use bondify_emulator::Persona;
 use bondify_testkit::{Connection, Payload, Response, within_a_minute};
-use tokio::net::TcpListener;
 
-const PROJECT: &str = "proj_login";
-
-struct Rig {
-    app: SocketAddr,
-    emulator: Emulator,
-}
+use crate::rig::{LONG, Rig};
 
 impl Rig {
-    async fn start(lifetime: Duration) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let app = listener.local_addr().unwrap();
-        let project = ProjectSettings::new()
-            .id(PROJECT)
-            .webhook_url(format!("http://{app}/webhooks/bondify"));
-        let emulator = Emulator::builder().project(project).session_lifetime(lifetime);
-        let emulator = emulator.start().await.unwrap();
-        let secret = emulator.project(PROJECT).unwrap().secret().clone();
-        let bondify = Bondify::builder(secret).build().unwrap();
-        let client = Client::builder().base_url(emulator.url()).build().unwrap();
-        let router = example_login::app(client.sessions(PROJECT), &bondify);
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { app, emulator }
-    }
-
     async fn request(&self, method: &str, path: &str, cookie: &str) -> Response {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\ncookie: {cookie}\r\ncontent-length: 0\r\n\r\n",
@@ -72,8 +50,6 @@ fn cookie(response: &Response) -> String {
     assert!(set[0].contains("HttpOnly") && set[0].contains("SameSite=Lax"), "{set:?}");
     set[0].split(';').next().unwrap().to_owned()
 }
-
-const LONG: Duration = Duration::from_secs(600);
 
 #[tokio::test]
 async fn a_confirmed_login_signs_in_the_browser_that_began_it() {

@@ -1,0 +1,36 @@
+use std::{net::SocketAddr, time::Duration};
+
+use bondify_axum::Bondify;
+use bondify_client::Client;
+use bondify_emulator::{Emulator, ProjectSettings};
+use tokio::net::TcpListener;
+
+const PROJECT: &str = "proj_login";
+
+/// For a session that is not to expire.
+pub(crate) const LONG: Duration = Duration::from_secs(600);
+
+/// The web app, and the local Bondify that it is on.
+pub(crate) struct Rig {
+    pub(crate) app: SocketAddr,
+    pub(crate) emulator: Emulator,
+}
+
+impl Rig {
+    pub(crate) async fn start(lifetime: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let app = listener.local_addr().unwrap();
+        let project = ProjectSettings::new()
+            .id(PROJECT)
+            .name("Login example")
+            .webhook_url(format!("http://{app}/webhooks/bondify"));
+        let emulator = Emulator::builder().project(project).session_lifetime(lifetime);
+        let emulator = emulator.start().await.unwrap();
+        let secret = emulator.project(PROJECT).unwrap().secret().clone();
+        let bondify = Bondify::builder(secret).build().unwrap();
+        let client = Client::builder().base_url(emulator.url()).build().unwrap();
+        let router = example_login::app(client.sessions(PROJECT), &bondify);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { app, emulator }
+    }
+}
