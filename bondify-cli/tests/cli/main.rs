@@ -1,0 +1,15 @@
+//! The command as a process: what it prints, how it ends, what it sends and receives.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod endings;
+mod help;
+mod listen;
+mod output;
+mod readme;
+mod secret;
+mod sign;
+mod support;
+mod trigger;
+mod verify;
