@@ -4,6 +4,7 @@ use std::{
     error::Error,
     fmt::{self, Display},
     io,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -17,10 +18,34 @@ use reqwest::{
     redirect::Policy,
 };
 
-/// As patient as Bondify, unless told otherwise, and like it follows no redirects.
-pub(crate) fn client(timeout: Duration) -> reqwest::Result<Client> {
-    let name = concat!("bondify-cli/", env!("CARGO_PKG_VERSION"));
-    Client::builder().user_agent(name).timeout(timeout).redirect(Policy::none()).build()
+/// Where deliveries go to.
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    client: Client,
+    url: Url,
+}
+
+impl Endpoint {
+    /// Follows no redirects, as Bondify, and uses the proxy that the environment names, if
+    /// any, but for loopback.
+    pub(crate) fn new(url: Url, timeout: Duration) -> reqwest::Result<Self> {
+        let client = Client::builder()
+            .user_agent(concat!("bondify-cli/", env!("CARGO_PKG_VERSION")))
+            .timeout(timeout)
+            .redirect(Policy::none());
+        let client = if is_loopback(&url) { client.no_proxy() } else { client };
+        Ok(Self { client: client.build()?, url })
+    }
+
+    pub(crate) fn post(&self) -> RequestBuilder {
+        self.client.post(self.url.clone())
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 /// For clap.

@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod api;
 mod body;
 mod cli;
 mod commands;
 mod http;
 mod interrupt;
+mod outcome;
 mod output;
 mod payload;
 mod secret;

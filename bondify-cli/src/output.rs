@@ -7,7 +7,7 @@ use std::{
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use reqwest::StatusCode;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -44,9 +44,24 @@ impl Output {
     }
 }
 
-/// For serde: a status as a number.
-pub(crate) fn status_code<S: Serializer>(status: &StatusCode, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_u16(status.as_u16())
+/// An answer's status, a number in JSON.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Status(pub(crate) u16);
+
+impl Status {
+    pub(crate) fn is_success(self) -> bool {
+        matches!(self.0, 200..=299)
+    }
+}
+
+impl Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let style = if self.is_success() { GOOD } else { BAD };
+        match StatusCode::from_u16(self.0) {
+            Ok(status) => write!(f, "{style}{status}{style:#}"),
+            Err(_) => write!(f, "{style}{}{style:#}", self.0),
+        }
+    }
 }
 
 /// Milliseconds, to the microsecond.
@@ -55,12 +70,11 @@ pub(crate) fn millis(duration: Duration) -> f64 {
 }
 
 /// Text from elsewhere, which must not move the cursor or colour the terminal.
-pub(crate) struct Printable<'a>(pub(crate) &'a [u8]);
+pub(crate) struct Printable<'a>(pub(crate) &'a str);
 
 impl Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = String::from_utf8_lossy(self.0);
-        for character in text.trim_end().chars() {
+        for character in self.0.trim_end().chars() {
             match character {
                 '\n' | '\t' => write!(f, "{character}")?,
                 control if control.is_control() => write!(f, "{}", control.escape_unicode())?,
@@ -77,7 +91,7 @@ mod tests {
 
     #[test]
     fn text_from_elsewhere_cannot_control_the_terminal() {
-        let shown = Printable("İ 🦀\n\u{1b}[2J\r\u{9b}1m\u{7f}\n".as_bytes()).to_string();
+        let shown = Printable("İ 🦀\n\u{1b}[2J\r\u{9b}1m\u{7f}\n").to_string();
         assert_eq!(shown, "İ 🦀\n\\u{1b}[2J\\u{d}\\u{9b}1m\\u{7f}");
     }
 }

@@ -1,11 +1,17 @@
-use std::{env, fs, path::PathBuf};
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    str::Utf8Error,
+};
 
 use anyhow::Context as _;
 use bondify_core::Secret;
 use clap::Args;
 use zeroize::Zeroizing;
 
-const VARIABLE: &str = "BONDIFY_WEBHOOK_SECRET";
+const SECRET: &str = "BONDIFY_WEBHOOK_SECRET";
 
 /// Where the webhook secret comes from. Not `Debug`, and clap is never to judge the
 /// secret itself: it repeats a value that it refuses.
@@ -29,21 +35,64 @@ impl SecretArgs {
 
     /// The secret's bytes.
     pub(crate) fn bytes(&self) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-        let bytes = if let Some(secret) = &self.secret {
-            secret.clone().into_bytes()
-        } else if let Some(path) = &self.secret_file {
-            let content = fs::read(path)
-                .with_context(|| format!("cannot read the secret from {}", path.display()))?;
-            without_line_end(content)
-        } else {
-            env::var_os(VARIABLE)
-                .with_context(|| {
-                    format!("no secret: set {VARIABLE}, or use --secret-file or --secret")
-                })?
-                .into_encoded_bytes()
-        };
-        Ok(Zeroizing::new(bytes))
+        self.given()?
+            .with_context(|| format!("no secret: set {SECRET}, or use --secret-file or --secret"))
     }
+
+    /// The secret's bytes, if there is one.
+    pub(crate) fn given(&self) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>> {
+        read(self.secret.as_deref(), self.secret_file.as_deref(), SECRET)
+    }
+}
+
+const TOKEN: &str = "BONDIFY_DEVELOPER_TOKEN";
+
+/// Where the token of the developer API comes from.
+#[derive(Args)]
+#[command(next_help_heading = "Developer token, else from BONDIFY_DEVELOPER_TOKEN")]
+pub(crate) struct TokenArgs {
+    /// File that holds the developer token; a line end after it does not count
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// The developer token; whoever may list this machine's processes can read it there
+    #[arg(long, global = true, conflicts_with = "token_file")]
+    token: Option<String>,
+}
+
+impl TokenArgs {
+    pub(crate) fn token(&self) -> anyhow::Result<Zeroizing<String>> {
+        let token = self.given()?;
+        token.with_context(|| {
+            format!("no developer token: set {TOKEN}, or use --token-file or --token")
+        })
+    }
+
+    /// The token, if there is one.
+    pub(crate) fn given(&self) -> anyhow::Result<Option<Zeroizing<String>>> {
+        let bytes = read(self.token.as_deref(), self.token_file.as_deref(), TOKEN)?;
+        bytes.map(|bytes| utf8(&bytes)).transpose().context("the developer token is no text")
+    }
+}
+
+/// What is given on the command line, in a file or in the environment.
+fn read(
+    value: Option<&str>,
+    file: Option<&Path>,
+    variable: &str,
+) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>> {
+    let bytes = match (value, file) {
+        (Some(value), _) => Some(value.into()),
+        (None, Some(path)) => Some(without_line_end(
+            fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
+        )),
+        (None, None) => env::var_os(variable).map(OsString::into_encoded_bytes),
+    };
+    Ok(bytes.map(Zeroizing::new))
+}
+
+pub(crate) fn utf8(bytes: &[u8]) -> Result<Zeroizing<String>, Utf8Error> {
+    str::from_utf8(bytes).map(|text| Zeroizing::new(text.to_owned()))
 }
 
 /// Editors and `echo` end a file with one.

@@ -3,7 +3,6 @@ mod received;
 use std::{
     fmt::{self, Display},
     net::Ipv4Addr,
-    pin::pin,
     time::Duration,
 };
 
@@ -16,14 +15,19 @@ use axum::{
     routing::post,
 };
 use bondify_core::{Bondify, Event, Reply, SIGNATURE_HEADER};
-use reqwest::{Client, Url};
+use futures_util::FutureExt as _;
+use reqwest::Url;
 use serde::Serialize;
-use tokio::{net::TcpListener, select, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    select,
+    sync::{mpsc, oneshot},
+};
 
 use self::received::Received;
 use crate::{
     Exit,
-    http::{self, Answer, NoAnswer},
+    http::{self, Answer, Endpoint, NoAnswer},
     interrupt::Interrupts,
     output::Output,
     secret::SecretArgs,
@@ -56,12 +60,11 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self, mut output: Output) -> anyhow::Result<Exit> {
-        let (mut interrupts, mut impatience) = (Interrupts::new()?, Interrupts::new()?);
+        let mut interrupts = Interrupts::new()?;
         let (shown, mut to_show) = mpsc::unbounded_channel();
         let listener = Listener {
             bondify: Bondify::builder(self.secret.secret()?).verify_only().build()?,
-            client: http::client(self.timeout)?,
-            forward_to: self.forward_to,
+            forward_to: self.forward_to.map(|url| Endpoint::new(url, self.timeout)).transpose()?,
             shown,
         };
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await;
@@ -69,13 +72,10 @@ impl Args {
         output.show(&Listening { listening: format!("http://{}", port.local_addr()?) })?;
 
         let app = Router::new().fallback_service(post(receive).with_state(listener));
-        let interrupted = async move { interrupts.next().await };
-        let server = axum::serve(port, app).with_graceful_shutdown(interrupted);
+        let (running, stopped) = oneshot::channel::<()>();
+        let server = axum::serve(port, app).with_graceful_shutdown(stopped.map(drop));
         let server = tokio::spawn(server.into_future());
-        let mut impatient = pin!(async {
-            impatience.next().await;
-            impatience.next().await;
-        });
+        let mut running = Some(running);
         loop {
             select! {
                 delivery = to_show.recv() => match delivery {
@@ -83,7 +83,9 @@ impl Args {
                     // The server is gone, and with it the last delivery.
                     None => break,
                 },
-                () = &mut impatient => return Ok(Exit::Interrupted),
+                () = interrupts.next() => if running.take().is_none() {
+                    return Ok(Exit::Interrupted);
+                },
             }
         }
         server.await??;
@@ -105,8 +107,7 @@ impl Display for Listening {
 #[derive(Clone)]
 struct Listener {
     bondify: Bondify,
-    client: Client,
-    forward_to: Option<Url>,
+    forward_to: Option<Endpoint>,
     shown: mpsc::UnboundedSender<Received>,
 }
 
@@ -129,36 +130,35 @@ async fn receive(State(listener): State<Listener>, request: Request) -> Response
 impl Listener {
     async fn handle(&self, event: Event, headers: &HeaderMap) -> Response {
         let forwarded = match &self.forward_to {
-            Some(url) => Some(self.forward(url, &event, headers).await),
+            Some(endpoint) => Some(forward(endpoint, &event, headers).await),
             None => None,
         };
-        let (status, shown) = (status(forwarded.as_ref()), forwarded.as_ref());
-        self.show(Received::verified(&event, status, shown));
+        let status = status(forwarded.as_ref());
+        self.show(Received::verified(&event, status, forwarded.as_ref()));
         match forwarded {
             Some(Ok(answer)) => respond(answer),
             _ => status.into_response(),
         }
     }
 
-    async fn forward(
-        &self,
-        url: &Url,
-        event: &Event,
-        headers: &HeaderMap,
-    ) -> Result<Answer, NoAnswer> {
-        let mut request = self.client.post(url.clone()).body(event.raw().clone());
-        for name in [CONTENT_TYPE, HeaderName::from_static(SIGNATURE_HEADER)] {
-            for value in headers.get_all(&name) {
-                request = request.header(&name, value);
-            }
-        }
-        http::send(request).await
-    }
-
     /// Nobody is left to show it to once the command ends.
     fn show(&self, received: Received) {
         let _ = self.shown.send(received);
     }
+}
+
+async fn forward(
+    endpoint: &Endpoint,
+    event: &Event,
+    headers: &HeaderMap,
+) -> Result<Answer, NoAnswer> {
+    let mut request = endpoint.post().body(event.raw().clone());
+    for name in [CONTENT_TYPE, HeaderName::from_static(SIGNATURE_HEADER)] {
+        for value in headers.get_all(&name) {
+            request = request.header(&name, value);
+        }
+    }
+    http::send(request).await
 }
 
 fn status(forwarded: Option<&Result<Answer, NoAnswer>>) -> StatusCode {

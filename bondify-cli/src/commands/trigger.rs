@@ -1,5 +1,5 @@
+mod attempt;
 mod event;
-mod outcome;
 mod summary;
 
 use std::{num::NonZero, path::PathBuf, pin::pin, time::Duration};
@@ -8,15 +8,21 @@ use bondify_core::{SIGNATURE_HEADER, Secret};
 use clap::ValueEnum;
 use futures_util::{StreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use reqwest::{Body, Client, Url, header::CONTENT_TYPE};
+use reqwest::{Body, Url, header::CONTENT_TYPE};
 use tokio::{join, select};
 
 use self::{
+    attempt::Attempt,
     event::{Event, EventArgs, Events},
-    outcome::Attempt,
     summary::Tally,
 };
-use crate::{Exit, body, http, interrupt::Interrupts, output::Output, secret::SecretArgs};
+use crate::{
+    Exit, body,
+    http::{self, Endpoint},
+    interrupt::Interrupts,
+    output::Output,
+    secret::SecretArgs,
+};
 
 /// Send signed deliveries to an endpoint
 ///
@@ -116,8 +122,7 @@ fn progress_bar(count: u64) -> ProgressBar {
 }
 
 struct Sender {
-    client: Client,
-    url: Url,
+    endpoint: Endpoint,
     secret: Secret,
     events: Events,
     fault: Option<Fault>,
@@ -127,8 +132,7 @@ impl Sender {
     fn new(args: Args) -> anyhow::Result<Self> {
         let secret = args.secret.secret()?;
         Ok(Self {
-            client: http::client(args.timeout)?,
-            url: args.url,
+            endpoint: Endpoint::new(args.url, args.timeout)?,
             secret: match args.fault {
                 Some(Fault::WrongSecret) => Secret::new(getrandom::u64()?.to_string())?,
                 _ => secret,
@@ -160,7 +164,7 @@ impl Sender {
             Some(Fault::DropConnection) => http::half_of(body),
             _ => body.into(),
         };
-        let request = self.client.post(self.url.clone()).body(body);
+        let request = self.endpoint.post().body(body);
         let request = request.header(CONTENT_TYPE, "application/json");
         let answer = http::send(request.header(SIGNATURE_HEADER, signature)).await;
         Attempt::new(number, event.session_token.clone(), answer)

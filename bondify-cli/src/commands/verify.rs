@@ -72,7 +72,7 @@ impl Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{GOOD}verified{GOOD:#}")?;
         if let Some(event) = &self.event {
-            write!(f, ": {}", Printable(event.as_bytes()))?;
+            write!(f, ": {}", Printable(event))?;
         }
         if let Some(note) = &self.note {
             write!(f, ", but {note}")?;

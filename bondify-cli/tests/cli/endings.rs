@@ -3,7 +3,11 @@ use std::{future::pending, sync::Arc};
 use axum::{Router, http::StatusCode, routing::post};
 use bondify_testkit::within_a_minute;
 use snapbox::{assert_data_eq, str};
-use tokio::{net::TcpStream, sync::Notify};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
 
 use crate::support::{Finished, Recorder, Running, bondify, serve};
 
@@ -50,14 +54,14 @@ exit code: 130
 }
 
 #[tokio::test]
-async fn a_listener_ends_well() {
+async fn a_server_ends_well() {
     within_a_minute(async {
-        for signal in ["INT", "TERM"] {
-            let mut listener = Running::start(&["listen", "--port", "0"]);
-            listener.line().await;
-            listener.signal(signal).await;
-            let finished = listener.end().await;
-            assert_eq!((finished.code, &*finished.stderr), (Some(0), ""), "{signal}");
+        for (command, signal) in [("listen", "INT"), ("listen", "TERM"), ("emulate", "INT")] {
+            let mut server = Running::start(&[command, "--port", "0"]);
+            server.line().await;
+            server.signal(signal).await;
+            let finished = server.end().await;
+            assert_eq!((finished.code, &*finished.stderr), (Some(0), ""), "{command} {signal}");
         }
     })
     .await;
@@ -66,15 +70,19 @@ async fn a_listener_ends_well() {
 #[tokio::test]
 async fn a_second_ctrl_c_does_not_wait_for_what_is_under_way() {
     within_a_minute(async {
-        let mut listener = Running::start(&["listen", "--port", "0", "--json"]);
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent_url = format!("http://{}", silent.local_addr().unwrap());
+        let args = ["listen", "--port=0", "--json", "--timeout=1h", "--forward-to", &silent_url];
+        let mut listener = Running::start(&args);
         let url = listener.json().await["listening"].as_str().unwrap().to_owned();
-        // Half a request, which the first Ctrl-C waits for.
-        let address = url.strip_prefix("http://").unwrap();
-        let half = TcpStream::connect(address).await.unwrap();
-        half.writable().await.unwrap();
-        half.try_write(b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\n").unwrap();
+        let _sender = Running::start(&["trigger", "auth.cancelled", "--url", &url]);
+        let _under_way = silent.accept().await.unwrap();
+        let mut idle = TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
+        idle.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        idle.read_u8().await.unwrap();
+
         listener.signal("INT").await;
-        while TcpStream::connect(address).await.is_ok() {}
+        idle.read_to_end(&mut Vec::new()).await.unwrap();
         listener.signal("INT").await;
         assert_eq!(listener.end().await.code, Some(130));
     })
@@ -97,7 +105,12 @@ async fn quietly_when_nobody_reads_on() {
 #[tokio::test]
 async fn quietly_when_nobody_reads_at_all() {
     within_a_minute(async {
-        for args in [&["completions", "bash"][..], &["man"], &["listen", "--port", "0"]] {
+        for args in [
+            &["completions", "bash"][..],
+            &["man"],
+            &["listen", "--port", "0"],
+            &["emulate", "--port=0"],
+        ] {
             let (reader, writer) = std::io::pipe().unwrap();
             drop(reader);
             let child = bondify(args).stdout(writer).spawn().unwrap();

@@ -20,10 +20,15 @@ macro_rules! help {
 
 help! {
     of_bondify: &["--help"], "snapshots/bondify.txt";
+    of_emulate: &["emulate", "--help"], "snapshots/emulate.txt";
     of_trigger: &["trigger", "--help"], "snapshots/trigger.txt";
     of_listen: &["listen", "--help"], "snapshots/listen.txt";
     of_sign: &["sign", "--help"], "snapshots/sign.txt";
     of_verify: &["verify", "--help"], "snapshots/verify.txt";
+    of_login: &["login", "--help"], "snapshots/login.txt";
+    of_projects: &["projects", "--help"], "snapshots/projects.txt";
+    of_projects_create: &["projects", "create", "--help"], "snapshots/projects-create.txt";
+    of_projects_rotate: &["projects", "rotate", "--help"], "snapshots/projects-rotate.txt";
     of_completions: &["completions", "--help"], "snapshots/completions.txt";
     of_man: &["man", "--help"], "snapshots/man.txt";
 }

@@ -3,10 +3,13 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod emulate;
 mod endings;
 mod help;
 mod listen;
+mod login;
 mod output;
+mod projects;
 mod readme;
 mod secret;
 mod sign;

@@ -83,7 +83,7 @@ async fn bodies_are_as_documented() {
         assert_data_eq!(
             bodies.join("\n"),
             str![[r#"
-{"event":"auth.confirmed","session_token":"sess_1","telegram_id":"123456789","telegram_name":"Ada Lovelace","telegram_username":"ada","confirmed_at":[..]}
+{"event":"auth.confirmed","session_token":"sess_1","telegram_id":"7123456789","telegram_name":"Ada Lovelace","telegram_username":"ada","confirmed_at":[..]}
 {"event":"auth.cancelled","session_token":"sess_1","cancelled_at":[..]}
 "#]]
         );
@@ -95,15 +95,17 @@ async fn bodies_are_as_documented() {
 async fn an_answer_that_is_not_2xx_is_shown_and_fails() {
     within_a_minute(async {
         let (_, url) = Recorder::start(|| (StatusCode::CONFLICT, "come \u{1b}[2Jback\n")).await;
+        let triggered = trigger(&url, &["auth.cancelled"]).await;
         assert_data_eq!(
-            trigger(&url, &["auth.cancelled"]).await.to_string(),
+            triggered.to_string(),
             str![[r#"
 409 Conflict in [..] ms
-come /u{1b}[2Jback
+come [..]back
 exit code: 1
 
 "#]]
         );
+        assert!(!triggered.stdout.contains('\u{1b}'), "{triggered:?}");
     })
     .await;
 }

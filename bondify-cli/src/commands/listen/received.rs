@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     http::{Answer, NoAnswer},
-    output::{BAD, FAINT, GOOD, Printable, millis, status_code},
+    output::{BAD, FAINT, Printable, Status, millis},
 };
 
 /// What a delivery was, and how it was answered.
@@ -18,8 +18,7 @@ pub(super) enum Received {
         event: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         session_token: Option<String>,
-        #[serde(serialize_with = "status_code")]
-        status: StatusCode,
+        status: Status,
         /// Of the endpoint that it was forwarded to.
         #[serde(skip_serializing_if = "Option::is_none")]
         latency_ms: Option<f64>,
@@ -30,7 +29,7 @@ pub(super) enum Received {
     },
     Refused {
         verified: bool,
-        status: u16,
+        status: Status,
         code: &'static str,
         error: String,
     },
@@ -46,7 +45,7 @@ impl Received {
             verified: true,
             event: event.name().to_owned(),
             session_token: event.session_token().map(str::to_owned),
-            status,
+            status: Status(status.as_u16()),
             latency_ms: forwarded.and_then(|answer| Some(millis(answer.as_ref().ok()?.latency))),
             error: forwarded.and_then(|answer| Some(answer.as_ref().err()?.to_string())),
             body: String::from_utf8_lossy(event.raw()).into_owned(),
@@ -61,7 +60,7 @@ impl Received {
         let body: Option<Body> = serde_json::from_str(reply.body()).ok();
         Self::Refused {
             verified: false,
-            status: reply.status(),
+            status: Status(reply.status()),
             code: reply.code(),
             error: body.map(|body| body.error).unwrap_or_default(),
         }
@@ -72,18 +71,17 @@ impl Display for Received {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Verified { event, status, latency_ms, error, body, .. } => {
-                let style = if status.is_success() { GOOD } else { BAD };
-                write!(f, "{}: {style}{status}{style:#}", Printable(event.as_bytes()))?;
+                write!(f, "{}: {status}", Printable(event))?;
                 if let Some(latency_ms) = latency_ms {
                     write!(f, ", forwarded in {latency_ms:.1} ms")?;
                 }
                 if let Some(error) = error {
                     write!(f, ", not forwarded: {error}")?;
                 }
-                write!(f, "\n{FAINT}{}{FAINT:#}", Printable(body.as_bytes()))
+                write!(f, "\n{FAINT}{}{FAINT:#}", Printable(body))
             }
             Self::Refused { status, code, error, .. } => {
-                write!(f, "{BAD}refused{BAD:#}: {status} {code}, {error}")
+                write!(f, "{BAD}refused{BAD:#}: {} {code}, {error}", status.0)
             }
         }
     }

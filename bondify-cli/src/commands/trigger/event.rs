@@ -19,7 +19,7 @@ pub(super) struct EventArgs {
     #[arg(long, value_name = "TOKEN", conflicts_with = "body")]
     session_token: Option<String>,
 
-    /// The user's Telegram id, decimal digits [default: 123456789]
+    /// The user's Telegram id, decimal digits [default: 7123456789]
     #[arg(long, value_name = "ID", conflicts_with = "body", value_parser = parse_telegram_id)]
     telegram_id: Option<String>,
 
@@ -119,7 +119,7 @@ impl Events {
             Name::Confirmed => serde_json::to_vec(&payload::Confirmed {
                 event: if unknown { UNKNOWN } else { Confirmed::NAME },
                 session_token: &session_token,
-                telegram_id: args.telegram_id.as_deref().unwrap_or("123456789"),
+                telegram_id: args.telegram_id.as_deref().unwrap_or("7123456789"),
                 telegram_name: args.telegram_name.as_deref().unwrap_or("Ada Lovelace"),
                 telegram_username: Some(args.username.as_deref().unwrap_or("ada"))
                     .filter(|name| !name.is_empty()),

@@ -6,8 +6,11 @@ use std::{
 
 use serde::Serialize;
 
-use super::outcome::{Attempt, Outcome};
-use crate::output::{BAD, GOOD, millis};
+use super::attempt::Attempt;
+use crate::{
+    outcome::Outcome,
+    output::{BAD, GOOD, millis},
+};
 
 /// Counts what becomes of deliveries.
 pub(super) struct Tally {
@@ -32,7 +35,7 @@ impl Tally {
         let label = match &attempt.outcome {
             Outcome::Answered { status, latency_ms, .. } => {
                 self.latencies.push(*latency_ms);
-                status.as_u16().to_string()
+                status.0.to_string()
             }
             Outcome::Unanswered { error } => error.clone(),
         };
