@@ -170,3 +170,16 @@ impl Sender {
         Attempt::new(number, event.session_token.clone(), answer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_called_as_those_of_the_emulator() {
+        for fault in Fault::value_variants() {
+            let name = fault.to_possible_value().unwrap();
+            assert!(name.get_name().parse::<bondify_emulator::Fault>().is_ok(), "{name:?}");
+        }
+    }
+}

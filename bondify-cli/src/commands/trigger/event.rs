@@ -1,7 +1,8 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::ensure;
-use bondify_core::{Cancelled, Confirmed, Verifier};
+use bondify_core::{Cancelled, Confirmed};
+use bondify_emulator::Fault as Emulated;
 use bytes::Bytes;
 use clap::ValueEnum;
 
@@ -80,8 +81,6 @@ pub(super) struct Event {
     pub(super) body: Bytes,
 }
 
-const UNKNOWN: &str = "auth.unknown_test";
-
 impl Events {
     pub(super) fn new(args: EventArgs, fault: Option<Fault>) -> anyhow::Result<Self> {
         ensure!(
@@ -95,7 +94,7 @@ impl Events {
             args,
             run: getrandom::u64()?,
             unknown: fault == Some(Fault::UnknownEvent),
-            age: if stale { Verifier::DEFAULT_TOLERANCE * 2 } else { Duration::ZERO },
+            age: if stale { Emulated::STALE_BY } else { Duration::ZERO },
         })
     }
 
@@ -117,7 +116,7 @@ impl Events {
             args.session_token.clone().unwrap_or_else(|| format!("sess_{run:016x}{number:04}"));
         let body = match args.name() {
             Name::Confirmed => serde_json::to_vec(&payload::Confirmed {
-                event: if unknown { UNKNOWN } else { Confirmed::NAME },
+                event: if unknown { Emulated::UNKNOWN_EVENT } else { Confirmed::NAME },
                 session_token: &session_token,
                 telegram_id: args.telegram_id.as_deref().unwrap_or("7123456789"),
                 telegram_name: args.telegram_name.as_deref().unwrap_or("Ada Lovelace"),
@@ -127,7 +126,7 @@ impl Events {
                 confirmed_at: unix_millis_before_now(age),
             }),
             Name::Cancelled => serde_json::to_vec(&payload::Cancelled {
-                event: if unknown { UNKNOWN } else { Cancelled::NAME },
+                event: if unknown { Emulated::UNKNOWN_EVENT } else { Cancelled::NAME },
                 session_token: &session_token,
                 cancelled_at: unix_millis_before_now(age),
             }),
