@@ -114,8 +114,9 @@ impl Running {
 
     /// Sends a signal, by its name without SIG.
     pub(crate) async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("is still running").to_string();
-        let status = Command::new("kill").args(["-s", name, &id]).status().await.unwrap();
+        let id = self.child.id().expect("is still running");
+        let kill = format!("kill -s {name} {id}");
+        let status = Command::new("sh").args(["-c", &kill]).status().await.unwrap();
         assert!(status.success());
     }
 
