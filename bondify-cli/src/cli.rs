@@ -1,0 +1,76 @@
+use clap::{Parser, Subcommand};
+
+use crate::{
+    Exit,
+    commands::{completions, emulate, listen, login, man, projects, sign, trigger, verify},
+    output::Output,
+};
+
+/// Develop and test Bondify webhooks from the command line.
+#[derive(Parser)]
+#[command(name = "bondify", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// Print results as JSON, one object a line
+    #[arg(long, global = true)]
+    json: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done: every answer was 2xx, the signature is valid, the login is confirmed
+  1    an answer was not 2xx, the signature is not valid, the login is not confirmed
+  2    it could not be done: wrong usage, no secret, an unreadable file, a port in use,
+       an API that refuses
+  130  interrupted before it was done
+  141  whoever read standard output stopped reading
+
+Environment:
+  BONDIFY_WEBHOOK_SECRET   the webhook secret, unless --secret or --secret-file is given
+  BONDIFY_DEVELOPER_TOKEN  the developer token, unless --token or --token-file is given
+  BONDIFY_API_URL          the API's base URL, unless --api-url is given
+  NO_COLOR                 no colours, on a terminal either";
+
+#[derive(Subcommand)]
+enum Command {
+    Emulate(emulate::Args),
+    Trigger(trigger::Args),
+    Listen(listen::Args),
+    Sign(sign::Args),
+    Verify(verify::Args),
+    Login(login::Args),
+    Projects(projects::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+impl Cli {
+    pub(crate) async fn run(self) -> anyhow::Result<Exit> {
+        let output = Output::new(self.json);
+        match self.command {
+            Command::Emulate(args) => args.run(output).await,
+            Command::Trigger(args) => args.run(output).await,
+            Command::Listen(args) => args.run(output).await,
+            Command::Sign(args) => args.run(output),
+            Command::Verify(args) => args.run(output),
+            Command::Login(args) => args.run(output).await,
+            Command::Projects(args) => args.run(output).await,
+            Command::Completions(args) => args.run(output),
+            Command::Man(args) => args.run(output),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}

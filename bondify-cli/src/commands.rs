@@ -1,0 +1,9 @@
+pub(crate) mod completions;
+pub(crate) mod emulate;
+pub(crate) mod listen;
+pub(crate) mod login;
+pub(crate) mod man;
+pub(crate) mod projects;
+pub(crate) mod sign;
+pub(crate) mod trigger;
+pub(crate) mod verify;

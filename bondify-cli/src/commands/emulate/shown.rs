@@ -1,0 +1,122 @@
+use std::fmt::{self, Display};
+
+use bondify_emulator::{Delivery, DeliveryState, Outcome as Emulated, Project, Url};
+use serde::Serialize;
+
+use crate::{
+    outcome::Outcome,
+    output::{FAINT, Printable, Status, millis},
+};
+
+/// That the emulator is there, and how to use it.
+#[derive(Serialize)]
+pub(super) struct Ready<'a> {
+    ready: Details<'a>,
+}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    api_url: &'a str,
+    project_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_secret: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    developer_token: Option<&'a str>,
+}
+
+impl<'a> Ready<'a> {
+    pub(super) fn new(
+        api_url: &'a str,
+        project: &'a Project,
+        webhook_secret: Option<&'a str>,
+        developer_token: Option<&'a str>,
+    ) -> Self {
+        let ready = Details {
+            api_url,
+            project_id: &project.id,
+            webhook_url: project.webhook_url.as_ref().map(Url::as_str),
+            webhook_secret,
+            developer_token,
+        };
+        Self { ready }
+    }
+}
+
+impl Display for Ready<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Details { api_url, project_id, webhook_url, webhook_secret, developer_token } =
+            &self.ready;
+        let webhook_url = webhook_url.unwrap_or("nowhere; --webhook-url says where to");
+        write!(f, "{project_id} is at {api_url} and delivers to {webhook_url}")?;
+        if let Some(secret) = webhook_secret {
+            write!(f, "\nwebhook secret: {secret}")?;
+        }
+        if let Some(token) = developer_token {
+            write!(f, "\ndeveloper token: {token}")?;
+        }
+        Ok(())
+    }
+}
+
+/// An attempt that has ended.
+#[derive(Serialize)]
+pub(super) struct Attempt<'a> {
+    delivery: String,
+    event: &'a str,
+    session_token: &'a str,
+    attempt: usize,
+    max_attempts: u32,
+    #[serde(flatten)]
+    outcome: Outcome,
+    state: &'static str,
+}
+
+impl<'a> Attempt<'a> {
+    /// The attempt by whose end the delivery came this far, if it is one.
+    pub(super) fn just_ended(delivery: &'a Delivery) -> Option<Self> {
+        let state = match delivery.state {
+            DeliveryState::Queued { .. } => "queued",
+            DeliveryState::Delivered => "delivered",
+            DeliveryState::Failed => "failed",
+            _ => return None,
+        };
+        let last = delivery.attempts.last()?;
+        let unanswered = |error: &str| Outcome::Unanswered { error: error.to_owned() };
+        let outcome = match &last.outcome {
+            Emulated::Answered { status, response_body, .. } => Outcome::Answered {
+                status: Status(*status),
+                latency_ms: millis(last.duration),
+                body: response_body.clone(),
+            },
+            Emulated::TimedOut => unanswered("timed out"),
+            Emulated::Disconnected { reason } => unanswered(reason),
+            Emulated::NotLoopback => {
+                unanswered("another machine, which --allow-remote-delivery would allow")
+            }
+            Emulated::Dropped => unanswered("cut off half-way through the request"),
+            _ => unanswered("unknown"),
+        };
+        Some(Self {
+            delivery: delivery.id.to_string(),
+            event: &delivery.event,
+            session_token: &delivery.session_token,
+            attempt: delivery.attempts.len(),
+            max_attempts: delivery.max_attempts,
+            outcome,
+            state,
+        })
+    }
+}
+
+impl Display for Attempt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { delivery, event, attempt, max_attempts, outcome, .. } = self;
+        write!(
+            f,
+            "{FAINT}{delivery}{FAINT:#} {} {attempt}/{max_attempts}: {outcome}",
+            Printable(event)
+        )
+    }
+}

@@ -1,0 +1,48 @@
+mod shown;
+
+use bondify_client::{ProofVerifier, Status};
+
+use self::shown::{Begun, Ended};
+use crate::{
+    Exit,
+    api::{ApiArgs, explained},
+    output::Output,
+    secret::SecretArgs,
+};
+
+/// Log in through Telegram: show the link and its QR code, wait, and verify the proof
+///
+/// Succeeds if the user confirms and the project's secret signed the proof. The project
+/// needs its public access enabled.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The project to log in to
+    #[arg(long, value_name = "ID")]
+    project: String,
+
+    #[command(flatten)]
+    api: ApiArgs,
+
+    #[command(flatten)]
+    secret: SecretArgs,
+}
+
+impl Args {
+    pub(crate) async fn run(self, mut output: Output) -> anyhow::Result<Exit> {
+        let proofs = ProofVerifier::new(self.secret.secret()?).project(&self.project);
+        let sessions = self.api.client()?.sessions(self.project);
+        let session = sessions.generate().await.map_err(explained)?;
+        output.show(&Begun::new(&session)?)?;
+        let ended = match sessions.wait(&session).await.map_err(explained)? {
+            Status::Confirmed(login) => match proofs.verify(login.proof()) {
+                Ok(proof) => Ended::proven(&proof, login.proof()),
+                Err(error) => Ended::Unproven { error: error.to_string() },
+            },
+            Status::Cancelled { .. } => Ended::Cancelled,
+            Status::Expired => Ended::Expired,
+            _ => Ended::Used,
+        };
+        output.show(&ended)?;
+        Ok(matches!(ended, Ended::Confirmed { .. }).into())
+    }
+}

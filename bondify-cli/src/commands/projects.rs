@@ -1,0 +1,101 @@
+mod shown;
+
+use bondify_client::ProjectSettings;
+use clap::Subcommand;
+
+use self::shown::{Changed, Listed, Told};
+use crate::{
+    Exit,
+    api::{ApiArgs, explained},
+    output::Output,
+    secret::TokenArgs,
+};
+
+/// Manage projects, as the dashboard does
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+
+    #[command(flatten)]
+    api: ApiArgs,
+
+    #[command(flatten)]
+    token: TokenArgs,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// List all projects
+    List,
+    /// Create a project, and show its secret, which the API tells this once
+    Create {
+        /// What the bot is to call it
+        name: String,
+
+        /// Where its events are delivered to: https://, or http:// on loopback
+        #[arg(long, value_name = "URL")]
+        webhook_url: Option<String>,
+    },
+    /// Set where a project's events are delivered to
+    SetWebhook {
+        /// The project's id
+        id: String,
+
+        /// https://, or http:// on loopback; empty for nowhere
+        url: String,
+    },
+    /// Replace a project's secret, and show the new one
+    ///
+    /// The old secret stops at once, but retries of older deliveries still carry its
+    /// signature: let the receiver accept both for a while.
+    Rotate {
+        /// The project's id
+        id: String,
+    },
+    /// Delete a project
+    Delete {
+        /// The project's id
+        id: String,
+    },
+}
+
+impl Args {
+    pub(crate) async fn run(self, mut output: Output) -> anyhow::Result<Exit> {
+        let developer = self.api.client()?.developer(&*self.token.token()?)?;
+        match self.action {
+            Action::List => {
+                for project in developer.projects().await.map_err(explained)? {
+                    output.show(&Listed::from(project))?;
+                }
+            }
+            Action::Create { name, webhook_url } => {
+                let settings = webhook_url.as_deref().map(settings).transpose()?;
+                let settings = settings.unwrap_or_default();
+                let created = developer.create_project(&name, settings).await.map_err(explained)?;
+                output.show(&Told::new(&created.project_id, &created.secret))?;
+            }
+            Action::SetWebhook { id, url } => {
+                let settings = settings(&url)?;
+                developer.update_project(&id, settings).await.map_err(explained)?;
+                output.show(&Changed { project_id: &id, done: "webhook set" })?;
+            }
+            Action::Rotate { id } => {
+                let secret = developer.regenerate(&id).await.map_err(explained)?;
+                output.show(&Told::new(&id, &secret))?;
+            }
+            Action::Delete { id } => {
+                developer.delete_project(&id).await.map_err(explained)?;
+                output.show(&Changed { project_id: &id, done: "deleted" })?;
+            }
+        }
+        Ok(Exit::Yes)
+    }
+}
+
+fn settings(webhook_url: &str) -> Result<ProjectSettings, bondify_client::Error> {
+    match webhook_url {
+        "" => Ok(ProjectSettings::new().no_webhook_url()),
+        url => ProjectSettings::new().webhook_url(url),
+    }
+}

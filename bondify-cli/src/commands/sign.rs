@@ -1,0 +1,35 @@
+use std::fmt::{self, Display};
+
+use serde::Serialize;
+
+use crate::{Exit, body::BodyArgs, output::Output, secret::SecretArgs};
+
+/// Print the signature of a body, as in the header X-Bondify-Signature
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    body: BodyArgs,
+
+    #[command(flatten)]
+    secret: SecretArgs,
+}
+
+impl Args {
+    pub(crate) fn run(self, mut output: Output) -> anyhow::Result<Exit> {
+        let secret = self.secret.secret()?;
+        let signature = secret.sign(&self.body.read()?).to_string();
+        output.show(&Signed { signature })?;
+        Ok(Exit::Yes)
+    }
+}
+
+#[derive(Serialize)]
+struct Signed {
+    signature: String,
+}
+
+impl Display for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.signature)
+    }
+}

@@ -1,0 +1,185 @@
+mod attempt;
+mod event;
+mod summary;
+
+use std::{num::NonZero, path::PathBuf, pin::pin, time::Duration};
+
+use bondify_core::{SIGNATURE_HEADER, Secret};
+use clap::ValueEnum;
+use futures_util::{StreamExt as _, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use reqwest::{Body, Url, header::CONTENT_TYPE};
+use tokio::{join, select};
+
+use self::{
+    attempt::Attempt,
+    event::{Event, EventArgs, Events},
+    summary::Tally,
+};
+use crate::{
+    Exit, body,
+    http::{self, Endpoint},
+    interrupt::Interrupts,
+    output::Output,
+    secret::SecretArgs,
+};
+
+/// Send signed deliveries to an endpoint
+///
+/// Succeeds only if every answer is 2xx. Several events are summed up; with --json each
+/// delivery is an object, and the summary is the last.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    event: EventArgs,
+
+    /// File whose bytes to send instead; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    body: Option<PathBuf>,
+
+    /// The endpoint to deliver to
+    #[arg(long, value_parser = http::parse_url)]
+    url: Url,
+
+    /// What to do wrong
+    #[arg(long)]
+    fault: Option<Fault>,
+
+    /// How many events to deliver
+    #[arg(long, value_name = "N", default_value = "1")]
+    count: NonZero<u64>,
+
+    /// How many events to deliver at a time
+    #[arg(long, value_name = "N", default_value = "1")]
+    concurrency: NonZero<usize>,
+
+    /// How long to wait for each answer
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    #[arg(value_parser = humantime::parse_duration)]
+    timeout: Duration,
+
+    #[command(flatten)]
+    secret: SecretArgs,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Fault {
+    /// Each delivery once more, after the answer to the first
+    Duplicate,
+    /// Each delivery twice at the same time
+    ConcurrentDuplicate,
+    /// The body is changed after it was signed
+    TamperedBody,
+    /// Another secret signs it
+    WrongSecret,
+    /// It says that it happened 48 hours ago
+    StaleTimestamp,
+    /// An event that Bondify does not send
+    UnknownEvent,
+    /// Half of the request is sent, then the connection is cut
+    DropConnection,
+}
+
+impl Args {
+    pub(crate) async fn run(self, mut output: Output) -> anyhow::Result<Exit> {
+        let mut interrupts = Interrupts::new()?;
+        let (count, concurrency) = (self.count.get(), self.concurrency.get());
+        let sender = Sender::new(self)?;
+        let deliveries = stream::iter(1..=count).map(|number| sender.deliver(number));
+        let mut deliveries = pin!(deliveries.buffer_unordered(concurrency));
+
+        let many = count > 1;
+        let progress = if many { progress_bar(count) } else { ProgressBar::hidden() };
+        let mut tally = Tally::start();
+        let interrupted = loop {
+            let attempts = select! {
+                () = interrupts.next() => break true,
+                attempts = deliveries.next() => attempts,
+            };
+            let Some(attempts) = attempts.transpose()? else { break false };
+            for attempt in attempts {
+                if output.is_json() || !many {
+                    progress.suspend(|| output.show(&attempt))?;
+                }
+                tally.add(&attempt);
+            }
+            progress.inc(1);
+        };
+        progress.finish_and_clear();
+
+        let summary = tally.sum_up();
+        if output.is_json() || many || interrupted {
+            output.show(&summary)?;
+        }
+        Ok(if interrupted { Exit::Interrupted } else { summary.all_accepted().into() })
+    }
+}
+
+/// On standard error, if that is a terminal.
+fn progress_bar(count: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}, {per_sec}, {eta} left");
+    ProgressBar::new(count).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+struct Sender {
+    endpoint: Endpoint,
+    secret: Secret,
+    events: Events,
+    fault: Option<Fault>,
+}
+
+impl Sender {
+    fn new(args: Args) -> anyhow::Result<Self> {
+        let secret = args.secret.secret()?;
+        Ok(Self {
+            endpoint: Endpoint::new(args.url, args.timeout)?,
+            secret: match args.fault {
+                Some(Fault::WrongSecret) => Secret::new(getrandom::u64()?.to_string())?,
+                _ => secret,
+            },
+            events: match args.body {
+                Some(path) => Events::given(body::read(&path)?, args.fault)?,
+                None => Events::new(args.event, args.fault)?,
+            },
+            fault: args.fault,
+        })
+    }
+
+    /// Delivers the event of that number, in one attempt or two.
+    async fn deliver(&self, number: u64) -> anyhow::Result<Vec<Attempt>> {
+        let event = self.events.event(number)?;
+        let attempt = || self.attempt(number, &event);
+        Ok(match self.fault {
+            Some(Fault::Duplicate) => vec![attempt().await, attempt().await],
+            Some(Fault::ConcurrentDuplicate) => <[_; 2]>::from(join!(attempt(), attempt())).into(),
+            _ => vec![attempt().await],
+        })
+    }
+
+    async fn attempt(&self, number: u64, event: &Event) -> Attempt {
+        let body = event.body.clone();
+        let signature = self.secret.sign(&body).to_string();
+        let body = match self.fault {
+            Some(Fault::TamperedBody) => Body::from([&body[..], b" "].concat()),
+            Some(Fault::DropConnection) => http::half_of(body),
+            _ => body.into(),
+        };
+        let request = self.endpoint.post().body(body);
+        let request = request.header(CONTENT_TYPE, "application/json");
+        let answer = http::send(request.header(SIGNATURE_HEADER, signature)).await;
+        Attempt::new(number, event.session_token.clone(), answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_called_as_those_of_the_emulator() {
+        for fault in Fault::value_variants() {
+            let name = fault.to_possible_value().unwrap();
+            assert!(name.get_name().parse::<bondify_emulator::Fault>().is_ok(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+use std::fmt::{self, Display};
+
+use serde::Serialize;
+
+use crate::output::{BAD, Status};
+
+/// What came of a request. Shown without the answer's body.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Outcome {
+    Answered { status: Status, latency_ms: f64, body: String },
+    Unanswered { error: String },
+}
+
+impl Outcome {
+    pub(crate) fn is_accepted(&self) -> bool {
+        matches!(self, Self::Answered { status, .. } if status.is_success())
+    }
+}
+
+impl Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered { status, latency_ms, .. } => {
+                write!(f, "{status} in {latency_ms:.1} ms")
+            }
+            Self::Unanswered { error } => write!(f, "{BAD}no answer{BAD:#}: {error}"),
+        }
+    }
+}

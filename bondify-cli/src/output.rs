@@ -1,0 +1,97 @@
+use std::{
+    fmt::{self, Display},
+    io::{self, StdoutLock, Write as _},
+    time::Duration,
+};
+
+use anstream::AutoStream;
+use anstyle::{AnsiColor, Style};
+use reqwest::StatusCode;
+use serde::Serialize;
+
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const FAINT: Style = Style::new().dimmed();
+
+/// Standard output, where results go: as text for people, coloured on a terminal, or as
+/// one JSON object a line.
+pub(crate) struct Output {
+    json: bool,
+    stdout: AutoStream<StdoutLock<'static>>,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json, stdout: anstream::stdout().lock() }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    pub(crate) fn show(&mut self, result: &(impl Display + Serialize)) -> io::Result<()> {
+        if self.json {
+            writeln!(self.stdout, "{}", serde_json::to_string(result)?)
+        } else {
+            writeln!(self.stdout, "{result}")
+        }
+    }
+
+    /// Writes a file's content, whose format is given.
+    pub(crate) fn write(&mut self, content: &[u8]) -> io::Result<()> {
+        self.stdout.write_all(content)?;
+        self.stdout.flush()
+    }
+}
+
+/// An answer's status, a number in JSON.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Status(pub(crate) u16);
+
+impl Status {
+    pub(crate) fn is_success(self) -> bool {
+        matches!(self.0, 200..=299)
+    }
+}
+
+impl Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let style = if self.is_success() { GOOD } else { BAD };
+        match StatusCode::from_u16(self.0) {
+            Ok(status) => write!(f, "{style}{status}{style:#}"),
+            Err(_) => write!(f, "{style}{}{style:#}", self.0),
+        }
+    }
+}
+
+/// Milliseconds, to the microsecond.
+pub(crate) fn millis(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
+}
+
+/// Text from elsewhere, which must not move the cursor or colour the terminal.
+pub(crate) struct Printable<'a>(pub(crate) &'a str);
+
+impl Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.trim_end().chars() {
+            match character {
+                '\n' | '\t' => write!(f, "{character}")?,
+                control if control.is_control() => write!(f, "{}", control.escape_unicode())?,
+                _ => write!(f, "{character}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_elsewhere_cannot_control_the_terminal() {
+        let shown = Printable("İ 🦀\n\u{1b}[2J\r\u{9b}1m\u{7f}\n").to_string();
+        assert_eq!(shown, "İ 🦀\n\\u{1b}[2J\\u{d}\\u{9b}1m\\u{7f}");
+    }
+}

@@ -1,0 +1,18 @@
+//! The command as a process: what it prints, how it ends, what it sends and receives.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod emulate;
+mod endings;
+mod help;
+mod listen;
+mod login;
+mod output;
+mod projects;
+mod readme;
+mod secret;
+mod sign;
+mod support;
+mod trigger;
+mod verify;

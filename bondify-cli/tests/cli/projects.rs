@@ -1,0 +1,142 @@
+use bondify_emulator::{Emulator, ProjectSettings};
+use bondify_testkit::within_a_minute;
+use serde_json::json;
+use snapbox::{IntoData, assert_data_eq, str};
+
+use crate::support::{Finished, bondify};
+
+const TOKEN: &str = "dev_hush";
+
+async fn emulator() -> Emulator {
+    let shop = ProjectSettings::new().id("proj_shop").name("Shop");
+    let shop = shop.webhook_url("https://shop.example/webhooks/bondify");
+    let blog = ProjectSettings::new().id("proj_blog").name("Blog\u{1b}[2J").active(false);
+    let emulator = Emulator::builder().developer_token(TOKEN).project(shop).project(blog);
+    emulator.start().await.unwrap()
+}
+
+async fn projects(emulator: &Emulator, args: &[&str]) -> Finished {
+    let mut command = bondify(&[&["projects"], args].concat());
+    command.env("BONDIFY_API_URL", emulator.url()).env("BONDIFY_DEVELOPER_TOKEN", TOKEN);
+    let finished = Finished::of(command).await;
+    assert!(!finished.to_string().contains(TOKEN), "{finished}");
+    finished
+}
+
+#[tokio::test]
+async fn a_list() {
+    within_a_minute(async {
+        let emulator = emulator().await;
+        assert_data_eq!(
+            projects(&emulator, &["list"]).await.to_string(),
+            str![[r#"
+proj_shop  Shop  https://shop.example/webhooks/bondify
+proj_blog  Blog\u{1b}[2J  no webhook URL  inactive
+exit code: 0
+
+"#]]
+            .raw()
+        );
+        let [shop, blog] = &projects(&emulator, &["list", "--json"]).await.json()[..] else {
+            panic!("two projects")
+        };
+        assert_eq!((&shop["project_id"], &shop["active"]), (&json!("proj_shop"), &json!(true)));
+        assert_eq!((&blog["webhook_url"], &blog["active"]), (&json!(null), &json!(false)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_one_and_its_secret() {
+    within_a_minute(async {
+        let emulator = emulator().await;
+        let url = "http://127.0.0.1:3000/webhooks/bondify";
+        let args = ["create", "Forum", "--webhook-url", url, "--json"];
+        let created = projects(&emulator, &args).await;
+        assert_eq!(created.code, Some(0), "{created}");
+        let told = created.json().remove(0);
+        let project = emulator.project(told["project_id"].as_str().unwrap()).unwrap();
+        assert_eq!(told["webhook_secret"], project.reveal_secret());
+        assert_eq!(project.name, "Forum");
+        assert_eq!(project.webhook_url.as_ref().unwrap().as_str(), url);
+
+        let created = projects(&emulator, &["create", "Wiki"]).await;
+        assert_data_eq!(
+            created.to_string(),
+            str![[r#"
+proj_[..]
+webhook secret: whsec_[..]
+exit code: 0
+
+"#]]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_webhook_url_is_set_and_removed() {
+    within_a_minute(async {
+        let emulator = emulator().await;
+        let webhook_url = || emulator.project("proj_shop").unwrap().webhook_url.clone();
+        let url = "https://new.example/";
+        let set = projects(&emulator, &["set-webhook", "proj_shop", url]).await;
+        assert_eq!((set.code, &*set.stdout), (Some(0), "proj_shop webhook set\n"));
+        assert_eq!(webhook_url().unwrap().as_str(), url);
+        assert_eq!(projects(&emulator, &["set-webhook", "proj_shop", ""]).await.code, Some(0));
+        assert_eq!(webhook_url(), None);
+        let insecure = ["set-webhook", "proj_shop", "http://shop.example/"];
+        assert_eq!(projects(&emulator, &insecure).await.code, Some(2));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_secret_is_replaced() {
+    within_a_minute(async {
+        let emulator = emulator().await;
+        let secret = || emulator.project("proj_shop").unwrap().reveal_secret().to_owned();
+        let old = secret();
+        let rotated = projects(&emulator, &["rotate", "proj_shop", "--json"]).await;
+        assert_ne!(secret(), old);
+        let told = json!({ "project_id": "proj_shop", "webhook_secret": secret() });
+        assert_eq!((rotated.code, rotated.json()), (Some(0), vec![told]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_is_deleted() {
+    within_a_minute(async {
+        let emulator = emulator().await;
+        let deleted = projects(&emulator, &["delete", "proj_blog"]).await;
+        assert_eq!((deleted.code, &*deleted.stdout), (Some(0), "proj_blog deleted\n"));
+        assert_eq!(emulator.projects().len(), 1);
+        let again = projects(&emulator, &["delete", "proj_blog"]).await;
+        assert_eq!((again.code, &*again.stdout), (Some(2), ""));
+        assert!(again.stderr.contains("PROJECT_NOT_FOUND"), "{again}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_with_a_token() {
+    within_a_minute(async {
+        let emulator = emulator().await;
+        let refused = projects(&emulator, &["list", "--token", "dev_wrong"]).await;
+        assert_eq!(refused.code, Some(2));
+        assert!(refused.stderr.contains("401") && !refused.stderr.contains("dev_"), "{refused}");
+
+        let mut command = bondify(&["projects", "list"]);
+        command.env("BONDIFY_API_URL", emulator.url());
+        assert_data_eq!(
+            Finished::of(command).await.to_string(),
+            str![[r#"
+stderr: error: no developer token: set BONDIFY_DEVELOPER_TOKEN, or use --token-file or --token
+exit code: 2
+
+"#]]
+        );
+    })
+    .await;
+}
