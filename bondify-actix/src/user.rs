@@ -9,12 +9,12 @@ define_bondify_user! {
     /// Extracts the user whose proof a request carries, in `Authorization: Bearer …` or
     /// else in a cookie.
     ///
-    /// Anybody else is answered 401. `Option<BondifyUser>` lets guests in, as whom it
+    /// Anybody else is answered 401, or 503 while the store of used proofs is away. `Option<BondifyUser>` lets guests in, as whom it
     /// counts everybody whose proof is not accepted, for whatever reason.
     ///
     /// The [`ProofVerifier`] is the application's data: `App::new().app_data(proofs.clone())`,
-    /// or a [`web::Data`] of it. Without it, 500 `MISCONFIGURED` is the answer and the log
-    /// says what to add.
+    /// or a [`web::Data`] of it. Without it, the log says what to add, and 500 `MISCONFIGURED`
+    /// is the answer where a user is needed.
 }
 
 impl FromRequest for BondifyUser {
@@ -22,14 +22,15 @@ impl FromRequest for BondifyUser {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move {
-            let proofs = proofs(&request).ok_or_else(|| Rejection(Reply::misconfigured(ADVICE)))?;
+        let asked = proofs(request).map(|proofs| {
             let headers = ActixHeaders(request.headers());
-            let authenticated = proofs.authenticate(&headers, request.extensions().get());
-            let proof = authenticated.await.map_err(Rejection)?;
-            request.extensions_mut().insert(proof.clone());
-            Ok(Self(proof))
+            let asked = proofs.authenticate(&headers, request.extensions().get());
+            request.extensions_mut().insert(asked.clone());
+            asked
+        });
+        Box::pin(async {
+            let asked = asked.ok_or_else(|| Rejection(Reply::misconfigured(ADVICE)))?;
+            asked.await.map(Self).map_err(Rejection)
         })
     }
 }

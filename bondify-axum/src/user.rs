@@ -4,7 +4,7 @@ use axum::{
     extract::{FromRef, FromRequestParts, OptionalFromRequestParts},
     http::request::Parts,
 };
-use bondify_core::{Proof, ProofVerifier, define_bondify_user};
+use bondify_core::{ProofVerifier, define_bondify_user};
 
 use crate::Rejection;
 
@@ -12,7 +12,7 @@ define_bondify_user! {
     /// Extracts the user whose proof a request carries, in `Authorization: Bearer …` or
     /// else in a cookie.
     ///
-    /// Anybody else is answered 401. `Option<BondifyUser>` lets guests in, as whom it
+    /// Anybody else is answered 401, or 503 while the store of used proofs is away. `Option<BondifyUser>` lets guests in, as whom it
     /// counts everybody whose proof is not accepted, for whatever reason.
     ///
     /// The [`ProofVerifier`] is the router's state, or a part of it by [`FromRef`].
@@ -26,11 +26,10 @@ where
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
-        let earlier = parts.extensions.get::<Proof>();
         let proofs = ProofVerifier::from_ref(state);
-        let proof = proofs.authenticate(&parts.headers, earlier).await.map_err(Rejection)?;
-        parts.extensions.insert(proof.clone());
-        Ok(Self(proof))
+        let asked = proofs.authenticate(&parts.headers, parts.extensions.get());
+        parts.extensions.insert(asked.clone());
+        asked.await.map(Self).map_err(Rejection)
     }
 }
 

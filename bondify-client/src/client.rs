@@ -81,7 +81,7 @@ impl fmt::Debug for Client {
 }
 
 /// Sets up a [`Client`]; made by [`Client::builder`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "nothing is called until it is built"]
 pub struct ClientBuilder {
     base_url: String,
@@ -157,6 +157,13 @@ impl ClientBuilder {
             base: base.as_str().trim_end_matches('/').into(),
             poll_interval: self.poll_interval,
         })
+    }
+}
+
+// A base URL may carry a password until it is checked.
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder").finish_non_exhaustive()
     }
 }
 

@@ -51,7 +51,8 @@ impl Developer {
         Ok(answer.projects)
     }
 
-    /// Creates a project. This is the only time that the API shows its whole secret.
+    /// Creates a project called `name`, whatever name `settings` has. This is the only time
+    /// that the API shows its whole secret.
     ///
     /// # Errors
     ///

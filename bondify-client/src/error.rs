@@ -14,7 +14,7 @@ use serde_json::Value;
 /// Why a call of Bondify's API came to nothing.
 ///
 /// `Display` and `Debug` show no token, no secret, and nothing that the API said but its
-/// status and machine code; [`source`](StdError::source) is what caused it, such as the
+/// status, its machine code and the name of a session's status that is unknown; [`source`](StdError::source) is what caused it, such as the
 /// error of the connection.
 #[derive(thiserror::Error)]
 #[error(transparent)]

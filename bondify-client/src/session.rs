@@ -5,10 +5,11 @@ use std::{
 
 use bondify_core::TelegramId;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use crate::{
     Error,
-    wire::{Text, Time, filled},
+    wire::{Text, Time, any_time, filled},
 };
 
 /// A login that has begun: show the user its [`deeplink`](Self::deeplink), as a link or a QR
@@ -20,12 +21,15 @@ pub struct Session {
     session_token: String,
     deeplink: String,
     expires_at: Option<SystemTime>,
-    generated_at: SystemTime,
+    give_up_at: Instant,
 }
 
 impl Session {
     /// For how long a session can be confirmed if the API does not say: 10 minutes.
     pub const LIFETIME: Duration = Duration::from_secs(10 * 60);
+
+    /// Past which no session is waited for, whatever the API says.
+    const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// What the session is asked about by. It also comes with the webhook and in the proof.
     #[must_use]
@@ -48,8 +52,14 @@ impl Session {
 
     /// For how much longer it is worth asking.
     pub(crate) fn time_left(&self) -> Duration {
-        let end = self.expires_at.unwrap_or(self.generated_at + Self::LIFETIME);
-        end.duration_since(SystemTime::now()).unwrap_or_default()
+        self.give_up_at.saturating_duration_since(Instant::now())
+    }
+
+    /// For how long a session that was generated just now will be there. If it has expired
+    /// already, it is this machine's clock that is wrong.
+    fn lifetime(expires_at: Option<SystemTime>) -> Duration {
+        let left = expires_at.and_then(|end| end.duration_since(SystemTime::now()).ok());
+        left.filter(|left| !left.is_zero()).unwrap_or(Self::LIFETIME).min(Self::LONGEST)
     }
 }
 
@@ -71,11 +81,12 @@ impl TryFrom<Generated> for Session {
     type Error = Error;
 
     fn try_from(answer: Generated) -> Result<Self, Error> {
+        let expires_at = answer.expires_at.map(|time| time.0);
         Ok(Self {
             session_token: required("session_token", answer.session_token)?,
             deeplink: required("deeplink", answer.deeplink)?,
-            expires_at: answer.expires_at.map(|time| time.0),
-            generated_at: SystemTime::now(),
+            expires_at,
+            give_up_at: Instant::now() + Self::lifetime(expires_at),
         })
     }
 }
@@ -174,10 +185,12 @@ pub(crate) struct Verified {
     status: Option<SessionState>,
     telegram_id: Option<String>,
     telegram_name: Option<Text>,
-    telegram_username: Option<String>,
+    telegram_username: Option<Text>,
     telegram_phone: Option<String>,
     proof: Option<String>,
+    #[serde(default, deserialize_with = "any_time")]
     confirmed_at: Option<Time>,
+    #[serde(default, deserialize_with = "any_time")]
     cancelled_at: Option<Time>,
 }
 
@@ -206,7 +219,7 @@ impl TryFrom<Verified> for ConfirmedSession {
         Ok(Self {
             telegram_id: required("telegram_id", answer.telegram_id)?.into(),
             telegram_name: name.0,
-            telegram_username: filled(answer.telegram_username),
+            telegram_username: filled(answer.telegram_username.map(|text| text.0)),
             telegram_phone: filled(answer.telegram_phone),
             proof: required("proof", answer.proof)?,
             confirmed_at: answer.confirmed_at.map(|time| time.0),
@@ -288,7 +301,8 @@ mod tests {
         let known = r#"{"session_token":"s","deeplink":"d","expires_at":1700000000123}"#;
         let known = session(known).unwrap();
         assert_eq!(known.expires_at(), Some(millis(1_700_000_000_123)));
-        assert_eq!(known.time_left(), Duration::ZERO);
+        let wrong_clock = known.time_left();
+        assert!(wrong_clock > Duration::from_secs(9 * 60), "{wrong_clock:?}");
 
         let unknown = session(r#"{"session_token":"s","deeplink":"d"}"#).unwrap();
         assert_eq!(unknown.expires_at(), None);

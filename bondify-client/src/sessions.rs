@@ -59,9 +59,9 @@ impl Sessions {
     /// good answer. After a 429 it waits for as long as `Retry-After` says, at most until the
     /// session expires.
     ///
-    /// Once this machine's clock is at [`expires_at`](Session::expires_at), or 10 minutes after
-    /// the session was generated if that is unknown, it asks a last time, for a late
-    /// confirmation. What is still pending then is [`Expired`](Status::Expired); an error of
+    /// At [`expires_at`](Session::expires_at), or 10 minutes after the session was generated if
+    /// that is unknown or was over already by this machine's clock, it asks a last time, for a
+    /// late confirmation. What is still pending then is [`Expired`](Status::Expired); an error of
     /// that last request is this call's. So a session that expired long ago costs one request.
     ///
     /// **Cancel-safe**: dropped, it leaves nothing behind, and another call for the same

@@ -96,6 +96,14 @@ impl Visitor<'_> for TimeVisitor {
     }
 }
 
+/// Reads a time that nothing depends on: what is none is not there.
+pub(crate) fn any_time<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Time>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(Time::deserialize(value).ok())
+}
+
 /// Reads a [`Text`] into a plain string.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Text::deserialize(deserializer).map(|text| text.0)

@@ -12,10 +12,11 @@ impl Keyring {
         Self(ArcSwap::from_pointee(vec![secret]))
     }
 
-    pub(crate) fn add(&self, secret: Secret) {
+    /// Another keyring, with these secrets and one more.
+    pub(crate) fn with(&self, secret: Secret) -> Self {
         let mut secrets = Vec::clone(&self.0.load());
         secrets.push(secret);
-        self.rotate(secrets);
+        Self(ArcSwap::from_pointee(secrets))
     }
 
     pub(crate) fn rotate(&self, secrets: impl IntoIterator<Item = Secret>) {

@@ -43,4 +43,4 @@ pub use crate::{
 
 #[cfg(feature = "proof")]
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
-pub use crate::proof::{Proof, ProofError, ProofVerifier};
+pub use crate::proof::{Authentication, Proof, ProofError, ProofVerifier};

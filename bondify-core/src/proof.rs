@@ -12,6 +12,7 @@ use crate::{
     EventKey, StoreError, TelegramId,
     payload::{Field, Payload},
 };
+pub use authenticate::Authentication;
 pub use verifier::ProofVerifier;
 
 /// The statement, signed by Bondify, that a user confirmed a login session.
@@ -29,7 +30,6 @@ pub struct Proof {
     confirmed_at: Option<SystemTime>,
     issued_at: SystemTime,
     expires_at: SystemTime,
-    verified_by: ProofVerifier,
 }
 
 impl Proof {
@@ -94,7 +94,7 @@ impl Proof {
     }
 
     /// Reads claims whose signature has been checked.
-    fn parse(claims: ByteString, verified_by: ProofVerifier) -> Result<Self, ProofError> {
+    fn parse(claims: ByteString) -> Result<Self, ProofError> {
         let payload = Payload::parse(&claims).ok_or(ProofError::Malformed)?;
         let text = |field: &Field<'_>| field.text(&claims);
         let required =
@@ -111,7 +111,6 @@ impl Proof {
             confirmed_at: payload.confirmed_at.millis(),
             issued_at: time("iat", &payload.iat)?,
             expires_at: time("exp", &payload.exp)?,
-            verified_by,
         })
     }
 }

@@ -59,8 +59,8 @@ impl Verifier {
     /// Accepts what `secret` signed as well: while a secret is being rotated,
     /// retries of older deliveries still carry the old signature.
     #[must_use]
-    pub fn also_accept(self, secret: Secret) -> Self {
-        self.secrets.add(secret);
+    pub fn also_accept(mut self, secret: Secret) -> Self {
+        self.secrets = Arc::new(self.secrets.with(secret));
         self
     }
 

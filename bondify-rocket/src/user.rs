@@ -12,7 +12,7 @@ define_bondify_user! {
     /// The request guard of the user whose proof a request carries, in
     /// `Authorization: Bearer …` or else in a cookie.
     ///
-    /// Anybody else is an error, 401, for the catchers; [`catchers`] has some that answer in
+    /// Anybody else is an error, 401, or 503 while the store of used proofs is away, for the catchers; [`catchers`] has some that answer in
     /// JSON. `Option<BondifyUser>` lets guests in, as whom it counts everybody whose proof is
     /// not accepted, for whatever reason.
     ///
@@ -57,7 +57,8 @@ const ADVICE: &str = "add `.manage(proofs)` to the Rocket";
 
 /// Catchers that say in JSON why a request has no [`BondifyUser`], as the other adapters do,
 /// for the part of an application where that is wanted:
-/// `rocket::build().register("/api", bondify_rocket::catchers())`.
+/// `rocket::build().register("/api", bondify_rocket::catchers())`. What else is answered with 401
+/// or 503 there has no body then.
 #[must_use]
 pub fn catchers() -> Vec<Catcher> {
     [Reply::MissingToken, Reply::StoreUnavailable]

@@ -4,7 +4,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bondify_core::ProofVerifier;
+use bondify_core::{Proof, ProofVerifier};
 use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -14,8 +14,8 @@ use crate::ResponseBody;
 /// Lets only users reach the service within: requests that carry a proof, in
 /// `Authorization: Bearer …` or else in a cookie.
 ///
-/// The service finds the [`Proof`](bondify_core::Proof) in the request's extensions.
-/// Anybody else is answered 401, or let in [as a guest](Self::optional).
+/// The service finds the [`Proof`] in the request's extensions. Anybody else is answered 401,
+/// or 503 while the store of used proofs is away, or let in [as a guest](Self::optional).
 #[derive(Clone, Debug)]
 pub struct BondifyUserLayer {
     proofs: ProofVerifier,
@@ -72,12 +72,12 @@ where
         let mut inner = mem::replace(&mut self.inner, next);
         let BondifyUserLayer { proofs, optional } = self.layer.clone();
         Box::pin(async move {
-            let earlier = request.extensions().get();
-            match proofs.authenticate(request.headers(), earlier).await {
-                Ok(proof) => {
-                    request.extensions_mut().insert(proof);
-                }
-                Err(_) if optional => {}
+            let asked = proofs.authenticate(request.headers(), request.extensions().get());
+            request.extensions_mut().insert(asked.clone());
+            match asked.await {
+                Ok(proof) => drop(request.extensions_mut().insert(proof)),
+                // Another verifier may have let somebody in.
+                Err(_) if optional => drop(request.extensions_mut().remove::<Proof>()),
                 Err(reply) => return Ok(reply.into_response().map(ResponseBody::reply)),
             }
             Ok(inner.call(request).await?.map(ResponseBody::inner))

@@ -69,3 +69,19 @@ where
 {
     answer.map(|response| response.map(BodyExt::boxed))
 }
+
+#[tokio::test]
+async fn a_guest_of_the_inner_layer_is_nobody_of_the_outer_ones() {
+    let secret = bondify_tower::Secret::new("whsec_test").unwrap();
+    let outer = BondifyUserLayer::new(&ProofVerifier::new(secret.clone()));
+    let strict = ProofVerifier::new(secret.clone()).project("proj_other");
+    let inner = BondifyUserLayer::new(&strict).optional();
+    let service = outer.layer(inner.layer(service_fn(|request: Request<()>| async move {
+        let somebody = request.extensions().get::<Proof>().is_some();
+        Ok::<_, Infallible>(Response::new(Full::from(somebody.to_string())))
+    })));
+    let token = bondify_testkit::Payload::proof().proof_signed_with(&secret);
+    let request = Request::builder().header("authorization", format!("Bearer {token}"));
+    let response = service.oneshot(request.body(()).unwrap()).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "false");
+}

@@ -13,8 +13,11 @@ define_bondify_user! {
 /// `Authorization: Bearer …` or else in a cookie.
 ///
 /// It never rejects, so that no later route is tried: the handler gets a `Result`, whose
-/// error is the answer. For guests, take its `ok()`. Apply it once to a route: a proof of
-/// single use is used up by it.
+/// error is the answer, 401, or 503 while the store of used proofs is away. For guests, take
+/// its `ok()`.
+///
+/// Apply it once to a route, after every filter that may reject: it uses a proof of single use
+/// up, and the next route would find it used.
 ///
 /// ```
 /// use bondify_warp::{BondifyUser, Denied, ProofVerifier, user};

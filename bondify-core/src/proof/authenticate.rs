@@ -1,33 +1,38 @@
 //! The proof that a request carries.
 
-use std::error::Error;
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
 
 use crate::{Headers, Proof, ProofError, ProofVerifier, Reply};
 
 impl ProofVerifier {
     /// For adapters: redeems the proof that a request carries, in `Authorization: Bearer …`
-    /// or else in the cookie. `earlier` is what it found in the same request before: a
-    /// guard and a handler that both ask use the proof up once.
+    /// or else in the cookie.
     ///
-    /// The returned future borrows nothing.
-    ///
-    /// # Errors
-    ///
-    /// The [`Reply`] to send instead of running the handler. For a handler that works
-    /// either way, each of them means that nobody is logged in.
+    /// `earlier` is what this returned for the same request before: a guard and a handler
+    /// that both ask, one after the other or at once, use the proof up once.
+    #[must_use]
     pub fn authenticate(
         &self,
         headers: &dyn Headers,
-        earlier: Option<&Proof>,
-    ) -> impl Future<Output = Result<Proof, Reply>> + Send + use<> {
-        let earlier = earlier.filter(|proof| self.verified(proof)).cloned();
-        let (this, token) = (self.clone(), token(headers, self.cookie_name()));
-        async move {
-            if let Some(proof) = earlier {
-                return Ok(proof);
-            }
+        earlier: Option<&Authentication>,
+    ) -> Authentication {
+        if let Some(same) = earlier.filter(|earlier| earlier.by.is(self)) {
+            return same.clone();
+        }
+        let (by, token) = (self.clone(), token(headers, self.cookie_name()));
+        let proof = async move {
             let token = token.ok_or(Reply::MissingToken)?;
-            this.redeem(&token).await.map_err(|error| {
+            by.redeem(&token).await.map_err(|error| {
                 if let ProofError::Store(error) = &error {
                     tracing::error!(error = error as &dyn Error, "a proof cannot be redeemed");
                 } else {
@@ -35,7 +40,34 @@ impl ProofVerifier {
                 }
                 Reply::from(error)
             })
-        }
+        };
+        Authentication { by: self.clone(), proof: proof.boxed().shared() }
+    }
+}
+
+/// The answer to who a request's user is, to be awaited: a [`Proof`], or the [`Reply`] to
+/// send instead of running the handler. For a handler that works either way, each of those
+/// means that nobody is logged in.
+///
+/// Clones have the same answer. Made by [`ProofVerifier::authenticate`].
+#[derive(Clone)]
+#[must_use = "nothing is verified until it is awaited"]
+pub struct Authentication {
+    by: ProofVerifier,
+    proof: Shared<BoxFuture<'static, Result<Proof, Reply>>>,
+}
+
+impl Future for Authentication {
+    type Output = Result<Proof, Reply>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.proof.poll_unpin(context)
+    }
+}
+
+impl fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authentication").field("by", &self.by).finish_non_exhaustive()
     }
 }
 
@@ -56,10 +88,11 @@ impl From<ProofError> for Reply {
 fn token(headers: &dyn Headers, cookie: &str) -> Option<String> {
     let mut found = None;
     headers.visit("authorization", &mut |value| {
-        found = found.take().or_else(|| bearer(std::str::from_utf8(value).ok()?));
+        found = found.take().or_else(|| bearer(&String::from_utf8_lossy(value)));
     });
     headers.visit("cookie", &mut |value| {
-        found = found.take().or_else(|| in_cookie(std::str::from_utf8(value).ok()?, cookie));
+        // A cookie of others may be in any encoding.
+        found = found.take().or_else(|| in_cookie(&String::from_utf8_lossy(value), cookie));
     });
     found
 }

@@ -4,19 +4,21 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 
 use super::jwt;
 use crate::{
     Bondify, Claimed, DedupeStore, Proof, ProofError, Secret, StoreError, Verifier,
     builder::Builder,
-    home::STORE_PATIENCE,
+    home::{STORE_PATIENCE, unpanicking},
     keyring::{Clock, Keyring},
 };
 
 /// Verifies proofs: signature first, then claims, then time and project.
 ///
-/// A handle: clones share everything. [`verify`](Self::verify) is local and synchronous;
+/// A handle: clones share everything, and a request's proof of single use is used up once
+/// however many of them are asked. Keep one and clone it, rather than making one for each
+/// request. [`verify`](Self::verify) is local and synchronous;
 /// [`redeem`](Self::redeem) also sees to single use, if that is set up.
 ///
 /// ```
@@ -72,10 +74,11 @@ impl ProofVerifier {
         }))
     }
 
-    /// Accepts what `secret` signed as well, while a secret is being rotated.
+    /// Accepts what `secret` signed as well, while a secret is being rotated. From here on it
+    /// has secrets of its own: those that it shared with others, they keep as they are.
     #[must_use]
-    pub fn also_accept(self, secret: Secret) -> Self {
-        self.0.secrets.add(secret);
+    pub fn also_accept(mut self, secret: Secret) -> Self {
+        self.settings().secrets = Arc::new(self.0.secrets.with(secret));
         self
     }
 
@@ -129,7 +132,7 @@ impl ProofVerifier {
     ///
     /// [`ProofError`] says which of the checks failed first.
     pub fn verify(&self, token: &str) -> Result<Proof, ProofError> {
-        let proof = Proof::parse(jwt::verify(&self.0.secrets, token)?, self.clone())?;
+        let proof = Proof::parse(jwt::verify(&self.0.secrets, token)?)?;
         let now = (self.0.clock)();
         if self.usable_for(&proof, now).is_zero() {
             return Err(ProofError::Expired);
@@ -155,13 +158,15 @@ impl ProofVerifier {
         let Some(store) = &self.0.used else { return Ok(proof) };
         // One step, with nothing left to settle: a lease that outlives the proof.
         let lease = self.usable_for(&proof, (self.0.clock)()).saturating_add(Verifier::SKEW);
-        let key = proof.key();
-        let claim = store.claim(&key, lease.min(Builder::TEN_YEARS));
-        match timeout(STORE_PATIENCE, claim).await {
-            Ok(Ok(Claimed::Acquired(_))) => Ok(proof),
-            Ok(Ok(Claimed::InFlight | Claimed::Completed)) => Err(ProofError::Used),
-            Ok(Err(error)) => Err(ProofError::Store(error)),
-            Err(late) => Err(ProofError::Store(StoreError::new(late))),
+        let (key, lease) = (proof.key(), lease.min(Builder::TEN_YEARS));
+        let claim = async {
+            Handle::try_current().map_err(StoreError::new)?;
+            timeout(STORE_PATIENCE, store.claim(&key, lease)).await.map_err(StoreError::new)?
+        };
+        match unpanicking(claim).await {
+            Ok(Claimed::Acquired(_)) => Ok(proof),
+            Ok(Claimed::InFlight | Claimed::Completed) => Err(ProofError::Used),
+            Err(error) => Err(ProofError::Store(error)),
         }
     }
 
@@ -173,8 +178,8 @@ impl ProofVerifier {
         &self.0.cookie
     }
 
-    pub(super) fn verified(&self, proof: &Proof) -> bool {
-        Arc::ptr_eq(&self.0, &proof.verified_by.0)
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     fn usable_for(&self, proof: &Proof, now: SystemTime) -> Duration {

@@ -11,8 +11,9 @@ use crate::{accounts::User, random_id};
 
 /// The logins that were begun here and not finished.
 ///
-/// Each belongs to the browser that began it, by the cookie [`COOKIE`](Self::COOKIE): a
-/// deeplink that somebody else is talked into confirming signs in nobody else's browser.
+/// Each belongs to the browser that began it, by the cookie [`COOKIE`](Self::COOKIE), and
+/// signs in that one alone. So whoever confirms a link that they did not ask for signs in the
+/// one who did: the bot asks them, and nothing else can.
 #[derive(Default)]
 pub(crate) struct Logins(Mutex<HashMap<String, Login>>);
 
@@ -36,15 +37,14 @@ pub(crate) enum Outcome {
 impl Logins {
     pub(crate) const COOKIE: &str = "login";
 
-    /// How long a session waits for a tap, by Bondify's documentation, if it does not say.
-    const LIFETIME: Duration = Duration::from_secs(10 * 60);
-
     /// Remembers a login, and returns what its browser is known by.
     pub(crate) fn begin(&self, session: &Session) -> String {
         let login = Login {
             session_token: session.session_token().to_owned(),
             deeplink: session.deeplink().to_owned(),
-            expires_at: session.expires_at().unwrap_or_else(|| SystemTime::now() + Self::LIFETIME),
+            expires_at: session
+                .expires_at()
+                .unwrap_or_else(|| SystemTime::now() + Session::LIFETIME),
             outcome: watch::Sender::default(),
         };
         let browser = random_id();

@@ -31,7 +31,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("To log in, scan this or open {}", session.deeplink());
 
     match sessions.wait(&session).await? {
-        Status::Confirmed(login) => greet(&login, proofs)?,
+        // Used, if the answer that said it first was lost on its way.
+        Status::Confirmed(login) | Status::Used(Some(login)) => greet(&login, proofs)?,
         Status::Cancelled { .. } => println!("cancelled"),
         Status::Expired => println!("expired"),
         _ => println!("this login was completed before"),
