@@ -26,6 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use test_engines::{Engine, Stop};
 use tokio::{
     sync::{Mutex, RwLock},
     task::block_in_place,
@@ -142,18 +143,11 @@ async fn run_plan(plan: Plan, receiver: &str, mut store: Store, mode: Mode, retr
     for (progress, disturbance) in plan.disturbances {
         sender.has_finished(progress).await;
         let _no_last_attempt_is_running = peace.write().await;
-        match disturbance {
-            Disturbance::Crash(receiver) => fleet.crash(receiver..=receiver).await,
-            Disturbance::Restart(stop) => match &mut store {
-                Store::Engine(engine) => block_in_place(|| {
-                    let start = Instant::now();
-                    engine.stop(stop);
-                    engine.start_again();
-                    ledger.note(Entry::Restart { millis: start.elapsed().as_millis() as u64 });
-                }),
-                // There is no server: those who have it open are all there is.
-                Store::File(_) => fleet.crash(0..=RECEIVERS - 1).await,
-            },
+        match (disturbance, &mut store) {
+            (Disturbance::Crash(receiver), _) => fleet.crash(receiver..=receiver).await,
+            (Disturbance::Restart(stop), Store::Engine(engine)) => restart(engine, stop, &ledger),
+            // There is no server: those who have it open are all there is.
+            (Disturbance::Restart(_), Store::File(_)) => fleet.crash(0..=RECEIVERS - 1).await,
         }
     }
     load.await.expect("no delivery panics");
@@ -177,6 +171,15 @@ async fn run_plan(plan: Plan, receiver: &str, mut store: Store, mode: Mode, retr
         start.elapsed()
     ));
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+fn restart(engine: &mut Engine, stop: Stop, ledger: &Ledger) {
+    let start = Instant::now();
+    block_in_place(|| {
+        engine.stop(stop);
+        engine.start_again();
+    });
+    ledger.note(Entry::Restart { millis: start.elapsed().as_millis() as u64 });
 }
 
 fn setting<T: FromStr>(variable: &str, default: T) -> T {
