@@ -6,7 +6,10 @@ use std::{
     path::Path,
     str::FromStr,
     sync::Arc,
+    time::Duration,
 };
+
+use crate::Mode;
 
 /// What happened in which order, in a file that all processes write to. A line is written
 /// in one piece, and stays when its writer is killed.
@@ -35,6 +38,11 @@ pub enum Entry {
     Kill {
         /// Which one.
         process: usize,
+    },
+    /// The store was restarted.
+    Restart {
+        /// How long it was away.
+        millis: u64,
     },
 }
 
@@ -70,6 +78,7 @@ impl fmt::Display for Entry {
             Self::Effect { event, process } => write!(f, "effect {event} {process}"),
             Self::Answer { event, process } => write!(f, "answer {event} {process}"),
             Self::Kill { process } => write!(f, "kill {process}"),
+            Self::Restart { millis } => write!(f, "restart {millis}"),
         }
     }
 }
@@ -79,18 +88,19 @@ impl FromStr for Entry {
 
     fn from_str(line: &str) -> Result<Self, String> {
         let (kind, numbers) = line.split_once(' ').unwrap_or((line, ""));
-        let numbers: Result<Vec<usize>, _> = numbers.split(' ').map(str::parse).collect();
+        let numbers: Result<Vec<_>, _> = numbers.split(' ').map(str::parse).collect();
         match (kind, numbers.as_deref()) {
             ("effect", Ok(&[event, process])) => Ok(Self::Effect { event, process }),
             ("answer", Ok(&[event, process])) => Ok(Self::Answer { event, process }),
             ("kill", Ok(&[process])) => Ok(Self::Kill { process }),
+            ("restart", Ok(&[millis])) => Ok(Self::Restart { millis: millis as u64 }),
             _ => Err(format!("{line:?} is no entry")),
         }
     }
 }
 
 /// What the entries show.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) faults: Vec<String>,
     pub(crate) killed: usize,
@@ -98,72 +108,63 @@ pub(crate) struct Verdict {
     pub(crate) cut_off: usize,
     /// Effects that came after another of the same event.
     pub(crate) doubles: usize,
+    /// How long the store was away.
+    pub(crate) away: Vec<Duration>,
 }
 
-/// Each event took effect, and again only after a process had died with it, unanswered.
-pub(crate) fn judge_claims(events: usize, entries: &[Entry]) -> Verdict {
-    let mut verdict = count(events, entries);
-    let (mut killed, mut answered) = (HashSet::new(), HashSet::new());
-    let mut last_effect = HashMap::new();
+/// Each event has to take effect. It may do so again only with claims, and only after a
+/// process died with it that had not answered.
+pub(crate) fn judge(mode: Mode, events: usize, entries: &[Entry]) -> Verdict {
+    let (mut killed, mut answers, mut answered) = (HashSet::new(), HashSet::new(), HashSet::new());
+    let (mut effects, mut last_effect) = (Vec::new(), HashMap::new());
+    let (mut faults, mut away) = (Vec::new(), Vec::new());
     for &entry in entries {
         match entry {
             Entry::Kill { process } => drop(killed.insert(process)),
-            Entry::Answer { event, .. } => drop(answered.insert(event)),
+            Entry::Restart { millis } => away.push(Duration::from_millis(millis)),
+            Entry::Answer { event, process } => {
+                answers.insert((event, process));
+                answered.insert(event);
+            }
             Entry::Effect { event, process } => {
+                effects.push((event, process));
                 let Some(earlier) = last_effect.insert(event, process) else { continue };
-                let again = format!(
-                    "event {event} took effect in process {earlier} and again in {process}, though"
-                );
-                if answered.contains(&event) {
-                    verdict.faults.push(format!("{again} it had been answered with a 2xx"));
-                } else if !killed.contains(&earlier) {
-                    verdict.faults.push(format!("{again} {earlier} had not been killed"));
+                let died_with_it = killed.contains(&earlier) && !answered.contains(&event);
+                if mode == Mode::Inbox || !died_with_it {
+                    let history = history(event, entries);
+                    faults.push(format!("event {event} took effect again: {history}"));
                 }
             }
         }
     }
-    verdict
-}
-
-/// Each event took effect, and none again.
-pub(crate) fn judge_inbox(events: usize, entries: &[Entry]) -> Verdict {
-    let mut verdict = count(events, entries);
-    let mut seen = HashMap::new();
-    for &entry in entries {
-        if let Entry::Effect { event, process } = entry
-            && let Some(other) = seen.insert(event, process)
-        {
-            verdict.faults.push(format!("event {event} took effect in {other} and in {process}"));
-        }
-    }
-    verdict
-}
-
-fn count(events: usize, entries: &[Entry]) -> Verdict {
-    let (mut effects, mut answers, mut killed) = (Vec::new(), HashSet::new(), HashSet::new());
-    for &entry in entries {
-        match entry {
-            Entry::Effect { event, process } => effects.push((event, process)),
-            Entry::Answer { event, process } => drop(answers.insert((event, process))),
-            Entry::Kill { process } => drop(killed.insert(process)),
-        }
-    }
-    let took_effect: HashSet<_> = effects.iter().map(|&(event, _)| event).collect();
-    let missing = (0..events).filter(|event| !took_effect.contains(event));
+    let missing = (0..events).filter(|event| !last_effect.contains_key(event));
+    faults.extend(missing.map(|event| format!("event {event} never took effect")));
     let is_cut_off =
         |effect: &&(usize, usize)| killed.contains(&effect.1) && !answers.contains(*effect);
     Verdict {
-        faults: missing.map(|event| format!("event {event} never took effect")).collect(),
+        faults,
         killed: killed.len(),
         cut_off: effects.iter().filter(is_cut_off).count(),
-        doubles: effects.len() - took_effect.len(),
+        doubles: effects.len() - last_effect.len(),
+        away,
     }
+}
+
+/// All that is known of an event, and of the store.
+fn history(event: usize, entries: &[Entry]) -> String {
+    let is_here = |entry: &Entry| match *entry {
+        Entry::Effect { event: other, .. } | Entry::Answer { event: other, .. } => other == event,
+        Entry::Kill { process } => entries.contains(&Entry::Effect { event, process }),
+        Entry::Restart { .. } => true,
+    };
+    let lines = entries.iter().filter(|entry| is_here(entry)).map(Entry::to_string);
+    lines.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        Entry::{Answer, Effect, Kill},
+        Entry::{Answer, Effect, Kill, Restart},
         *,
     };
 
@@ -172,37 +173,46 @@ mod tests {
     const DEATH: Entry = Kill { process: 1 };
     const ANSWER: Entry = Answer { event: 0, process: 2 };
 
-    fn faults(entries: &[Entry]) -> usize {
-        judge_claims(1, entries).faults.len()
+    fn faults(mode: Mode, entries: &[Entry]) -> usize {
+        judge(mode, 1, entries).faults.len()
     }
 
     #[test]
     fn an_entry_can_be_read_again() {
-        for entry in [ONE, DEATH, ANSWER] {
+        for entry in [ONE, DEATH, ANSWER, Restart { millis: 312 }] {
             assert_eq!(entry.to_string().parse(), Ok(entry));
         }
     }
 
     #[test]
     fn a_double_is_excused_by_a_death_before_it_and_no_answer() {
-        assert_eq!(faults(&[ONE, ANSWER, DEATH]), 0);
-        assert_eq!(faults(&[ONE, DEATH, TWO, ANSWER]), 0);
-        assert_eq!(faults(&[ONE, TWO, ANSWER]), 1);
-        assert_eq!(faults(&[ONE, TWO, ANSWER, DEATH]), 1);
-        assert_eq!(faults(&[ONE, ANSWER, DEATH, TWO]), 1);
-        assert_eq!(judge_claims(1, &[ONE, DEATH, TWO, ANSWER]).doubles, 1);
-        assert_eq!(judge_claims(1, &[ONE, DEATH, TWO, ANSWER]).cut_off, 1);
+        assert_eq!(faults(Mode::Claims, &[ONE, ANSWER, DEATH]), 0);
+        assert_eq!(faults(Mode::Claims, &[ONE, DEATH, TWO, ANSWER]), 0);
+        assert_eq!(faults(Mode::Claims, &[ONE, TWO, ANSWER]), 1);
+        assert_eq!(faults(Mode::Claims, &[ONE, TWO, ANSWER, DEATH]), 1);
+        assert_eq!(faults(Mode::Claims, &[ONE, ANSWER, DEATH, TWO]), 1);
+        let verdict = judge(Mode::Claims, 1, &[ONE, DEATH, TWO, ANSWER]);
+        assert_eq!((verdict.doubles, verdict.cut_off, verdict.killed), (1, 1, 1));
     }
 
     #[test]
     fn the_inbox_has_no_excuse() {
-        assert_eq!(judge_inbox(1, &[ONE, DEATH, ANSWER]).faults.len(), 0);
-        assert_eq!(judge_inbox(1, &[ONE, DEATH, TWO, ANSWER]).faults.len(), 1);
+        assert_eq!(faults(Mode::Inbox, &[ONE, DEATH, ANSWER]), 0);
+        assert_eq!(faults(Mode::Inbox, &[ONE, DEATH, TWO, ANSWER]), 1);
     }
 
     #[test]
     fn an_event_without_effect_is_lost() {
-        assert_eq!(judge_claims(2, &[ONE]).faults, ["event 1 never took effect"]);
-        assert_eq!(judge_inbox(2, &[ONE]).faults, ["event 1 never took effect"]);
+        for mode in [Mode::Claims, Mode::Inbox] {
+            assert_eq!(judge(mode, 2, &[ONE]).faults, ["event 1 never took effect"]);
+        }
+    }
+
+    #[test]
+    fn a_fault_tells_the_history_of_its_event() {
+        let other = [Effect { event: 1, process: 3 }, Kill { process: 3 }];
+        let entries = [&[ONE, TWO, DEATH][..], &other].concat();
+        let faults = judge(Mode::Claims, 2, &entries).faults;
+        assert_eq!(faults, ["event 0 took effect again: effect 0 1, effect 0 2, kill 1"]);
     }
 }

@@ -26,8 +26,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use test_engines::{Engine, Stop};
 use tokio::{
     sync::{Mutex, RwLock},
+    task::block_in_place,
     time::timeout,
 };
 
@@ -45,9 +47,10 @@ pub use crate::{
 /// What receivers and sender share.
 pub const SECRET: &str = "whsec_test";
 
-/// How long an event is blocked by a process that died. A tenth of it is enough for a
-/// restart of the store on an idle machine, and for a renewal on a very busy one.
-pub const LEASE: Duration = Duration::from_secs(3);
+/// How long an event is blocked by a process that died. Twenty restarts of the store take
+/// less on an idle machine, and one on a very busy one: a lease that the store is away for
+/// is lost, and what it protects takes effect again.
+pub const LEASE: Duration = Duration::from_secs(6);
 
 /// When Bondify tries again.
 #[derive(Clone, Copy, Debug)]
@@ -63,8 +66,8 @@ pub enum Retries {
 impl Retries {
     fn pauses(self) -> [Duration; 3] {
         let millis = match self {
-            Self::LongerThanTheLease => [3500, 4500, 6000],
-            Self::ShorterThanTheLease => [300, 600, 1200],
+            Self::LongerThanTheLease => [6500, 7500, 9000],
+            Self::ShorterThanTheLease => [600, 1200, 2400],
         };
         millis.map(Duration::from_millis)
     }
@@ -128,23 +131,23 @@ async fn run_plan(plan: Plan, receiver: &str, mut store: Store, mode: Mode, retr
     let arguments = [mode.to_string(), store.url(), path.display().to_string()];
     let mut fleet = Fleet::start(receiver, arguments, ledger.clone(), RECEIVERS).await;
     let peace = Arc::new(RwLock::new(()));
-    let sender =
-        Sender::new(&plan.tickets, retries.pauses(), fleet.instances(), ledger, peace.clone());
+    let sender = Sender::new(
+        &plan.tickets,
+        retries.pauses(),
+        fleet.instances(),
+        ledger.clone(),
+        peace.clone(),
+    );
     let sender = Arc::new(sender);
     let load = tokio::spawn(sender.clone().deliver_all(plan.deliveries));
     for (progress, disturbance) in plan.disturbances {
         sender.has_finished(progress).await;
         let _no_last_attempt_is_running = peace.write().await;
-        match disturbance {
-            Disturbance::Crash(receiver) => fleet.crash(receiver..=receiver).await,
-            Disturbance::Restart(stop) => match &mut store {
-                Store::Engine(engine) => tokio::task::block_in_place(|| {
-                    engine.stop(stop);
-                    engine.start_again();
-                }),
-                // There is no server: those who have it open are all there is.
-                Store::File(_) => fleet.crash(0..=RECEIVERS - 1).await,
-            },
+        match (disturbance, &mut store) {
+            (Disturbance::Crash(receiver), _) => fleet.crash(receiver..=receiver).await,
+            (Disturbance::Restart(stop), Store::Engine(engine)) => restart(engine, stop, &ledger),
+            // There is no server: those who have it open are all there is.
+            (Disturbance::Restart(_), Store::File(_)) => fleet.crash(0..=RECEIVERS - 1).await,
         }
     }
     load.await.expect("no delivery panics");
@@ -155,22 +158,28 @@ async fn run_plan(plan: Plan, receiver: &str, mut store: Store, mode: Mode, retr
     if mode == Mode::Inbox {
         entries.extend(effects::read(&store.url()).await);
     }
-    let judge = match mode {
-        Mode::Claims => ledger::judge_claims,
-        Mode::Inbox => ledger::judge_inbox,
-    };
-    let verdict = judge(plan.tickets.len(), &entries);
+    let verdict = ledger::judge(mode, plan.tickets.len(), &entries);
     faults.extend(verdict.faults);
     say(&format!(
-        "{store}, {mode}, {retries:?}: {} attempts, {} processes killed, {} effects cut off \
-         from their answer, {} doubles, {:.1?}",
+        "{store}, {mode}, {retries:?}: {} attempts, {} processes killed, store away for {:.1?}, {} \
+         effects cut off from their answer, {} doubles, {:.1?}",
         sender.attempts(),
         verdict.killed,
+        verdict.away,
         verdict.cut_off,
         verdict.doubles,
         start.elapsed()
     ));
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+fn restart(engine: &mut Engine, stop: Stop, ledger: &Ledger) {
+    let start = Instant::now();
+    block_in_place(|| {
+        engine.stop(stop);
+        engine.start_again();
+    });
+    ledger.note(Entry::Restart { millis: start.elapsed().as_millis() as u64 });
 }
 
 fn setting<T: FromStr>(variable: &str, default: T) -> T {

@@ -32,7 +32,7 @@ pub(crate) enum Disturbance {
 const LATEST: usize = 1000;
 
 /// How many deliveries there are to a disturbance.
-const PEACE: usize = 300;
+const PEACE: usize = 400;
 
 impl Plan {
     pub(crate) fn new(seed: u64, events: usize) -> Self {

@@ -39,8 +39,8 @@ pub(crate) struct Sender {
 /// How long Bondify waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How many attempts are made at a time.
-const PLACES: usize = 64;
+/// How many first attempts are made at a time.
+const PLACES: usize = 32;
 
 impl Sender {
     pub(crate) fn new(
@@ -105,7 +105,6 @@ impl Sender {
             sleep(pause).await;
             let is_last = retry == self.pauses.len();
             let _peace = if is_last { Some(self.peace.read().await) } else { None };
-            let _place = self.places.acquire().await;
             result = self.attempt(event).await;
         }
         match result {
