@@ -202,8 +202,10 @@ async fn the_secret_is_there_for_whom_asks() {
     assert!(!is_there(&before).await);
     browser.click("#reveal-secret").await;
     browser.wait_for_text(&before).await;
+    let mut changes = emulator.changes();
     browser.click("#regenerate summary").await;
     browser.click("#regenerate-secret").await;
+    changes.next().await.unwrap();
     browser.wait_for_text(&emulator.project(SHOP).unwrap().secret_preview()).await;
     browser.wait_until("document.getElementById('reveal-secret')").await;
     let after = secret();
