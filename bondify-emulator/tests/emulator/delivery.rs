@@ -287,15 +287,17 @@ async fn waiting_for_what_never_comes_ends() {
 }
 
 #[tokio::test]
-async fn a_wait_ends_with_a_reset() {
+async fn a_reset_ends_attempts_and_waits() {
     within_a_minute(async {
         let receiver = RawReceiver::start().await;
-        let (emulator, token) = confirm(Emulator::builder(), receiver.url()).await;
+        let patient = Emulator::builder().timeout(Duration::from_secs(3600));
+        let (emulator, token) = confirm(patient, receiver.url()).await;
         let (waited, ()) = tokio::join!(emulator.delivery_of(&token), async {
-            drop(receiver.accept().await);
+            let mut request = receiver.accept().await;
             emulator.reset();
+            let _ = request.stream.read_to_end(&mut Vec::new()).await;
         });
-        assert!(waited.is_err());
+        assert_eq!(waited.unwrap_err(), Error::DeliveryNotFound);
     })
     .await;
 }

@@ -49,14 +49,14 @@ pub const SECRET: &str = "whsec_test";
 /// restart of the store on an idle machine, and for a renewal on a very busy one.
 pub const LEASE: Duration = Duration::from_secs(3);
 
-/// How often an attempt finds the lease of a process that died run out.
+/// When Bondify tries again.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "there is no third kind")]
 pub enum Retries {
-    /// With each retry.
+    /// When the lease of a process that died has run out.
     LongerThanTheLease,
-    /// With none, unless it waits: their time is up long before, as with retries after 1, 2
-    /// and 4 s and a lease of 10 s.
+    /// All before that, as with retries after 1, 2 and 4 s and a lease of 10 s: only one that
+    /// waits for the lease can take the event over.
     ShorterThanTheLease,
 }
 
@@ -101,20 +101,22 @@ impl FromStr for Mode {
 ///
 /// # Panics
 ///
-/// If an event was lost, took effect too often, or after half an hour.
+/// If an event was lost, took effect too often, or if it takes an hour for each 10 000
+/// events.
 pub async fn run(receiver: &str, store: Store, mode: Mode, retries: Retries) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
     let _turn = ONE_AT_A_TIME.lock().await;
-    let run = timeout(Duration::from_secs(30 * 60), run_alone(receiver, store, mode, retries));
-    run.await.expect("it ends within half an hour");
+    let plan = Plan::new(setting("BONDIFY_CRASH_SEED", 1), setting("BONDIFY_CRASH_EVENTS", 5000));
+    let patience = Duration::from_millis(360 * plan.tickets.len() as u64);
+    let run = timeout(patience, run_plan(plan, receiver, store, mode, retries));
+    run.await.expect("it ends");
 }
 
 const RECEIVERS: usize = 4;
 
-async fn run_alone(receiver: &str, mut store: Store, mode: Mode, retries: Retries) {
+async fn run_plan(plan: Plan, receiver: &str, mut store: Store, mode: Mode, retries: Retries) {
     let start = Instant::now();
-    let plan = Plan::new(setting("BONDIFY_CRASH_SEED", 1), setting("BONDIFY_CRASH_EVENTS", 5000));
     say(&format!("{store}, {mode}, {retries:?}: {plan}"));
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let path = folder.path().join("ledger");
@@ -153,10 +155,11 @@ async fn run_alone(receiver: &str, mut store: Store, mode: Mode, retries: Retrie
     if mode == Mode::Inbox {
         entries.extend(effects::read(&store.url()).await);
     }
-    let verdict = match mode {
-        Mode::Claims => ledger::judge_claims(plan.tickets.len(), &entries),
-        Mode::Inbox => ledger::judge_inbox(plan.tickets.len(), &entries),
+    let judge = match mode {
+        Mode::Claims => ledger::judge_claims,
+        Mode::Inbox => ledger::judge_inbox,
     };
+    let verdict = judge(plan.tickets.len(), &entries);
     faults.extend(verdict.faults);
     say(&format!(
         "{store}, {mode}, {retries:?}: {} attempts, {} processes killed, {} effects cut off \
