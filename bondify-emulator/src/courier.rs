@@ -296,6 +296,13 @@ mod tests {
             assert_eq!(copy.cause, Cause::Duplicate(original.id));
             assert_eq!((&copy.body, &copy.signature), (&original.body, &original.signature));
         }
+
+        let before = bench.receiver.started.elapsed().as_secs();
+        let faults = [Fault::Delay(Duration::from_secs(5)), Fault::ConcurrentDuplicate];
+        bench.project("late_at_once", ProjectSettings::new().faults(faults));
+        bench.confirm("late_at_once");
+        bench.settle().await;
+        assert_eq!(bench.times("/late_at_once"), [before + 5; 2]);
     }
 
     #[tokio::test(start_paused = true)]
