@@ -27,7 +27,8 @@ impl Emulator {
         Self { app, tasks }
     }
 
-    /// Where it is, e.g. `http://127.0.0.1:4680`: the base URL for clients.
+    /// Where it is, e.g. `http://127.0.0.1:4680`: the base URL for clients, and for people the
+    /// inspector.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.app.url

@@ -16,7 +16,7 @@ use tokio::sync::broadcast::{
 };
 
 use super::{
-    inspector::{DeliveryRow, Live, SessionRow, Shown},
+    inspector::{DeliveryRow, Detail, Live, SessionRow, Shown},
     selection::{Selection, Tab},
 };
 use crate::{Change, DeliveryId, app::App};
@@ -97,8 +97,9 @@ impl Feed {
         if !news.everything {
             return self.render_rows(&news);
         }
-        // Without its project, there is nothing to show any more but the others.
-        let shown = Shown::new(&self.app, self.selection.closed())
+        // What was deleted leaves its place to what there is.
+        let shown = Shown::new(&self.app, self.selection.clone())
+            .or_else(|_| Shown::new(&self.app, self.selection.closed()))
             .or_else(|_| Shown::new(&self.app, Selection::default().on(self.selection.tab)));
         shown.map(|shown| Live { shown }.to_string()).unwrap_or_default()
     }
@@ -129,6 +130,11 @@ impl Feed {
                     DeliveryRow::new(&self.selection, Arc::clone(delivery), project)
                 });
                 put(&mut html, row, format_args!("{id}"));
+                if self.selection.open() == Some(id)
+                    && let Ok(detail) = Detail::new(state, &self.selection, now)
+                {
+                    let _ = writeln!(html, "{detail}");
+                }
             }
         });
         html

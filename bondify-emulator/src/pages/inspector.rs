@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 use askama::{Template, filters::HtmlSafe};
 use axum::{
     Router,
-    extract::{Path, Query, State},
+    extract::{Query, State},
     routing::get,
 };
 use bondify_core::{Cancelled, Confirmed, SIGNATURE_HEADER};
@@ -21,10 +21,7 @@ use crate::{
 };
 
 pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/", get(page))
-        .route("/inspector/deliveries/{id}", get(detail))
-        .merge(actions::routes())
+    Router::new().route("/", get(page)).merge(actions::routes())
 }
 
 /// All that one address of the inspector shows.
@@ -62,15 +59,6 @@ async fn page(State(app): State<Arc<App>>, Query(selection): Query<Selection>) -
 pub(super) fn page_with_secret(app: &App, project_id: &str) -> Answer {
     let shown = Shown::new(app, Selection::of_project(project_id, Tab::Settings))?;
     html(&Page { shown: Shown { secret_is_shown: true, ..shown } })
-}
-
-async fn detail(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-    Query(selection): Query<Selection>,
-) -> Answer {
-    let selection = Selection { delivery: id, ..selection };
-    html(&app.backend.with(|state, now| Detail::new(state, &selection, now))?)
 }
 
 impl Shown {
@@ -245,7 +233,7 @@ impl SessionRow {
 /// All there is to know of a delivery.
 #[derive(Template)]
 #[template(path = "delivery.html")]
-struct Detail {
+pub(super) struct Detail {
     delivery: Arc<Delivery>,
     project: Arc<Project>,
     selection: Selection,
@@ -255,7 +243,11 @@ struct Detail {
 impl HtmlSafe for Detail {}
 
 impl Detail {
-    fn new(state: &state::State, selection: &Selection, now: SystemTime) -> Result<Self, Error> {
+    pub(super) fn new(
+        state: &state::State,
+        selection: &Selection,
+        now: SystemTime,
+    ) -> Result<Self, Error> {
         let id = selection.open().ok_or(Error::DeliveryNotFound)?;
         let delivery = Arc::clone(state.delivery(id)?);
         let project = Arc::clone(state.project(&delivery.project_id)?);

@@ -3,7 +3,7 @@ use std::path::Path;
 use bondify_emulator::{Emulator, Fault, Plan, ProjectSettings};
 use example_support::browser::{Browser, Device};
 
-use crate::support::{Receiver, SHOP, shop};
+use crate::support::{Receiver, SHOP, shop, soon};
 
 /// An emulator with something of everything, and the addresses of all there is to see.
 async fn exhibition(receiver: &Receiver) -> (Emulator, Vec<(&'static str, String)>) {
@@ -14,7 +14,7 @@ async fn exhibition(receiver: &Receiver) -> (Emulator, Vec<(&'static str, String
     let [pending, confirmed, cancelled, expired] =
         [(); 4].map(|()| emulator.generate(SHOP).unwrap().token);
     emulator.confirm(&confirmed, Default::default()).unwrap();
-    emulator.delivery_of(&confirmed).await.unwrap();
+    soon(emulator.delivery_of(&confirmed)).await.unwrap();
     emulator.cancel(&cancelled).unwrap();
     emulator.expire(&expired).unwrap();
     emulator.set_faults(SHOP, [Fault::TamperedBody, Fault::Duplicate]).unwrap();

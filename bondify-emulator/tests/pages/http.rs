@@ -1,5 +1,5 @@
 use axum::{Router, response::Html, routing::get};
-use bondify_emulator::{Emulator, Persona};
+use bondify_emulator::{Emulator, Persona, ProjectSettings};
 use bondify_testkit::within_a_minute;
 use example_support::browser::Browser;
 use reqwest::{Client, RequestBuilder, Response, redirect::Policy};
@@ -43,8 +43,7 @@ async fn pages(emulator: &Emulator) -> Vec<String> {
         "/?delivery=dlv_1".to_owned(),
         "/?delivery=dlv_2&text=%22%3E%3Cscript%3E".to_owned(),
         "/?project=%22%3E%3Cscript%3E".to_owned(),
-        "/inspector/deliveries/dlv_1".to_owned(),
-        "/inspector/deliveries/%3Cscript%3E".to_owned(),
+        "/?delivery=%3Cscript%3E".to_owned(),
         format!("/bot?start={session}"),
         format!("/bot?start={pending}"),
         "/bot?start=%3Cscript%3E".to_owned(),
@@ -97,6 +96,24 @@ async fn the_feed_is_escaped() {
         }
         assert!(seen.contains("&#60;script&#62;alert(1)"), "{seen}");
         assert_escaped(&seen, "the feed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_falls_behind_is_told_all() {
+    within_a_minute(async {
+        let emulator = start(Emulator::builder()).await;
+        let mut feed = get_page(&emulator, "/inspector/feed").await;
+        feed.chunk().await.unwrap().unwrap();
+        emulator.update_project(SHOP, ProjectSettings::new().name("Renamed")).unwrap();
+        for _ in 0..3000 {
+            emulator.generate(SHOP).unwrap();
+        }
+        let mut seen = String::new();
+        while !seen.contains(r#"<bdi class="cut">Renamed"#) {
+            seen.push_str(&String::from_utf8_lossy(&feed.chunk().await.unwrap().unwrap()));
+        }
     })
     .await;
 }

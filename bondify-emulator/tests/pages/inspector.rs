@@ -1,7 +1,10 @@
+use std::time::Duration;
+
 use bondify_emulator::{Emulator, Fault, Persona, Plan, ProjectSettings};
 use example_support::browser::{Browser, Device};
+use tokio::{io::AsyncWriteExt, net::TcpListener};
 
-use crate::support::{Receiver, SHOP, inspect, shop, start};
+use crate::support::{Receiver, SHOP, inspect, shop, soon, start};
 
 /// An emulator that delivers to `receiver`.
 async fn delivering_to(url: &str) -> Emulator {
@@ -22,7 +25,7 @@ async fn a_login_is_seen_as_it_happens() {
     let session = emulator.generate(SHOP).unwrap();
     browser.wait_for_text(&session.token).await;
     browser.click(&format!("#pending-confirm-{}", session.token)).await;
-    let delivery = emulator.delivery_of(&session.token).await.unwrap();
+    let delivery = soon(emulator.delivery_of(&session.token)).await.unwrap();
     browser.wait_until(&format!("document.querySelector('#{} .delivered')", delivery.id)).await;
     browser.wait_until("!document.querySelector('#pending li')").await;
     let row = browser.find(&format!("#{}", delivery.id)).await.text().await.unwrap();
@@ -35,20 +38,20 @@ async fn a_login_is_seen_as_it_happens() {
 #[tokio::test]
 async fn an_open_delivery_shows_every_byte_of_every_attempt() {
     let receiver = Receiver::start().await;
-    let emulator = Emulator::builder().retries(1).retry_base(std::time::Duration::ZERO);
+    let emulator = Emulator::builder().retries(1).retry_base(Duration::from_secs(3));
     let emulator =
         emulator.project(shop().webhook_url(receiver.url_of(503))).start().await.unwrap();
     let Some(browser) = inspect(&emulator, "").await else { return };
     let session = emulator.generate(SHOP).unwrap();
     let bobby = Persona::samples().into_iter().next_back().unwrap();
     emulator.confirm(&session.token, bobby).unwrap();
-    let delivery = emulator.delivery_of(&session.token).await.unwrap();
-    browser.click(&format!("#open-{}", delivery.id)).await;
+    browser.click("#open-dlv_1").await;
+    browser.wait_until("document.querySelector('#attempt-1')").await;
+    let delivery = soon(emulator.delivery_of(&session.token)).await.unwrap();
     browser.wait_until("document.querySelector('#attempt-2')").await;
     browser.wait_until("document.querySelector('#detail .badge.failed')").await;
     let exact = browser.value_of("document.getElementById('exact').textContent").await;
     assert_eq!(exact, delivery.body);
-    browser.click("#attempt-1 summary").await;
     let text = browser.text().await;
     for part in [
         &*delivery.signature,
@@ -67,12 +70,28 @@ async fn an_open_delivery_shows_every_byte_of_every_attempt() {
 }
 
 #[tokio::test]
+async fn an_open_delivery_goes_on() {
+    let endpoint = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", endpoint.local_addr().unwrap());
+    let emulator = Emulator::builder().timeout(Duration::from_secs(300));
+    let emulator = emulator.project(shop().webhook_url(url)).start().await.unwrap();
+    let Some(browser) = inspect(&emulator, "").await else { return };
+    emulator.send_test_event(SHOP, "auth.confirmed").unwrap();
+    let (mut connection, _) = soon(endpoint.accept()).await.unwrap();
+    browser.click("#open-dlv_1").await;
+    browser.wait_until("document.querySelector('#detail .badge.sending')").await;
+    connection.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    browser.wait_until("document.querySelector('#detail .badge.delivered')").await;
+    browser.wait_until("document.querySelector('#attempt-1')").await;
+}
+
+#[tokio::test]
 async fn keys_find_open_resend_and_close() {
     let mut receiver = Receiver::start().await;
     let emulator = delivering_to(receiver.url()).await;
     for event in ["auth.confirmed", "auth.cancelled"] {
         let delivery = emulator.send_test_event(SHOP, event).unwrap();
-        emulator.finished(delivery.id).await.unwrap();
+        soon(emulator.finished(delivery.id)).await.unwrap();
     }
     let [first, second] = [receiver.next().await, receiver.next().await];
     let Some(browser) = inspect(&emulator, "").await else { return };
@@ -103,7 +122,7 @@ async fn a_filter_holds_for_what_comes_too() {
     };
     let send = async |event| {
         let delivery = emulator.send_test_event(SHOP, event).unwrap();
-        emulator.finished(delivery.id).await.unwrap();
+        soon(emulator.finished(delivery.id)).await.unwrap();
     };
     send("auth.confirmed").await;
     send("auth.cancelled").await;
@@ -121,7 +140,7 @@ async fn the_newest_are_kept() {
     let Some(browser) = inspect(&emulator, "").await else { return };
     for _ in 0..8 {
         let delivery = emulator.send_test_event(SHOP, "auth.confirmed").unwrap();
-        emulator.finished(delivery.id).await.unwrap();
+        soon(emulator.finished(delivery.id)).await.unwrap();
     }
     browser.wait_until("document.querySelector('#dlv_8 .delivered')").await;
     let ids =
@@ -153,7 +172,7 @@ async fn settings_are_saved() {
 
     browser.fill("#webhook-url", "http://127.0.0.1:9/hook").await;
     browser.click("#save-webhook").await;
-    changes.next().await.unwrap();
+    soon(changes.next()).await.unwrap();
     assert_eq!(project().await.webhook_url.as_ref().unwrap().as_str(), "http://127.0.0.1:9/hook");
     browser.wait_for_text("Saved").await;
 
@@ -163,11 +182,11 @@ async fn settings_are_saved() {
     assert_eq!(project().await.webhook_url.as_ref().unwrap().as_str(), "http://127.0.0.1:9/hook");
 
     browser.click("#set-active").await;
-    changes.next().await.unwrap();
+    soon(changes.next()).await.unwrap();
     browser.click("#set-public").await;
-    changes.next().await.unwrap();
+    soon(changes.next()).await.unwrap();
     browser.click("#set-plan option[value=pro]").await;
-    changes.next().await.unwrap();
+    soon(changes.next()).await.unwrap();
     let shop = project().await;
     assert_eq!((shop.active, shop.public_access, shop.plan), (false, false, Plan::Pro));
     browser.wait_for_text("inactive").await;
@@ -180,12 +199,12 @@ async fn faults_are_switched_on_and_off() {
     let mut changes = emulator.changes();
     for (on, fault) in Fault::ALL.into_iter().enumerate() {
         browser.click(&format!("#fault-{}", fault.name())).await;
-        changes.next().await.unwrap();
+        soon(changes.next()).await.unwrap();
         browser.wait_for_text(&format!("{} fault", on + 1)).await;
     }
     assert_eq!(emulator.project(SHOP).unwrap().faults, Fault::ALL);
     browser.click("#fault-delay").await;
-    changes.next().await.unwrap();
+    soon(changes.next()).await.unwrap();
     assert_eq!(emulator.project(SHOP).unwrap().faults.len(), 7);
 }
 
@@ -202,8 +221,10 @@ async fn the_secret_is_there_for_whom_asks() {
     assert!(!is_there(&before).await);
     browser.click("#reveal-secret").await;
     browser.wait_for_text(&before).await;
+    let mut changes = emulator.changes();
     browser.click("#regenerate summary").await;
     browser.click("#regenerate-secret").await;
+    soon(changes.next()).await.unwrap();
     browser.wait_for_text(&emulator.project(SHOP).unwrap().secret_preview()).await;
     browser.wait_until("document.getElementById('reveal-secret')").await;
     let after = secret();
@@ -242,7 +263,7 @@ async fn long_names_fit_the_narrowest_phone() {
     emulator.add_project(ProjectSettings::new().id("proj_other").name(&long)).unwrap();
     let session = emulator.generate(SHOP).unwrap();
     emulator.confirm(&session.token, Persona::new("1", &long)).unwrap();
-    emulator.delivery_of(&session.token).await.unwrap();
+    soon(emulator.delivery_of(&session.token)).await.unwrap();
     let pending = emulator.generate(SHOP).unwrap().token;
     let Some(browser) = Browser::open().await else { return };
     for width in [320, 390, 1280] {

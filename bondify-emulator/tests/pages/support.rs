@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::State,
@@ -6,7 +8,7 @@ use axum::{
 };
 use bondify_emulator::{Builder, Emulator, ProjectSettings};
 use example_support::browser::Browser;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
 pub(crate) const SHOP: &str = "proj_shop";
 
@@ -28,6 +30,11 @@ pub(crate) async fn inspect(emulator: &Emulator, query: &str) -> Option<Browser>
     browser.goto(&format!("{}/{query}", emulator.url())).await;
     browser.wait_until("document.getElementById('link').dataset.state === 'on'").await;
     Some(browser)
+}
+
+/// What comes of it, which does not take for ever.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(60), future).await.expect("it happens within a minute")
 }
 
 /// A webhook endpoint.
@@ -64,7 +71,7 @@ impl Receiver {
     }
 
     pub(crate) async fn next(&mut self) -> Received {
-        self.received.recv().await.unwrap()
+        soon(self.received.recv()).await.unwrap()
     }
 }
 

@@ -11,7 +11,8 @@ use std::{
 
 use bondify_testkit::skipped;
 use fantoccini::{
-    Client, ClientBuilder, Locator, elements::Element, wd::WebDriverCompatibleCommand,
+    Client, ClientBuilder, Locator, elements::Element, error::CmdError,
+    wd::WebDriverCompatibleCommand,
 };
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -165,15 +166,7 @@ impl Browser {
     ///
     /// If it is not there within a minute, or something else is in front of it.
     pub async fn click(&self, selector: &str) {
-        let start = Instant::now();
-        loop {
-            match self.find(selector).await.click().await {
-                Ok(()) => return,
-                // An update has put another in its place.
-                Err(error) if error.is_stale_element_reference() && start.elapsed() < PATIENCE => {}
-                Err(error) => panic!("{selector}: {error}"),
-            }
-        }
+        self.act_on(selector, async |element| element.click().await).await;
     }
 
     /// Types a text in place of what is there.
@@ -182,9 +175,23 @@ impl Browser {
     ///
     /// If there is nothing to type into within a minute.
     pub async fn fill(&self, selector: &str, text: &str) {
-        let field = self.find(selector).await;
-        field.clear().await.expect("it can be cleared");
-        field.send_keys(text).await.expect("it can be typed into");
+        let fill = async |field: Element| {
+            field.clear().await?;
+            field.send_keys(text).await
+        };
+        self.act_on(selector, fill).await;
+    }
+
+    /// Acts on an element, again if an update has put another in its place in the meantime.
+    async fn act_on(&self, selector: &str, act: impl AsyncFn(Element) -> Result<(), CmdError>) {
+        let start = Instant::now();
+        loop {
+            match act(self.find(selector).await).await {
+                Ok(()) => return,
+                Err(error) if error.is_stale_element_reference() && start.elapsed() < PATIENCE => {}
+                Err(error) => panic!("{selector}: {error}"),
+            }
+        }
     }
 
     /// Types on the keyboard, wherever the focus is.
