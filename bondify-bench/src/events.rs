@@ -1,6 +1,9 @@
 //! The events that everything is measured with.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::LazyLock,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use bondify_core::Secret;
 use bytes::Bytes;
@@ -10,11 +13,9 @@ pub(crate) const SECRET: &str = "whsec_5f2b0c9d8e7a6b5c4d3e2f1a0b9c8d7e";
 /// As Bondify's own events have, more or less.
 pub(crate) const USUAL_SIZE: usize = 200;
 
-/// # Panics
-///
-/// Never: the secret is one.
 pub(crate) fn secret() -> Secret {
-    Secret::new(SECRET).expect("a secret")
+    static KEYED: LazyLock<Secret> = LazyLock::new(|| Secret::new(SECRET).expect("a secret"));
+    KEYED.clone()
 }
 
 /// A confirmed event of the session `number`, just now, filled up to `size` bytes with a

@@ -11,10 +11,18 @@
 )]
 
 mod events;
+#[cfg(feature = "http")]
+mod http;
 mod machine;
+#[cfg(feature = "memory")]
+mod memory;
+#[cfg(feature = "peers")]
+mod peers;
 mod report;
 mod rounds;
 mod verify;
+
+use std::error::Error;
 
 use clap::{Parser, ValueEnum};
 
@@ -24,7 +32,7 @@ use crate::{report::Report, rounds::Plan};
 #[derive(Parser)]
 struct Arguments {
     /// What to measure.
-    #[arg(value_enum)]
+    #[arg(value_enum, default_value = "all")]
     suite: Suite,
     /// Prints one JSON object per row instead of tables.
     #[arg(long)]
@@ -32,18 +40,35 @@ struct Arguments {
     /// Takes a few short rounds: shows that everything runs, and no figure worth quoting.
     #[arg(long)]
     quick: bool,
+    /// What the server processes are started with.
+    #[cfg(feature = "http")]
+    #[arg(long, hide = true)]
+    serve: Option<http::Framework>,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Suite {
     /// Signature checks and parsing, against their parts and a naive composition.
     Verify,
+    /// The same work by libraries that do it for others.
+    #[cfg(feature = "peers")]
+    Peers,
+    /// Servers with Bondify attached, against bare ones.
+    #[cfg(feature = "http")]
+    Http,
+    /// The in-memory store: its size, its stalls, and moka instead.
+    #[cfg(feature = "memory")]
+    Memory,
     /// All of them.
     All,
 }
 
-fn main() {
+fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
+    #[cfg(feature = "http")]
+    if let Some(framework) = arguments.serve {
+        return http::serve(framework);
+    }
     let plan = if arguments.quick { Plan::QUICK } else { Plan::FULL };
     let mut report = Report::new(arguments.json);
     let asked_for = |suite| arguments.suite == suite || arguments.suite == Suite::All;
@@ -51,4 +76,17 @@ fn main() {
     if asked_for(Suite::Verify) {
         verify::measure(&plan, &mut report);
     }
+    #[cfg(feature = "peers")]
+    if asked_for(Suite::Peers) {
+        peers::measure(&plan, &mut report);
+    }
+    #[cfg(feature = "http")]
+    if asked_for(Suite::Http) {
+        http::measure(&plan, &mut report);
+    }
+    #[cfg(feature = "memory")]
+    if asked_for(Suite::Memory) {
+        memory::measure(&plan, &mut report);
+    }
+    Ok(())
 }

@@ -41,6 +41,11 @@ impl Report {
     }
 }
 
+/// Says what a run has to go without.
+pub(crate) fn skipped(what: &str, why: &dyn fmt::Display) {
+    eprintln!("SKIPPED: {what}: {why}");
+}
+
 #[derive(Serialize)]
 struct Line<'a> {
     suite: &'a str,
@@ -112,12 +117,16 @@ impl Row {
 pub(crate) enum Unit {
     Ratio,
     Allocations,
+    Bytes,
+    Millis,
 }
 
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ratio | Self::Allocations => "",
+            Self::Bytes => " B",
+            Self::Millis => " ms",
         })
     }
 }
