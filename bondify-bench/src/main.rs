@@ -10,6 +10,8 @@
     allow(dead_code, reason = "only all suites together need all of it")
 )]
 
+#[cfg(any(feature = "http", feature = "stores"))]
+mod cores;
 mod events;
 #[cfg(feature = "http")]
 mod http;
@@ -18,11 +20,16 @@ mod machine;
 mod memory;
 #[cfg(feature = "peers")]
 mod peers;
+mod plot;
 mod report;
 mod rounds;
+#[cfg(feature = "memory")]
+mod scale;
+#[cfg(feature = "stores")]
+mod stores;
 mod verify;
 
-use std::error::Error;
+use std::io;
 
 use clap::{Parser, ValueEnum};
 
@@ -40,6 +47,9 @@ struct Arguments {
     /// Takes a few short rounds: shows that everything runs, and no figure worth quoting.
     #[arg(long)]
     quick: bool,
+    /// Puts the run into `BENCHMARKS.md`, its plots beside.
+    #[arg(long)]
+    write: bool,
     /// What the server processes are started with.
     #[cfg(feature = "http")]
     #[arg(long, hide = true)]
@@ -56,14 +66,20 @@ enum Suite {
     /// Servers with Bondify attached, against bare ones.
     #[cfg(feature = "http")]
     Http,
+    /// The dedupe stores, against their engines.
+    #[cfg(feature = "stores")]
+    Stores,
     /// The in-memory store: its size, its stalls, and moka instead.
     #[cfg(feature = "memory")]
     Memory,
+    /// How figures grow with live keys, running handlers and duplicates.
+    #[cfg(feature = "memory")]
+    Scale,
     /// All of them.
     All,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     #[cfg(feature = "http")]
     if let Some(framework) = arguments.serve {
@@ -84,9 +100,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     if asked_for(Suite::Http) {
         http::measure(&plan, &mut report);
     }
+    #[cfg(feature = "stores")]
+    if asked_for(Suite::Stores) {
+        stores::measure(&plan, &mut report);
+    }
     #[cfg(feature = "memory")]
     if asked_for(Suite::Memory) {
         memory::measure(&plan, &mut report);
+    }
+    #[cfg(feature = "memory")]
+    if asked_for(Suite::Scale) {
+        scale::measure(&plan, &mut report);
+    }
+    if arguments.write {
+        report.write()?;
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 const LEASE: Duration = Duration::from_secs(10);
-pub(crate) const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) fn measure(plan: &Plan, report: &mut Report) {
     let live = plan.choose(1_000_000, 10_000);
@@ -88,7 +88,7 @@ impl Memory for Moka {
     }
 }
 
-pub(crate) fn keys(numbers: Range<u64>) -> Vec<EventKey> {
+fn keys(numbers: Range<u64>) -> Vec<EventKey> {
     numbers.map(|number| EventKey::new("auth.confirmed", number.to_le_bytes())).collect()
 }
 
@@ -172,7 +172,7 @@ fn against_moka(
 }
 
 /// Nanoseconds per fresh key of batches that `timed` claims.
-fn filled<'a, M: Memory + 'a>(
+pub(crate) fn filled<'a, M: Memory + 'a>(
     live: u64,
     capacity: u64,
     batch: u64,

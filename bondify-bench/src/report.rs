@@ -1,34 +1,60 @@
 //! What was measured, as tables or as JSON.
 
-use std::fmt;
+use std::{fmt, fs, io, path::Path};
 
 use serde::{Serialize, Serializer};
 
-use crate::{machine::Machine, rounds::Spread};
+use crate::{machine::Machine, plot::Plot, rounds::Spread};
 
 /// Prints suites as they are measured.
 pub(crate) struct Report {
     json: bool,
     machine: Machine,
+    /// The run as it stands in `BENCHMARKS.md`.
+    run: String,
+    plots: Vec<(&'static str, String)>,
 }
 
 impl Report {
     pub(crate) fn new(json: bool) -> Self {
         let machine = Machine::describe();
-        if !json {
-            println!("{machine}");
-        }
-        Self { json, machine }
+        let mut report = Self { json, machine, run: String::new(), plots: Vec::new() };
+        report.say(&format!("{}\n", report.machine));
+        report
     }
 
     /// Prints a suite's rows.
     pub(crate) fn suite(&mut self, suite: &str, rows: &[Row]) {
+        self.say(&format!("### {suite}\n\n{}\n", table(rows)));
         if self.json {
             for row in rows {
                 self.json(suite, row);
             }
-        } else {
-            println!("\n## {suite}\n\n{}", table(rows));
+        }
+    }
+
+    /// Keeps a plot for [`write`](Self::write).
+    pub(crate) fn plot(&mut self, name: &'static str, plot: &Plot) {
+        self.run += &format!("![{}]({PLOTS}/{name}.svg)\n", plot.title);
+        self.plots.push((name, plot.to_svg()));
+    }
+
+    /// Puts the run into `BENCHMARKS.md` in place of the one before, and its plots beside.
+    pub(crate) fn write(&self) -> io::Result<()> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for (name, svg) in &self.plots {
+            fs::write(root.join(PLOTS).join(name).with_extension("svg"), svg)?;
+        }
+        let page = root.join("BENCHMARKS.md");
+        let replaced = replace_run(&fs::read_to_string(&page)?, &self.run);
+        fs::write(page, replaced.ok_or_else(|| io::Error::other("no place for the run"))?)
+    }
+
+    fn say(&mut self, text: &str) {
+        self.run += text;
+        self.run.push('\n');
+        if !self.json {
+            println!("{text}");
         }
     }
 
@@ -46,6 +72,18 @@ pub(crate) fn skipped(what: &str, why: &dyn fmt::Display) {
     eprintln!("SKIPPED: {what}: {why}");
 }
 
+const PLOTS: &str = "bondify-bench/plots";
+
+/// What stands between the two in `BENCHMARKS.md` is the run.
+const BEGIN: &str = "<!-- The run: written by `bondify-bench`. -->\n";
+const END: &str = "<!-- The end of the run. -->\n";
+
+fn replace_run(page: &str, run: &str) -> Option<String> {
+    let (before, rest) = page.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n{run}\n{END}{after}"))
+}
+
 #[derive(Serialize)]
 struct Line<'a> {
     suite: &'a str,
@@ -56,7 +94,7 @@ struct Line<'a> {
 }
 
 /// One figure, and what it should be.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct Row {
     measure: String,
     goal: Option<Goal>,
@@ -163,7 +201,7 @@ impl Serialize for Goal {
 }
 
 /// Three digits that count, more only before the point.
-fn short(figure: f64) -> String {
+pub(crate) fn short(figure: f64) -> String {
     match figure.abs() {
         0.0 => "0".to_owned(),
         10.0.. if figure >= 100.0 => format!("{figure:.0}"),
@@ -210,6 +248,13 @@ mod tests {
         assert_eq!(met(row().at_least(2.0)), Some(true));
         assert_eq!(met(row().at_least(2.1)), Some(false));
         assert_eq!(met(row()), None);
+    }
+
+    #[test]
+    fn a_run_replaces_the_one_before() {
+        let page = |run: &str| format!("before\n{BEGIN}\n{run}\n{END}after\n");
+        assert_eq!(replace_run(&page("old"), "new"), Some(page("new")));
+        assert_eq!(replace_run("nothing", "new"), None);
     }
 
     #[test]

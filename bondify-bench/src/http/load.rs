@@ -15,8 +15,9 @@ use tokio::{
     runtime::{self, Runtime},
 };
 
-use super::process::{Server, stay_off_the_servers};
+use super::process::Server;
 use crate::{
+    cores::stay_off_the_servers,
     events::{USUAL_SIZE, body, signature},
     rounds::quantile,
 };

@@ -6,35 +6,8 @@ use std::{
     time::Duration,
 };
 
-use rustix::{
-    process::Pid,
-    thread::{CpuSet, sched_setaffinity},
-};
-
 use super::Framework;
-
-/// Where servers run, and where this process does.
-const SERVERS: usize = 0;
-const LOAD: usize = 1;
-
-/// Has this thread, and those it starts, run where no server does.
-pub(super) fn stay_off_the_servers() -> io::Result<()> {
-    Ok(pin(LOAD)?)
-}
-
-fn pin(core: usize) -> rustix::io::Result<()> {
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    sched_setaffinity(None::<Pid>, &cores)
-}
-
-/// Starts a process on the servers' core. It inherits this thread's.
-pub(crate) fn spawn_pinned(command: &mut Command) -> io::Result<Child> {
-    pin(SERVERS)?;
-    let child = command.spawn();
-    pin(LOAD)?;
-    child
-}
+use crate::cores::spawn_server;
 
 /// A server process, killed when dropped.
 pub(super) struct Server {
@@ -49,12 +22,12 @@ impl Server {
 
     /// Starts a process that prints its port once it listens.
     pub(super) fn start(command: &mut Command) -> io::Result<Self> {
-        let mut process = spawn_pinned(command.stdout(Stdio::piped()))?;
+        let process = spawn_server(command.stdout(Stdio::piped()))?;
+        let mut server = Self { process, address: (Ipv4Addr::LOCALHOST, 0).into() };
         let mut line = String::new();
-        if let Some(output) = process.stdout.take() {
+        if let Some(output) = server.process.stdout.take() {
             BufReader::new(output).read_line(&mut line)?;
         }
-        let mut server = Self { process, address: (Ipv4Addr::LOCALHOST, 0).into() };
         let port = line.trim().parse().map_err(|_| io::Error::other("the server did not start"))?;
         server.address.set_port(port);
         Ok(server)
@@ -62,9 +35,9 @@ impl Server {
 
     /// What all its threads have had of their core so far.
     pub(super) fn cpu_time(&self) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.process.id()));
-        let nanoseconds = tasks.into_iter().flatten().flatten().map(|task| {
-            let schedstat = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        let threads = fs::read_dir(format!("/proc/{}/task", self.process.id()));
+        let nanoseconds = threads.into_iter().flatten().flatten().map(|thread| {
+            let schedstat = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
             schedstat.split_whitespace().next().and_then(|time| time.parse().ok()).unwrap_or(0)
         });
         Duration::from_nanos(nanoseconds.sum())

@@ -1,6 +1,9 @@
 //! The servers, each with a bare handler and one that Bondify is attached to, on one worker.
 
-use std::{error::Error, io::Write, io::stdout, net::Ipv4Addr};
+use std::{
+    io::{self, Write, stdout},
+    net::Ipv4Addr,
+};
 
 use bondify_core::{Bondify, MemoryStore};
 use clap::ValueEnum;
@@ -32,7 +35,7 @@ impl Framework {
 const LOCALHOST: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 
 /// Serves until the process is killed. Prints the port.
-pub(crate) fn serve(framework: Framework) -> Result<(), Box<dyn Error>> {
+pub(crate) fn serve(framework: Framework) -> io::Result<()> {
     match framework {
         Framework::Axum => on_one_worker(axum()),
         Framework::Actix => actix_web::rt::System::new().block_on(actix()),
@@ -41,16 +44,14 @@ pub(crate) fn serve(framework: Framework) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn on_one_worker(
-    server: impl Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send + 'static,
-) -> Result<(), Box<dyn Error>> {
+fn on_one_worker(server: impl Future<Output = io::Result<()>> + Send + 'static) -> io::Result<()> {
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    Ok(runtime.block_on(async { tokio::spawn(server).await? })?)
+    runtime.block_on(async { tokio::spawn(server).await? })
 }
 
 /// On the current runtime. Its store has room for all events of a run.
 fn bondify() -> Bondify {
-    let store = MemoryStore::with_capacity(20_000_000);
+    let store = MemoryStore::with_capacity(4_000_000);
     Bondify::builder(secret()).store(store).build().expect("makes sense")
 }
 
@@ -58,7 +59,7 @@ fn announce(port: u16) {
     let _nobody_listens = writeln!(stdout(), "{port}").and_then(|()| stdout().flush());
 }
 
-async fn axum() -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn axum() -> io::Result<()> {
     use axum::{Router, body::Bytes, http::StatusCode, routing::post};
     use bondify_axum::{BondifyEvent, BondifyExt};
 
@@ -67,10 +68,10 @@ async fn axum() -> Result<(), Box<dyn Error + Send + Sync>> {
     let app = Router::new().route("/bare", post(bare)).route("/bondify", bondify().post(on_event));
     let listener = TcpListener::bind(LOCALHOST).await?;
     announce(listener.local_addr()?.port());
-    Ok(axum::serve(listener, app).await?)
+    axum::serve(listener, app).await
 }
 
-async fn actix() -> Result<(), Box<dyn Error>> {
+async fn actix() -> io::Result<()> {
     use actix_web::{App, HttpResponse, HttpServer, web};
     use bondify_actix::{BondifyEvent, BondifyExt};
 
@@ -83,10 +84,10 @@ async fn actix() -> Result<(), Box<dyn Error>> {
     });
     let server = server.workers(1).bind(LOCALHOST)?;
     server.addrs().iter().for_each(|address| announce(address.port()));
-    Ok(server.run().await?)
+    server.run().await
 }
 
-async fn rocket() -> Result<(), Box<dyn Error>> {
+async fn rocket() -> io::Result<()> {
     use bondify_rocket::{BondifyEvent, BondifyExt};
     use rocket::{Config, config::LogLevel, fairing::AdHoc, http::Status, post, routes};
 
@@ -106,11 +107,10 @@ async fn rocket() -> Result<(), Box<dyn Error>> {
         AdHoc::on_liftoff("announce", |rocket| Box::pin(async { announce(rocket.config().port) }));
     let mount = bondify().mount("/", routes![on_event]);
     let rocket = rocket::custom(config).mount("/", routes![bare]).attach(mount).attach(announce);
-    rocket.launch().await?;
-    Ok(())
+    rocket.launch().await.map(drop).map_err(io::Error::other)
 }
 
-async fn warp() -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn warp() -> io::Result<()> {
     use bondify_warp::{BondifyEvent, webhook};
     use bytes::Bytes;
     use warp::{Filter, http::StatusCode};
