@@ -5,7 +5,7 @@ use std::{fmt, time::SystemTime};
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::EventKey;
+use crate::{EventKey, payload::Text};
 pub use parse::ParseError;
 
 /// Something that happened to a login session, as Bondify signed it.
@@ -31,7 +31,7 @@ impl Event {
         match self {
             Self::Confirmed(_) => Confirmed::NAME,
             Self::Cancelled(_) => Cancelled::NAME,
-            Self::Unknown(event) => &event.name,
+            Self::Unknown(event) => event.name(),
         }
     }
 
@@ -40,9 +40,9 @@ impl Event {
     #[must_use]
     pub fn session_token(&self) -> Option<&str> {
         match self {
-            Self::Confirmed(event) => Some(&event.session_token),
-            Self::Cancelled(event) => Some(&event.session_token),
-            Self::Unknown(event) => event.session_token.as_deref(),
+            Self::Confirmed(event) => Some(event.session_token()),
+            Self::Cancelled(event) => Some(event.session_token()),
+            Self::Unknown(event) => event.session_token(),
         }
     }
 
@@ -60,9 +60,9 @@ impl Event {
     #[must_use]
     pub fn raw(&self) -> &Bytes {
         match self {
-            Self::Confirmed(Confirmed { raw, .. })
-            | Self::Cancelled(Cancelled { raw, .. })
-            | Self::Unknown(Unknown { raw, .. }) => raw,
+            Self::Confirmed(event) => event.raw(),
+            Self::Cancelled(event) => event.raw(),
+            Self::Unknown(event) => event.raw(),
         }
     }
 
@@ -91,12 +91,12 @@ impl fmt::Debug for Event {
 /// `auth.confirmed`: a user tapped Confirm.
 #[derive(Clone)]
 pub struct Confirmed {
-    raw: Bytes,
-    session_token: ByteString,
+    body: ByteString,
+    session_token: Text,
     telegram_id: TelegramId,
-    telegram_name: ByteString,
-    telegram_username: Option<ByteString>,
-    telegram_phone: Option<ByteString>,
+    telegram_name: Text,
+    telegram_username: Option<Text>,
+    telegram_phone: Option<Text>,
     confirmed_at: SystemTime,
 }
 
@@ -107,7 +107,7 @@ impl Confirmed {
     /// The token of the session that the user confirmed.
     #[must_use]
     pub fn session_token(&self) -> &str {
-        &self.session_token
+        self.session_token.within(&self.body)
     }
 
     /// The user's Telegram id, the stable key of an account.
@@ -119,19 +119,19 @@ impl Confirmed {
     /// The display name, any Unicode. Users change it at will.
     #[must_use]
     pub fn telegram_name(&self) -> &str {
-        &self.telegram_name
+        self.telegram_name.within(&self.body)
     }
 
     /// The username without `@`, if the user has one.
     #[must_use]
     pub fn telegram_username(&self) -> Option<&str> {
-        self.telegram_username.as_deref()
+        Some(self.telegram_username.as_ref()?.within(&self.body))
     }
 
     /// The phone number, if the project's plan asks for it and the user shared it.
     #[must_use]
     pub fn telegram_phone(&self) -> Option<&str> {
-        self.telegram_phone.as_deref()
+        Some(self.telegram_phone.as_ref()?.within(&self.body))
     }
 
     /// When the user tapped Confirm, to the millisecond.
@@ -143,15 +143,15 @@ impl Confirmed {
     /// The body exactly as it was received and signed, a JSON object.
     #[must_use]
     pub fn raw(&self) -> &Bytes {
-        &self.raw
+        self.body.as_bytes()
     }
 }
 
 /// `auth.cancelled`: a user tapped Cancel.
 #[derive(Clone)]
 pub struct Cancelled {
-    raw: Bytes,
-    session_token: ByteString,
+    body: ByteString,
+    session_token: Text,
     cancelled_at: SystemTime,
 }
 
@@ -162,7 +162,7 @@ impl Cancelled {
     /// The token of the session that the user cancelled.
     #[must_use]
     pub fn session_token(&self) -> &str {
-        &self.session_token
+        self.session_token.within(&self.body)
     }
 
     /// When the user tapped Cancel, to the millisecond.
@@ -174,16 +174,16 @@ impl Cancelled {
     /// The body exactly as it was received and signed, a JSON object.
     #[must_use]
     pub fn raw(&self) -> &Bytes {
-        &self.raw
+        self.body.as_bytes()
     }
 }
 
 /// A signed event that this version has no type for. Its JSON is [`Event::raw`].
 #[derive(Clone)]
 pub struct Unknown {
-    raw: Bytes,
-    name: ByteString,
-    session_token: Option<ByteString>,
+    body: ByteString,
+    name: Text,
+    session_token: Option<Text>,
     occurred_at: Option<SystemTime>,
 }
 
@@ -191,13 +191,13 @@ impl Unknown {
     /// The event's name on the wire.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        self.name.within(&self.body)
     }
 
     /// The session token, if the event has one.
     #[must_use]
     pub fn session_token(&self) -> Option<&str> {
-        self.session_token.as_deref()
+        Some(self.session_token.as_ref()?.within(&self.body))
     }
 
     /// When it happened: the later of its `confirmed_at` and `cancelled_at`, if it has
@@ -210,7 +210,7 @@ impl Unknown {
     /// The body exactly as it was received and signed, a JSON object.
     #[must_use]
     pub fn raw(&self) -> &Bytes {
-        &self.raw
+        self.body.as_bytes()
     }
 }
 

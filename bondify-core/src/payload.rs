@@ -7,6 +7,7 @@ use std::{
     borrow::Cow,
     collections::HashMap,
     fmt,
+    ops::Range,
     time::{Duration, SystemTime},
 };
 
@@ -21,19 +22,28 @@ macro_rules! payload {
     ($($(#[$cfg:meta])? $field:ident: $from:ident,)+) => {
         /// Every field known, flat: an internally tagged enum would buffer the whole
         /// object first and take twice as long.
-        #[derive(Deserialize)]
+        #[derive(Default)]
         pub(crate) struct Payload<'a> {
-            $(
-                $(#[$cfg])?
-                #[serde(borrow, default)]
-                pub(crate) $field: Field<'a>,
-            )+
+            $($(#[$cfg])? pub(crate) $field: Field<'a>,)+
         }
 
         impl<'a> Payload<'a> {
+            /// In place, unlike what serde derives, which moves every field twice.
+            fn fill<A: MapAccess<'a>>(&mut self, mut object: A) -> Result<(), A::Error> {
+                while let Some(name) = object.next_key::<&str>()? {
+                    match name {
+                        $($(#[$cfg])? stringify!($field) => self.$field = object.next_value()?,)+
+                        _ => {
+                            object.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(())
+            }
+
             /// What JavaScript, in which Bondify and its SDKs are written, takes for JSON
             /// beyond what serde does: half a surrogate pair, as is left of an emoji by
-            /// cutting a name short, numbers out of range, and a field twice.
+            /// cutting a name short, and numbers out of range.
             fn parse_like_javascript(body: &'a str) -> Option<Self> {
                 let fields: HashMap<Cow<'a, str>, &'a RawValue> = serde_json::from_str(body).ok()?;
                 let field = |name, from: fn(&'a RawValue) -> Field<'a>| {
@@ -65,11 +75,55 @@ payload! {
 impl<'a> Payload<'a> {
     /// `None` if `body` is not one JSON object.
     pub(crate) fn parse(body: &'a str) -> Option<Self> {
-        // serde would take an array's elements for the fields in their order.
-        if !body.trim_ascii_start().starts_with('{') {
-            return None;
+        let mut payload = Self::default();
+        let mut json = serde_json::Deserializer::from_str(body);
+        match json.deserialize_map(&mut payload).and_then(|()| json.end()) {
+            Ok(()) => Some(payload),
+            Err(_) => Self::parse_like_javascript(body),
         }
-        serde_json::from_str(body).ok().or_else(|| Self::parse_like_javascript(body))
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Payload<'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<(), A::Error> {
+        self.fill(object)
+    }
+}
+
+/// A string in a body: where it is, unless it held an escape. Unlike a share in the body's
+/// memory it costs nothing to make and to drop.
+#[derive(Clone)]
+pub(crate) enum Text {
+    Part(Range<usize>),
+    Unescaped(Box<str>),
+}
+
+impl Text {
+    fn part_of(body: &str, part: &str) -> Self {
+        let start = part.as_ptr().addr() - body.as_ptr().addr();
+        Self::Part(start..start + part.len())
+    }
+
+    /// The text, given the body that it is of.
+    pub(crate) fn within<'a>(&'a self, body: &'a str) -> &'a str {
+        match self {
+            Self::Part(range) => &body[range.clone()],
+            Self::Unescaped(text) => text,
+        }
+    }
+
+    /// The text with a share in the body's memory.
+    pub(crate) fn shared(&self, body: &ByteString) -> ByteString {
+        match self {
+            Self::Part(range) => body.slice_ref(&body[range.clone()]),
+            Self::Unescaped(text) => (&**text).into(),
+        }
     }
 }
 
@@ -97,15 +151,18 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A non-empty string. It shares `body`'s memory unless it held an escape.
-    pub(crate) fn text(&self, body: &ByteString) -> Option<ByteString> {
-        self.text_or_empty(body).filter(|text| !text.is_empty())
+    /// A non-empty string.
+    pub(crate) fn text(&self, body: &'a str) -> Option<Text> {
+        match self {
+            Self::Text(text) if text.is_empty() => None,
+            _ => self.text_or_empty(body),
+        }
     }
 
-    pub(crate) fn text_or_empty(&self, body: &ByteString) -> Option<ByteString> {
+    pub(crate) fn text_or_empty(&self, body: &'a str) -> Option<Text> {
         match self {
-            Self::Text(Cow::Borrowed(text)) => Some(body.slice_ref(text)),
-            Self::Text(Cow::Owned(text)) => Some(text.as_str().into()),
+            Self::Text(Cow::Borrowed(text)) => Some(Text::part_of(body, text)),
+            Self::Text(Cow::Owned(text)) => Some(Text::Unescaped(text.as_str().into())),
             _ => None,
         }
     }

@@ -72,7 +72,8 @@ impl Secret {
     /// Whether `signature` is this secret's for `body`, in constant time.
     #[must_use]
     pub fn verifies(&self, body: &[u8], signature: &Signature) -> bool {
-        let mac = Hmac::clone(&self.0).chain_update(body);
+        let mut mac = Hmac::clone(&self.0);
+        mac.update(body);
         mac.verify_slice(&signature.0).is_ok()
     }
 }

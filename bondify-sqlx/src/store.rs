@@ -71,6 +71,13 @@ impl<E: Engine> Store<E> {
         Self { table: self.table.purge_every(interval) }
     }
 
+    /// The statements that claim and complete, for a benchmark to run them without the store.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn claim_and_complete(&self) -> [&str; 2] {
+        [&self.table.statements.claim, &self.table.statements.complete]
+    }
+
     /// Runs one of the statements on one key.
     async fn run(
         &self,

@@ -27,7 +27,7 @@ pub enum ParseError {
 impl Event {
     /// Parses a body whose signature has been checked.
     pub(crate) fn parse(raw: Bytes) -> Result<Self, ParseError> {
-        let body = ByteString::try_from(raw.clone()).map_err(|_| ParseError::NotAnObject)?;
+        let body = ByteString::try_from(raw).map_err(|_| ParseError::NotAnObject)?;
         let payload = Payload::parse(&body).ok_or(ParseError::NotAnObject)?;
         let text = |field: &Field<'_>| field.text(&body);
         let required = |name, field: &Field<'_>| {
@@ -38,10 +38,12 @@ impl Event {
         };
 
         let name = required("event", &payload.event)?;
-        Ok(match &*name {
+        Ok(match name.within(&body) {
             Confirmed::NAME => Self::Confirmed(Confirmed {
                 session_token: required("session_token", &payload.session_token)?,
-                telegram_id: TelegramId(required("telegram_id", &payload.telegram_id)?),
+                telegram_id: TelegramId(
+                    required("telegram_id", &payload.telegram_id)?.shared(&body),
+                ),
                 telegram_name: payload
                     .telegram_name
                     .text_or_empty(&body)
@@ -49,18 +51,18 @@ impl Event {
                 telegram_username: text(&payload.telegram_username),
                 telegram_phone: text(&payload.telegram_phone),
                 confirmed_at: time("confirmed_at", &payload.confirmed_at)?,
-                raw,
+                body,
             }),
             Cancelled::NAME => Self::Cancelled(Cancelled {
                 session_token: required("session_token", &payload.session_token)?,
                 cancelled_at: time("cancelled_at", &payload.cancelled_at)?,
-                raw,
+                body,
             }),
             _ => Self::Unknown(Unknown {
                 name,
                 session_token: text(&payload.session_token),
                 occurred_at: payload.confirmed_at.millis().max(payload.cancelled_at.millis()),
-                raw,
+                body,
             }),
         })
     }

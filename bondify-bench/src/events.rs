@@ -1,0 +1,58 @@
+//! The events that everything is measured with.
+
+use std::{
+    sync::LazyLock,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use bondify_core::Secret;
+use bytes::Bytes;
+
+pub(crate) const SECRET: &str = "whsec_5f2b0c9d8e7a6b5c4d3e2f1a0b9c8d7e";
+
+/// As Bondify's own events have, more or less.
+pub(crate) const USUAL_SIZE: usize = 200;
+
+pub(crate) fn secret() -> Secret {
+    static KEYED: LazyLock<Secret> = LazyLock::new(|| Secret::new(SECRET).expect("a secret"));
+    KEYED.clone()
+}
+
+/// A confirmed event of the session `number`, just now, filled up to `size` bytes with a
+/// field that nobody asks for, or by the session token if that is too much.
+pub(crate) fn body(size: usize, number: u64) -> Bytes {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let with = |token: &str, rest: &str| {
+        format!(
+            r#"{{"event":"auth.confirmed","session_token":"sess_{token}","telegram_id":"123456789","telegram_name":"Ada Lovelace","telegram_username":"ada","confirmed_at":{now}{rest}}}"#
+        )
+    };
+    let token = |digits: usize| format!("{number:0digits$x}");
+    let least = with(&token(16), "").len();
+    let body = match size.saturating_sub(least) {
+        missing @ 0..=16 => with(&token(16 + missing), ""),
+        missing => {
+            let field = r#","x":"""#.len();
+            with(&token(16), &format!(r#","x":"{}""#, "x".repeat(missing - field)))
+        }
+    };
+    body.into()
+}
+
+/// The value of a body's signature header.
+pub(crate) fn signature(body: &[u8]) -> String {
+    secret().sign(body).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_have_the_size_asked_for_and_sessions_of_their_own() {
+        for size in [USUAL_SIZE, 16 * 1024, 256 * 1024] {
+            assert_eq!(body(size, 7).len(), size);
+        }
+        assert_ne!(body(USUAL_SIZE, 7), body(USUAL_SIZE, 8));
+    }
+}

@@ -1,0 +1,108 @@
+//! What a server is left with of its speed when Bondify is attached: the full semantics, on
+//! fresh signed events, against a bare handler of the same framework that reads the body and
+//! answers 200. Servers run in a process of their own on the first core, the load generator
+//! in this one on the second.
+
+mod express;
+mod load;
+mod process;
+mod server;
+mod wrk;
+
+use std::{io, time::Duration};
+
+pub(crate) use self::server::{Framework, serve};
+use self::{
+    load::{Load, Turn},
+    process::Server,
+};
+use crate::{
+    report::{Report, Row, skipped},
+    rounds::{Plan, Variant, interleave, median},
+};
+
+pub(crate) fn measure(plan: &Plan, report: &mut Report) {
+    let load = match Load::new(plan.choose(32, 4), plan.choose(2.0, 0.1)) {
+        Ok(load) => load,
+        Err(error) => return skipped("http", &error),
+    };
+    let rounds = plan.choose(8, 2);
+    let mut rows = Vec::new();
+    for framework in Framework::ALL {
+        match Server::of(framework) {
+            Ok(server) => rows.extend(against_bare(rounds, &load, framework, &server)),
+            Err(error) => skipped(framework.name(), &error),
+        }
+    }
+    match against_express(rounds, &load) {
+        Ok(row) => rows.push(row),
+        Err(error) => skipped("Express", &error),
+    }
+    match against_wrk(rounds, &load) {
+        Ok(row) => rows.push(row),
+        Err(error) => skipped("wrk", &error),
+    }
+    report.suite("http", &rows);
+}
+
+fn against_bare(rounds: usize, load: &Load, framework: Framework, server: &Server) -> [Row; 3] {
+    let [bondify, bare] = compare(rounds, load, [(server, "/bondify"), (server, "/bare")]);
+    let row = |what: &str, of: fn(&Turn) -> f64| {
+        let (bondify, bare) = (figures(&bondify, of), figures(&bare, of));
+        let (ours, theirs) = (median(&bondify), median(&bare));
+        (Row::ratio(format!("{}: {what}", framework.name()), &bondify, &bare), ours, theirs)
+    };
+    let (rate, ours, theirs) = row("requests/s / bare", |turn| turn.rate);
+    let busy = 100.0 * median(&figures(&bare, |turn| turn.busy));
+    let rate = rate.at_least(0.80).detail(format!(
+        "{ours:.0}/s / {theirs:.0}/s; bare, the server has {busy:.0} % of its core"
+    ));
+    let (cpu, ours, theirs) = row("CPU time per request / bare", |turn| turn.cpu);
+    let cpu = cpu.at_most(1.25).detail(format!("{ours:.2} µs / {theirs:.2} µs"));
+    let (p99, ours, theirs) = row("p99 latency / bare", |turn| turn.p99);
+    let p99 = p99.at_most(1.3).detail(format!("{ours:.0} µs / {theirs:.0} µs"));
+    [rate, cpu, p99]
+}
+
+fn against_express(rounds: usize, load: &Load) -> io::Result<Row> {
+    let (axum, express) = (Server::of(Framework::Axum)?, express::start()?);
+    let [ours, theirs] = compare(rounds, load, [(&axum, "/bondify"), (&express.server, "/")]);
+    let (ours, theirs) = (rates(&ours), rates(&theirs));
+    let row = Row::ratio("axum with Bondify / Express with the SDK's algorithm", &ours, &theirs);
+    let (ours, theirs) = (median(&ours), median(&theirs));
+    Ok(row.at_least(12.0).detail(format!("{ours:.0}/s / {theirs:.0}/s")))
+}
+
+/// Whether the load generator is as good as one that many use.
+fn against_wrk(rounds: usize, load: &Load) -> io::Result<Row> {
+    let server = Server::of(Framework::Axum)?;
+    let script = wrk::script()?;
+    wrk::rate(load, &server, script.path())?;
+    let variants: &mut [Variant<'_, f64>] = &mut [
+        Box::new(|| load.turn(&server, "/bare").rate),
+        Box::new(|| wrk::rate(load, &server, script.path()).unwrap_or(f64::NAN)),
+    ];
+    let samples = interleave(rounds, variants);
+    let (ours, theirs) = (median(&samples[0]), median(&samples[1]));
+    Ok(Row::ratio("bare axum: requests/s by our load generator / wrk", &samples[0], &samples[1])
+        .detail(format!("{ours:.0}/s / {theirs:.0}/s")))
+}
+
+/// Puts load on two servers or paths in turn.
+fn compare(rounds: usize, load: &Load, paths: [(&Server, &str); 2]) -> [Vec<Turn>; 2] {
+    for (server, path) in paths {
+        load.lasting(Duration::from_millis(500)).turn(server, path); // to warm up
+    }
+    let mut turns = paths
+        .map(|(server, path)| -> Variant<'_, Turn> { Box::new(move || load.turn(server, path)) });
+    let mut samples = interleave(rounds, &mut turns).into_iter();
+    [samples.next().unwrap_or_default(), samples.next().unwrap_or_default()]
+}
+
+fn rates(turns: &[Turn]) -> Vec<f64> {
+    figures(turns, |turn| turn.rate)
+}
+
+fn figures(turns: &[Turn], of: fn(&Turn) -> f64) -> Vec<f64> {
+    turns.iter().map(of).collect()
+}

@@ -1,0 +1,34 @@
+use std::{
+    fs, io,
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use super::process::Server;
+use crate::events::SECRET;
+
+const EXPRESS: &str = "express@5";
+
+/// An Express server that does what the official SDK's handler does. Express is installed
+/// into a folder that is gone afterwards.
+pub(super) struct Express {
+    pub(super) server: Server,
+    _folder: TempDir,
+}
+
+pub(super) fn start() -> io::Result<Express> {
+    let folder = tempfile::tempdir()?;
+    let installed = Command::new("npm")
+        .args(["install", "--silent", "--no-audit", "--no-fund", EXPRESS])
+        .current_dir(&folder)
+        .stdout(Stdio::null())
+        .status()?;
+    if !installed.success() {
+        return Err(io::Error::other("npm does not install it"));
+    }
+    fs::write(folder.path().join("server.js"), include_str!("express.js"))?;
+    let mut node = Command::new("node");
+    node.args(["server.js", SECRET]).current_dir(&folder).env("NODE_ENV", "production");
+    Ok(Express { server: Server::start(&mut node)?, _folder: folder })
+}

@@ -1,0 +1,119 @@
+//! Measures Bondify for Rust against what it is built on, and against its peers.
+//!
+//! `cargo run --release -p bondify-bench -- all` prints a table for each suite;
+//! `BENCHMARKS.md` shows one such run and says what the figures mean. Every figure is a ratio
+//! within one run: the variants take turns, for several rounds.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the output of a program")]
+#![cfg_attr(
+    not(all(feature = "http", feature = "memory", feature = "peers", feature = "stores")),
+    allow(dead_code, reason = "only all suites together need all of it")
+)]
+
+#[cfg(any(feature = "http", feature = "stores"))]
+mod cores;
+mod events;
+#[cfg(feature = "http")]
+mod http;
+mod machine;
+#[cfg(feature = "memory")]
+mod memory;
+#[cfg(feature = "peers")]
+mod peers;
+mod plot;
+mod report;
+mod rounds;
+#[cfg(feature = "memory")]
+mod scale;
+#[cfg(feature = "stores")]
+mod stores;
+mod verify;
+
+use std::io;
+
+use clap::{Parser, ValueEnum};
+
+use crate::{report::Report, rounds::Plan};
+
+/// Measures Bondify for Rust against what it is built on, and against its peers.
+#[derive(Parser)]
+struct Arguments {
+    /// What to measure.
+    #[arg(value_enum, default_value = "all")]
+    suite: Suite,
+    /// Prints one JSON object per row instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Takes a few short rounds: shows that everything runs, and no figure worth quoting.
+    #[arg(long)]
+    quick: bool,
+    /// Puts the run into `BENCHMARKS.md`, its plots beside.
+    #[arg(long)]
+    write: bool,
+    /// What the server processes are started with.
+    #[cfg(feature = "http")]
+    #[arg(long, hide = true)]
+    serve: Option<http::Framework>,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Suite {
+    /// Signature checks and parsing, against their parts and a naive composition.
+    Verify,
+    /// The same work by libraries that do it for others.
+    #[cfg(feature = "peers")]
+    Peers,
+    /// Servers with Bondify attached, against bare ones.
+    #[cfg(feature = "http")]
+    Http,
+    /// The dedupe stores, against their engines.
+    #[cfg(feature = "stores")]
+    Stores,
+    /// The in-memory store: its size, its stalls, and moka instead.
+    #[cfg(feature = "memory")]
+    Memory,
+    /// How figures grow with live keys, running handlers and duplicates.
+    #[cfg(feature = "memory")]
+    Scale,
+    /// All of them.
+    All,
+}
+
+fn main() -> io::Result<()> {
+    let arguments = Arguments::parse();
+    #[cfg(feature = "http")]
+    if let Some(framework) = arguments.serve {
+        return http::serve(framework);
+    }
+    let plan = if arguments.quick { Plan::QUICK } else { Plan::FULL };
+    let mut report = Report::new(arguments.json);
+    let asked_for = |suite| arguments.suite == suite || arguments.suite == Suite::All;
+
+    if asked_for(Suite::Verify) {
+        verify::measure(&plan, &mut report);
+    }
+    #[cfg(feature = "peers")]
+    if asked_for(Suite::Peers) {
+        peers::measure(&plan, &mut report);
+    }
+    #[cfg(feature = "http")]
+    if asked_for(Suite::Http) {
+        http::measure(&plan, &mut report);
+    }
+    #[cfg(feature = "stores")]
+    if asked_for(Suite::Stores) {
+        stores::measure(&plan, &mut report);
+    }
+    #[cfg(feature = "memory")]
+    if asked_for(Suite::Memory) {
+        memory::measure(&plan, &mut report);
+    }
+    #[cfg(feature = "memory")]
+    if asked_for(Suite::Scale) {
+        scale::measure(&plan, &mut report);
+    }
+    if arguments.write {
+        report.write()?;
+    }
+    Ok(())
+}

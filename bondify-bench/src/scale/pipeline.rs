@@ -1,0 +1,81 @@
+use std::{convert::Infallible, future::pending};
+
+use bondify_core::{Bondify, Delivery, MemoryStore, Reply, SIGNATURE_HEADER};
+use bytes::Bytes;
+use futures_util::stream;
+use http::{
+    HeaderMap, HeaderValue,
+    header::{CONTENT_TYPE, HeaderName},
+};
+use tokio::runtime::{self, Runtime};
+
+use crate::{
+    events::{USUAL_SIZE, body, secret, signature},
+    rounds::thread_time,
+};
+
+/// Everything that happens to a delivery between a server and its handler.
+pub(super) struct Pipeline {
+    runtime: Runtime,
+    bondify: Bondify,
+    /// The number of the next event.
+    next: u64,
+}
+
+impl Pipeline {
+    pub(super) fn new() -> Self {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("the system has a thread to spare");
+        let bondify = runtime.block_on(async {
+            let store = MemoryStore::with_capacity(10_000_000);
+            Bondify::builder(secret()).store(store).build().expect("makes sense")
+        });
+        Self { runtime, bondify, next: 1 << 32 }
+    }
+
+    /// Starts so many handlers that do not end.
+    pub(super) fn occupy(&self, handlers: usize) {
+        self.runtime.block_on(async {
+            for number in 0..handlers as u64 {
+                let delivery = self.receive(request(number)).await.expect("is fresh");
+                drop(delivery.spawn(async |_| pending::<()>().await, |()| 200));
+            }
+        });
+    }
+
+    /// Nanoseconds per delivery, of which a share are duplicates.
+    pub(super) fn deliver(&mut self, deliveries: u64, duplicates: f64) -> f64 {
+        let fresh = (deliveries as f64 * (1.0 - duplicates)).round().max(1.0) as u64;
+        let first = self.next;
+        self.next += fresh;
+        // Every event first comes fresh, since it takes its turn before it comes again.
+        let requests: Vec<_> = (0..deliveries).map(|at| request(first + at % fresh)).collect();
+        let start = thread_time();
+        self.runtime.block_on(async {
+            for request in requests {
+                match self.receive(request).await {
+                    Ok(delivery) => {
+                        delivery.spawn(async |_| 200, |&status| status).await.expect("runs");
+                    }
+                    Err(reply) => assert_eq!(reply.status(), 200),
+                }
+            }
+        });
+        (thread_time() - start).as_nanos() as f64 / deliveries as f64
+    }
+
+    async fn receive(&self, (headers, body): (HeaderMap, Bytes)) -> Result<Delivery, Reply> {
+        let body = stream::iter([Ok::<_, Infallible>(body)]);
+        self.bondify.receive(&headers, body).await
+    }
+}
+
+fn request(number: u64) -> (HeaderMap, Bytes) {
+    let body = body(USUAL_SIZE, number);
+    let signature = HeaderValue::try_from(signature(&body)).expect("is hex");
+    let headers = HeaderMap::from_iter([
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (HeaderName::from_static(SIGNATURE_HEADER), signature),
+    ]);
+    (headers, body)
+}
