@@ -81,7 +81,9 @@ fn compare(
     ours: impl Fn() -> Outcome<f64>,
     theirs: impl Fn() -> Outcome<f64>,
 ) -> Outcome<Row> {
-    (ours()?, theirs()?); // to warm up
+    // To warm up.
+    ours()?;
+    theirs()?;
     let variants: &mut [Variant<'_, Outcome<f64>>] = &mut [Box::new(ours), Box::new(theirs)];
     let samples: Vec<Vec<f64>> = interleave(rounds, variants)
         .into_iter()

@@ -20,7 +20,6 @@ impl ProofVerifier {
     ///
     /// `earlier` is what this returned for the same request before: a guard and a handler
     /// that both ask, one after the other or at once, use the proof up once.
-    #[must_use]
     pub fn authenticate(
         &self,
         headers: &dyn Headers,
