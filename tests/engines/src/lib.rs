@@ -81,7 +81,8 @@ impl Engine {
         };
 
         let mut initdb = command("initdb");
-        initdb.args(["-D", "data", "-U", "postgres", "-A", "trust", "--no-sync"]);
+        // What is not on the disk now, a start after a crash would have to wait for.
+        initdb.args(["-D", "data", "-U", "postgres", "-A", "trust"]);
         match initdb.output() {
             Ok(output) => assert!(output.status.success(), "{output:?}"),
             Err(error) => return absent("initdb", &error),
