@@ -1,5 +1,6 @@
 use std::{error::Error, fmt, sync::Arc};
 
+use futures_util::FutureExt;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Instrument, Span};
@@ -32,25 +33,24 @@ impl Claim {
     /// Settles the delivery by the status that answers it: 2xx completes the event
     /// for good, anything else leaves it to a retry. Errors of the store are logged;
     /// they do not change the answer.
-    pub async fn settle(mut self, status: u16) {
+    pub fn settle(self, status: u16) -> impl Future<Output = ()> + Send + use<> {
         let accepted = (200..300).contains(&status);
-        self.record.handled(accepted);
-        self.end(accepted).await;
+        self.end(accepted, move |record| record.handled(accepted))
     }
 
     /// Settles the delivery of a handler that panicked: it is left to a retry. Returns
     /// the answer.
-    pub async fn panicked(mut self) -> Reply {
-        self.record.panicked();
-        self.end(false).await;
-        Reply::HandlerPanicked
+    pub fn panicked(self) -> impl Future<Output = Reply> + Send + use<> {
+        self.end(false, Record::panicked).map(|()| Reply::HandlerPanicked)
     }
 
     pub(crate) fn span(&self) -> Span {
         self.record.span.clone()
     }
 
-    async fn end(mut self, accepted: bool) {
+    /// The only one of these that is `async`, as each would hold the claim once more.
+    async fn end(mut self, accepted: bool, note: impl FnOnce(&mut Record)) {
+        note(&mut self.record);
         let Some(held) = self.lease.take().and_then(|mut lease| lease.0.take()) else { return };
         let bondify = held.bondify.clone();
         let end = bondify.call_store(held.end(accepted), self.record.settle_by());
@@ -75,13 +75,13 @@ pub(crate) enum Attempt {
 }
 
 impl Bondify {
-    pub(crate) async fn claim(
+    pub(crate) fn claim(
         &self,
         store: &Arc<dyn DedupeStore>,
         key: EventKey,
         running: &Running,
         deadline: Instant,
-    ) -> Result<Attempt, StoreError> {
+    ) -> impl Future<Output = Result<Attempt, StoreError>> + Send + use<> {
         let (bondify, store, running) = (self.clone(), store.clone(), running.clone());
         let span = Span::current();
         let claim = async move {
@@ -99,7 +99,7 @@ impl Bondify {
             }
             Ok(Attempt::Acquired(acquired))
         };
-        self.call_store(claim, deadline).await
+        self.call_store(claim, deadline)
     }
 }
 

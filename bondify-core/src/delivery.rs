@@ -31,7 +31,11 @@ impl Delivery {
     ///
     /// [`Reply::HandlerPanicked`] if the handler panics. The event is then left to a
     /// retry.
-    pub async fn run<H, F, S>(self, handler: H, status: S) -> Result<F::Output, Reply>
+    pub fn run<H, F, S>(
+        self,
+        handler: H,
+        status: S,
+    ) -> impl Future<Output = Result<F::Output, Reply>> + use<H, F, S>
     where
         H: FnOnce(Event) -> F,
         F: Future,
@@ -44,13 +48,15 @@ impl Delivery {
             let status = status(&response);
             (response, status)
         };
-        match AssertUnwindSafe(handling.instrument(claim.span())).catch_unwind().await {
+        let handling = AssertUnwindSafe(handling.instrument(claim.span())).catch_unwind();
+        // Not `await`: that would keep room for both futures, in a task per delivery.
+        handling.then(async move |handled| match handled {
             Ok((response, status)) => {
                 claim.settle(status).await;
                 Ok(response)
             }
             Err(_panic) => Err(claim.panicked().await),
-        }
+        })
     }
 
     /// [`run`](Self::run) in a task of its own, which goes on when the returned future

@@ -56,32 +56,39 @@ impl Bondify {
     /// Makes a store call. If it answers at once, as a store in memory does, that is
     /// all; otherwise it goes on in a task of its own, which a caller that goes away
     /// does not cancel. The caller waits for it until `deadline`.
-    pub(crate) async fn call_store<T, F>(&self, call: F, deadline: Instant) -> Result<T, StoreError>
+    pub(crate) fn call_store<T, F>(
+        &self,
+        call: F,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send + use<T, F>
     where
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
         T: Send + 'static,
     {
-        let home = self.home().ok_or_else(|| StoreError::new("there is no tokio runtime"))?;
+        let home = self.home();
         let mut call = Box::pin(unpanicking(call));
-        let first_poll = poll_fn(|context| {
-            let _timers_belong_to_home = home.enter();
-            Poll::Ready(call.as_mut().poll(context))
-        });
-        if let Poll::Ready(answer) = first_poll.await {
-            return answer;
-        }
-        match timeout_at(deadline, home.spawn(call.in_current_span())).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(ended)) => Err(StoreError::new(ended)),
-            Err(late) => Err(StoreError::new(late)),
+        async move {
+            let home = home.ok_or_else(|| StoreError::new("there is no tokio runtime"))?;
+            let first_poll = poll_fn(|context| {
+                let _timers_belong_to_home = home.enter();
+                Poll::Ready(call.as_mut().poll(context))
+            });
+            if let Poll::Ready(answer) = first_poll.await {
+                return answer;
+            }
+            match timeout_at(deadline, home.spawn(call.in_current_span())).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(ended)) => Err(StoreError::new(ended)),
+                Err(late) => Err(StoreError::new(late)),
+            }
         }
     }
 }
 
 /// A store that panics has failed, like one that says so.
-pub(crate) async fn unpanicking<T>(
+pub(crate) fn unpanicking<T>(
     call: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
+) -> impl Future<Output = Result<T, StoreError>> {
     let panicked = |_: Box<dyn Any + Send>| Err(StoreError::new("the store panicked"));
-    AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(panicked)
+    AssertUnwindSafe(call).catch_unwind().map(move |answer| answer.unwrap_or_else(panicked))
 }

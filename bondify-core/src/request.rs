@@ -4,6 +4,7 @@ use std::pin::pin;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
+use http::header::{CONTENT_TYPE, HeaderName};
 use tokio::time::timeout;
 
 use crate::{
@@ -22,7 +23,14 @@ pub trait Headers {
 
 impl Headers for http::HeaderMap {
     fn visit(&self, name: &'static str, visit: &mut dyn FnMut(&[u8])) {
-        self.get_all(name).iter().for_each(|value| visit(value.as_bytes()));
+        // Known as names, these two need not be parsed for every request.
+        const SIGNATURE: HeaderName = HeaderName::from_static(SIGNATURE_HEADER);
+        let values = match name {
+            SIGNATURE_HEADER => self.get_all(SIGNATURE),
+            "content-type" => self.get_all(CONTENT_TYPE),
+            _ => self.get_all(name),
+        };
+        values.iter().for_each(|value| visit(value.as_bytes()));
     }
 }
 

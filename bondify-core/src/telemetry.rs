@@ -79,8 +79,10 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.span.record("outcome", self.outcome);
-        self.span.record("elapsed_ms", self.received.elapsed().as_millis() as u64);
+        if !self.span.is_disabled() {
+            self.span.record("outcome", self.outcome);
+            self.span.record("elapsed_ms", self.received.elapsed().as_millis() as u64);
+        }
         #[cfg(feature = "metrics")]
         metrics::counter!(
             "bondify_deliveries_total",

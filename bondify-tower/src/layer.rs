@@ -9,6 +9,7 @@ use std::{
 
 use bondify_core::{Bondify, Event, Reply};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyDataStream, Full};
@@ -91,12 +92,10 @@ where
         let next = self.inner.clone();
         let inner = mem::replace(&mut self.inner, next);
         let bondify = self.layer.bondify.clone();
-        Box::pin(async move {
-            match deliver(bondify, inner, request).await {
-                Ok(answer) => Ok(answer?.map(ResponseBody::inner)),
-                Err(reply) => Ok(reply.into_response().map(ResponseBody::reply)),
-            }
-        })
+        Box::pin(deliver(bondify, inner, request).map(|delivered| match delivered {
+            Ok(answer) => Ok(answer?.map(ResponseBody::inner)),
+            Err(reply) => Ok(reply.into_response().map(ResponseBody::reply)),
+        }))
     }
 }
 
