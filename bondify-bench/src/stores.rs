@@ -81,7 +81,8 @@ fn compare(
     ours: impl Fn() -> Outcome<f64>,
     theirs: impl Fn() -> Outcome<f64>,
 ) -> Outcome<Row> {
-    (ours()?, theirs()?); // to warm up
+    ours()?; // to warm up
+    theirs()?;
     let variants: &mut [Variant<'_, Outcome<f64>>] = &mut [Box::new(ours), Box::new(theirs)];
     let samples: Vec<Vec<f64>> = interleave(rounds, variants)
         .into_iter()
