@@ -81,8 +81,7 @@ fn compare(
     ours: impl Fn() -> Outcome<f64>,
     theirs: impl Fn() -> Outcome<f64>,
 ) -> Outcome<Row> {
-    // To warm up.
-    ours()?;
+    ours()?; // to warm up
     theirs()?;
     let variants: &mut [Variant<'_, Outcome<f64>>] = &mut [Box::new(ours), Box::new(theirs)];
     let samples: Vec<Vec<f64>> = interleave(rounds, variants)

@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use bondify_core::{Event, Signature, Verifier};
+use bondify_core::{Event, Secret, Signature, Verifier};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
@@ -28,10 +28,7 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) {
 fn check(plan: &Plan, size: usize) -> Row {
     let (secret, body) = (secret(), body(size, 1));
     let signature = signature(&body);
-    let check = || {
-        let signature = Signature::parse(black_box(signature.as_bytes())).expect("a signature");
-        assert!(secret.verifies(black_box(&body), &signature));
-    };
+    let check = || checked(&secret, black_box(&body), black_box(&signature));
     let blocks = blocks_of_hmac(size);
     let compress = || {
         let mut state = [0; 8];
@@ -41,6 +38,11 @@ fn check(plan: &Plan, size: usize) -> Row {
     let samples = plan.time(&mut [plan.turn(check), plan.turn(compress)]);
     let measure = format!("signature check of {} / bare SHA-256 compressions", bytes(size));
     Row::ratio(measure, &samples[0], &samples[1]).detail(nanoseconds(&samples))
+}
+
+pub(crate) fn checked(secret: &Secret, body: &[u8], signature: &str) {
+    let signature = Signature::parse(signature.as_bytes()).expect("a signature");
+    assert!(secret.verifies(body, &signature));
 }
 
 /// As many blocks as a keyed HMAC of `size` bytes compresses: the message with its padding,
