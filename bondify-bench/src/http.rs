@@ -21,7 +21,7 @@ use crate::{
     rounds::{Plan, Variant, interleave, median},
 };
 
-pub(crate) fn measure(plan: &Plan, report: &mut Report) {
+pub(crate) fn measure(plan: &Plan, only: Option<Framework>, report: &mut Report) {
     let load = match Load::new(plan.choose(32, 4), plan.choose(2.0, 0.1)) {
         Ok(load) => load,
         Err(error) => return skipped("http", &error),
@@ -29,10 +29,16 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) {
     let rounds = plan.choose(8, 2);
     let mut rows = Vec::new();
     for framework in Framework::ALL {
+        if only.is_some_and(|only| only != framework) {
+            continue;
+        }
         match Server::of(framework) {
             Ok(server) => rows.extend(against_bare(rounds, &load, framework, &server)),
             Err(error) => skipped(framework.name(), &error),
         }
+    }
+    if only.is_some() {
+        return report.suite("http", &rows);
     }
     match against_express(rounds, &load) {
         Ok(row) => rows.push(row),

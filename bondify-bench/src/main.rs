@@ -50,6 +50,10 @@ struct Arguments {
     /// Puts the run into `BENCHMARKS.md`, its plots beside.
     #[arg(long)]
     write: bool,
+    /// Of the HTTP suite, measures this framework alone.
+    #[cfg(feature = "http")]
+    #[arg(long)]
+    framework: Option<http::Framework>,
     /// What the server processes are started with.
     #[cfg(feature = "http")]
     #[arg(long, hide = true)]
@@ -98,7 +102,7 @@ fn main() -> io::Result<()> {
     }
     #[cfg(feature = "http")]
     if asked_for(Suite::Http) {
-        http::measure(&plan, &mut report);
+        http::measure(&plan, arguments.framework, &mut report);
     }
     #[cfg(feature = "stores")]
     if asked_for(Suite::Stores) {

@@ -1,19 +1,12 @@
-use std::{error::Error, fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Buf;
 use futures_util::Stream;
-use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::Instrument;
 
 use crate::{
-    Builder, DedupeStore, Delivery, EventKey, Headers, Reply, Secret, StoreError, Verifier,
-    builder::Settings,
-    claim::{Attempt, Claim, Lease, Running},
-    home::{Home, STORE_PATIENCE},
-    renewal::Renewals,
-    request::{Head, read_body},
-    telemetry::Record,
+    Builder, Headers, Receive, Secret, Verifier, builder::Settings, home::Home,
+    renewal::Renewals, store::Store,
 };
 
 /// Receives Bondify's webhooks: verifies, deduplicates, and settles each delivery by
@@ -29,13 +22,13 @@ pub struct Bondify {
 
 pub(crate) struct Shared {
     pub(crate) verifier: Verifier,
-    pub(crate) store: Option<Arc<dyn DedupeStore>>,
+    pub(crate) store: Option<Store>,
     pub(crate) settings: Settings,
     pub(crate) home: Home,
     pub(crate) renewals: Renewals,
     /// Counts deliveries from their verification to their settlement, for `drain`.
-    running: TaskTracker,
-    leaving: CancellationToken,
+    pub(crate) running: TaskTracker,
+    pub(crate) leaving: CancellationToken,
 }
 
 impl Bondify {
@@ -46,7 +39,7 @@ impl Bondify {
 
     pub(crate) fn new(
         verifier: Verifier,
-        store: Option<Arc<dyn DedupeStore>>,
+        store: Option<Store>,
         settings: Settings,
     ) -> Self {
         let shared = Shared {
@@ -106,95 +99,14 @@ impl Bondify {
     /// # Errors
     ///
     /// The [`Reply`] to send instead of running the handler.
-    pub fn receive<S, C, E>(
-        &self,
-        headers: &dyn Headers,
-        body: S,
-    ) -> impl Future<Output = Result<Delivery, Reply>> + use<S, C, E>
+    pub fn receive<S, C, E>(&self, headers: &dyn Headers, body: S) -> Receive<S>
     where
         S: Stream<Item = Result<C, E>>,
         C: Buf,
     {
-        let (this, head) = (self.clone(), Head::of(headers));
-        async move {
-            let mut record = Record::start();
-            let span = record.span.clone();
-            let received = async {
-                let body = read_body(body, this.body_limit()).await;
-                head.media_type?;
-                let event = this.shared.verifier.check(body?, &head.signature?)?;
-                let key = event.key();
-                record.verified(&event, key);
-                let running = Running::new(this.shared.running.token());
-                let lease = this.admit(key, &running).await?;
-                Ok((event, lease, running))
-            };
-            match received.instrument(span).await {
-                Ok((event, lease, running)) => {
-                    Ok(Delivery::new(event, Claim::new(lease, record, running)))
-                }
-                Err(reply) => {
-                    record.refused(reply);
-                    Err(reply)
-                }
-            }
-        }
-    }
-
-    /// Claims the event, waiting while another holds it. `None`: let through without
-    /// a lease.
-    async fn admit(&self, key: EventKey, running: &Running) -> Result<Option<Lease>, Reply> {
-        let Some(store) = &self.shared.store else { return Ok(None) };
-        let namespace = self.shared.settings.namespace.as_deref();
-        let key = namespace.map_or(key, |namespace| key.within(namespace));
-        let now = Instant::now();
-        let wait_until = now + self.shared.settings.wait;
-        let answer_by = wait_until.max(now + STORE_PATIENCE) + ROUND_TRIP;
-        let (mut pause, mut in_flight) = (FIRST_PAUSE, false);
-        loop {
-            match self.claim(store, key, running, answer_by).await {
-                Ok(Attempt::Acquired(lease)) => return Ok(Some(lease)),
-                Ok(Attempt::Completed) => return Err(Reply::Duplicate),
-                Ok(Attempt::InFlight) => in_flight = true,
-                Err(error) if in_flight => {
-                    tracing::error!(error = &error as &dyn Error, "no claim yet");
-                }
-                Err(error) => return self.without_store(&error),
-            }
-            tracing::debug!(?pause, "another delivery of this event is being handled");
-            self.pause(pause, wait_until).await?;
-            pause = LONGEST_PAUSE.min(pause * 2);
-        }
-    }
-
-    async fn pause(&self, pause: Duration, wait_until: Instant) -> Result<(), Reply> {
-        let now = Instant::now();
-        if now >= wait_until {
-            return Err(Reply::InFlight);
-        }
-        let pause = tokio::time::sleep_until(wait_until.min(now + pause));
-        self.shared.leaving.run_until_cancelled(pause).await.ok_or(Reply::InFlight)
-    }
-
-    fn without_store(&self, error: &StoreError) -> Result<Option<Lease>, Reply> {
-        let error = error as &dyn Error;
-        if self.shared.settings.fail_open {
-            tracing::error!(error, "no claim: the event is handled without deduplication");
-            Ok(None)
-        } else {
-            tracing::error!(error, "no claim: the event is left to a retry");
-            Err(Reply::StoreUnavailable)
-        }
+        Receive::new(self, headers, body)
     }
 }
-
-/// Between two looks at a key that is in flight.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-
-/// For the last look, after the wait. The default wait leaves as much until Bondify
-/// gives up.
-const ROUND_TRIP: Duration = Duration::from_secs(1);
 
 impl fmt::Debug for Bondify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

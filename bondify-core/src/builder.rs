@@ -1,10 +1,11 @@
 use std::{
     fmt,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use crate::{Bondify, DedupeStore, MemoryStore, Secret, Verifier, telemetry::PATIENCE};
+use crate::{
+    Bondify, DedupeStore, MemoryStore, Secret, Verifier, store::Store, telemetry::PATIENCE,
+};
 
 /// Sets up a [`Bondify`]; made by [`Bondify::builder`].
 #[must_use = "nothing is received until it is built"]
@@ -18,7 +19,7 @@ pub struct Builder {
 
 enum Dedupe {
     InMemory,
-    In(Arc<dyn DedupeStore>),
+    In(Store),
     Off,
 }
 
@@ -74,7 +75,7 @@ impl Builder {
     /// Remembers events in `store` instead of a [`MemoryStore`]: what survives a
     /// restart and is shared by several instances.
     pub fn store(mut self, store: impl DedupeStore) -> Self {
-        self.dedupe = Dedupe::In(Arc::new(store));
+        self.dedupe = Dedupe::In(Store::new(store));
         self
     }
 
@@ -160,7 +161,7 @@ impl Builder {
         self.settings.retention = self.retention.unwrap_or(least_retention);
         self.check(least_retention)?;
         let store = match self.dedupe {
-            Dedupe::InMemory => Some(Arc::new(MemoryStore::new()) as Arc<dyn DedupeStore>),
+            Dedupe::InMemory => Some(Store::new(MemoryStore::new())),
             Dedupe::In(store) => Some(store),
             Dedupe::Off => None,
         };

@@ -1,13 +1,19 @@
-use std::{error::Error, fmt, sync::Arc};
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Instrument, Span};
 
 use crate::{
-    Bondify, Claimed, DedupeStore, EventKey, LeaseToken, Reply, StoreError, renewal::Renewal,
-    telemetry::Record,
+    Bondify, Claimed, DedupeStore, EventKey, LeaseToken, StoreError, bondify::Shared,
+    renewal::Renewal, store::Store, telemetry::Record,
 };
 
 /// The right to handle an event, held until it is settled.
@@ -33,31 +39,55 @@ impl Claim {
     /// Settles the delivery by the status that answers it: 2xx completes the event
     /// for good, anything else leaves it to a retry. Errors of the store are logged;
     /// they do not change the answer.
-    pub fn settle(self, status: u16) -> impl Future<Output = ()> + Send + use<> {
+    pub fn settle(mut self, status: u16) -> Settle {
         let accepted = (200..300).contains(&status);
-        self.end(accepted, move |record| record.handled(accepted))
+        self.record.handled(accepted);
+        self.end(accepted)
     }
 
-    /// Settles the delivery of a handler that panicked: it is left to a retry. Returns
-    /// the answer.
-    pub fn panicked(self) -> impl Future<Output = Reply> + Send + use<> {
-        self.end(false, Record::panicked).map(|()| Reply::HandlerPanicked)
+    /// Settles the delivery of a handler that panicked: it is left to a retry.
+    pub fn panicked(mut self) -> Settle {
+        self.record.panicked();
+        self.end(false)
     }
 
-    pub(crate) fn span(&self) -> Span {
-        self.record.span.clone()
+    pub(crate) fn span(&self) -> &Span {
+        &self.record.span
     }
 
-    /// The only one of these that is `async`, as each would hold the claim once more.
-    async fn end(mut self, accepted: bool, note: impl FnOnce(&mut Record)) {
-        note(&mut self.record);
-        let Some(held) = self.lease.take().and_then(|mut lease| lease.0.take()) else { return };
-        let bondify = held.bondify.clone();
+    fn end(mut self, accepted: bool) -> Settle {
+        let held = self.lease.take().and_then(|mut lease| lease.0.take());
+        let Some(held) = held.filter(|held| !held.ended_now(accepted)) else {
+            return Settle(None);
+        };
+        let bondify = held.renewal.bondify.clone();
         let end = bondify.call_store(held.end(accepted), self.record.settle_by());
-        if let Err(error) = end.instrument(self.span()).await {
-            let error = &error as &dyn Error;
-            tracing::error!(parent: &self.record.span, error, accepted, "delivery not settled");
-        }
+        let span = self.span().clone();
+        let end = async move {
+            if let Err(error) = end.await {
+                let error = &error as &dyn Error;
+                tracing::error!(parent: self.span(), error, accepted, "delivery not settled");
+            }
+        };
+        Settle(Some(end.instrument(span).boxed()))
+    }
+}
+
+/// The future that [`Claim::settle`] returns.
+#[must_use = "dropping it may give the event back"]
+pub struct Settle(Option<BoxFuture<'static, ()>>);
+
+impl Future for Settle {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().map_or(Poll::Ready(()), |end| end.poll_unpin(context))
+    }
+}
+
+impl fmt::Debug for Settle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settle").finish_non_exhaustive()
     }
 }
 
@@ -75,31 +105,59 @@ pub(crate) enum Attempt {
 }
 
 impl Bondify {
-    pub(crate) fn claim(
+    /// Claims at once, if the store is one in memory.
+    pub(crate) fn claim_now(
         &self,
-        store: &Arc<dyn DedupeStore>,
         key: EventKey,
         running: &Running,
+        record: &Record,
+    ) -> Option<Attempt> {
+        let memory = self.shared.store.as_ref()?.memory.as_ref()?;
+        self.home()?; // for the renewals
+        let claimed = memory.claim_now(&key, self.shared.settings.lease);
+        let (span, since) = (record.span.clone(), record.received);
+        Some(self.attempted(key, running.clone(), span, since, claimed))
+    }
+
+    pub(crate) fn claim(
+        &self,
+        store: Arc<dyn DedupeStore>,
+        key: EventKey,
+        running: &Running,
+        record: &Record,
         deadline: Instant,
     ) -> impl Future<Output = Result<Attempt, StoreError>> + Send + use<> {
-        let (bondify, store, running) = (self.clone(), store.clone(), running.clone());
-        let span = Span::current();
+        let (bondify, running) = (self.clone(), running.clone());
+        let (span, since) = (record.span.clone(), record.received);
         let claim = async move {
             let (asked, lease) = (Instant::now(), bondify.shared.settings.lease);
-            let token = match store.claim(&key, lease).await? {
-                Claimed::Acquired(token) => token,
-                Claimed::InFlight => return Ok(Attempt::InFlight),
-                Claimed::Completed => return Ok(Attempt::Completed),
-            };
-            let renewal = Renewal::start(&bondify, key, token, &span);
-            let held = Held { bondify, store, key, token, renewal, span, _running: running };
-            let acquired = Lease(Some(held));
+            let claimed = store.claim(&key, lease).await?;
+            let attempt = bondify.attempted(key, running, span, since, claimed);
             if asked.elapsed() >= lease {
                 return Err(StoreError::new("the answer took longer than the lease"));
             }
-            Ok(Attempt::Acquired(acquired))
+            Ok(attempt)
         };
         self.call_store(claim, deadline)
+    }
+
+    fn attempted(
+        &self,
+        key: EventKey,
+        running: Running,
+        span: Span,
+        since: Instant,
+        claimed: Claimed,
+    ) -> Attempt {
+        match claimed {
+            Claimed::Acquired(token) => {
+                let renewal = Renewal::start(self, key, token, &span, since);
+                let held = Held { key, token, renewal, span, _running: running };
+                Attempt::Acquired(Lease(Some(held)))
+            }
+            Claimed::InFlight => Attempt::InFlight,
+            Claimed::Completed => Attempt::Completed,
+        }
     }
 }
 
@@ -109,8 +167,8 @@ pub(crate) struct Lease(Option<Held>);
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(held) = self.0.take() else { return };
-        let Some(home) = held.bondify.home() else {
+        let Some(held) = self.0.take().filter(|held| !held.ended_now(false)) else { return };
+        let Some(home) = held.renewal.bondify.home() else {
             return tracing::error!("a claim was dropped where no runtime could release it");
         };
         let span = held.span.clone();
@@ -125,8 +183,6 @@ impl Drop for Lease {
 
 /// What it takes to end a lease. It is renewed for as long as this lives.
 struct Held {
-    bondify: Bondify,
-    store: Arc<dyn DedupeStore>,
     key: EventKey,
     token: LeaseToken,
     renewal: Renewal,
@@ -135,6 +191,21 @@ struct Held {
 }
 
 impl Held {
+    /// Ends the lease at once, if the store is one in memory and the lease is not lost.
+    fn ended_now(&self, accepted: bool) -> bool {
+        let Self { key, token, renewal, .. } = self;
+        let Shared { store, settings, .. } = self.shared();
+        let Some(memory) = store.as_ref().and_then(|store| store.memory.as_ref()) else {
+            return false;
+        };
+        renewal.settling();
+        if accepted {
+            memory.complete_now(key, token, settings.retention)
+        } else {
+            memory.release_now(key, token)
+        }
+    }
+
     /// Completes or releases the lease. A completion that fails is tried again in the
     /// background, since the handler has succeeded and should not run again.
     async fn end(self, accepted: bool) -> Result<(), StoreError> {
@@ -148,7 +219,7 @@ impl Held {
     }
 
     async fn complete_later(self) {
-        let lease = self.bondify.shared.settings.lease;
+        let lease = self.shared().settings.lease;
         let lost = Instant::now() + lease;
         let mut pause = lease / 100;
         while Instant::now() + pause < lost {
@@ -162,8 +233,11 @@ impl Held {
     }
 
     async fn complete(&self) -> Result<(), StoreError> {
-        let Self { store, key, token, .. } = self;
-        let settings = &self.bondify.shared.settings;
+        let Self { key, token, .. } = self;
+        let Shared { store: Some(Store { shared: store, .. }), settings, .. } = self.shared()
+        else {
+            return Ok(());
+        };
         if store.complete(key, token, settings.retention).await? {
             return Ok(());
         }
@@ -182,9 +256,14 @@ impl Held {
     }
 
     async fn release(&self) -> Result<(), StoreError> {
-        if !self.store.release(&self.key, &self.token).await? {
+        let Some(store) = &self.shared().store else { return Ok(()) };
+        if !store.shared.release(&self.key, &self.token).await? {
             tracing::error!("the lease ran out before the event was released");
         }
         Ok(())
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.renewal.bondify.shared
     }
 }

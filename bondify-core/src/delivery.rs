@@ -1,9 +1,15 @@
-use std::{fmt, future::Future, panic::AssertUnwindSafe};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
-use futures_util::FutureExt;
-use tracing::Instrument;
+use futures_util::{FutureExt, future::BoxFuture};
+use pin_project_lite::pin_project;
+use tokio::runtime::Handle;
 
-use crate::{Claim, Event, Reply};
+use crate::{Claim, Event, Reply, Settle};
 
 /// A verified event, claimed, and not yet handled. For adapters.
 ///
@@ -23,64 +29,46 @@ impl Delivery {
     /// Runs the handler and settles the delivery by the `status` of its response
     /// before returning that.
     ///
-    /// A handler must not be cancelled by a client that hangs up: unless the framework
-    /// sees to that, use [`spawn`](Self::spawn), or spawn this where futures need not
-    /// be `Send`.
+    /// The handler is called at once; the returned future runs what it returned, and
+    /// dropped, cancels it. A handler must not be cancelled by a client that hangs up:
+    /// unless the framework sees to that, use
+    /// [`run_to_completion`](Self::run_to_completion), or spawn this where futures need
+    /// not be `Send`.
     ///
     /// # Errors
     ///
     /// [`Reply::HandlerPanicked`] if the handler panics. The event is then left to a
     /// retry.
-    pub fn run<H, F, S>(
-        self,
-        handler: H,
-        status: S,
-    ) -> impl Future<Output = Result<F::Output, Reply>> + use<H, F, S>
+    pub fn run<H, F, S>(self, handler: H, status: S) -> Run<F, S>
     where
         H: FnOnce(Event) -> F,
         F: Future,
         S: FnOnce(&F::Output) -> u16,
     {
         let Self { event, claim } = self;
-        // Made inside the future, so that a panic while making it is caught as well.
-        let handling = async move {
-            let response = handler(event).await;
-            let status = status(&response);
-            (response, status)
-        };
-        let handling = AssertUnwindSafe(handling.instrument(claim.span())).catch_unwind();
-        // Not `await`: that would keep room for both futures, in a task per delivery.
-        handling.then(async move |handled| match handled {
-            Ok((response, status)) => {
-                claim.settle(status).await;
-                Ok(response)
-            }
-            Err(_panic) => Err(claim.panicked().await),
-        })
+        let handler = AssertUnwindSafe(|| handler(event));
+        let handling = claim.span().in_scope(|| catch_unwind(handler).ok());
+        Run { handling, status: Some(status), claim: Some(claim), settling: None }
     }
 
-    /// [`run`](Self::run) in a task of its own, which goes on when the returned future
-    /// is dropped: what is started is finished and settled.
+    /// [`run`](Self::run), cancelled by nobody: dropped before it is done, it goes on in
+    /// a task of its own. What is started is finished and settled.
     ///
     /// # Errors
     ///
-    /// [`Reply::HandlerPanicked`] as for `run`, and if the runtime ends.
+    /// [`Reply::HandlerPanicked`] as for `run`.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
-    pub fn spawn<H, F, S>(
-        self,
-        handler: H,
-        status: S,
-    ) -> impl Future<Output = Result<F::Output, Reply>> + Send + use<H, F, S>
+    pub fn run_to_completion<H, F, S>(self, handler: H, status: S) -> Handling<F::Output>
     where
-        H: FnOnce(Event) -> F + Send + 'static,
-        F: Future<Output: Send + 'static> + Send + 'static,
+        H: FnOnce(Event) -> F,
+        F: Future<Output: Send> + Send + 'static,
         S: FnOnce(&F::Output) -> u16 + Send + 'static,
     {
-        let task = tokio::spawn(self.run(handler, status));
-        async { task.await.unwrap_or(Err(Reply::HandlerPanicked)) }
+        let runtime = Handle::current();
+        Handling { run: Some(self.run(handler, status).boxed()), runtime }
     }
 
     /// The event and the claim on it, for frameworks whose guards hand the event to a
@@ -94,5 +82,107 @@ impl Delivery {
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery").field("event", &self.event).finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The future that [`Delivery::run`] returns.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Run<F: Future, S> {
+        // `None`: it is over, or panicked before it began.
+        #[pin]
+        handling: Option<F>,
+        status: Option<S>,
+        // Until the handler is over.
+        claim: Option<Claim>,
+        // After that, if the store has to be waited for.
+        settling: Option<(Result<F::Output, Reply>, Settle)>,
+    }
+}
+
+impl<F, S> Future for Run<F, S>
+where
+    F: Future,
+    S: FnOnce(&F::Output) -> u16,
+{
+    type Output = Result<F::Output, Reply>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Some(claim) = this.claim {
+            let handling = this.handling.as_mut();
+            let handled = claim.span().in_scope(|| poll_handler(handling, this.status, context));
+            let handled = ready!(handled);
+            *this.settling = this.claim.take().map(|claim| match handled {
+                Some((response, status)) => (Ok(response), claim.settle(status)),
+                None => (Err(Reply::HandlerPanicked), claim.panicked()),
+            });
+        }
+        if let Some((_, settle)) = this.settling {
+            ready!(settle.poll_unpin(context));
+        }
+        match this.settling.take() {
+            Some((response, _)) => Poll::Ready(response),
+            None => Poll::Pending, // polled after it was ready
+        }
+    }
+}
+
+/// What the handler answered, and by which status it is settled. `None`: it panicked.
+fn poll_handler<F, S>(
+    mut handling: Pin<&mut Option<F>>,
+    status: &mut Option<S>,
+    context: &mut Context<'_>,
+) -> Poll<Option<(F::Output, u16)>>
+where
+    F: Future,
+    S: FnOnce(&F::Output) -> u16,
+{
+    let poll = AssertUnwindSafe(|| {
+        let Some(running) = handling.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        let response = ready!(running.poll(context));
+        handling.set(None);
+        let status = status.take().map(|status| status(&response));
+        Poll::Ready(status.map(|status| (response, status)))
+    });
+    catch_unwind(poll).unwrap_or(Poll::Ready(None))
+}
+
+impl<F: Future, S> fmt::Debug for Run<F, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").finish_non_exhaustive()
+    }
+}
+
+/// The future that [`Delivery::run_to_completion`] returns.
+#[must_use = "futures do nothing unless polled"]
+pub struct Handling<R: Send + 'static> {
+    /// Until it is over.
+    run: Option<BoxFuture<'static, Result<R, Reply>>>,
+    runtime: Handle,
+}
+
+impl<R: Send> Future for Handling<R> {
+    type Output = Result<R, Reply>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(run) = &mut self.run else { return Poll::Pending }; // polled after it was ready
+        let response = ready!(run.poll_unpin(context));
+        self.run = None;
+        Poll::Ready(response)
+    }
+}
+
+impl<R: Send> Drop for Handling<R> {
+    fn drop(&mut self) {
+        if let Some(run) = self.run.take() {
+            self.runtime.spawn(run);
+        }
+    }
+}
+
+impl<R: Send> fmt::Debug for Handling<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handling").finish_non_exhaustive()
     }
 }

@@ -14,6 +14,7 @@ mod memory;
 mod payload;
 #[cfg(feature = "proof")]
 mod proof;
+mod receive;
 mod renewal;
 mod reply;
 mod request;
@@ -28,11 +29,12 @@ pub use async_trait::async_trait;
 pub use crate::{
     bondify::{Bondify, DrainTimedOut},
     builder::{BuildError, Builder},
-    claim::Claim,
-    delivery::Delivery,
+    claim::{Claim, Settle},
+    delivery::{Delivery, Handling, Run},
     event::{Cancelled, Confirmed, Event, ParseError, TelegramId, Unknown},
     key::EventKey,
     memory::MemoryStore,
+    receive::Receive,
     reply::Reply,
     request::Headers,
     secret::{Secret, SecretError},

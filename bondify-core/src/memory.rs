@@ -21,6 +21,10 @@ use crate::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError};
 const KEYS_PER_SHARD: usize = 1024;
 const MAX_SHARDS: usize = 1 << 16;
 
+/// Leases are few, and each is looked for twice within a moment: in shards of their own, a
+/// handful, they stay in the processor's cache.
+const LEASE_SHARDS: usize = 64;
+
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -70,7 +74,7 @@ impl MemoryStore {
     /// counts until it is dropped, about a second later.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.completed.load(Relaxed)
+        self.0.len.load(Relaxed)
     }
 
     /// Whether it remembers no completed key. Leases may be running.
@@ -85,6 +89,25 @@ impl MemoryStore {
     #[must_use]
     pub fn forgotten(&self) -> u64 {
         self.0.forgotten.load(Relaxed)
+    }
+
+    /// What the pipeline calls, which no future has to be made for.
+    pub(crate) fn claim_now(&self, key: &EventKey, lease: Duration) -> Claimed {
+        self.ensure_sweeper();
+        self.0.claim(key, lease)
+    }
+
+    pub(crate) fn complete_now(
+        &self,
+        key: &EventKey,
+        token: &LeaseToken,
+        retention: Duration,
+    ) -> bool {
+        self.0.complete(key, token, retention)
+    }
+
+    pub(crate) fn release_now(&self, key: &EventKey, token: &LeaseToken) -> bool {
+        self.0.release(key, token)
     }
 
     fn ensure_sweeper(&self) {
@@ -122,8 +145,7 @@ impl fmt::Debug for MemoryStore {
 #[async_trait]
 impl DedupeStore for MemoryStore {
     async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
-        self.ensure_sweeper();
-        Ok(self.0.claim(key, lease))
+        Ok(self.claim_now(key, lease))
     }
 
     async fn renew(
@@ -141,21 +163,24 @@ impl DedupeStore for MemoryStore {
         token: &LeaseToken,
         retention: Duration,
     ) -> Result<bool, StoreError> {
-        Ok(self.0.complete(key, token, retention))
+        Ok(self.complete_now(key, token, retention))
     }
 
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
-        Ok(self.0.release(key, token))
+        Ok(self.release_now(key, token))
     }
 }
 
 /// What the clones of a store share, and its sweeper watches.
+///
+/// A key is in one shard at most. Whoever changes that holds the lock of the key's lease
+/// shard, and takes the other after it.
 struct Shared {
     created: Instant,
     capacity: usize,
-    /// A power of two of them.
-    shards: Box<[Shard]>,
-    completed: AtomicUsize,
+    leases: Box<[Shard<Lease>]>,
+    completed: Box<[Shard<Completed>]>,
+    len: AtomicUsize,
     forgotten: AtomicU64,
     leases_given: AtomicU64,
     /// The first tick in which a forgotten key is logged again.
@@ -170,8 +195,9 @@ impl Shared {
         Self {
             created: Instant::now(),
             capacity,
-            shards: (0..shards.next_power_of_two()).map(|_| Shard::new()).collect(),
-            completed: AtomicUsize::new(0),
+            leases: shards_of(LEASE_SHARDS),
+            completed: shards_of(shards.next_power_of_two()),
+            len: AtomicUsize::new(0),
             forgotten: AtomicU64::new(0),
             leases_given: AtomicU64::new(0),
             next_warning: AtomicU32::new(0),
@@ -180,54 +206,54 @@ impl Shared {
     }
 
     fn claim(&self, key: &EventKey, lease: Duration) -> Claimed {
-        let shard = self.shard(key);
-        let mut entries = shard.lock();
+        let shard = shard(&self.leases, key);
+        let mut leases = shard.lock();
         let now = self.now();
-        if let Some(completed) = entries.completed(key) {
-            if !completed.get().has_run_out(now) {
-                return Claimed::Completed;
-            }
-            completed.remove();
-            self.completed.fetch_sub(1, Relaxed);
+        let place = leases.entry(key);
+        if let Entry::Occupied(held) = &place
+            && !held.get().has_run_out(now)
+        {
+            return Claimed::InFlight;
+        }
+        if self.is_completed(key, now) {
+            return Claimed::Completed;
         }
         let token = LeaseToken::new(self.leases_given.fetch_add(1, Relaxed));
         let lease = Lease { key: *key, token, expires: now.saturating_add(lease) };
-        match entries.lease(key) {
-            Entry::Occupied(held) if !held.get().has_run_out(now) => return Claimed::InFlight,
-            Entry::Occupied(mut lost) => *lost.get_mut() = lease,
-            Entry::Vacant(free) => {
-                free.insert(lease);
-            }
-        }
-        shard.note_expiry(tick(lease.expires));
+        place.insert(lease);
+        shard.note_expiry(&lease);
         Claimed::Acquired(token)
     }
 
+    fn is_completed(&self, key: &EventKey, now: Duration) -> bool {
+        let mut entries = shard(&self.completed, key).lock();
+        let Some(completed) = entries.find(key) else { return false };
+        let remembered = !completed.get().has_run_out(now);
+        if !remembered {
+            completed.remove();
+            self.len.fetch_sub(1, Relaxed);
+        }
+        remembered
+    }
+
     fn renew(&self, key: &EventKey, token: &LeaseToken, lease: Duration) -> bool {
-        let shard = self.shard(key);
-        let mut entries = shard.lock();
+        let shard = shard(&self.leases, key);
+        let mut leases = shard.lock();
         let now = self.now();
-        let Some(mut held) = entries.held(key, token, now) else {
-            return false;
-        };
+        let Some(mut held) = leases.held(key, token, now) else { return false };
         held.get_mut().expires = now.saturating_add(lease);
-        shard.note_expiry(tick(held.get().expires));
+        shard.note_expiry(held.get());
         true
     }
 
     fn complete(&self, key: &EventKey, token: &LeaseToken, retention: Duration) -> bool {
-        let shard = self.shard(key);
-        let mut entries = shard.lock();
+        let mut leases = shard(&self.leases, key).lock();
         let now = self.now();
-        let Some(held) = entries.held(key, token, now) else {
-            return false;
-        };
+        let Some(held) = leases.held(key, token, now) else { return false };
         held.remove();
-        let forgotten = self.make_room(&mut entries, now);
         let completed = Completed { key: *key, until: tick(now.saturating_add(retention)) };
-        entries.completed.insert_unique(completed.hash(), completed, Completed::hash);
-        shard.note_expiry(completed.until);
-        drop(entries);
+        let forgotten = self.remember(completed, now);
+        drop(leases);
         if forgotten {
             self.report_forgotten(now);
         }
@@ -235,9 +261,19 @@ impl Shared {
     }
 
     fn release(&self, key: &EventKey, token: &LeaseToken) -> bool {
-        let mut entries = self.shard(key).lock();
-        let held = entries.held(key, token, self.now());
+        let mut leases = shard(&self.leases, key).lock();
+        let held = leases.held(key, token, self.now());
         held.map(OccupiedEntry::remove).is_some()
+    }
+
+    /// Says whether another key had to be forgotten for it.
+    fn remember(&self, completed: Completed, now: Duration) -> bool {
+        let shard = shard(&self.completed, &completed.key);
+        let mut entries = shard.lock();
+        let forgotten = self.make_room(&mut entries, now);
+        entries.insert(completed);
+        shard.note_expiry(&completed);
+        forgotten
     }
 
     /// Counts one more completed key. In a full store, drops the one that expires
@@ -245,14 +281,12 @@ impl Shared {
     ///
     /// It is sought before the new key goes in, which so always stays: of all events
     /// the latest is the likeliest to be delivered again.
-    fn make_room(&self, entries: &mut Entries, now: Duration) -> bool {
-        if self.completed.fetch_add(1, Relaxed) < self.capacity {
+    fn make_room(&self, entries: &mut Entries<Completed>, now: Duration) -> bool {
+        if self.len.fetch_add(1, Relaxed) < self.capacity {
             return false;
         }
-        let Some(first) = entries.remove_first_completed() else {
-            return false;
-        };
-        self.completed.fetch_sub(1, Relaxed);
+        let Some(first) = entries.remove_first() else { return false };
+        self.len.fetch_sub(1, Relaxed);
         !first.has_run_out(now)
     }
 
@@ -277,22 +311,14 @@ impl Shared {
         }
     }
 
-    /// Drops what has run out, visiting only shards in which something may have.
+    /// Drops what has run out.
     fn sweep(&self) {
-        for shard in &self.shards {
-            if shard.may_hold_expired(self.now()) {
-                let mut entries = shard.lock();
-                let dropped = entries.drop_expired(self.now());
-                shard.earliest.store(entries.earliest(), Relaxed);
-                self.completed.fetch_sub(dropped, Relaxed);
-            }
+        for shard in &self.leases {
+            shard.sweep(|| self.now());
         }
-    }
-
-    fn shard(&self, key: &EventKey) -> &Shard {
-        // The half of the digest that `hash` does not use.
-        let number = (digest(key) >> 64) as usize;
-        &self.shards[number & (self.shards.len() - 1)]
+        for shard in &self.completed {
+            self.len.fetch_sub(shard.sweep(|| self.now()), Relaxed);
+        }
     }
 
     /// The time since the store's creation. Asked for under a shard's lock, so that
@@ -322,48 +348,86 @@ fn spawn_sweeper(store: Weak<Shared>, interval: Duration) -> io::Result<JoinHand
     thread::Builder::new().name("bondify-sweeper".into()).spawn(sweep_while_alive)
 }
 
-struct Shard {
+fn shards_of<T: Expiring>(count: usize) -> Box<[Shard<T>]> {
+    (0..count).map(|_| Shard::new()).collect()
+}
+
+/// The shard of a key, of a power of two of them.
+fn shard<'a, T>(shards: &'a [Shard<T>], key: &EventKey) -> &'a Shard<T> {
+    // The half of the digest that `hash` does not use.
+    let number = (digest(key) >> 64) as usize;
+    &shards[number & (shards.len() - 1)]
+}
+
+/// Some of the keys. No two share a line of the cache.
+#[repr(align(64))]
+struct Shard<T> {
     /// No entry runs out in an earlier tick. Changed under the lock only; read
     /// without it, so that a sweep of an idle store takes no lock.
     earliest: AtomicU32,
-    entries: Mutex<Entries>,
+    entries: Mutex<Entries<T>>,
 }
 
-impl Shard {
+impl<T: Expiring> Shard<T> {
     fn new() -> Self {
-        Self { earliest: AtomicU32::new(NEVER), entries: Mutex::default() }
+        Self { earliest: AtomicU32::new(NEVER), entries: Mutex::new(Entries(HashTable::new())) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Entries> {
+    fn lock(&self) -> MutexGuard<'_, Entries<T>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the sweeper know that an entry runs out in `tick`.
-    fn note_expiry(&self, tick: u32) {
-        self.earliest.fetch_min(tick, Relaxed);
+    /// Lets the sweeper know when an entry runs out.
+    fn note_expiry(&self, entry: &T) {
+        self.earliest.fetch_min(entry.last_tick(), Relaxed);
     }
 
     fn may_hold_expired(&self, now: Duration) -> bool {
         self.earliest.load(Relaxed) < tick(now)
     }
+
+    /// Drops what has run out, if anything may have, and says how many entries that were.
+    fn sweep(&self, now: impl Fn() -> Duration) -> usize {
+        if !self.may_hold_expired(now()) {
+            return 0;
+        }
+        let mut entries = self.lock();
+        let dropped = entries.drop_expired(now());
+        self.earliest.store(entries.earliest(), Relaxed);
+        dropped
+    }
 }
 
-/// A key is in one of the tables at most.
-#[derive(Default)]
-struct Entries {
-    completed: HashTable<Completed>,
-    leases: HashTable<Lease>,
+/// What is in a shard.
+struct Entries<T>(HashTable<T>);
+
+impl<T: Expiring> Entries<T> {
+    fn find(&mut self, key: &EventKey) -> Option<OccupiedEntry<'_, T>> {
+        self.0.find_entry(hash(key), |entry| entry.key() == key).ok()
+    }
+
+    /// The place of `key`, whether it is taken or not.
+    fn entry(&mut self, key: &EventKey) -> Entry<'_, T> {
+        self.0.entry(hash(key), |entry| entry.key() == key, T::hash)
+    }
+
+    /// Drops what has run out, and says how many entries that were.
+    fn drop_expired(&mut self, now: Duration) -> usize {
+        let before = self.0.len();
+        self.0.retain(|entry| !entry.has_run_out(now));
+        // Gives back the memory of a table that is mostly empty.
+        if self.0.len() < self.0.capacity() / 4 {
+            self.0.shrink_to(2 * self.0.len(), T::hash);
+        }
+        before - self.0.len()
+    }
+
+    fn earliest(&self) -> u32 {
+        self.0.iter().map(T::last_tick).min().unwrap_or(NEVER)
+    }
 }
 
-impl Entries {
-    fn completed(&mut self, key: &EventKey) -> Option<OccupiedEntry<'_, Completed>> {
-        self.completed.find_entry(hash(key), |completed| completed.key == *key).ok()
-    }
-
-    fn lease(&mut self, key: &EventKey) -> Entry<'_, Lease> {
-        self.leases.entry(hash(key), |lease| lease.key == *key, Lease::hash)
-    }
-
+impl Entries<Lease> {
     /// The lease of `key`, if `token` holds it and it has not run out.
     fn held(
         &mut self,
@@ -371,29 +435,34 @@ impl Entries {
         token: &LeaseToken,
         now: Duration,
     ) -> Option<OccupiedEntry<'_, Lease>> {
-        let lease = self.leases.find_entry(hash(key), |lease| lease.key == *key).ok()?;
+        let lease = self.find(key)?;
         (lease.get().token == *token && !lease.get().has_run_out(now)).then_some(lease)
     }
+}
 
-    fn remove_first_completed(&mut self) -> Option<Completed> {
-        let first = self.completed.iter().min_by_key(|completed| completed.until)?.key;
-        self.completed(&first).map(|completed| completed.remove().0)
+impl Entries<Completed> {
+    /// Adds a key that is not in it.
+    fn insert(&mut self, completed: Completed) {
+        self.0.insert_unique(completed.hash(), completed, Completed::hash);
     }
 
-    /// Drops what has run out, and says how many completed keys that were.
-    fn drop_expired(&mut self, now: Duration) -> usize {
-        let before = self.completed.len();
-        self.completed.retain(|completed| !completed.has_run_out(now));
-        self.leases.retain(|lease| !lease.has_run_out(now));
-        shrink(&mut self.completed, Completed::hash);
-        shrink(&mut self.leases, Lease::hash);
-        before - self.completed.len()
+    fn remove_first(&mut self) -> Option<Completed> {
+        let first = self.0.iter().min_by_key(|completed| completed.until)?.key;
+        self.find(&first).map(|completed| completed.remove().0)
     }
+}
 
-    fn earliest(&self) -> u32 {
-        let completed = self.completed.iter().map(|completed| completed.until);
-        let leases = self.leases.iter().map(|lease| tick(lease.expires));
-        completed.chain(leases).min().unwrap_or(NEVER)
+/// An entry of a shard.
+trait Expiring {
+    fn key(&self) -> &EventKey;
+
+    fn has_run_out(&self, now: Duration) -> bool;
+
+    /// The tick in which it runs out.
+    fn last_tick(&self) -> u32;
+
+    fn hash(&self) -> u64 {
+        hash(self.key())
     }
 }
 
@@ -405,13 +474,17 @@ struct Completed {
     until: u32,
 }
 
-impl Completed {
-    fn hash(&self) -> u64 {
-        hash(&self.key)
+impl Expiring for Completed {
+    fn key(&self) -> &EventKey {
+        &self.key
     }
 
     fn has_run_out(&self, now: Duration) -> bool {
         self.until < tick(now)
+    }
+
+    fn last_tick(&self) -> u32 {
+        self.until
     }
 }
 
@@ -423,13 +496,17 @@ struct Lease {
     expires: Duration,
 }
 
-impl Lease {
-    fn hash(&self) -> u64 {
-        hash(&self.key)
+impl Expiring for Lease {
+    fn key(&self) -> &EventKey {
+        &self.key
     }
 
     fn has_run_out(&self, now: Duration) -> bool {
         self.expires <= now
+    }
+
+    fn last_tick(&self) -> u32 {
+        tick(self.expires)
     }
 }
 
@@ -452,13 +529,6 @@ fn hash(key: &EventKey) -> u64 {
 
 fn digest(key: &EventKey) -> u128 {
     u128::from_le_bytes(*key.as_bytes())
-}
-
-/// Gives back the memory of a table that is mostly empty.
-fn shrink<T>(table: &mut HashTable<T>, hash: fn(&T) -> u64) {
-    if table.len() < table.capacity() / 4 {
-        table.shrink_to(2 * table.len(), hash);
-    }
 }
 
 #[cfg(test)]
@@ -486,7 +556,11 @@ mod tests {
     /// Leaves an expired key behind, which only a sweeper or a claim would drop.
     fn complete_and_outlast(store: &MemoryStore, key: &EventKey) {
         complete(store, key, Duration::ZERO);
-        wait_until(|| store.0.shard(key).may_hold_expired(store.0.now()));
+        wait_until(|| shard(&store.0.completed, key).may_hold_expired(store.0.now()));
+    }
+
+    fn leases(store: &MemoryStore) -> usize {
+        store.0.leases.iter().map(|shard| shard.lock().0.len()).sum()
     }
 
     fn is_completed(store: &MemoryStore, key: &EventKey) -> bool {
@@ -534,7 +608,7 @@ mod tests {
             (MemoryStore::DEFAULT_CAPACITY, 1024),
             (usize::MAX, MAX_SHARDS),
         ] {
-            assert_eq!(MemoryStore::with_capacity(capacity).0.shards.len(), shards);
+            assert_eq!(MemoryStore::with_capacity(capacity).0.completed.len(), shards);
         }
     }
 
@@ -647,7 +721,7 @@ mod tests {
         store.0.claim(&key(3), Duration::ZERO);
         wait_until(|| {
             store.0.sweep();
-            store.0.shards[0].lock().leases.len() == 1
+            leases(&store) == 1
         });
         assert!(is_completed(&store, &key(1)));
         assert_eq!(store.0.claim(&key(2), LONG), Claimed::InFlight);
@@ -657,23 +731,30 @@ mod tests {
     #[test]
     fn a_shard_is_visited_when_its_first_entry_is_due() {
         let store = MemoryStore::with_capacity(1);
-        let shard = &store.0.shards[0];
         let due_in = |time| tick(store.0.now() + time);
-        assert_eq!(shard.earliest.load(Relaxed), NEVER);
-
-        complete(&store, &key(1), 9 * LONG);
-        assert!(shard.earliest.load(Relaxed) <= due_in(LONG), "the lease comes first");
+        let completed = || store.0.completed[0].earliest.load(Relaxed);
+        let leased = || shard(&store.0.leases, &key(2)).earliest.load(Relaxed);
+        assert_eq!((completed(), leased()), (NEVER, NEVER));
 
         let token = acquire(&store, &key(2));
+        assert!(leased() <= due_in(LONG));
         assert!(store.0.renew(&key(2), &token, Duration::from_secs(60)));
-        assert!(shard.earliest.load(Relaxed) <= due_in(Duration::from_secs(60)));
+        assert!(leased() <= due_in(Duration::from_secs(60)));
         assert!(store.0.release(&key(2), &token));
 
-        shard.earliest.store(0, Relaxed);
-        wait_until(|| shard.may_hold_expired(store.0.now()));
+        complete(&store, &key(1), 9 * LONG);
+        complete(&store, &key(3), LONG);
+        assert!(completed() <= due_in(LONG), "the first comes first");
+
+        for earliest in
+            [&store.0.completed[0].earliest, &shard(&store.0.leases, &key(2)).earliest]
+        {
+            earliest.store(0, Relaxed);
+        }
+        wait_until(|| tick(store.0.now()) > 0);
         store.0.sweep();
-        let earliest = shard.earliest.load(Relaxed);
-        assert!(due_in(8 * LONG) < earliest && earliest <= due_in(9 * LONG));
+        assert!(due_in(LONG / 2) < completed() && completed() <= due_in(LONG));
+        assert_eq!(leased(), NEVER);
     }
 
     #[test]
@@ -682,12 +763,12 @@ mod tests {
         for number in 0..1000 {
             complete(&store, &key(number), Duration::from_millis(1));
         }
-        assert!(store.0.shards[0].lock().completed.capacity() >= 1000);
+        assert!(store.0.completed[0].lock().0.capacity() >= 1000);
         wait_until(|| {
             store.0.sweep();
             store.is_empty()
         });
-        assert_eq!(store.0.shards[0].lock().completed.capacity(), 0);
+        assert_eq!(store.0.completed[0].lock().0.capacity(), 0);
     }
 
     #[test]

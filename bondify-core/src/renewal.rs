@@ -1,13 +1,13 @@
 //! Keeps the leases of running handlers, all of a `Bondify`'s in one task.
 
 use std::{
-    collections::HashMap,
     error::Error,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
 use futures_util::{StreamExt, stream};
+use slab::Slab;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::{Instrument, Span};
 
@@ -17,25 +17,43 @@ use crate::{
 
 /// The leases to be renewed.
 #[derive(Default)]
-pub(crate) struct Renewals(Mutex<HashMap<(EventKey, LeaseToken), Watch>>);
+pub(crate) struct Renewals(Mutex<Slab<Watch>>);
 
-/// What is known of a lease besides its token.
+/// What is known of a lease.
 struct Watch {
+    key: EventKey,
+    token: LeaseToken,
     span: Span,
     since: Instant,
-    settling: bool,
+    stage: Stage,
     overdue: bool,
 }
 
+#[derive(PartialEq)]
+enum Stage {
+    Running,
+    Settling,
+    Lost,
+}
+
+/// A lease as the renewer sees it: where it is watched, and what it was when it was due.
+struct Due {
+    place: usize,
+    key: EventKey,
+    token: LeaseToken,
+    span: Span,
+}
+
 impl Renewals {
-    fn watched(&self) -> MutexGuard<'_, HashMap<(EventKey, LeaseToken), Watch>> {
+    fn watched(&self) -> MutexGuard<'_, Slab<Watch>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The leases to be renewed now. Warns of handlers that are overdue, once for each.
-    fn due(&self) -> Vec<(EventKey, LeaseToken, Span)> {
+    fn due(&self) -> Vec<Due> {
         let mut watched = self.watched();
-        for watch in watched.values_mut().filter(|watch| !watch.overdue && !watch.settling) {
+        let running = |watch: &&mut Watch| watch.stage == Stage::Running && !watch.overdue;
+        for watch in watched.iter_mut().map(|(_, watch)| watch).filter(running) {
             watch.overdue = watch.since.elapsed() > PATIENCE;
             if watch.overdue {
                 tracing::warn!(
@@ -44,46 +62,63 @@ impl Renewals {
                 );
             }
         }
-        let leases = watched.iter().map(|(&(key, token), watch)| (key, token, watch.span.clone()));
-        leases.collect()
+        let held = watched.iter().filter(|(_, watch)| watch.stage != Stage::Lost);
+        held.map(|(place, &Watch { key, token, ref span, .. })| Due {
+            place,
+            key,
+            token,
+            span: span.clone(),
+        })
+        .collect()
     }
 
     /// Stops renewing a lease that was lost. `true` if that is news, since nobody is
     /// ending it at the moment.
-    fn lost(&self, key: EventKey, token: LeaseToken) -> bool {
+    fn lost(&self, lease: &Due) -> bool {
         let mut watched = self.watched();
-        let unexpected = watched.get(&(key, token)).is_some_and(|watch| !watch.settling);
-        unexpected && watched.remove(&(key, token)).is_some()
+        let Some(watch) = watched.get_mut(lease.place) else { return false };
+        let same = watch.key == lease.key && watch.token == lease.token;
+        let unexpected = same && watch.stage == Stage::Running;
+        if unexpected {
+            watch.stage = Stage::Lost;
+        }
+        unexpected
     }
 }
 
 /// Has a lease renewed for as long as it lives.
 pub(crate) struct Renewal {
-    shared: Arc<Shared>,
-    key: EventKey,
-    token: LeaseToken,
+    pub(crate) bondify: Bondify,
+    place: usize,
 }
 
 impl Renewal {
-    pub(crate) fn start(bondify: &Bondify, key: EventKey, token: LeaseToken, span: &Span) -> Self {
+    pub(crate) fn start(
+        bondify: &Bondify,
+        key: EventKey,
+        token: LeaseToken,
+        span: &Span,
+        since: Instant,
+    ) -> Self {
         let span = span.clone();
-        let watch = Watch { span, since: Instant::now(), settling: false, overdue: false };
-        let shared = bondify.shared.clone();
-        shared.renewals.watched().insert((key, token), watch);
-        Self { shared, key, token }
+        let watch = Watch { key, token, span, since, stage: Stage::Running, overdue: false };
+        let place = bondify.shared.renewals.watched().insert(watch);
+        Self { bondify: bondify.clone(), place }
     }
 
     /// From now on it is no surprise if the lease is gone.
     pub(crate) fn settling(&self) {
-        if let Some(watch) = self.shared.renewals.watched().get_mut(&(self.key, self.token)) {
-            watch.settling = true;
+        if let Some(watch) = self.bondify.shared.renewals.watched().get_mut(self.place)
+            && watch.stage == Stage::Running
+        {
+            watch.stage = Stage::Settling;
         }
     }
 }
 
 impl Drop for Renewal {
     fn drop(&mut self) {
-        self.shared.renewals.watched().remove(&(self.key, self.token));
+        self.bondify.shared.renewals.watched().try_remove(self.place);
     }
 }
 
@@ -96,8 +131,9 @@ pub(crate) async fn renew_leases(shared: Weak<Shared>, every: Duration) {
     loop {
         ticks.tick().await;
         let Some(shared) = shared.upgrade() else { return };
-        let renew = |(key, token, span)| {
-            let renewal = timeout(every, shared.renew(key, token));
+        let renew = |lease: Due| {
+            let span = lease.span.clone();
+            let renewal = timeout(every, shared.renew(lease));
             let renewal = async {
                 if renewal.await.is_err() {
                     tracing::error!("a lease was not renewed in time: the store does not answer");
@@ -110,13 +146,13 @@ pub(crate) async fn renew_leases(shared: Weak<Shared>, every: Duration) {
 }
 
 impl Shared {
-    async fn renew(&self, key: EventKey, token: LeaseToken) {
+    async fn renew(&self, lease: Due) {
         let Some(store) = &self.store else { return };
-        let lease = self.settings.lease;
-        match unpanicking(async { store.renew(&key, &token, lease).await }).await {
+        let renewal = async { store.shared.renew(&lease.key, &lease.token, self.settings.lease).await };
+        match unpanicking(renewal).await {
             Ok(true) => {}
             Ok(false) => {
-                if self.renewals.lost(key, token) {
+                if self.renewals.lost(&lease) {
                     tracing::error!("a running handler lost its lease: a retry may run beside it");
                 }
             }

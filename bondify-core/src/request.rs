@@ -1,11 +1,16 @@
 //! What the pipeline reads of an HTTP request, whatever the framework.
 
-use std::pin::pin;
+use std::{
+    mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use http::header::{CONTENT_TYPE, HeaderName};
-use tokio::time::timeout;
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
     MalformedSignature, Reply, SIGNATURE_HEADER, Signature, VerifyError, telemetry::PATIENCE,
@@ -71,57 +76,123 @@ fn signature(headers: &dyn Headers) -> Result<Signature, VerifyError> {
     Ok(found.ok_or(VerifyError::MissingSignature)??)
 }
 
-/// Reads a body of at most `limit` bytes. Never reserves memory for what has not
-/// arrived. An oversized body is read on and thrown away up to twice the limit, so
-/// that its sender gets to read the answer. Gives up when Bondify itself would have.
-pub(crate) async fn read_body<S, C, E>(body: S, limit: usize) -> Result<Bytes, Reply>
-where
-    S: Stream<Item = Result<C, E>>,
-    C: Buf,
-{
-    timeout(PATIENCE, read_all(body, limit)).await.unwrap_or(Err(Reply::UnreadableBody))
+pin_project! {
+    /// Reads a body of at most `limit` bytes. Never reserves memory for what has not
+    /// arrived. An oversized body is read on and thrown away up to twice the limit, so
+    /// that its sender gets to read the answer. Gives up when Bondify itself would have.
+    pub(crate) struct ReadBody<S> {
+        #[pin]
+        body: S,
+        chunks: Chunks,
+        patience: Patience,
+    }
 }
 
-async fn read_all<S, C, E>(body: S, limit: usize) -> Result<Bytes, Reply>
+impl<S> ReadBody<S> {
+    pub(crate) fn new(body: S, limit: usize, since: Instant) -> Self {
+        let chunks = Chunks { first: Bytes::new(), rest: BytesMut::new(), size: 0, limit };
+        Self { body, chunks, patience: Patience::Fresh { since } }
+    }
+}
+
+impl<S, C, E> Future for ReadBody<S>
 where
     S: Stream<Item = Result<C, E>>,
     C: Buf,
 {
-    let mut body = pin!(body);
-    let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
-    let mut size = 0_usize;
-    while let Some(chunk) = body.next().await {
-        let mut chunk = chunk.map_err(|_| Reply::UnreadableBody)?;
-        size = size.saturating_add(chunk.remaining());
-        if size > limit.saturating_mul(2) {
-            break;
-        } else if size > limit {
-            rest.clear();
-        } else if first.is_empty() {
-            first = chunk.copy_to_bytes(chunk.remaining());
-        } else {
-            rest.put(chunk);
+    type Output = Result<Bytes, Reply>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let Poll::Ready(next) = this.body.as_mut().poll_next(context) else {
+                ready!(this.patience.poll(context));
+                return Poll::Ready(Err(Reply::UnreadableBody));
+            };
+            match next.transpose() {
+                Ok(Some(chunk)) => this.chunks.take(chunk),
+                Ok(None) => return Poll::Ready(this.chunks.join()),
+                Err(_) => return Poll::Ready(Err(Reply::UnreadableBody)),
+            }
+            if this.chunks.are_hopeless() {
+                return Poll::Ready(Err(Reply::PayloadTooLarge));
+            }
         }
     }
-    if size > limit {
-        Err(Reply::PayloadTooLarge)
-    } else if rest.is_empty() {
-        Ok(first)
-    } else {
-        Ok([first, rest.freeze()].concat().into())
+}
+
+struct Chunks {
+    first: Bytes,
+    rest: BytesMut,
+    size: usize,
+    limit: usize,
+}
+
+impl Chunks {
+    fn take(&mut self, mut chunk: impl Buf) {
+        self.size = self.size.saturating_add(chunk.remaining());
+        if self.size > self.limit {
+            self.rest.clear();
+        } else if self.first.is_empty() {
+            self.first = chunk.copy_to_bytes(chunk.remaining());
+        } else {
+            self.rest.put(chunk);
+        }
+    }
+
+    fn are_hopeless(&self) -> bool {
+        self.size > self.limit.saturating_mul(2)
+    }
+
+    fn join(&mut self) -> Result<Bytes, Reply> {
+        let (first, rest) = (mem::take(&mut self.first), mem::take(&mut self.rest));
+        if self.size > self.limit {
+            Err(Reply::PayloadTooLarge)
+        } else if rest.is_empty() {
+            Ok(first)
+        } else {
+            Ok([first, rest.freeze()].concat().into())
+        }
+    }
+}
+
+/// How long a body is waited for. Most are there already, but take their server a turn to
+/// hand over: for that first turn there is no timer.
+enum Patience {
+    Fresh { since: Instant },
+    Tried { since: Instant },
+    Waiting(Pin<Box<Sleep>>),
+}
+
+impl Patience {
+    /// Ready once it is over.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match *self {
+                Self::Fresh { since } => {
+                    *self = Self::Tried { since };
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Self::Tried { since } => {
+                    *self = Self::Waiting(Box::pin(sleep_until(since + PATIENCE)));
+                }
+                Self::Waiting(ref mut timer) => return timer.as_mut().poll(context),
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::{FutureExt, stream};
+    use futures_util::{FutureExt, StreamExt, stream};
     use http::{HeaderMap, HeaderValue};
 
     use super::*;
 
     fn read(chunks: &[&'static str], limit: usize) -> Result<Bytes, Reply> {
         let chunks = chunks.iter().map(|chunk| Ok::<_, ()>(chunk.as_bytes()));
-        read_all(stream::iter(chunks), limit).now_or_never().unwrap()
+        ReadBody::new(stream::iter(chunks), limit, Instant::now()).now_or_never().unwrap()
     }
 
     fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
@@ -142,14 +213,14 @@ mod tests {
     #[test]
     fn an_endless_body_is_given_up() {
         let endless = stream::repeat(Ok::<_, ()>(&b"x"[..]));
-        let read = read_all(endless, 4).now_or_never();
+        let read = ReadBody::new(endless, 4, Instant::now()).now_or_never();
         assert_eq!(read, Some(Err(Reply::PayloadTooLarge)));
     }
 
     #[test]
     fn a_body_that_breaks_off_is_unreadable() {
         let broken = stream::iter([Ok(&b"1"[..]), Err(())]);
-        let read = read_all(broken, 4).now_or_never();
+        let read = ReadBody::new(broken, 4, Instant::now()).now_or_never();
         assert_eq!(read, Some(Err(Reply::UnreadableBody)));
     }
 
@@ -159,7 +230,8 @@ mod tests {
             tokio::time::sleep(PATIENCE / 3).await;
             chunk
         });
-        assert_eq!(read_body(drop_by_drop, 1000).await, Err(Reply::UnreadableBody));
+        let read = ReadBody::new(drop_by_drop, 1000, Instant::now());
+        assert_eq!(read.await, Err(Reply::UnreadableBody));
     }
 
     #[test]

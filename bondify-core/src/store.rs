@@ -1,8 +1,8 @@
-use std::{error::Error, fmt, time::Duration};
+use std::{any::Any, error::Error, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::EventKey;
+use crate::{EventKey, MemoryStore};
 
 /// Remembers which events are being handled and which are done.
 ///
@@ -167,6 +167,20 @@ pub trait DedupeStore: Send + Sync + 'static {
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError>;
 }
 
+/// The store of a [`Bondify`](crate::Bondify).
+pub(crate) struct Store {
+    pub(crate) shared: Arc<dyn DedupeStore>,
+    /// The same, if it is one that answers without a future.
+    pub(crate) memory: Option<MemoryStore>,
+}
+
+impl Store {
+    pub(crate) fn new(store: impl DedupeStore) -> Self {
+        let memory = (&store as &dyn Any).downcast_ref().cloned();
+        Self { shared: Arc::new(store), memory }
+    }
+}
+
 /// What became of a claim.
 #[expect(clippy::exhaustive_enums, reason = "the pipeline has to know them all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +230,7 @@ impl StoreError {
 }
 
 #[async_trait]
-impl<S: DedupeStore + ?Sized> DedupeStore for std::sync::Arc<S> {
+impl<S: DedupeStore + ?Sized> DedupeStore for Arc<S> {
     async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
         (**self).claim(key, lease).await
     }

@@ -13,7 +13,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// What is known of a delivery. When dropped, it is reported.
 pub(crate) struct Record {
     pub(crate) span: Span,
-    received: Instant,
+    pub(crate) received: Instant,
     event: &'static str,
     outcome: &'static str,
 }
@@ -46,9 +46,10 @@ impl Record {
         }
     }
 
-    pub(crate) fn refused(&mut self, reply: Reply) {
+    pub(crate) fn refused(&mut self, reply: Reply) -> Reply {
         tracing::debug!(parent: &self.span, code = reply.code(), "delivery answered");
         self.outcome = reply.code();
+        reply
     }
 
     pub(crate) fn handled(&mut self, accepted: bool) {

@@ -78,7 +78,7 @@ async fn a_spawned_handler_outlives_its_caller() {
         resumed.await.unwrap();
         200
     };
-    drop(delivery.spawn(handler, |&status| status));
+    drop(delivery.run_to_completion(handler, |&status| status));
     resume.send(()).unwrap();
     store.until(1, |call| *call == Call::Complete(true)).await;
 }
@@ -302,7 +302,7 @@ fn a_claim_dropped_after_its_runtime_blocks_its_event_for_a_lease_at_most() {
     // Dropped by the end of its runtime, in the middle of the handler.
     current_thread().block_on(async {
         let delivery = request.receive_by(&bondify).await.unwrap();
-        drop(delivery.spawn(async |_: Event| pending::<u16>().await, |&status| status));
+        drop(delivery.run_to_completion(async |_: Event| pending::<u16>().await, |&status| status));
         tokio::task::yield_now().await;
     });
     assert_eq!(current_thread().block_on(handle(&bondify, &request, 200)), Ok(200));

@@ -123,7 +123,8 @@ impl Handler for Guarded {
             Ok(outcome) => outcome,
             Err(_panic) => {
                 if let Some(claim) = parked.take_claim() {
-                    parked.answer(claim.panicked().await);
+                    claim.panicked().await;
+                    parked.answer(Reply::HandlerPanicked);
                 }
                 Outcome::Error(Status::new(Reply::HandlerPanicked.status()))
             }

@@ -1,22 +1,19 @@
 use std::{
     fmt,
-    future::Future,
     marker::PhantomData,
     mem,
-    pin::Pin,
     task::{Context, Poll},
 };
 
-use bondify_core::{Bondify, Event, Reply};
+use bondify_core::Bondify;
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::{BodyDataStream, Full};
+use http_body_util::Full;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::ResponseBody;
+use crate::{ResponseBody, ResponseFuture};
 
 /// Lets only verified events reach the service within, each until it succeeds once.
 ///
@@ -76,12 +73,12 @@ where
         + Send
         + 'static,
     B: From<Bytes> + 'static,
-    In: Body<Data: Send, Error: Send> + Send + 'static,
+    In: Body,
     Out: Send + 'static,
 {
     type Response = Response<ResponseBody<Out>>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+    type Future = ResponseFuture<S, B, In, Out, S::Error>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -91,38 +88,6 @@ where
         // The one that was polled ready is the one to call.
         let next = self.inner.clone();
         let inner = mem::replace(&mut self.inner, next);
-        let bondify = self.layer.bondify.clone();
-        Box::pin(deliver(bondify, inner, request).map(|delivered| match delivered {
-            Ok(answer) => Ok(answer?.map(ResponseBody::inner)),
-            Err(reply) => Ok(reply.into_response().map(ResponseBody::reply)),
-        }))
+        ResponseFuture::new(&self.layer.bondify, inner, request)
     }
-}
-
-async fn deliver<S, B, In, Out>(
-    bondify: Bondify,
-    mut inner: S,
-    request: Request<In>,
-) -> Result<Result<S::Response, S::Error>, Reply>
-where
-    S: Service<Request<B>, Response = Response<Out>, Error: Send, Future: Send> + Send + 'static,
-    B: From<Bytes> + 'static,
-    In: Body,
-    Out: Send + 'static,
-{
-    let (mut parts, body) = request.into_parts();
-    if parts.extensions.get::<Event>().is_some() {
-        return Err(Reply::misconfigured("it is applied twice; apply one layer to the route"));
-    }
-    let delivery = bondify.receive(&parts.headers, BodyDataStream::new(body)).await?;
-    let handler = move |event: Event| {
-        let body = B::from(event.raw().clone());
-        parts.extensions.insert(event);
-        inner.call(Request::from_parts(parts, body))
-    };
-    // An error of the service makes the server drop the connection: no 2xx either.
-    let status = |answer: &Result<S::Response, S::Error>| {
-        answer.as_ref().map_or(500, |response| response.status().as_u16())
-    };
-    delivery.spawn(handler, status).await
 }

@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
+mod future;
 mod layer;
 #[cfg(feature = "proof")]
 mod user;
@@ -13,5 +14,6 @@ pub use bondify_core::*;
 pub use crate::user::{BondifyUserLayer, BondifyUserService};
 pub use crate::{
     body::ResponseBody,
+    future::ResponseFuture,
     layer::{BondifyLayer, BondifyService},
 };

@@ -97,7 +97,7 @@ impl Hook {
     {
         let handler = async move |event: Event| on_event(BondifyEvent(event)).await.into_response();
         let handled = match self.0.await {
-            Ok(delivery) => delivery.spawn(handler, |response| response.status().as_u16()).await,
+            Ok(delivery) => delivery.run_to_completion(handler, |response| response.status().as_u16()).await,
             Err(reply) => Err(reply),
         };
         handled.unwrap_or_else(respond)

@@ -11,7 +11,7 @@ use tokio::{net::TcpListener, runtime};
 
 use crate::events::secret;
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 pub(crate) enum Framework {
     Axum,
     Actix,

@@ -38,7 +38,7 @@ impl Pipeline {
         self.runtime.block_on(async {
             for number in 0..handlers as u64 {
                 let delivery = self.receive(request(number)).await.expect("is fresh");
-                drop(delivery.spawn(async |_| pending::<()>().await, |()| 200));
+                drop(delivery.run_to_completion(async |_| pending::<()>().await, |()| 200));
             }
         });
     }
@@ -55,7 +55,7 @@ impl Pipeline {
             for request in requests {
                 match self.receive(request).await {
                     Ok(delivery) => {
-                        delivery.spawn(async |_| 200, |&status| status).await.expect("runs");
+                        delivery.run_to_completion(async |_| 200, |&status| status).await.expect("runs");
                     }
                     Err(reply) => assert_eq!(reply.status(), 200),
                 }

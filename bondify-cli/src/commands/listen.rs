@@ -117,7 +117,7 @@ async fn receive(State(listener): State<Listener>, request: Request) -> Response
     let handled = match received {
         Ok(delivery) => {
             let handler = async move |event| listener.handle(event, &head.headers).await;
-            delivery.spawn(handler, |response| response.status().as_u16()).await
+            delivery.run_to_completion(handler, |response| response.status().as_u16()).await
         }
         Err(reply) => {
             listener.show(Received::refused(reply));

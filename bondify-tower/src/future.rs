@@ -1,0 +1,134 @@
+use std::{
+    fmt,
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bondify_core::{Bondify, Delivery, Event, Handling, Receive, Reply};
+use bytes::Bytes;
+use http::{Request, Response, request::Parts};
+use http_body::Body;
+use http_body_util::BodyDataStream;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::ResponseBody;
+
+pin_project! {
+    /// The future of a [`BondifyService`](crate::BondifyService).
+    pub struct ResponseFuture<S, B, In, Out, E>
+    where
+        Out: Send,
+        Out: 'static,
+        E: Send,
+        E: 'static,
+    {
+        #[pin]
+        step: Step<S, In, Out, E>,
+        body: PhantomData<fn(Bytes) -> B>,
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    enum Step<S, In, Out, E>
+    where
+        Out: Send,
+        Out: 'static,
+        E: Send,
+        E: 'static,
+    {
+        Misconfigured,
+        Receiving { #[pin] receive: Receive<BodyDataStream<In>>, next: Option<Next<S>> },
+        Handling { #[pin] handling: Handling<Result<Response<Out>, E>> },
+    }
+}
+
+/// Who handles the event, and the rest of the request.
+struct Next<S> {
+    inner: S,
+    parts: Parts,
+}
+
+impl<S, B, In, Out, E> ResponseFuture<S, B, In, Out, E>
+where
+    In: Body,
+    Out: Send,
+    E: Send,
+{
+    pub(crate) fn new(bondify: &Bondify, inner: S, request: Request<In>) -> Self {
+        let (parts, body) = request.into_parts();
+        let step = if parts.extensions.get::<Event>().is_some() {
+            Step::Misconfigured
+        } else {
+            let receive = bondify.receive(&parts.headers, BodyDataStream::new(body));
+            Step::Receiving { receive, next: Some(Next { inner, parts }) }
+        };
+        Self { step, body: PhantomData }
+    }
+}
+
+impl<S, B, In, Out> Future for ResponseFuture<S, B, In, Out, S::Error>
+where
+    S: Service<Request<B>, Response = Response<Out>, Error: Send, Future: Send> + 'static,
+    B: From<Bytes> + 'static,
+    In: Body,
+    Out: Send + 'static,
+{
+    type Output = Result<Response<ResponseBody<Out>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut step = self.project().step;
+        let handled = loop {
+            match step.as_mut().project() {
+                Projected::Misconfigured => break Err(Reply::misconfigured(ADVICE)),
+                Projected::Receiving { receive, next } => {
+                    match (ready!(receive.poll(context)), next.take()) {
+                        (Ok(delivery), Some(next)) => {
+                            let handling = next.handle(delivery);
+                            step.set(Step::Handling { handling });
+                        }
+                        (Ok(_), None) => return Poll::Pending, // polled after it was ready
+                        (Err(reply), _) => break Err(reply),
+                    }
+                }
+                Projected::Handling { handling } => break ready!(handling.poll(context)),
+            }
+        };
+        Poll::Ready(match handled {
+            Ok(answer) => answer.map(|response| response.map(ResponseBody::inner)),
+            Err(reply) => Ok(reply.into_response().map(ResponseBody::reply)),
+        })
+    }
+}
+
+const ADVICE: &str = "it is applied twice; apply one layer to the route";
+
+impl<S> Next<S> {
+    fn handle<B, Out>(self, delivery: Delivery) -> Handling<Result<Response<Out>, S::Error>>
+    where
+        S: Service<Request<B>, Response = Response<Out>, Error: Send, Future: Send> + 'static,
+        B: From<Bytes> + 'static,
+        Out: Send + 'static,
+    {
+        let Self { mut inner, mut parts } = self;
+        let handler = move |event: Event| {
+            let body = B::from(event.raw().clone());
+            parts.extensions.insert(event);
+            inner.call(Request::from_parts(parts, body))
+        };
+        delivery.run_to_completion(handler, status)
+    }
+}
+
+/// An error of the service makes the server drop the connection: no 2xx either.
+fn status<Out, E>(answer: &Result<Response<Out>, E>) -> u16 {
+    answer.as_ref().map_or(500, |response| response.status().as_u16())
+}
+
+impl<S, B, In, Out: Send, E: Send> fmt::Debug for ResponseFuture<S, B, In, Out, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
