@@ -78,7 +78,11 @@ where
                 return Ok(request.into_response(HttpResponse::MethodNotAllowed().finish()));
             }
             match receive(&bondify, &mut request).await {
-                Ok(delivery) => handle(delivery, inner, request).await,
+                Ok(delivery) => match handle(delivery, inner, request).await {
+                    Ok(answer) => answer.map(ServiceResponse::map_into_boxed_body),
+                    // The request went along with the handler.
+                    Err(reply) => Err(Rejection(reply).into()),
+                },
                 Err(reply) => Ok(request.into_response(Rejection(reply).error_response())),
             }
         })
@@ -93,28 +97,24 @@ async fn receive(bondify: &Bondify, request: &mut ServiceRequest) -> Result<Deli
     bondify.receive(&ActixHeaders(request.headers()), body).await
 }
 
-async fn handle<S, B>(
+fn handle<S, B>(
     delivery: Delivery,
     inner: Rc<S>,
     mut request: ServiceRequest,
-) -> Result<ServiceResponse<BoxBody>, Error>
+) -> impl Future<Output = Result<Result<ServiceResponse<B>, Error>, Reply>>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
     B: MessageBody + 'static,
 {
-    let handler = async move |event: Event| {
+    let handler = |event: Event| {
         request.set_payload(Payload::from(event.raw().clone()));
         request.extensions_mut().insert(event);
-        inner.call(request).await.map(ServiceResponse::map_into_boxed_body)
+        inner.call(request)
     };
-    let status = |answer: &Result<ServiceResponse, Error>| match answer {
+    let status = |answer: &Result<ServiceResponse<B>, Error>| match answer {
         Ok(response) => response.status().as_u16(),
         Err(error) => error.as_response_error().status_code().as_u16(),
     };
-    // In a task of its own: a client that resets the connection cannot stop it.
-    let handled = rt::spawn(delivery.run(handler, status)).await;
-    // The request went along with the handler, so a reply goes back as an error.
-    handled
-        .unwrap_or(Err(Reply::HandlerPanicked))
-        .unwrap_or_else(|reply| Err(Rejection(reply).into()))
+    // A client that resets the connection cannot stop it.
+    delivery.run_to_completion_by(|run| drop(rt::spawn(run)), handler, status)
 }

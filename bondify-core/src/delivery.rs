@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::FutureExt;
 use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 
@@ -32,8 +32,7 @@ impl Delivery {
     /// The handler is called at once; the returned future runs what it returned, and
     /// dropped, cancels it. A handler must not be cancelled by a client that hangs up:
     /// unless the framework sees to that, use
-    /// [`run_to_completion`](Self::run_to_completion), or spawn this where futures need
-    /// not be `Send`.
+    /// [`run_to_completion`](Self::run_to_completion).
     ///
     /// # Errors
     ///
@@ -52,23 +51,35 @@ impl Delivery {
     }
 
     /// [`run`](Self::run), cancelled by nobody: dropped before it is done, it goes on in
-    /// a task of its own. What is started is finished and settled.
+    /// a task of its own, on the tokio runtime that it is dropped on. What is started is
+    /// finished and settled.
     ///
     /// # Errors
     ///
     /// [`Reply::HandlerPanicked`] as for `run`.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
-    pub fn run_to_completion<H, F, S>(self, handler: H, status: S) -> Handling<F::Output>
+    pub fn run_to_completion<H, F, S>(self, handler: H, status: S) -> Handling<F, S>
     where
         H: FnOnce(Event) -> F,
         F: Future<Output: Send> + Send + 'static,
         S: FnOnce(&F::Output) -> u16 + Send + 'static,
     {
-        let runtime = Handle::current();
-        Handling { run: Some(self.run(handler, status).boxed()), runtime }
+        self.run_to_completion_by(go_on, handler, status)
+    }
+
+    /// [`run_to_completion`](Self::run_to_completion) where futures need not be `Send`:
+    /// `go_on` has to spawn what is dropped before it is done.
+    pub fn run_to_completion_by<H, F, S>(
+        self,
+        go_on: fn(Pin<Box<Run<F, S>>>),
+        handler: H,
+        status: S,
+    ) -> Handling<F, S>
+    where
+        H: FnOnce(Event) -> F,
+        F: Future,
+        S: FnOnce(&F::Output) -> u16,
+    {
+        Handling { run: Some(Box::pin(self.run(handler, status))), go_on }
     }
 
     /// The event and the claim on it, for frameworks whose guards hand the event to a
@@ -156,14 +167,18 @@ impl<F: Future, S> fmt::Debug for Run<F, S> {
 
 /// The future that [`Delivery::run_to_completion`] returns.
 #[must_use = "futures do nothing unless polled"]
-pub struct Handling<R: Send + 'static> {
+pub struct Handling<F: Future, S> {
     /// Until it is over.
-    run: Option<BoxFuture<'static, Result<R, Reply>>>,
-    runtime: Handle,
+    run: Option<Pin<Box<Run<F, S>>>>,
+    go_on: fn(Pin<Box<Run<F, S>>>),
 }
 
-impl<R: Send> Future for Handling<R> {
-    type Output = Result<R, Reply>;
+impl<F, S> Future for Handling<F, S>
+where
+    F: Future,
+    S: FnOnce(&F::Output) -> u16,
+{
+    type Output = Result<F::Output, Reply>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(run) = &mut self.run else { return Poll::Pending }; // polled after it was ready
@@ -173,15 +188,23 @@ impl<R: Send> Future for Handling<R> {
     }
 }
 
-impl<R: Send> Drop for Handling<R> {
+impl<F: Future, S> Drop for Handling<F, S> {
     fn drop(&mut self) {
         if let Some(run) = self.run.take() {
-            self.runtime.spawn(run);
+            (self.go_on)(run);
         }
     }
 }
 
-impl<R: Send> fmt::Debug for Handling<R> {
+/// What a client that hung up leaves behind.
+fn go_on(run: impl Future<Output: Send> + Send + 'static) {
+    match Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn(run)),
+        Err(_) => tracing::error!("a handler was cancelled where no runtime could go on with it"),
+    }
+}
+
+impl<F: Future, S> fmt::Debug for Handling<F, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handling").finish_non_exhaustive()
     }

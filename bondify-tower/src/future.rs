@@ -7,6 +7,7 @@ use std::{
 
 use bondify_core::{Bondify, Delivery, Event, Handling, Receive, Reply};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{Request, Response, request::Parts};
 use http_body::Body;
 use http_body_util::BodyDataStream;
@@ -17,33 +18,29 @@ use crate::ResponseBody;
 
 pin_project! {
     /// The future of a [`BondifyService`](crate::BondifyService).
-    pub struct ResponseFuture<S, B, In, Out, E>
+    pub struct ResponseFuture<S, B, In>
     where
-        Out: Send,
-        Out: 'static,
-        E: Send,
-        E: 'static,
+        S: Service<Request<B>>,
     {
         #[pin]
-        step: Step<S, In, Out, E>,
-        body: PhantomData<fn(Bytes) -> B>,
+        step: Step<S, B, In>,
     }
 }
 
 pin_project! {
     #[project = Projected]
-    enum Step<S, In, Out, E>
+    enum Step<S, B, In>
     where
-        Out: Send,
-        Out: 'static,
-        E: Send,
-        E: 'static,
+        S: Service<Request<B>>,
     {
         Misconfigured,
         Receiving { #[pin] receive: Receive<BodyDataStream<In>>, next: Option<Next<S>> },
-        Handling { #[pin] handling: Handling<Result<Response<Out>, E>> },
+        Handling { handling: Handling<S::Future, Status<S::Response, S::Error>>, body: PhantomData<B> },
     }
 }
+
+/// The status of what a service answers.
+type Status<R, E> = fn(&Result<R, E>) -> u16;
 
 /// Who handles the event, and the rest of the request.
 struct Next<S> {
@@ -51,11 +48,10 @@ struct Next<S> {
     parts: Parts,
 }
 
-impl<S, B, In, Out, E> ResponseFuture<S, B, In, Out, E>
+impl<S, B, In> ResponseFuture<S, B, In>
 where
+    S: Service<Request<B>>,
     In: Body,
-    Out: Send,
-    E: Send,
 {
     pub(crate) fn new(bondify: &Bondify, inner: S, request: Request<In>) -> Self {
         let (parts, body) = request.into_parts();
@@ -65,11 +61,11 @@ where
             let receive = bondify.receive(&parts.headers, BodyDataStream::new(body));
             Step::Receiving { receive, next: Some(Next { inner, parts }) }
         };
-        Self { step, body: PhantomData }
+        Self { step }
     }
 }
 
-impl<S, B, In, Out> Future for ResponseFuture<S, B, In, Out, S::Error>
+impl<S, B, In, Out> Future for ResponseFuture<S, B, In>
 where
     S: Service<Request<B>, Response = Response<Out>, Error: Send, Future: Send> + 'static,
     B: From<Bytes> + 'static,
@@ -87,13 +83,13 @@ where
                     match (ready!(receive.poll(context)), next.take()) {
                         (Ok(delivery), Some(next)) => {
                             let handling = next.handle(delivery);
-                            step.set(Step::Handling { handling });
+                            step.set(Step::Handling { handling, body: PhantomData });
                         }
                         (Ok(_), None) => return Poll::Pending, // polled after it was ready
                         (Err(reply), _) => break Err(reply),
                     }
                 }
-                Projected::Handling { handling } => break ready!(handling.poll(context)),
+                Projected::Handling { handling, .. } => break ready!(handling.poll_unpin(context)),
             }
         };
         Poll::Ready(match handled {
@@ -106,7 +102,7 @@ where
 const ADVICE: &str = "it is applied twice; apply one layer to the route";
 
 impl<S> Next<S> {
-    fn handle<B, Out>(self, delivery: Delivery) -> Handling<Result<Response<Out>, S::Error>>
+    fn handle<B, Out>(self, delivery: Delivery) -> Handling<S::Future, Status<S::Response, S::Error>>
     where
         S: Service<Request<B>, Response = Response<Out>, Error: Send, Future: Send> + 'static,
         B: From<Bytes> + 'static,
@@ -118,7 +114,7 @@ impl<S> Next<S> {
             parts.extensions.insert(event);
             inner.call(Request::from_parts(parts, body))
         };
-        delivery.run_to_completion(handler, status)
+        delivery.run_to_completion(handler, status as Status<_, _>)
     }
 }
 
@@ -127,7 +123,7 @@ fn status<Out, E>(answer: &Result<Response<Out>, E>) -> u16 {
     answer.as_ref().map_or(500, |response| response.status().as_u16())
 }
 
-impl<S, B, In, Out: Send, E: Send> fmt::Debug for ResponseFuture<S, B, In, Out, E> {
+impl<S: Service<Request<B>>, B, In> fmt::Debug for ResponseFuture<S, B, In> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }

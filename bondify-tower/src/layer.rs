@@ -78,7 +78,7 @@ where
 {
     type Response = Response<ResponseBody<Out>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S, B, In, Out, S::Error>;
+    type Future = ResponseFuture<S, B, In>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
