@@ -5,6 +5,8 @@ use axum::{
 };
 use bondify_core::Bondify;
 
+use crate::handler::Guarded;
+
 /// [`bondify_tower::BondifyLayer`] on axum's body type.
 pub type BondifyLayer = bondify_tower::BondifyLayer<Body>;
 
@@ -32,7 +34,7 @@ impl BondifyExt for Bondify {
         T: 'static,
         S: Clone + Send + Sync + 'static,
     {
-        post(handler).route_layer(self.layer())
+        post(Guarded { inner: handler, layer: self.layer() })
     }
 
     fn layer(&self) -> BondifyLayer {

@@ -3,6 +3,7 @@
 
 mod event;
 mod ext;
+mod handler;
 #[cfg(feature = "proof")]
 mod user;
 

@@ -18,7 +18,7 @@ use crate::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError};
 
 /// Keys per shard when a store is full: few enough that a resize, or a search for
 /// the key that expires first, holds its shard for some microseconds.
-const KEYS_PER_SHARD: usize = 1024;
+const KEYS_PER_SHARD: usize = 4096;
 const MAX_SHARDS: usize = 1 << 16;
 
 /// Leases are few, and each is looked for twice within a moment: in shards of their own, a

@@ -23,6 +23,45 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
+        deliver: Deliver<S, B, In>,
+    }
+}
+
+impl<S, B, In> ResponseFuture<S, B, In>
+where
+    S: Service<Request<B>>,
+{
+    pub(crate) fn new(deliver: Deliver<S, B, In>) -> Self {
+        Self { deliver }
+    }
+}
+
+impl<S, B, In, Out> Future for ResponseFuture<S, B, In>
+where
+    S: Service<Request<B>, Response = Response<Out>, Error: Send, Future: Send> + 'static,
+    B: From<Bytes> + 'static,
+    In: Body,
+    Out: Send + 'static,
+{
+    type Output = Result<Response<ResponseBody<Out>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(match ready!(self.project().deliver.poll(context)) {
+            Ok(answer) => answer.map(|response| response.map(ResponseBody::inner)),
+            Err(reply) => Ok(reply.into_response().map(ResponseBody::reply)),
+        })
+    }
+}
+
+pin_project! {
+    /// What [`BondifyLayer::deliver`](crate::BondifyLayer::deliver) returns: a future of
+    /// the service's answer, or of the [`Reply`] in its place.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Deliver<S, B, In>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
         step: Step<S, B, In>,
     }
 }
@@ -48,7 +87,7 @@ struct Next<S> {
     parts: Parts,
 }
 
-impl<S, B, In> ResponseFuture<S, B, In>
+impl<S, B, In> Deliver<S, B, In>
 where
     S: Service<Request<B>>,
     In: Body,
@@ -65,20 +104,22 @@ where
     }
 }
 
-impl<S, B, In, Out> Future for ResponseFuture<S, B, In>
+impl<S, B, In, Out> Future for Deliver<S, B, In>
 where
     S: Service<Request<B>, Response = Response<Out>, Error: Send, Future: Send> + 'static,
     B: From<Bytes> + 'static,
     In: Body,
     Out: Send + 'static,
 {
-    type Output = Result<Response<ResponseBody<Out>>, S::Error>;
+    type Output = Result<Result<Response<Out>, S::Error>, Reply>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut step = self.project().step;
-        let handled = loop {
+        loop {
             match step.as_mut().project() {
-                Projected::Misconfigured => break Err(Reply::misconfigured(ADVICE)),
+                Projected::Misconfigured => {
+                    return Poll::Ready(Err(Reply::misconfigured(ADVICE)));
+                }
                 Projected::Receiving { receive, next } => {
                     match (ready!(receive.poll(context)), next.take()) {
                         (Ok(delivery), Some(next)) => {
@@ -86,16 +127,12 @@ where
                             step.set(Step::Handling { handling, body: PhantomData });
                         }
                         (Ok(_), None) => return Poll::Pending, // polled after it was ready
-                        (Err(reply), _) => break Err(reply),
+                        (Err(reply), _) => return Poll::Ready(Err(reply)),
                     }
                 }
-                Projected::Handling { handling, .. } => break ready!(handling.poll_unpin(context)),
+                Projected::Handling { handling, .. } => return handling.poll_unpin(context),
             }
-        };
-        Poll::Ready(match handled {
-            Ok(answer) => answer.map(|response| response.map(ResponseBody::inner)),
-            Err(reply) => Ok(reply.into_response().map(ResponseBody::reply)),
-        })
+        }
     }
 }
 
@@ -126,5 +163,11 @@ fn status<Out, E>(answer: &Result<Response<Out>, E>) -> u16 {
 impl<S: Service<Request<B>>, B, In> fmt::Debug for ResponseFuture<S, B, In> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+impl<S: Service<Request<B>>, B, In> fmt::Debug for Deliver<S, B, In> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deliver").finish_non_exhaustive()
     }
 }

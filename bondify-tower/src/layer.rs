@@ -13,7 +13,7 @@ use http_body_util::Full;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{ResponseBody, ResponseFuture};
+use crate::{Deliver, ResponseBody, ResponseFuture};
 
 /// Lets only verified events reach the service within, each until it succeeds once.
 ///
@@ -30,6 +30,16 @@ impl<B> BondifyLayer<B> {
     #[must_use]
     pub fn new(bondify: &Bondify) -> Self {
         Self { bondify: bondify.clone(), body: PhantomData }
+    }
+
+    /// What the layer's services do with a request, for adapters that answer with a
+    /// [`Reply`](bondify_core::Reply) in a form of their own. `inner` has to be ready.
+    pub fn deliver<S, In>(&self, inner: S, request: Request<In>) -> Deliver<S, B, In>
+    where
+        S: Service<Request<B>>,
+        In: Body,
+    {
+        Deliver::new(&self.bondify, inner, request)
     }
 }
 
@@ -88,6 +98,6 @@ where
         // The one that was polled ready is the one to call.
         let next = self.inner.clone();
         let inner = mem::replace(&mut self.inner, next);
-        ResponseFuture::new(&self.layer.bondify, inner, request)
+        ResponseFuture::new(self.layer.deliver(inner, request))
     }
 }

@@ -14,6 +14,6 @@ pub use bondify_core::*;
 pub use crate::user::{BondifyUserLayer, BondifyUserService};
 pub use crate::{
     body::ResponseBody,
-    future::ResponseFuture,
+    future::{Deliver, ResponseFuture},
     layer::{BondifyLayer, BondifyService},
 };
