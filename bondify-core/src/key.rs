@@ -14,6 +14,8 @@ use sha2::{Digest, Sha256};
 pub struct EventKey([u8; 16]);
 
 impl EventKey {
+    pub(crate) const ZERO: Self = Self([0; 16]);
+
     /// The key of the event called `name` of the session `session_token`.
     ///
     /// [`Event::key`](crate::Event::key) is the usual way to get one.

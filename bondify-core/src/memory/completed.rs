@@ -1,0 +1,258 @@
+//! The completed keys of a shard, laid out so that a fresh event touches one line of memory
+//! that is in no cache, where a general hash table touches two: the same that is read to see
+//! that a key is not there is written to put it there.
+
+use std::mem;
+
+use super::{Entries, hash};
+use crate::EventKey;
+
+/// 20 bytes, as a key has no alignment and a tick has 32 bits.
+#[derive(Clone, Copy)]
+pub(super) struct Completed {
+    pub(super) key: EventKey,
+    /// The last tick in which it is remembered.
+    pub(super) until: u32,
+}
+
+impl Completed {
+    /// No tick is zero.
+    const NONE: Self = Self { key: EventKey::ZERO, until: 0 };
+
+    pub(super) fn has_run_out(&self, tick: u32) -> bool {
+        self.until < tick
+    }
+
+    fn is_some(&self) -> bool {
+        self.until != Self::NONE.until
+    }
+}
+
+/// A line of the processor's cache.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Bucket {
+    slots: [Completed; SLOTS],
+    /// How many keys would be here, or passed by here on their way, if there had been room.
+    overflow: u32,
+}
+
+const SLOTS: usize = 3;
+
+impl Bucket {
+    const EMPTY: Self = Self { slots: [Completed::NONE; SLOTS], overflow: 0 };
+}
+
+/// A hash table of buckets. A key is in its own bucket or, if that was full, in one of those
+/// after it; each that it passed by knows. So a search ends at the first bucket that nothing
+/// passed by, and nothing is left behind where a key was removed.
+#[derive(Default)]
+pub(super) struct CompletedKeys {
+    buckets: Vec<Bucket>,
+    len: usize,
+}
+
+/// Where a key is.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    bucket: usize,
+    slot: usize,
+}
+
+impl CompletedKeys {
+    pub(super) fn find(&self, key: &EventKey) -> Option<Place> {
+        for bucket in self.buckets_from(self.home(key)) {
+            let Bucket { slots, overflow } = &self.buckets[bucket];
+            let slot = slots.iter().position(|entry| entry.key == *key && entry.is_some());
+            if let Some(slot) = slot {
+                return Some(Place { bucket, slot });
+            }
+            if *overflow == 0 {
+                return None;
+            }
+        }
+        None
+    }
+
+    pub(super) fn get(&self, place: Place) -> &Completed {
+        &self.buckets[place.bucket].slots[place.slot]
+    }
+
+    /// Adds a key that is not in it.
+    pub(super) fn insert(&mut self, completed: Completed) {
+        // At most three quarters full.
+        if 4 * (self.len + 1) > 3 * SLOTS * self.buckets.len() {
+            self.resize(self.buckets.len() + self.buckets.len() / 2 + 1);
+        }
+        self.put(completed);
+    }
+
+    pub(super) fn remove(&mut self, place: Place) -> Completed {
+        let slot = &mut self.buckets[place.bucket].slots[place.slot];
+        let removed = mem::replace(slot, Completed::NONE);
+        for bucket in self.buckets_from(self.home(&removed.key)) {
+            if bucket == place.bucket {
+                break;
+            }
+            self.buckets[bucket].overflow -= 1;
+        }
+        self.len -= 1;
+        removed
+    }
+
+    pub(super) fn remove_first(&mut self) -> Option<Completed> {
+        let first = self.iter().min_by_key(|completed| completed.until)?.key;
+        self.find(&first).map(|place| self.remove(place))
+    }
+
+    fn put(&mut self, completed: Completed) {
+        for bucket in self.buckets_from(self.home(&completed.key)) {
+            let Bucket { slots, overflow } = &mut self.buckets[bucket];
+            if let Some(free) = slots.iter_mut().find(|slot| !slot.is_some()) {
+                *free = completed;
+                break;
+            }
+            *overflow += 1;
+        }
+        self.len += 1;
+    }
+
+    fn resize(&mut self, buckets: usize) {
+        let larger = Self { buckets: vec![Bucket::EMPTY; buckets], len: 0 };
+        let old = mem::replace(self, larger);
+        old.iter().for_each(|completed| self.put(*completed));
+    }
+
+    /// The bucket that a key belongs in. Any number of buckets has an equal share.
+    fn home(&self, key: &EventKey) -> usize {
+        ((u128::from(hash(key)) * self.buckets.len() as u128) >> 64) as usize
+    }
+
+    /// All of them, from that one round to it.
+    fn buckets_from(&self, first: usize) -> impl Iterator<Item = usize> + use<> {
+        (first..self.buckets.len()).chain(0..first)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Completed> {
+        self.buckets.iter().flat_map(|bucket| &bucket.slots).filter(|slot| slot.is_some())
+    }
+}
+
+impl Entries for CompletedKeys {
+    fn drop_expired(&mut self, tick: u32) -> usize {
+        let before = self.len;
+        for bucket in 0..self.buckets.len() {
+            for slot in 0..SLOTS {
+                let place = Place { bucket, slot };
+                if self.get(place).is_some() && self.get(place).has_run_out(tick) {
+                    self.remove(place);
+                }
+            }
+        }
+        // Gives back the memory of a table that is mostly empty.
+        if 4 * self.len < SLOTS * self.buckets.len() {
+            self.resize((2 * self.len).div_ceil(SLOTS));
+        }
+        before - self.len
+    }
+
+    fn earliest(&self) -> Option<u32> {
+        self.iter().map(|completed| completed.until).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn key(number: u64) -> EventKey {
+        EventKey::new("auth.confirmed", number.to_le_bytes())
+    }
+
+    #[test]
+    fn a_bucket_is_a_line_of_the_cache() {
+        assert_eq!((size_of::<Bucket>(), align_of::<Bucket>()), (64, 64));
+    }
+
+    /// Whatever is done to it, it holds what a `HashMap` holds after the same.
+    #[test]
+    fn it_is_a_map() {
+        let (mut table, mut map) = (CompletedKeys::default(), HashMap::new());
+        let mut random = 1_u64;
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % below
+        };
+        // Grows, shrinks, and stays small enough for keys to get in each other's way.
+        for step in 0..20_000 {
+            let few = [3, 40, 700][step / 500 % 3];
+            let (key, until) = (key(next(few)), 1 + next(100) as u32);
+            match table.find(&key) {
+                Some(place) => {
+                    assert_eq!(map.remove(&key), Some(table.remove(place).until));
+                }
+                None => {
+                    table.insert(Completed { key, until });
+                    assert_eq!(map.insert(key, until), None);
+                }
+            }
+            if step % 97 == 0 {
+                let before = map.len();
+                map.retain(|_, until| *until >= 20);
+                assert_eq!(table.drop_expired(20), before - map.len());
+            }
+            assert_eq!(table.len, map.len());
+            assert_eq!(table.earliest(), map.values().min().copied());
+        }
+        let found = map.iter().all(|(key, until)| {
+            table.find(key).is_some_and(|place| table.get(place).until == *until)
+        });
+        assert!(found);
+        assert_eq!(table.iter().count(), map.len());
+    }
+
+    #[test]
+    fn a_search_ends_though_every_bucket_was_passed_by() {
+        let in_bucket = |wanted: usize| {
+            let two = CompletedKeys { buckets: vec![Bucket::EMPTY; 2], len: 0 };
+            (0..).map(key).filter(move |key| two.home(key) == wanted)
+        };
+        let mut table = CompletedKeys { buckets: vec![Bucket::EMPTY; 2], len: 0 };
+        let (mut first, mut second) = (in_bucket(0), in_bucket(1));
+        let mut put = |keys: &mut dyn Iterator<Item = EventKey>, count| {
+            let keys: Vec<_> = keys.take(count).collect();
+            keys.iter().for_each(|key| table.put(Completed { key: *key, until: 1 }));
+            keys
+        };
+        let begun = put(&mut first, 4);
+        put(&mut second, 2);
+        for key in &begun[..2] {
+            let place = table.find(key).unwrap();
+            table.remove(place);
+        }
+        table.put(Completed { key: second.next().unwrap(), until: 1 });
+        assert!(table.buckets.iter().all(|bucket| bucket.overflow > 0));
+        assert!(table.find(&first.next().unwrap()).is_none());
+    }
+
+    #[test]
+    fn nothing_passed_by_an_empty_table() {
+        let mut table = CompletedKeys::default();
+        (0..1000).for_each(|number| table.insert(Completed { key: key(number), until: 1 }));
+        for number in 0..1000 {
+            let place = table.find(&key(number)).unwrap();
+            table.remove(place);
+        }
+        assert!(table.buckets.iter().all(|bucket| bucket.overflow == 0));
+    }
+
+    #[test]
+    fn an_emptied_table_gives_its_memory_back() {
+        let mut table = CompletedKeys::default();
+        (0..1000).for_each(|number| table.insert(Completed { key: key(number), until: 1 }));
+        assert_eq!(table.drop_expired(2), 1000);
+        assert_eq!(table.buckets.capacity(), 0);
+    }
+}

@@ -1,0 +1,66 @@
+use std::time::Duration;
+
+use hashbrown::{
+    HashTable,
+    hash_table::{Entry, OccupiedEntry},
+};
+
+use super::{Entries, hash, tick};
+use crate::{EventKey, LeaseToken};
+
+#[derive(Clone, Copy)]
+pub(super) struct Lease {
+    pub(super) key: EventKey,
+    pub(super) token: LeaseToken,
+    /// Since the store's creation.
+    pub(super) expires: Duration,
+}
+
+impl Lease {
+    pub(super) fn has_run_out(&self, now: Duration) -> bool {
+        self.expires <= now
+    }
+}
+
+/// The leases of a shard.
+#[derive(Default)]
+pub(super) struct Leases(HashTable<Lease>);
+
+impl Leases {
+    /// The place of `key`, whether it is taken or not.
+    pub(super) fn entry(&mut self, key: &EventKey) -> Entry<'_, Lease> {
+        self.0.entry(hash(key), |lease| lease.key == *key, |lease| hash(&lease.key))
+    }
+
+    /// The lease of `key`, if `token` holds it and it has not run out.
+    pub(super) fn held(
+        &mut self,
+        key: &EventKey,
+        token: &LeaseToken,
+        now: Duration,
+    ) -> Option<OccupiedEntry<'_, Lease>> {
+        let lease = self.0.find_entry(hash(key), |lease| lease.key == *key).ok()?;
+        (lease.get().token == *token && !lease.get().has_run_out(now)).then_some(lease)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Entries for Leases {
+    fn drop_expired(&mut self, now: u32) -> usize {
+        let before = self.0.len();
+        self.0.retain(|lease| tick(lease.expires) >= now);
+        // Gives back the memory of a table that is mostly empty.
+        if self.0.len() < self.0.capacity() / 4 {
+            self.0.shrink_to(2 * self.0.len(), |lease| hash(&lease.key));
+        }
+        before - self.0.len()
+    }
+
+    fn earliest(&self) -> Option<u32> {
+        self.0.iter().map(|lease| tick(lease.expires)).min()
+    }
+}
