@@ -18,6 +18,7 @@ impl Signature {
     /// # Errors
     ///
     /// [`MalformedSignature`] for any other form.
+    #[inline]
     pub fn parse(value: &[u8]) -> Result<Self, MalformedSignature> {
         let digits: &[u8; 64] = value.trim_ascii().try_into().map_err(|_| MalformedSignature)?;
         const_hex::decode_to_array(digits).map(Self).map_err(|_| MalformedSignature)
