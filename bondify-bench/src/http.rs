@@ -1,7 +1,7 @@
 //! What a server is left with of its speed when Bondify is attached: the full semantics, on
 //! fresh signed events, against a bare handler of the same framework that reads the body and
-//! answers 200. Servers run in a process of their own on the first core, the load generator
-//! in this one on the second.
+//! answers 200. Each server is a process of its own on the first core, the load generator is
+//! this one on the second.
 
 mod express;
 mod load;
@@ -11,7 +11,7 @@ mod wrk;
 
 use std::{io, time::Duration};
 
-pub(crate) use self::server::{Framework, serve};
+pub(crate) use self::server::{Framework, Handler, serve};
 use self::{
     load::{Load, Turn},
     process::Server,
@@ -32,8 +32,8 @@ pub(crate) fn measure(plan: &Plan, only: Option<Framework>, report: &mut Report)
         if only.is_some_and(|only| only != framework) {
             continue;
         }
-        match Server::of(framework) {
-            Ok(server) => rows.extend(against_bare(rounds, &load, framework, &server)),
+        match against_bare(rounds, &load, framework) {
+            Ok(measured) => rows.extend(measured),
             Err(error) => skipped(framework.name(), &error),
         }
     }
@@ -51,8 +51,10 @@ pub(crate) fn measure(plan: &Plan, only: Option<Framework>, report: &mut Report)
     report.suite("http", &rows);
 }
 
-fn against_bare(rounds: usize, load: &Load, framework: Framework, server: &Server) -> [Row; 3] {
-    let [bondify, bare] = compare(rounds, load, [(server, "/bondify"), (server, "/bare")]);
+fn against_bare(rounds: usize, load: &Load, framework: Framework) -> io::Result<[Row; 3]> {
+    let bondify = Server::of(framework, Handler::Bondify)?;
+    let bare = Server::of(framework, Handler::Bare)?;
+    let [bondify, bare] = compare(rounds, load, [&bondify, &bare]);
     let row = |what: &str, of: fn(&Turn) -> f64| {
         let (bondify, bare) = (figures(&bondify, of), figures(&bare, of));
         let (ours, theirs) = (median(&bondify), median(&bare));
@@ -67,12 +69,12 @@ fn against_bare(rounds: usize, load: &Load, framework: Framework, server: &Serve
     let cpu = cpu.at_most(1.25).detail(format!("{ours:.2} µs / {theirs:.2} µs"));
     let (p99, ours, theirs) = row("p99 latency / bare", |turn| turn.p99);
     let p99 = p99.at_most(1.3).detail(format!("{ours:.0} µs / {theirs:.0} µs"));
-    [rate, cpu, p99]
+    Ok([rate, cpu, p99])
 }
 
 fn against_express(rounds: usize, load: &Load) -> io::Result<Row> {
-    let (axum, express) = (Server::of(Framework::Axum)?, express::start()?);
-    let [ours, theirs] = compare(rounds, load, [(&axum, "/bondify"), (&express.server, "/")]);
+    let (axum, express) = (Server::of(Framework::Axum, Handler::Bondify)?, express::start()?);
+    let [ours, theirs] = compare(rounds, load, [&axum, &express.server]);
     let (ours, theirs) = (rates(&ours), rates(&theirs));
     let row = Row::ratio("axum with Bondify / Express with the SDK's algorithm", &ours, &theirs);
     let (ours, theirs) = (median(&ours), median(&theirs));
@@ -81,11 +83,11 @@ fn against_express(rounds: usize, load: &Load) -> io::Result<Row> {
 
 /// Whether the load generator is as good as one that many use.
 fn against_wrk(rounds: usize, load: &Load) -> io::Result<Row> {
-    let server = Server::of(Framework::Axum)?;
+    let server = Server::of(Framework::Axum, Handler::Bare)?;
     let script = wrk::script()?;
     wrk::rate(load, &server, script.path())?;
     let variants: &mut [Variant<'_, f64>] = &mut [
-        Box::new(|| load.turn(&server, "/bare").rate),
+        Box::new(|| load.turn(&server).rate),
         Box::new(|| wrk::rate(load, &server, script.path()).unwrap_or(f64::NAN)),
     ];
     let samples = interleave(rounds, variants);
@@ -94,13 +96,13 @@ fn against_wrk(rounds: usize, load: &Load) -> io::Result<Row> {
         .detail(format!("{ours:.0}/s / {theirs:.0}/s")))
 }
 
-/// Puts load on two servers or paths in turn.
-fn compare(rounds: usize, load: &Load, paths: [(&Server, &str); 2]) -> [Vec<Turn>; 2] {
-    for (server, path) in paths {
-        load.lasting(Duration::from_millis(500)).turn(server, path); // to warm up
+/// Puts load on two servers in turn.
+fn compare(rounds: usize, load: &Load, servers: [&Server; 2]) -> [Vec<Turn>; 2] {
+    for server in servers {
+        load.lasting(Duration::from_millis(500)).turn(server); // to warm up
     }
-    let mut turns = paths
-        .map(|(server, path)| -> Variant<'_, Turn> { Box::new(move || load.turn(server, path)) });
+    let mut turns =
+        servers.map(|server| -> Variant<'_, Turn> { Box::new(move || load.turn(server)) });
     let mut samples = interleave(rounds, &mut turns).into_iter();
     [samples.next().unwrap_or_default(), samples.next().unwrap_or_default()]
 }

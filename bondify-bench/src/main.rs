@@ -58,6 +58,9 @@ struct Arguments {
     #[cfg(feature = "http")]
     #[arg(long, hide = true)]
     serve: Option<http::Framework>,
+    #[cfg(feature = "http")]
+    #[arg(long, hide = true, default_value = "bondify")]
+    handler: http::Handler,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -87,7 +90,7 @@ fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     #[cfg(feature = "http")]
     if let Some(framework) = arguments.serve {
-        return http::serve(framework);
+        return http::serve(framework, arguments.handler);
     }
     let plan = if arguments.quick { Plan::QUICK } else { Plan::FULL };
     let mut report = Report::new(arguments.json);

@@ -17,7 +17,7 @@ function verify(raw, signature) {
 }
 
 const app = express();
-app.post("/", express.raw({ type: "application/json" }), async (request, response) => {
+app.post("/webhooks/bondify", express.raw({ type: "application/json" }), async (request, response) => {
   try {
     const event = verify(request.body, request.get("x-bondify-signature"));
     await (event.event === "auth.confirmed" ? onConfirmed : onCancelled)(event);

@@ -15,7 +15,7 @@ use tokio::{
     runtime::{self, Runtime},
 };
 
-use super::process::Server;
+use super::{process::Server, server::PATH};
 use crate::{
     cores::stay_off_the_servers,
     events::{USUAL_SIZE, body, signature},
@@ -61,10 +61,10 @@ impl Load {
     /// # Panics
     ///
     /// If the server answers anything but 200, or not at all.
-    pub(super) fn turn(&self, server: &Server, path: &str) -> Turn {
+    pub(super) fn turn(&self, server: &Server) -> Turn {
         let (start, cpu_before) = (Instant::now(), server.cpu_time());
         let connections =
-            (0..self.connections).map(|_| self.connection(server, path, start + self.length));
+            (0..self.connections).map(|_| self.connection(server, start + self.length));
         let latencies = self.runtime.block_on(unsleeping(join_all(connections)));
         let (taken, cpu) = (start.elapsed().as_secs_f64(), server.cpu_time() - cpu_before);
         let latencies = latencies.into_iter().map(|answers| answers.expect("the server answers"));
@@ -80,17 +80,12 @@ impl Load {
     }
 
     /// One request after the other until then. Returns their latencies in microseconds.
-    async fn connection(
-        &self,
-        server: &Server,
-        path: &str,
-        until: Instant,
-    ) -> io::Result<Vec<f64>> {
+    async fn connection(&self, server: &Server, until: Instant) -> io::Result<Vec<f64>> {
         let mut stream = TcpStream::connect(server.address).await?;
         stream.set_nodelay(true)?;
         let (mut latencies, mut answer) = (Vec::new(), vec![0; 4096]);
         while Instant::now() < until {
-            let request = self.request(path);
+            let request = self.request();
             let sent = Instant::now();
             stream.write_all(&request).await?;
             read_answer(&mut stream, &mut answer).await?;
@@ -99,10 +94,10 @@ impl Load {
         Ok(latencies)
     }
 
-    fn request(&self, path: &str) -> Vec<u8> {
+    fn request(&self) -> Vec<u8> {
         let body = body(USUAL_SIZE, self.next.replace(self.next.get() + 1));
         let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n\
+            "POST {PATH} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n\
              X-Bondify-Signature: {}\r\nContent-Length: {}\r\n\r\n",
             signature(&body),
             body.len(),

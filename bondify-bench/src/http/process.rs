@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::Framework;
+use super::{Framework, Handler};
 use crate::cores::spawn_server;
 
 /// A server process, killed when dropped.
@@ -16,8 +16,9 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn of(framework: Framework) -> io::Result<Self> {
-        Self::start(Command::new(env::current_exe()?).args(["--serve", framework.name()]))
+    pub(super) fn of(framework: Framework, handler: Handler) -> io::Result<Self> {
+        let mut command = Command::new(env::current_exe()?);
+        Self::start(command.args(["--serve", framework.name(), "--handler", handler.name()]))
     }
 
     /// Starts a process that prints its port once it listens.

@@ -32,15 +32,36 @@ impl Framework {
     }
 }
 
+/// What a server does with a delivery.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Handler {
+    /// Reads the body and answers 200.
+    Bare,
+    /// Answers 200 to what Bondify lets through.
+    Bondify,
+}
+
+impl Handler {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::Bondify => "bondify",
+        }
+    }
+}
+
+/// Where deliveries go.
+pub(super) const PATH: &str = "/webhooks/bondify";
+
 const LOCALHOST: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 
 /// Serves until the process is killed. Prints the port.
-pub(crate) fn serve(framework: Framework) -> io::Result<()> {
+pub(crate) fn serve(framework: Framework, handler: Handler) -> io::Result<()> {
     match framework {
-        Framework::Axum => on_one_worker(axum()),
-        Framework::Actix => actix_web::rt::System::new().block_on(actix()),
-        Framework::Rocket => rocket::execute(rocket()),
-        Framework::Warp => on_one_worker(warp()),
+        Framework::Axum => on_one_worker(axum(handler)),
+        Framework::Actix => actix_web::rt::System::new().block_on(actix(handler)),
+        Framework::Rocket => rocket::execute(rocket(handler)),
+        Framework::Warp => on_one_worker(warp(handler)),
     }
 }
 
@@ -59,39 +80,48 @@ fn announce(port: u16) {
     let _nobody_listens = writeln!(stdout(), "{port}").and_then(|()| stdout().flush());
 }
 
-async fn axum() -> io::Result<()> {
+async fn axum(handler: Handler) -> io::Result<()> {
     use axum::{Router, body::Bytes, http::StatusCode, routing::post};
     use bondify_axum::{BondifyEvent, BondifyExt};
 
-    let bare = async |_: Bytes| StatusCode::OK;
-    let on_event = async |_: BondifyEvent| StatusCode::OK;
-    let app = Router::new().route("/bare", post(bare)).route("/bondify", bondify().post(on_event));
+    let route = match handler {
+        Handler::Bare => post(async |_: Bytes| StatusCode::OK),
+        Handler::Bondify => bondify().post(async |_: BondifyEvent| StatusCode::OK),
+    };
     let listener = TcpListener::bind(LOCALHOST).await?;
     announce(listener.local_addr()?.port());
-    axum::serve(listener, app).await
+    axum::serve(listener, Router::new().route(PATH, route)).await
 }
 
-async fn actix() -> io::Result<()> {
+async fn actix(handler: Handler) -> io::Result<()> {
     use actix_web::{App, HttpResponse, HttpServer, web};
     use bondify_actix::{BondifyEvent, BondifyExt};
 
     let bondify = bondify();
     let server = HttpServer::new(move || {
+        let resource = web::resource(PATH);
         let bare = web::post().to(async |_: web::Bytes| HttpResponse::Ok());
         let on_event = web::post().to(async |_: BondifyEvent| HttpResponse::Ok());
-        let hook = web::resource("/bondify").wrap(bondify.middleware()).route(on_event);
-        App::new().route("/bare", bare).service(hook)
+        let bondify = bondify.clone();
+        App::new().configure(move |config| {
+            match handler {
+                Handler::Bare => config.service(resource.route(bare)),
+                Handler::Bondify => {
+                    config.service(resource.wrap(bondify.middleware()).route(on_event))
+                }
+            };
+        })
     });
     let server = server.workers(1).bind(LOCALHOST)?;
     server.addrs().iter().for_each(|address| announce(address.port()));
     server.run().await
 }
 
-async fn rocket() -> io::Result<()> {
+async fn rocket(handler: Handler) -> io::Result<()> {
     use bondify_rocket::{BondifyEvent, BondifyExt};
     use rocket::{Config, config::LogLevel, fairing::AdHoc, http::Status, post, routes};
 
-    #[post("/bare", data = "<_body>")]
+    #[post("/bondify", data = "<_body>")]
     async fn bare(_body: Vec<u8>) -> Status {
         Status::Ok
     }
@@ -105,22 +135,31 @@ async fn rocket() -> io::Result<()> {
         Config { port: 0, workers: 1, log_level: LogLevel::Off, ..Config::release_default() };
     let announce =
         AdHoc::on_liftoff("announce", |rocket| Box::pin(async { announce(rocket.config().port) }));
-    let mount = bondify().mount("/", routes![on_event]);
-    let rocket = rocket::custom(config).mount("/", routes![bare]).attach(mount).attach(announce);
+    let rocket = rocket::custom(config).attach(announce);
+    let rocket = match handler {
+        Handler::Bare => rocket.mount("/webhooks", routes![bare]),
+        Handler::Bondify => rocket.attach(bondify().mount("/webhooks", routes![on_event])),
+    };
     rocket.launch().await.map(drop).map_err(io::Error::other)
 }
 
-async fn warp() -> io::Result<()> {
+async fn warp(handler: Handler) -> io::Result<()> {
     use bondify_warp::{BondifyEvent, webhook};
     use bytes::Bytes;
     use warp::{Filter, http::StatusCode};
 
-    let bare = warp::path!("bare").and(warp::post()).and(warp::body::bytes());
-    let bare = bare.then(async |_: Bytes| StatusCode::OK);
-    let on_event = webhook(&bondify(), async |_: BondifyEvent| StatusCode::OK);
-    let hook = warp::path!("bondify").and(warp::post()).and(on_event);
     let listener = TcpListener::bind(LOCALHOST).await?;
     announce(listener.local_addr()?.port());
-    warp::serve(bare.or(hook)).incoming(listener).run().await;
+    let route = warp::path!("webhooks" / "bondify").and(warp::post());
+    match handler {
+        Handler::Bare => {
+            let bare = warp::body::bytes().then(async |_: Bytes| StatusCode::OK);
+            warp::serve(route.and(bare)).incoming(listener).run().await;
+        }
+        Handler::Bondify => {
+            let on_event = webhook(&bondify(), async |_: BondifyEvent| StatusCode::OK);
+            warp::serve(route.and(on_event)).incoming(listener).run().await;
+        }
+    }
     Ok(())
 }

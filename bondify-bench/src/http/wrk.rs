@@ -5,7 +5,7 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{load::Load, process::Server};
+use super::{load::Load, process::Server, server::PATH};
 use crate::events::{USUAL_SIZE, body, signature};
 
 /// What has wrk send one signed event, again and again.
@@ -31,7 +31,7 @@ pub(super) fn rate(load: &Load, server: &Server, script: &std::path::Path) -> io
         .args(["--duration", &format!("{}s", load.length.as_secs().max(1))])
         .arg("--script")
         .arg(script)
-        .arg(format!("http://{}/bare", server.address))
+        .arg(format!("http://{}{PATH}", server.address))
         .output()?;
     let output = String::from_utf8_lossy(&output.stdout);
     let rate = output.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:"));
