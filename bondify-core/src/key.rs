@@ -45,9 +45,10 @@ impl EventKey {
     }
 
     fn digest(scope: &str, id: &[u8]) -> Self {
-        let hash = Sha256::new().chain_update(scope).chain_update([0]).chain_update(id).finalize();
+        let mut hash = Sha256::new();
+        [scope.as_bytes(), &[0], id].iter().for_each(|part| hash.update(part));
         let mut half = [0; 16];
-        half.copy_from_slice(&hash[..16]);
+        half.copy_from_slice(&hash.finalize()[..16]);
         Self(half)
     }
 }
