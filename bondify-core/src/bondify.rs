@@ -5,8 +5,8 @@ use futures_util::Stream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Builder, Headers, Receive, Secret, Verifier, builder::Settings, home::Home,
-    renewal::Renewals, store::Store,
+    Builder, Headers, Receive, Secret, Verifier, builder::Settings, home::Home, renewal::Renewals,
+    store::Store,
 };
 
 /// Receives Bondify's webhooks: verifies, deduplicates, and settles each delivery by
@@ -37,11 +37,7 @@ impl Bondify {
         Builder::new(secret)
     }
 
-    pub(crate) fn new(
-        verifier: Verifier,
-        store: Option<Store>,
-        settings: Settings,
-    ) -> Self {
+    pub(crate) fn new(verifier: Verifier, store: Option<Store>, settings: Settings) -> Self {
         let shared = Shared {
             verifier,
             store,

@@ -148,7 +148,8 @@ pub(crate) async fn renew_leases(shared: Weak<Shared>, every: Duration) {
 impl Shared {
     async fn renew(&self, lease: Due) {
         let Some(store) = &self.store else { return };
-        let renewal = async { store.shared.renew(&lease.key, &lease.token, self.settings.lease).await };
+        let renewal =
+            async { store.shared.renew(&lease.key, &lease.token, self.settings.lease).await };
         match unpanicking(renewal).await {
             Ok(true) => {}
             Ok(false) => {

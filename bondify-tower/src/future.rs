@@ -139,7 +139,10 @@ where
 const ADVICE: &str = "it is applied twice; apply one layer to the route";
 
 impl<S> Next<S> {
-    fn handle<B, Out>(self, delivery: Delivery) -> Handling<S::Future, Status<S::Response, S::Error>>
+    fn handle<B, Out>(
+        self,
+        delivery: Delivery,
+    ) -> Handling<S::Future, Status<S::Response, S::Error>>
     where
         S: Service<Request<B>, Response = Response<Out>, Error: Send, Future: Send> + 'static,
         B: From<Bytes> + 'static,

@@ -82,13 +82,8 @@ const ADVICE: &str = "another filter took the body before, or it is applied twic
 pub struct Hook(Pin<Box<dyn Future<Output = Result<Delivery, Reply>> + Send>>);
 
 impl Hook {
-    /// Receives the delivery and, if it is to be handled, has `on_event` do so, in a task
-    /// of its own that a client that hangs up cannot stop. Settles by the response's
-    /// status.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
+    /// Receives the delivery and, if it is to be handled, has `on_event` do so, which a
+    /// client that hangs up cannot stop. Settles by the response's status.
     pub async fn run<H, F, R>(self, on_event: H) -> Response
     where
         H: FnOnce(BondifyEvent) -> F + Send + 'static,
@@ -97,7 +92,9 @@ impl Hook {
     {
         let handler = async move |event: Event| on_event(BondifyEvent(event)).await.into_response();
         let handled = match self.0.await {
-            Ok(delivery) => delivery.run_to_completion(handler, |response| response.status().as_u16()).await,
+            Ok(delivery) => {
+                delivery.run_to_completion(handler, |response| response.status().as_u16()).await
+            }
             Err(reply) => Err(reply),
         };
         handled.unwrap_or_else(respond)

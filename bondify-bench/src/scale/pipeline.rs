@@ -55,7 +55,10 @@ impl Pipeline {
             for request in requests {
                 match self.receive(request).await {
                     Ok(delivery) => {
-                        delivery.run_to_completion(async |_| 200, |&status| status).await.expect("runs");
+                        delivery
+                            .run_to_completion(async |_| 200, |&status| status)
+                            .await
+                            .expect("runs");
                     }
                     Err(reply) => assert_eq!(reply.status(), 200),
                 }
