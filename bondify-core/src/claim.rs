@@ -113,7 +113,7 @@ impl Bondify {
         record: &Record,
     ) -> Option<Attempt> {
         let memory = self.shared.store.as_ref()?.memory.as_ref()?;
-        self.home()?; // for the renewals
+        self.at_home(|_| ())?; // for the renewals
         let claimed = memory.claim_now(&key, self.shared.settings.lease);
         let (span, since) = (record.span.clone(), record.received);
         Some(self.attempted(key, running.clone(), span, since, claimed))

@@ -40,17 +40,22 @@ impl Drop for Home {
 impl Bondify {
     /// The home runtime. Its renewer lives exactly as long as it does.
     pub(crate) fn home(&self) -> Option<Handle> {
+        self.at_home(Handle::clone)
+    }
+
+    /// [`home`](Self::home), for those that need not keep it.
+    pub(crate) fn at_home<T>(&self, then: impl FnOnce(&Handle) -> T) -> Option<T> {
         let mut home = self.shared.home.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((runtime, renewer)) = &*home
             && !renewer.is_finished()
         {
-            return Some(runtime.clone());
+            return Some(then(runtime));
         }
         let runtime = Handle::try_current().ok()?;
         let every = self.shared.settings.lease / 3;
         let renewer = runtime.spawn(renew_leases(Arc::downgrade(&self.shared), every));
-        *home = Some((runtime.clone(), renewer.abort_handle()));
-        Some(runtime)
+        let (runtime, _) = home.insert((runtime, renewer.abort_handle()));
+        Some(then(runtime))
     }
 
     /// Makes a store call. If it answers at once, as a store in memory does, that is

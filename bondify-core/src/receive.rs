@@ -3,6 +3,7 @@
 use std::{
     error::Error,
     fmt,
+    ops::ControlFlow,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -31,7 +32,7 @@ pin_project! {
         // Until the body is there.
         arrived: Option<Arrived>,
         // After that, if the store has to be waited for.
-        admission: Option<BoxFuture<'static, Result<Delivery, Reply>>>,
+        admission: Option<BoxFuture<'static, Decision>>,
     }
 }
 
@@ -56,8 +57,8 @@ where
         if let Some(arrived) = this.arrived {
             let body = ready!(arrived.record.span.in_scope(|| this.body.poll(context)));
             match this.arrived.take().map(|arrived| arrived.admit(body)) {
-                Some(Admission::Decided(decision)) => return Poll::Ready(decision),
-                Some(Admission::Pending(admission)) => *this.admission = Some(admission),
+                Some(ControlFlow::Break(decision)) => return Poll::Ready(decision),
+                Some(ControlFlow::Continue(admission)) => *this.admission = Some(admission),
                 None => {}
             }
         }
@@ -81,20 +82,20 @@ struct Arrived {
     record: Record,
 }
 
-/// Whether a delivery is to be handled, or what will tell.
-enum Admission {
-    Decided(Result<Delivery, Reply>),
-    Pending(BoxFuture<'static, Result<Delivery, Reply>>),
-}
+type Decision = Result<Delivery, Reply>;
 
 impl Arrived {
-    fn admit(self, body: Result<Bytes, Reply>) -> Admission {
+    /// Whether the delivery is to be handled, or what will tell.
+    fn admit(
+        self,
+        body: Result<Bytes, Reply>,
+    ) -> ControlFlow<Decision, BoxFuture<'static, Decision>> {
         let Self { bondify, head, mut record } = self;
         let span = record.span.clone();
         let _entered = span.enter();
         let event = match bondify.verify(head, body) {
             Ok(event) => event,
-            Err(reply) => return Admission::Decided(Err(record.refused(reply))),
+            Err(reply) => return ControlFlow::Break(Err(record.refused(reply))),
         };
         let key = event.key();
         record.verified(&event, key);
@@ -103,13 +104,13 @@ impl Arrived {
         let running = Running::new(bondify.shared.running.token());
         let verified = Verified { event, key, running, record };
         match bondify.admit_now(&verified) {
-            Some(admitted) => Admission::Decided(verified.conclude(admitted)),
+            Some(admitted) => ControlFlow::Break(verified.conclude(admitted)),
             None => {
                 let admission = async move {
                     let admitted = bondify.admit(&verified).await;
                     verified.conclude(admitted)
                 };
-                Admission::Pending(admission.instrument(span.clone()).boxed())
+                ControlFlow::Continue(admission.instrument(span.clone()).boxed())
             }
         }
     }
@@ -124,7 +125,7 @@ struct Verified {
 }
 
 impl Verified {
-    fn conclude(self, admitted: Result<Option<Lease>, Reply>) -> Result<Delivery, Reply> {
+    fn conclude(self, admitted: Result<Option<Lease>, Reply>) -> Decision {
         let Self { event, running, mut record, .. } = self;
         match admitted {
             Ok(lease) => Ok(Delivery::new(event, Claim::new(lease, record, running))),
