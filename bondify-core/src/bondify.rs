@@ -94,7 +94,7 @@ impl Bondify {
     ///
     /// # Errors
     ///
-    /// The [`Reply`] to send instead of running the handler.
+    /// The [`Reply`](crate::Reply) to send instead of running the handler.
     pub fn receive<S, C, E>(&self, headers: &dyn Headers, body: S) -> Receive<S>
     where
         S: Stream<Item = Result<C, E>>,

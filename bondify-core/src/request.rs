@@ -234,6 +234,13 @@ mod tests {
         assert_eq!(read.await, Err(Reply::UnreadableBody));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_comes_is_unreadable() {
+        let (start, silence) = (Instant::now(), stream::pending::<Result<Bytes, ()>>());
+        assert_eq!(ReadBody::new(silence, 1000, start).await, Err(Reply::UnreadableBody));
+        assert_eq!(start.elapsed().as_secs(), PATIENCE.as_secs());
+    }
+
     #[test]
     fn only_json_is_taken() {
         let judge = |values: &[&str]| media_type(&headers("content-type", values));

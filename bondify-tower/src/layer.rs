@@ -17,7 +17,7 @@ use crate::{Deliver, ResponseBody, ResponseFuture};
 
 /// Lets only verified events reach the service within, each until it succeeds once.
 ///
-/// The service finds the [`Event`] in the request's extensions, and in the request's
+/// The service finds the [`Event`](bondify_core::Event) in the request's extensions, and in the request's
 /// body, of type `B`, the bytes that were signed. See the [crate docs](crate) for an
 /// example.
 pub struct BondifyLayer<B = Full<Bytes>> {
