@@ -17,8 +17,8 @@ use hashbrown::hash_table::{Entry, OccupiedEntry};
 
 use self::{
     completed::{Completed, CompletedKeys},
-    leases::{Lease, Leases},
-    shard::{Entries, Shard, shard},
+    leases::Lease,
+    shard::{Keys, Shard},
 };
 use crate::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError};
 
@@ -26,10 +26,6 @@ use crate::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError};
 /// the key that expires first, holds its shard for well below a millisecond.
 const KEYS_PER_SHARD: usize = 4096;
 const MAX_SHARDS: usize = 1 << 16;
-
-/// Leases are few, and each is looked for twice within a moment: in shards of their own, a
-/// handful, they stay in the processor's cache.
-const LEASE_SHARDS: usize = 64;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
@@ -61,7 +57,7 @@ impl MemoryStore {
     pub const DEFAULT_CAPACITY: usize = 1_000_000;
 
     /// A store with room for [`DEFAULT_CAPACITY`](Self::DEFAULT_CAPACITY) completed
-    /// keys. Empty, it takes 20 KB, and the rest as it fills.
+    /// keys. Empty, it takes 33 KB, and the rest as it fills.
     #[must_use]
     pub fn new() -> Self {
         Self::with_capacity(Self::DEFAULT_CAPACITY)
@@ -178,14 +174,10 @@ impl DedupeStore for MemoryStore {
 }
 
 /// What the clones of a store share, and its sweeper watches.
-///
-/// A key is in one shard at most. Whoever changes that holds the lock of the key's lease
-/// shard, and takes the other after it.
 struct Shared {
     created: Instant,
     capacity: usize,
-    leases: Box<[Shard<Leases>]>,
-    completed: Box<[Shard<CompletedKeys>]>,
+    shards: Box<[Shard]>,
     len: AtomicUsize,
     forgotten: AtomicU64,
     leases_given: AtomicU64,
@@ -201,8 +193,7 @@ impl Shared {
         Self {
             created: Instant::now(),
             capacity,
-            leases: Shard::many(LEASE_SHARDS),
-            completed: Shard::many(shards.next_power_of_two()),
+            shards: (0..shards.next_power_of_two()).map(|_| Shard::default()).collect(),
             len: AtomicUsize::new(0),
             forgotten: AtomicU64::new(0),
             leases_given: AtomicU64::new(0),
@@ -212,8 +203,7 @@ impl Shared {
     }
 
     fn claim(&self, key: &EventKey, lease: Duration) -> Claimed {
-        let shard = shard(&self.leases, key);
-        let mut leases = shard.lock();
+        let Keys { leases, completed } = &mut *self.shard(key).lock();
         let now = self.now();
         let place = leases.entry(key);
         if let Entry::Occupied(held) = &place
@@ -221,45 +211,41 @@ impl Shared {
         {
             return Claimed::InFlight;
         }
-        if self.is_completed(key, now) {
+        if self.is_completed(completed, key, now) {
             return Claimed::Completed;
         }
         let token = LeaseToken::new(self.leases_given.fetch_add(1, Relaxed));
-        let lease = Lease { key: *key, token, expires: now.saturating_add(lease) };
-        place.insert(lease);
-        shard.note_expiry(tick(lease.expires));
+        place.insert(Lease { key: *key, token, expires: now.saturating_add(lease) });
         Claimed::Acquired(token)
     }
 
-    fn is_completed(&self, key: &EventKey, now: Duration) -> bool {
-        let mut keys = shard(&self.completed, key).lock();
-        let Some(place) = keys.find(key) else { return false };
-        let remembered = !keys.get(place).has_run_out(tick(now));
+    fn is_completed(&self, completed: &mut CompletedKeys, key: &EventKey, now: Duration) -> bool {
+        let Some(place) = completed.find(key) else { return false };
+        let remembered = !completed.get(place).has_run_out(tick(now));
         if !remembered {
-            keys.remove(place);
+            completed.remove(place);
             self.len.fetch_sub(1, Relaxed);
         }
         remembered
     }
 
     fn renew(&self, key: &EventKey, token: &LeaseToken, lease: Duration) -> bool {
-        let shard = shard(&self.leases, key);
-        let mut leases = shard.lock();
+        let leases = &mut self.shard(key).lock().leases;
         let now = self.now();
         let Some(mut held) = leases.held(key, token, now) else { return false };
         held.get_mut().expires = now.saturating_add(lease);
-        shard.note_expiry(tick(held.get().expires));
         true
     }
 
     fn complete(&self, key: &EventKey, token: &LeaseToken, retention: Duration) -> bool {
-        let mut leases = shard(&self.leases, key).lock();
+        let mut shard = self.shard(key).lock();
+        let Keys { leases, completed } = &mut *shard;
         let now = self.now();
         let Some(held) = leases.held(key, token, now) else { return false };
         held.remove();
-        let completed = Completed { key: *key, until: tick(now.saturating_add(retention)) };
-        let forgotten = self.remember(completed, now);
-        drop(leases);
+        let forgotten = self.make_room(completed, now);
+        completed.insert(Completed { key: *key, until: tick(now.saturating_add(retention)) });
+        drop(shard);
         if forgotten {
             self.report_forgotten(now);
         }
@@ -267,19 +253,9 @@ impl Shared {
     }
 
     fn release(&self, key: &EventKey, token: &LeaseToken) -> bool {
-        let mut leases = shard(&self.leases, key).lock();
+        let leases = &mut self.shard(key).lock().leases;
         let held = leases.held(key, token, self.now());
         held.map(OccupiedEntry::remove).is_some()
-    }
-
-    /// Says whether another key had to be forgotten for it.
-    fn remember(&self, completed: Completed, now: Duration) -> bool {
-        let shard = shard(&self.completed, &completed.key);
-        let mut keys = shard.lock();
-        let forgotten = self.make_room(&mut keys, now);
-        keys.insert(completed);
-        shard.note_expiry(completed.until);
-        forgotten
     }
 
     /// Counts one more completed key. In a full store, drops the one that expires
@@ -287,11 +263,11 @@ impl Shared {
     ///
     /// It is sought before the new key goes in, which so always stays: of all events
     /// the latest is the likeliest to be delivered again.
-    fn make_room(&self, keys: &mut CompletedKeys, now: Duration) -> bool {
+    fn make_room(&self, completed: &mut CompletedKeys, now: Duration) -> bool {
         if self.len.fetch_add(1, Relaxed) < self.capacity {
             return false;
         }
-        let Some(first) = keys.remove_first() else { return false };
+        let Some(first) = completed.remove_first() else { return false };
         self.len.fetch_sub(1, Relaxed);
         !first.has_run_out(tick(now))
     }
@@ -319,12 +295,18 @@ impl Shared {
 
     /// Drops what has run out.
     fn sweep(&self) {
-        for shard in &self.leases {
-            shard.sweep(tick(self.now()));
+        for shard in &self.shards {
+            let Keys { leases, completed } = &mut *shard.lock();
+            let now = self.now();
+            leases.drop_expired(now);
+            self.len.fetch_sub(completed.drop_expired(tick(now)), Relaxed);
         }
-        for shard in &self.completed {
-            self.len.fetch_sub(shard.sweep(tick(self.now())), Relaxed);
-        }
+    }
+
+    fn shard(&self, key: &EventKey) -> &Shard {
+        // The half of the digest that `hash` does not use.
+        let number = (digest(key) >> 64) as usize;
+        &self.shards[number & (self.shards.len() - 1)]
     }
 
     /// The time since the store's creation. Asked for under a shard's lock, so that
@@ -403,11 +385,11 @@ mod tests {
     /// Leaves an expired key behind, which only a sweeper or a claim would drop.
     fn complete_and_outlast(store: &MemoryStore, key: &EventKey) {
         complete(store, key, Duration::ZERO);
-        wait_until(|| shard(&store.0.completed, key).may_hold_expired(tick(store.0.now())));
+        wait_until(|| store.0.shard(key).lock().completed.may_hold_expired(tick(store.0.now())));
     }
 
     fn leases(store: &MemoryStore) -> usize {
-        store.0.leases.iter().map(|shard| shard.lock().len()).sum()
+        store.0.shards.iter().map(|shard| shard.lock().leases.len()).sum()
     }
 
     fn is_completed(store: &MemoryStore, key: &EventKey) -> bool {
@@ -450,7 +432,7 @@ mod tests {
             (MemoryStore::DEFAULT_CAPACITY, 256),
             (usize::MAX, MAX_SHARDS),
         ] {
-            assert_eq!(MemoryStore::with_capacity(capacity).0.completed.len(), shards);
+            assert_eq!(MemoryStore::with_capacity(capacity).0.shards.len(), shards);
         }
     }
 
@@ -568,33 +550,6 @@ mod tests {
         assert!(is_completed(&store, &key(1)));
         assert_eq!(store.0.claim(&key(2), LONG), Claimed::InFlight);
         assert_eq!(store.len(), 1);
-    }
-
-    #[test]
-    fn a_shard_is_visited_when_its_first_entry_is_due() {
-        let store = MemoryStore::with_capacity(1);
-        let due_in = |time| tick(store.0.now() + time);
-        let completed = || store.0.completed[0].earliest.load(Relaxed);
-        let leased = || shard(&store.0.leases, &key(2)).earliest.load(Relaxed);
-        assert_eq!((completed(), leased()), (NEVER, NEVER));
-
-        let token = acquire(&store, &key(2));
-        assert!(leased() <= due_in(LONG));
-        assert!(store.0.renew(&key(2), &token, Duration::from_secs(60)));
-        assert!(leased() <= due_in(Duration::from_secs(60)));
-        assert!(store.0.release(&key(2), &token));
-
-        complete(&store, &key(1), 9 * LONG);
-        complete(&store, &key(3), LONG);
-        assert!(completed() <= due_in(LONG), "the first comes first");
-
-        for earliest in [&store.0.completed[0].earliest, &shard(&store.0.leases, &key(2)).earliest]
-        {
-            earliest.store(0, Relaxed);
-        }
-        store.0.sweep();
-        assert!(due_in(LONG / 2) < completed() && completed() <= due_in(LONG));
-        assert_eq!(leased(), NEVER);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::mem;
 
-use super::{Entries, hash};
+use super::{NEVER, hash};
 use crate::EventKey;
 
 /// 20 bytes, as a key has no alignment and a tick has 32 bits.
@@ -46,10 +46,17 @@ impl Bucket {
 /// A hash table of buckets. A key is in its own bucket or, if that was full, in one of those
 /// after it; each that it passed by knows. So a search ends at the first bucket that nothing
 /// passed by, and nothing is left behind where a key was removed.
-#[derive(Default)]
 pub(super) struct CompletedKeys {
-    buckets: Vec<Bucket>,
+    buckets: Box<[Bucket]>,
     len: usize,
+    /// None runs out in an earlier tick.
+    earliest: u32,
+}
+
+impl Default for CompletedKeys {
+    fn default() -> Self {
+        Self::with_buckets(0)
+    }
 }
 
 /// Where a key is.
@@ -60,6 +67,11 @@ pub(super) struct Place {
 }
 
 impl CompletedKeys {
+    fn with_buckets(buckets: usize) -> Self {
+        let buckets = vec![Bucket::EMPTY; buckets].into();
+        Self { buckets, len: 0, earliest: NEVER }
+    }
+
     pub(super) fn find(&self, key: &EventKey) -> Option<Place> {
         for bucket in self.buckets_from(self.home(key)) {
             let Bucket { slots, overflow } = &self.buckets[bucket];
@@ -115,11 +127,11 @@ impl CompletedKeys {
             *overflow += 1;
         }
         self.len += 1;
+        self.earliest = self.earliest.min(completed.until);
     }
 
     fn resize(&mut self, buckets: usize) {
-        let larger = Self { buckets: vec![Bucket::EMPTY; buckets], len: 0 };
-        let old = mem::replace(self, larger);
+        let old = mem::replace(self, Self::with_buckets(buckets));
         old.iter().for_each(|completed| self.put(*completed));
     }
 
@@ -136,10 +148,16 @@ impl CompletedKeys {
     fn iter(&self) -> impl Iterator<Item = &Completed> {
         self.buckets.iter().flat_map(|bucket| &bucket.slots).filter(|slot| slot.is_some())
     }
-}
 
-impl Entries for CompletedKeys {
-    fn drop_expired(&mut self, tick: u32) -> usize {
+    pub(super) fn may_hold_expired(&self, tick: u32) -> bool {
+        self.earliest < tick
+    }
+
+    /// Drops what has run out before `tick`, and says how many keys that were.
+    pub(super) fn drop_expired(&mut self, tick: u32) -> usize {
+        if !self.may_hold_expired(tick) {
+            return 0;
+        }
         let before = self.len;
         for bucket in 0..self.buckets.len() {
             for slot in 0..SLOTS {
@@ -149,15 +167,12 @@ impl Entries for CompletedKeys {
                 }
             }
         }
+        self.earliest = self.iter().map(|completed| completed.until).min().unwrap_or(NEVER);
         // Gives back the memory of a table that is mostly empty.
         if 4 * self.len < SLOTS * self.buckets.len() {
             self.resize((2 * self.len).div_ceil(SLOTS));
         }
         before - self.len
-    }
-
-    fn earliest(&self) -> Option<u32> {
-        self.iter().map(|completed| completed.until).min()
     }
 }
 
@@ -202,9 +217,10 @@ mod tests {
                 let before = map.len();
                 map.retain(|_, until| *until >= 20);
                 assert_eq!(table.drop_expired(20), before - map.len());
+                assert!(table.earliest >= 20);
             }
             assert_eq!(table.len, map.len());
-            assert_eq!(table.earliest(), map.values().min().copied());
+            assert!(map.values().all(|until| table.earliest <= *until));
         }
         let found = map.iter().all(|(key, until)| {
             table.find(key).is_some_and(|place| table.get(place).until == *until)
@@ -214,12 +230,25 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_dropped_in_the_tick_after_their_last() {
+        let mut table = CompletedKeys::default();
+        assert!(!table.may_hold_expired(NEVER));
+        for (number, until) in [(1, 9), (2, 3), (3, 5)] {
+            table.insert(Completed { key: key(number), until });
+        }
+        assert_eq!((table.drop_expired(3), table.drop_expired(4)), (0, 1));
+        assert!(!table.may_hold_expired(5) && table.may_hold_expired(6));
+        assert_eq!((table.drop_expired(9), table.drop_expired(10)), (1, 1));
+        assert!(!table.may_hold_expired(NEVER));
+    }
+
+    #[test]
     fn a_search_ends_though_every_bucket_was_passed_by() {
         let in_bucket = |wanted: usize| {
-            let two = CompletedKeys { buckets: vec![Bucket::EMPTY; 2], len: 0 };
+            let two = CompletedKeys::with_buckets(2);
             (0..).map(key).filter(move |key| two.home(key) == wanted)
         };
-        let mut table = CompletedKeys { buckets: vec![Bucket::EMPTY; 2], len: 0 };
+        let mut table = CompletedKeys::with_buckets(2);
         let (mut first, mut second) = (in_bucket(0), in_bucket(1));
         let mut put = |keys: &mut dyn Iterator<Item = EventKey>, count| {
             let keys: Vec<_> = keys.take(count).collect();
@@ -253,6 +282,6 @@ mod tests {
         let mut table = CompletedKeys::default();
         (0..1000).for_each(|number| table.insert(Completed { key: key(number), until: 1 }));
         assert_eq!(table.drop_expired(2), 1000);
-        assert_eq!(table.buckets.capacity(), 0);
+        assert_eq!(table.buckets.len(), 0);
     }
 }

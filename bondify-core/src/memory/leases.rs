@@ -5,7 +5,7 @@ use hashbrown::{
     hash_table::{Entry, OccupiedEntry},
 };
 
-use super::{Entries, hash, tick};
+use super::hash;
 use crate::{EventKey, LeaseToken};
 
 #[derive(Clone, Copy)]
@@ -43,24 +43,16 @@ impl Leases {
         (lease.get().token == *token && !lease.get().has_run_out(now)).then_some(lease)
     }
 
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl Entries for Leases {
-    fn drop_expired(&mut self, now: u32) -> usize {
-        let before = self.0.len();
-        self.0.retain(|lease| tick(lease.expires) >= now);
+    pub(super) fn drop_expired(&mut self, now: Duration) {
+        self.0.retain(|lease| !lease.has_run_out(now));
         // Gives back the memory of a table that is mostly empty.
         if self.0.len() < self.0.capacity() / 4 {
             self.0.shrink_to(2 * self.0.len(), |lease| hash(&lease.key));
         }
-        before - self.0.len()
     }
 
-    fn earliest(&self) -> Option<u32> {
-        self.0.iter().map(|lease| tick(lease.expires)).min()
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 }
