@@ -13,38 +13,31 @@ use std::{
 
 use bytestring::ByteString;
 use serde::{
-    Deserialize, Deserializer,
-    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    Deserializer as _,
+    de::{self, Visitor},
 };
-use serde_json::value::RawValue;
+use serde_json::{Deserializer, value::RawValue};
 
 macro_rules! payload {
     ($($(#[$cfg:meta])? $field:ident: $from:ident,)+) => {
-        /// Every field known, flat: an internally tagged enum would buffer the whole
-        /// object first and take twice as long.
+        /// Every field known, flat.
         #[derive(Default)]
         pub(crate) struct Payload<'a> {
             $($(#[$cfg])? pub(crate) $field: Field<'a>,)+
         }
 
         impl<'a> Payload<'a> {
-            /// In place, unlike what serde derives, which moves every field twice.
-            fn fill<A: MapAccess<'a>>(&mut self, mut object: A) -> Result<(), A::Error> {
-                while let Some(name) = object.next_key::<&str>()? {
-                    match name {
-                        $($(#[$cfg])? stringify!($field) => self.$field = object.next_value()?,)+
-                        _ => {
-                            object.next_value::<IgnoredAny>()?;
-                        }
-                    }
+            fn field(&mut self, name: &str) -> Option<&mut Field<'a>> {
+                match name {
+                    $($(#[$cfg])? stringify!($field) => Some(&mut self.$field),)+
+                    _ => None,
                 }
-                Ok(())
             }
 
-            /// What JavaScript, in which Bondify and its SDKs are written, takes for JSON
-            /// beyond what serde does: half a surrogate pair, as is left of an emoji by
-            /// cutting a name short, and numbers out of range.
-            fn parse_like_javascript(body: &'a str) -> Option<Self> {
+            /// Whatever JavaScript, in which Bondify and its SDKs are written, takes for
+            /// JSON. That is more than serde does: half a surrogate pair, as is left of an
+            /// emoji by cutting a name short, and numbers out of range.
+            fn parse_any(body: &'a str) -> Option<Self> {
                 let fields: HashMap<Cow<'a, str>, &'a RawValue> = serde_json::from_str(body).ok()?;
                 let field = |name, from: fn(&'a RawValue) -> Field<'a>| {
                     fields.get(name).map_or(Field::Other, |value| from(value))
@@ -75,24 +68,27 @@ payload! {
 impl<'a> Payload<'a> {
     /// `None` if `body` is not one JSON object.
     pub(crate) fn parse(body: &'a str) -> Option<Self> {
+        Self::parse_plain(body).or_else(|| Self::parse_any(body))
+    }
+
+    /// What nearly all bodies are: strings without escapes, whole numbers and `null` in an
+    /// object on one level, without a space between. Takes half the time that serde_json
+    /// does. `None` if `body` is anything else.
+    fn parse_plain(body: &'a str) -> Option<Self> {
+        let plain = body.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'\\'));
+        let mut rest = body.strip_prefix('{').filter(|_| plain)?;
         let mut payload = Self::default();
-        let mut json = serde_json::Deserializer::from_str(body);
-        match json.deserialize_map(&mut payload).and_then(|()| json.end()) {
-            Ok(()) => Some(payload),
-            Err(_) => Self::parse_like_javascript(body),
+        loop {
+            let (name, after) = rest.strip_prefix('"')?.split_once('"')?;
+            let (value, after) = Field::parse_plain(after.strip_prefix(':')?)?;
+            if let Some(field) = payload.field(name) {
+                *field = value;
+            }
+            if after == "}" {
+                return Some(payload);
+            }
+            rest = after.strip_prefix(',')?;
         }
-    }
-}
-
-impl<'de> Visitor<'de> for &mut Payload<'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<(), A::Error> {
-        self.fill(object)
     }
 }
 
@@ -137,14 +133,40 @@ pub(crate) enum Field<'a> {
 }
 
 impl<'a> Field<'a> {
+    /// The value that `json` begins with, and what comes after it.
+    fn parse_plain(json: &'a str) -> Option<(Self, &'a str)> {
+        if let Some(string) = json.strip_prefix('"') {
+            let (text, after) = string.split_once('"')?;
+            return Some((Self::Text(text.into()), after));
+        }
+        if let Some(after) = json.strip_prefix("null") {
+            return Some((Self::Other, after));
+        }
+        let (digits, after) = json.split_at(json.find(|next: char| !next.is_ascii_digit())?);
+        let number = digits.parse().ok().filter(|_| !digits.starts_with('0'))?;
+        Some((Self::Number(number), after))
+    }
+
     fn strict(value: &'a RawValue) -> Self {
-        serde_json::from_str(value.get()).unwrap_or_default()
+        // Some encoders write whole numbers as `1.7e12`. 2^53 bounds what is exact.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        let is_whole = |number: &f64| number.fract() == 0.0 && (0.0..=EXACT).contains(number);
+        let json = value.get();
+        if let Ok(text) = serde_json::from_str(json) {
+            Self::Text(Cow::Owned(text))
+        } else if let Ok(number) = serde_json::from_str(json) {
+            Self::Number(number)
+        } else if let Some(number) = serde_json::from_str(json).ok().filter(is_whole) {
+            Self::Number(number as u64)
+        } else {
+            Self::Other
+        }
     }
 
     /// Replaces what is no Unicode by U+FFFD.
     fn lossy(value: &'a RawValue) -> Self {
         // Of a string's bytes serde_json does not ask to be UTF-8.
-        let mut string = serde_json::Deserializer::from_str(value.get());
+        let mut string = Deserializer::from_str(value.get());
         match string.deserialize_byte_buf(BytesVisitor) {
             Ok(bytes) => Self::Text(String::from_utf8_lossy(&bytes).into_owned().into()),
             Err(_) => Self::Other,
@@ -183,66 +205,6 @@ impl<'a> Field<'a> {
             Self::Number(number) => SystemTime::UNIX_EPOCH.checked_add(unit(*number)),
             _ => None,
         }
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FieldVisitor)
-    }
-}
-
-struct FieldVisitor;
-
-impl<'de> Visitor<'de> for FieldVisitor {
-    type Value = Field<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Field::Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Field::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Field::Number(number))
-    }
-
-    fn visit_i64<E: de::Error>(self, _negative: i64) -> Result<Self::Value, E> {
-        Ok(Field::Other)
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
-        // Some encoders write whole numbers as `1.7e12`. 2^53 bounds what is exact.
-        const EXACT: f64 = 9_007_199_254_740_992.0;
-        if number.fract() == 0.0 && (0.0..=EXACT).contains(&number) {
-            Ok(Field::Number(number as u64))
-        } else {
-            Ok(Field::Other)
-        }
-    }
-
-    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Field::Other)
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-        Ok(Field::Other)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Field::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Field::Other)
     }
 }
 

@@ -1,4 +1,4 @@
-use std::{env, fmt, sync::Arc};
+use std::{env, fmt, mem::ManuallyDrop, sync::Arc};
 
 use hmac::{
     KeyInit,
@@ -91,7 +91,9 @@ impl Secret {
         let (blocks, rest) = Array::slice_as_chunks(body);
         mac.update_blocks(blocks);
         let mut output = Output::<Hmac>::default();
-        mac.finalize_fixed_core(&mut Buffer::<Hmac>::new(rest), &mut output);
+        // Not zeroized, as nothing of the key comes into it.
+        let mut rest = ManuallyDrop::new(Buffer::<Hmac>::new(rest));
+        mac.finalize_fixed_core(&mut rest, &mut output);
         CtOutput::new(output)
     }
 }
