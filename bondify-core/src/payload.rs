@@ -79,7 +79,7 @@ impl<'a> Payload<'a> {
         let mut rest = body.strip_prefix('{').filter(|_| plain)?;
         let mut payload = Self::default();
         loop {
-            let (name, after) = rest.strip_prefix('"')?.split_once('"')?;
+            let (name, after) = string(rest)?;
             let (value, after) = Field::parse_plain(after.strip_prefix(':')?)?;
             if let Some(field) = payload.field(name) {
                 *field = value;
@@ -90,6 +90,13 @@ impl<'a> Payload<'a> {
             rest = after.strip_prefix(',')?;
         }
     }
+}
+
+/// The string that `json` begins with, and what comes after it.
+fn string(json: &str) -> Option<(&str, &str)> {
+    let text = json.strip_prefix('"')?;
+    let (text, after) = text.split_at(text.bytes().position(|byte| byte == b'"')?);
+    Some((text, &after[1..]))
 }
 
 /// A string in a body: where it is, unless it held an escape. Unlike a share in the body's
@@ -135,14 +142,13 @@ pub(crate) enum Field<'a> {
 impl<'a> Field<'a> {
     /// The value that `json` begins with, and what comes after it.
     fn parse_plain(json: &'a str) -> Option<(Self, &'a str)> {
-        if let Some(string) = json.strip_prefix('"') {
-            let (text, after) = string.split_once('"')?;
+        if let Some((text, after)) = string(json) {
             return Some((Self::Text(text.into()), after));
         }
         if let Some(after) = json.strip_prefix("null") {
             return Some((Self::Other, after));
         }
-        let (digits, after) = json.split_at(json.find(|next: char| !next.is_ascii_digit())?);
+        let (digits, after) = json.split_at(json.bytes().position(|byte| !byte.is_ascii_digit())?);
         let number = digits.parse().ok().filter(|_| !digits.starts_with('0'))?;
         Some((Self::Number(number), after))
     }
@@ -219,5 +225,71 @@ impl Visitor<'_> for BytesVisitor {
 
     fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
         Ok(bytes.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
+
+    use super::*;
+
+    type Read = [(Option<String>, Option<SystemTime>); 4];
+
+    /// What the fields are asked for.
+    fn read(payload: &Payload<'_>, body: &str) -> Read {
+        let text =
+            |field: &Field<'_>| field.text_or_empty(body).map(|text| text.within(body).to_owned());
+        [
+            (text(&payload.event), None),
+            (text(&payload.telegram_name), None),
+            (text(&payload.confirmed_at), payload.confirmed_at.millis()),
+            (text(&payload.cancelled_at), payload.cancelled_at.millis()),
+        ]
+    }
+
+    #[test]
+    fn what_bondify_sends_is_plain() {
+        for body in [
+            r#"{"event":"auth.confirmed","session_token":"sess_1","telegram_id":"7","telegram_name":"Ada 🦀","telegram_username":null,"telegram_phone":"+905550000000","confirmed_at":1700000000123}"#,
+            r#"{"event":"auth.cancelled","session_token":"sess_1","cancelled_at":1700000000123}"#,
+        ] {
+            let payload = Payload::parse_plain(body).expect("plain");
+            assert!(
+                payload.event.text(body).is_some() && payload.session_token.text(body).is_some()
+            );
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        /// Objects that are plain, or nearly so, with a character put where it may not belong.
+        #[test]
+        fn what_is_plain_is_read_as_serde_json_reads_it(
+            fields in vec((
+                select(vec!["event", "telegram_name", "confirmed_at", "cancelled_at", "new", ""]),
+                select(vec![
+                    "\"\"", "\"a\"", "\"İ🦀\"", "\"\\n\"", "\"\\ud83e\"", "0", "7", "07", "-1",
+                    "1.5", "1e3", "18446744073709551615", "18446744073709551616", "null", "true",
+                    "[]", "{}", "",
+                ]),
+            ), 0..5),
+            between in select(vec!["", "", "", " ", "\n"]),
+            comma in select(vec![",", ",", ",", "", ",,"]),
+            (stray, at) in (select(vec!["", "", "", "\"", "\\", ",", ":", "}", "{", "7", "\t", "é"]), 0.0..=1.0),
+        ) {
+            let fields: Vec<_> =
+                fields.iter().map(|(name, value)| format!("\"{name}\":{between}{value}")).collect();
+            let mut body = format!("{{{}}}", fields.join(comma));
+            let at = (0..=body.len()).rev().find(|&place| {
+                body.is_char_boundary(place) && place as f64 <= at * body.len() as f64
+            });
+            body.insert_str(at.unwrap_or(0), stray);
+            if let Some(plain) = Payload::parse_plain(&body) {
+                let any = Payload::parse_any(&body).map(|any| read(&any, &body));
+                prop_assert_eq!(any, Some(read(&plain, &body)), "{}", body);
+            }
+        }
     }
 }
