@@ -205,14 +205,15 @@ impl Shared {
     fn claim(&self, key: &EventKey, lease: Duration) -> Claimed {
         let Keys { leases, completed } = &mut *self.shard(key).lock();
         let now = self.now();
+        // First what has to wait for memory, as the rest can be done meanwhile.
+        if self.is_completed(completed, key, now) {
+            return Claimed::Completed;
+        }
         let place = leases.entry(key);
         if let Entry::Occupied(held) = &place
             && !held.get().has_run_out(now)
         {
             return Claimed::InFlight;
-        }
-        if self.is_completed(completed, key, now) {
-            return Claimed::Completed;
         }
         let token = LeaseToken::new(self.leases_given.fetch_add(1, Relaxed));
         place.insert(Lease { key: *key, token, expires: now.saturating_add(lease) });
