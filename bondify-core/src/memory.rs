@@ -9,10 +9,11 @@ use std::{
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     thread::{self, JoinHandle, Thread},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
+use coarsetime::Instant;
 use hashbrown::hash_table::{Entry, OccupiedEntry};
 
 use self::{
@@ -216,7 +217,7 @@ impl Shared {
             return Claimed::InFlight;
         }
         let token = LeaseToken::new(self.leases_given.fetch_add(1, Relaxed));
-        place.insert(Lease { key: *key, token, expires: now.saturating_add(lease) });
+        place.insert(Lease { key: *key, token, expires: after(now, lease) });
         Claimed::Acquired(token)
     }
 
@@ -234,7 +235,7 @@ impl Shared {
         let leases = &mut self.shard(key).lock().leases;
         let now = self.now();
         let Some(mut held) = leases.held(key, token, now) else { return false };
-        held.get_mut().expires = now.saturating_add(lease);
+        held.get_mut().expires = after(now, lease);
         true
     }
 
@@ -245,7 +246,7 @@ impl Shared {
         let Some(held) = leases.held(key, token, now) else { return false };
         held.remove();
         let forgotten = self.make_room(completed, now);
-        completed.insert(Completed { key: *key, until: tick(now.saturating_add(retention)) });
+        completed.insert(Completed { key: *key, until: tick(after(now, retention)) });
         drop(shard);
         if forgotten {
             self.report_forgotten(now);
@@ -313,7 +314,7 @@ impl Shared {
     /// The time since the store's creation. Asked for under a shard's lock, so that
     /// no key sees time run backwards.
     fn now(&self) -> Duration {
-        self.created.elapsed()
+        (Instant::now_without_cache_update() - self.created).into()
     }
 }
 
@@ -335,6 +336,13 @@ fn spawn_sweeper(store: Weak<Shared>, interval: Duration) -> io::Result<JoinHand
         }
     };
     thread::Builder::new().name("bondify-sweeper".into()).spawn(sweep_while_alive)
+}
+
+/// A time that is `duration` after `now`, or a little more, as a coarse clock lags behind.
+fn after(now: Duration, duration: Duration) -> Duration {
+    /// Of the coarsest of them, that of Windows.
+    const RESOLUTION: Duration = Duration::from_millis(16);
+    now.saturating_add(RESOLUTION).saturating_add(duration)
 }
 
 /// The tick that `time` falls in, of 64 ms each since the store's creation, which is in the
@@ -398,7 +406,7 @@ mod tests {
     }
 
     fn wait_until(mut condition: impl FnMut() -> bool) {
-        let start = Instant::now();
+        let start = std::time::Instant::now();
         while !condition() {
             assert!(start.elapsed() < Duration::from_secs(30), "waited for long enough");
             thread::sleep(Duration::from_millis(5));
@@ -472,7 +480,7 @@ mod tests {
         assert!(store.is_empty());
 
         store.0.claim(&key(2), Duration::ZERO);
-        acquire(&store, &key(2));
+        wait_until(|| matches!(store.0.claim(&key(2), LONG), Claimed::Acquired(_)));
     }
 
     #[test]
