@@ -1,7 +1,7 @@
 //! The flat JSON object in what Bondify signs, a delivery's body and a proof's claims.
 //!
-//! One pass into borrowed fields that accept any type, so that what is not asked for may
-//! be anything, and no error ever quotes the payload.
+//! Its fields accept any type, so that what is not asked for may be anything, and no error
+//! ever quotes the payload.
 
 use std::{
     borrow::Cow,
@@ -99,12 +99,12 @@ fn string(json: &str) -> Option<(&str, &str)> {
     Some((text, &after[1..]))
 }
 
-/// A string in a body: where it is, unless it held an escape. Unlike a share in the body's
-/// memory it costs nothing to make and to drop.
+/// A string in a body: where it is, if the body is plain. Unlike a share in the body's
+/// memory that costs nothing to make and to drop.
 #[derive(Clone)]
 pub(crate) enum Text {
     Part(Range<usize>),
-    Unescaped(Box<str>),
+    Owned(Box<str>),
 }
 
 impl Text {
@@ -117,7 +117,7 @@ impl Text {
     pub(crate) fn within<'a>(&'a self, body: &'a str) -> &'a str {
         match self {
             Self::Part(range) => &body[range.clone()],
-            Self::Unescaped(text) => text,
+            Self::Owned(text) => text,
         }
     }
 
@@ -125,7 +125,7 @@ impl Text {
     pub(crate) fn shared(&self, body: &ByteString) -> ByteString {
         match self {
             Self::Part(range) => body.slice_ref(&body[range.clone()]),
-            Self::Unescaped(text) => (&**text).into(),
+            Self::Owned(text) => (&**text).into(),
         }
     }
 }
@@ -190,7 +190,7 @@ impl<'a> Field<'a> {
     pub(crate) fn text_or_empty(&self, body: &'a str) -> Option<Text> {
         match self {
             Self::Text(Cow::Borrowed(text)) => Some(Text::part_of(body, text)),
-            Self::Text(Cow::Owned(text)) => Some(Text::Unescaped(text.as_str().into())),
+            Self::Text(Cow::Owned(text)) => Some(Text::Owned(text.as_str().into())),
             _ => None,
         }
     }
