@@ -163,7 +163,7 @@ fn against_moka(
     ours: impl Fn(&MemoryStore, &[EventKey]) -> Duration,
     moka: impl Fn(&Moka, &[EventKey]) -> Duration,
 ) -> Row {
-    let (rounds, batch) = (plan.choose(21, 3), plan.choose(50_000, 1000));
+    let (rounds, batch) = (plan.choose(21, 3), plan.choose(10_000, 1000));
     let capacity = live + (rounds as u64 + 1) * batch;
     let variants = &mut [filled(live, capacity, batch, moka), filled(live, capacity, batch, ours)];
     let samples = interleave(rounds, variants);

@@ -87,11 +87,12 @@ impl Secret {
 
     /// On the level of blocks, as all of the body is there and need not be buffered.
     fn mac(&self, body: &[u8]) -> CtOutput<Hmac> {
-        let mut mac = Hmac::clone(&self.0);
+        // Neither is zeroized: in the end, the copy of the key schedule is overwritten with
+        // hashes, and nothing of the key comes into the other.
+        let mut mac = ManuallyDrop::new(Hmac::clone(&self.0));
         let (blocks, rest) = Array::slice_as_chunks(body);
         mac.update_blocks(blocks);
         let mut output = Output::<Hmac>::default();
-        // Not zeroized, as nothing of the key comes into it.
         let mut rest = ManuallyDrop::new(Buffer::<Hmac>::new(rest));
         mac.finalize_fixed_core(&mut rest, &mut output);
         CtOutput::new(output)
