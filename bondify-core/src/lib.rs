@@ -5,6 +5,7 @@ mod adapter;
 mod bondify;
 mod builder;
 mod claim;
+mod clock;
 mod delivery;
 mod event;
 mod home;

@@ -13,7 +13,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use coarsetime::Instant;
 use hashbrown::hash_table::{Entry, OccupiedEntry};
 
 use self::{
@@ -21,7 +20,7 @@ use self::{
     leases::Lease,
     shard::{Keys, Shard},
 };
-use crate::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError};
+use crate::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError, clock};
 
 /// Keys per shard when a store is full: few enough that a resize, or a search for
 /// the key that expires first, holds its shard for well below a millisecond.
@@ -176,7 +175,7 @@ impl DedupeStore for MemoryStore {
 
 /// What the clones of a store share, and its sweeper watches.
 struct Shared {
-    created: Instant,
+    created: Duration,
     capacity: usize,
     shards: Box<[Shard]>,
     len: AtomicUsize,
@@ -192,7 +191,7 @@ impl Shared {
     fn new(capacity: usize) -> Self {
         let shards = capacity.div_ceil(KEYS_PER_SHARD).min(MAX_SHARDS);
         Self {
-            created: Instant::now(),
+            created: clock::monotonic(),
             capacity,
             shards: (0..shards.next_power_of_two()).map(|_| Shard::default()).collect(),
             len: AtomicUsize::new(0),
@@ -314,7 +313,7 @@ impl Shared {
     /// The time since the store's creation. Asked for under a shard's lock, so that
     /// no key sees time run backwards.
     fn now(&self) -> Duration {
-        (Instant::now_without_cache_update() - self.created).into()
+        clock::monotonic().saturating_sub(self.created)
     }
 }
 
@@ -338,11 +337,9 @@ fn spawn_sweeper(store: Weak<Shared>, interval: Duration) -> io::Result<JoinHand
     thread::Builder::new().name("bondify-sweeper".into()).spawn(sweep_while_alive)
 }
 
-/// A time that is `duration` after `now`, or a little more, as a coarse clock lags behind.
+/// A time that is `duration` after `now`, or a little more, as the clock lags behind.
 fn after(now: Duration, duration: Duration) -> Duration {
-    /// Of the coarsest of them, that of Windows.
-    const RESOLUTION: Duration = Duration::from_millis(16);
-    now.saturating_add(RESOLUTION).saturating_add(duration)
+    now.saturating_add(clock::LAG).saturating_add(duration)
 }
 
 /// The tick that `time` falls in, of 64 ms each since the store's creation, which is in the
