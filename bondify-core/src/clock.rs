@@ -1,5 +1,5 @@
-//! Clocks that lag behind by a few milliseconds. On Linux they are read in a sixth of the time
-//! that the exact ones take.
+//! Clocks that lag behind by a few milliseconds. On Linux they are read in a fraction of the
+//! time that the exact ones take.
 
 use std::time::Duration;
 #[cfg(not(target_os = "linux"))]

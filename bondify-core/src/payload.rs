@@ -72,8 +72,8 @@ impl<'a> Payload<'a> {
     }
 
     /// What nearly all bodies are: strings without escapes, whole numbers and `null` in an
-    /// object on one level, without a space between. Takes half the time that serde_json
-    /// does. `None` if `body` is anything else.
+    /// object on one level, without a space between. Faster than serde_json, which has to
+    /// expect everything. `None` if `body` is anything else.
     fn parse_plain(body: &'a str) -> Option<Self> {
         let plain = body.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'\\'));
         let mut rest = body.strip_prefix('{').filter(|_| plain)?;
