@@ -142,7 +142,7 @@ impl Builder {
         self
     }
 
-    /// Judges the age of events by `clock` instead of the system's.
+    /// Judges the age of events by `clock` instead of [`SystemTime::now`].
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.verifier = self.verifier.clock(clock);
         self

@@ -346,7 +346,7 @@ fn after(now: Duration, duration: Duration) -> Duration {
 /// first.
 ///
 /// A completed key is kept to the end of the tick it runs out in: up to 64 ms
-/// longer than asked, never shorter. The ticks last for 8.7 years; a store that
+/// longer, never shorter. The ticks last for 8.7 years; a store that
 /// old remembers its new keys until there is no room.
 fn tick(time: Duration) -> u32 {
     u32::try_from(1 + time.as_millis() / 64).unwrap_or(NEVER)

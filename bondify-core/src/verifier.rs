@@ -7,7 +7,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    Event, MalformedSignature, ParseError, Secret, Signature, clock,
+    Event, MalformedSignature, ParseError, Secret, Signature,
     keyring::{Clock, Keyring},
 };
 
@@ -52,7 +52,7 @@ impl Verifier {
         Self {
             secrets: Arc::new(Keyring::new(secret)),
             tolerance: Self::DEFAULT_TOLERANCE,
-            clock: Arc::new(|| SystemTime::UNIX_EPOCH + clock::since_epoch()),
+            clock: Arc::new(SystemTime::now),
         }
     }
 
@@ -71,7 +71,7 @@ impl Verifier {
         self
     }
 
-    /// Judges age by `clock` instead of the system's.
+    /// Judges age by `clock` instead of [`SystemTime::now`].
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Arc::new(clock);

@@ -113,7 +113,7 @@ impl ProofVerifier {
         self
     }
 
-    /// Judges time by `clock` instead of the system's.
+    /// Judges time by `clock` instead of [`SystemTime::now`].
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.settings().clock = Arc::new(clock);
