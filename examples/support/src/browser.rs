@@ -283,23 +283,39 @@ struct Driver {
 }
 
 impl Driver {
+    /// None, and says so, if there is none.
     fn start() -> Option<Self> {
-        let mut command = Command::new("chromedriver");
-        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = match command.spawn() {
-            Ok(process) => process,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                skipped("chromedriver", "is not installed");
-                return None;
+        // It chooses a port that is free for IPv6, and ends if it is not free for IPv4.
+        for _attempt in 0..100 {
+            let mut command = Command::new("chromedriver");
+            command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+            let process = match command.spawn() {
+                Ok(process) => process,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    skipped("chromedriver", "is not installed");
+                    return None;
+                }
+                Err(error) => panic!("chromedriver: {error}"),
+            };
+            let driver = Self::listening(process);
+            if driver.is_some() {
+                return driver;
             }
-            Err(error) => panic!("chromedriver: {error}"),
-        };
+        }
+        panic!("chromedriver ends without saying which port it is on");
+    }
+
+    /// None if the process ends instead.
+    fn listening(mut process: Child) -> Option<Self> {
         let output = process.stdout.take().expect("is piped");
         let mut lines = BufReader::new(output).lines().map_while(Result::ok);
         let port = lines.find_map(|line| {
             line.rsplit_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
         });
-        let port = port.expect("chromedriver says which port it is on");
+        let Some(port) = port else {
+            let _status = process.wait();
+            return None;
+        };
         std::thread::spawn(move || lines.for_each(drop));
         Some(Self { process, port })
     }
