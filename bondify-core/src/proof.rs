@@ -95,7 +95,8 @@ impl Proof {
 
     /// Reads claims whose signature has been checked.
     fn parse(claims: ByteString) -> Result<Self, ProofError> {
-        let payload = Payload::parse(&claims).ok_or(ProofError::Malformed)?;
+        let mut payload = Payload::default();
+        payload.read(&claims).ok_or(ProofError::Malformed)?;
         let text = |field: &Field<'_>| Some(field.text(&claims)?.shared(&claims));
         let required =
             |name, field: &Field<'_>| text(field).ok_or(ProofError::MissingField { name });

@@ -28,7 +28,8 @@ impl Event {
     /// Parses a body whose signature has been checked.
     pub(crate) fn parse(raw: Bytes) -> Result<Self, ParseError> {
         let body = ByteString::try_from(raw).map_err(|_| ParseError::NotAnObject)?;
-        let payload = Payload::parse(&body).ok_or(ParseError::NotAnObject)?;
+        let mut payload = Payload::default();
+        payload.read(&body).ok_or(ParseError::NotAnObject)?;
         let text = |field: &Field<'_>| field.text(&body);
         let required = |name, field: &Field<'_>| {
             text(field).ok_or(ParseError::Field { name, expected: "a non-empty string" })
