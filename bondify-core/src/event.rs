@@ -4,6 +4,7 @@ use std::{fmt, time::SystemTime};
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use smol_str::SmolStr;
 
 use crate::{EventKey, payload::Text};
 pub use parse::ParseError;
@@ -228,9 +229,10 @@ debug_shows_nothing_personal!(Confirmed, Cancelled, Unknown, TelegramId);
 
 /// A Telegram user's id: decimal digits, stable for the life of the account.
 ///
-/// A string, as on the wire. `Debug` does not show it, `Display` does.
+/// A string, as on the wire. `Debug` does not show it, `Display` does. Clones are cheap, and
+/// to keep one keeps nothing else of the event.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TelegramId(pub(crate) ByteString);
+pub struct TelegramId(pub(crate) SmolStr);
 
 impl TelegramId {
     /// The id as it is on the wire.

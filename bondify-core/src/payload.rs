@@ -10,7 +10,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytestring::ByteString;
 use serde::{
     Deserializer as _,
     de::{self, Visitor},
@@ -26,11 +25,18 @@ macro_rules! payload {
         }
 
         impl<'a> Payload<'a> {
-            fn field(&mut self, name: &str) -> Option<&mut Field<'a>> {
-                match name {
-                    $($(#[$cfg])? stringify!($field) => Some(&mut self.$field),)+
-                    _ => None,
-                }
+            /// Where the value that a plain object goes on with belongs, if anywhere, and the
+            /// value with what comes after it. All names are looked for, as that takes less
+            /// time than to look for the end of one.
+            fn field(&mut self, json: &'a str) -> Option<(Option<&mut Field<'a>>, &'a str)> {
+                $(
+                    $(#[$cfg])?
+                    if let Some(value) = json.strip_prefix(concat!('"', stringify!($field), "\":")) {
+                        return Some((Some(&mut self.$field), value));
+                    }
+                )+
+                let (_unknown, after) = string(json)?;
+                Some((None, after.strip_prefix(':')?))
             }
 
             /// Whatever JavaScript, in which Bondify and its SDKs are written, takes for
@@ -79,9 +85,9 @@ impl<'a> Payload<'a> {
         let plain = body.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'\\'));
         let mut rest = body.strip_prefix('{').filter(|_| plain)?;
         loop {
-            let (name, after) = string(rest)?;
-            let (value, after) = Field::parse_plain(after.strip_prefix(':')?)?;
-            if let Some(field) = self.field(name) {
+            let (field, value) = self.field(rest)?;
+            let (value, after) = Field::parse_plain(value)?;
+            if let Some(field) = field {
                 *field = value;
             }
             if after == "}" {
@@ -129,14 +135,6 @@ impl Text {
         match self {
             Self::Part(range) => &body[(range >> 32) as usize..*range as u32 as usize],
             Self::Owned(text) => text,
-        }
-    }
-
-    /// The text with a share in the body's memory.
-    pub(crate) fn shared(&self, body: &ByteString) -> ByteString {
-        match self {
-            Self::Part(_) => body.slice_ref(self.within(body)),
-            Self::Owned(_) => self.within(body).into(),
         }
     }
 }

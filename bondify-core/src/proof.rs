@@ -10,7 +10,7 @@ use bytestring::ByteString;
 
 use crate::{
     EventKey, StoreError, TelegramId,
-    payload::{Field, Payload},
+    payload::{Field, Payload, Text},
 };
 pub use authenticate::Authentication;
 pub use verifier::ProofVerifier;
@@ -21,12 +21,13 @@ pub use verifier::ProofVerifier;
 /// for a session of your own. Clones are cheap. `Debug` shows nothing personal.
 #[derive(Clone)]
 pub struct Proof {
+    claims: ByteString,
     telegram_id: TelegramId,
-    telegram_name: ByteString,
-    telegram_username: Option<ByteString>,
-    telegram_phone: Option<ByteString>,
-    project_id: ByteString,
-    session_token: ByteString,
+    telegram_name: Text,
+    telegram_username: Option<Text>,
+    telegram_phone: Option<Text>,
+    project_id: Text,
+    session_token: Text,
     confirmed_at: Option<SystemTime>,
     issued_at: SystemTime,
     expires_at: SystemTime,
@@ -42,31 +43,31 @@ impl Proof {
     /// The display name, any Unicode. Users change it at will.
     #[must_use]
     pub fn telegram_name(&self) -> &str {
-        &self.telegram_name
+        self.telegram_name.within(&self.claims)
     }
 
     /// The username without `@`, if the user has one.
     #[must_use]
     pub fn telegram_username(&self) -> Option<&str> {
-        self.telegram_username.as_deref()
+        Some(self.telegram_username.as_ref()?.within(&self.claims))
     }
 
     /// The phone number, if the project's plan asks for it and the user shared it.
     #[must_use]
     pub fn telegram_phone(&self) -> Option<&str> {
-        self.telegram_phone.as_deref()
+        Some(self.telegram_phone.as_ref()?.within(&self.claims))
     }
 
     /// The project that the user logged in to.
     #[must_use]
     pub fn project_id(&self) -> &str {
-        &self.project_id
+        self.project_id.within(&self.claims)
     }
 
     /// The token of the session that the user confirmed.
     #[must_use]
     pub fn session_token(&self) -> &str {
-        &self.session_token
+        self.session_token.within(&self.claims)
     }
 
     /// When the user tapped Confirm, to the millisecond, if the proof says so.
@@ -90,20 +91,22 @@ impl Proof {
     /// What its single use is remembered by. The name is no event's, so that a store
     /// can be shared with those.
     fn key(&self) -> EventKey {
-        EventKey::new("proof", &*self.session_token).within(&self.project_id)
+        EventKey::new("proof", self.session_token()).within(self.project_id())
     }
 
     /// Reads claims whose signature has been checked.
     fn parse(claims: ByteString) -> Result<Self, ProofError> {
         let mut payload = Payload::default();
         payload.read(&claims).ok_or(ProofError::Malformed)?;
-        let text = |field: &Field<'_>| Some(field.text(&claims)?.shared(&claims));
+        let text = |field: &Field<'_>| field.text(&claims);
         let required =
             |name, field: &Field<'_>| text(field).ok_or(ProofError::MissingField { name });
         let time =
             |name, field: &Field<'_>| field.seconds().ok_or(ProofError::MissingField { name });
         Ok(Self {
-            telegram_id: TelegramId(required("telegram_id", &payload.telegram_id)?),
+            telegram_id: TelegramId(
+                required("telegram_id", &payload.telegram_id)?.within(&claims).into(),
+            ),
             telegram_name: required("telegram_name", &payload.telegram_name)?,
             telegram_username: text(&payload.telegram_username),
             telegram_phone: text(&payload.telegram_phone),
@@ -112,6 +115,7 @@ impl Proof {
             confirmed_at: payload.confirmed_at.millis(),
             issued_at: time("iat", &payload.iat)?,
             expires_at: time("exp", &payload.exp)?,
+            claims,
         })
     }
 }

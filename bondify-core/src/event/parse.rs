@@ -43,7 +43,7 @@ impl Event {
             Confirmed::NAME => Self::Confirmed(Confirmed {
                 session_token: required("session_token", &payload.session_token)?,
                 telegram_id: TelegramId(
-                    required("telegram_id", &payload.telegram_id)?.shared(&body),
+                    required("telegram_id", &payload.telegram_id)?.within(&body).into(),
                 ),
                 telegram_name: payload
                     .telegram_name
