@@ -115,7 +115,7 @@ fn worst_claim(plan: &Plan, live: u64) -> Row {
     let keys = keys(0..live);
     let longest_turn = Duration::from_secs_f64(grow::<MemoryStore>(&keys).1);
     let samples = interleave(
-        plan.choose(7, 1),
+        plan.choose(8, 1),
         &mut [
             Box::new(|| grow::<MemoryStore>(&keys).0),
             Box::new(|| longest_gap(longest_turn)),
@@ -163,7 +163,7 @@ fn against_moka(
     ours: impl Fn(&MemoryStore, &[EventKey]) -> Duration,
     moka: impl Fn(&Moka, &[EventKey]) -> Duration,
 ) -> Row {
-    let (rounds, batch) = (plan.choose(21, 3), plan.choose(10_000, 1000));
+    let (rounds, batch) = (plan.choose(20, 2), plan.choose(10_000, 1000));
     let capacity = live + (rounds as u64 + 1) * batch;
     let variants = &mut [filled(live, capacity, batch, moka), filled(live, capacity, batch, ours)];
     let samples = interleave(rounds, variants);

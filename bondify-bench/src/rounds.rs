@@ -17,8 +17,8 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) const FULL: Self =
-        Self { quick: false, rounds: 101, turn: Duration::from_millis(5) };
-    pub(crate) const QUICK: Self = Self { quick: true, rounds: 9, turn: Duration::from_millis(1) };
+        Self { quick: false, rounds: 100, turn: Duration::from_millis(5) };
+    pub(crate) const QUICK: Self = Self { quick: true, rounds: 10, turn: Duration::from_millis(1) };
 
     /// The full figure, or the one for a quick run.
     pub(crate) fn choose<T>(&self, full: T, quick: T) -> T {
@@ -65,8 +65,8 @@ impl Plan {
 /// Takes one turn and returns what it measured.
 pub(crate) type Variant<'a, T> = Box<dyn FnMut() -> T + 'a>;
 
-/// Lets the variants take turns, every other round in reverse. Returns each one's samples,
-/// round by round.
+/// Lets the variants take turns, every other round in reverse: in an even number of rounds
+/// each comes as often after one as after another. Returns each one's samples, round by round.
 pub(crate) fn interleave<T>(rounds: usize, variants: &mut [Variant<'_, T>]) -> Vec<Vec<T>> {
     let mut samples: Vec<Vec<T>> = variants.iter().map(|_| Vec::with_capacity(rounds)).collect();
     let mut turns: Vec<_> = samples.iter_mut().zip(variants).collect();

@@ -29,7 +29,7 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) {
 
 fn claims(plan: &Plan, sizes: &[u64]) -> (Vec<Row>, Plot) {
     let samples = sizes.iter().map(|&live| {
-        let (rounds, batch) = (plan.choose(11, 3), plan.choose(10_000, 100));
+        let (rounds, batch) = (plan.choose(12, 2), plan.choose(10_000, 100));
         let capacity = live + (rounds as u64 + 1) * batch;
         interleave(
             rounds,
@@ -105,7 +105,7 @@ fn curve(
         Box::new(move || pipeline.deliver(batch, duplicates))
     };
     let mut variants: Vec<_> = steps.iter().map(turn).collect();
-    let samples = interleave(plan.choose(21, 3), &mut variants);
+    let samples = interleave(plan.choose(20, 2), &mut variants);
     let row = |(step, of): (&usize, &Vec<f64>)| {
         let micros = |samples| median(samples) / 1e3;
         let detail = format!("{:.2} µs / {:.2} µs", micros(of), micros(&samples[0]));

@@ -180,7 +180,6 @@ struct Shared {
     shards: Box<[Shard]>,
     len: AtomicUsize,
     forgotten: AtomicU64,
-    leases_given: AtomicU64,
     /// The first tick in which a forgotten key is logged again.
     next_warning: AtomicU32,
     /// `None` inside: no thread could be started.
@@ -196,7 +195,6 @@ impl Shared {
             shards: (0..shards.next_power_of_two()).map(|_| Shard::default()).collect(),
             len: AtomicUsize::new(0),
             forgotten: AtomicU64::new(0),
-            leases_given: AtomicU64::new(0),
             next_warning: AtomicU32::new(0),
             sweeper: OnceLock::new(),
         }
@@ -209,13 +207,13 @@ impl Shared {
         if self.is_completed(completed, key, now) {
             return Claimed::Completed;
         }
+        let token = leases.next_token();
         let place = leases.entry(key);
         if let Entry::Occupied(held) = &place
             && !held.get().has_run_out(now)
         {
             return Claimed::InFlight;
         }
-        let token = LeaseToken::new(self.leases_given.fetch_add(1, Relaxed));
         place.insert(Lease { key: *key, token, expires: after(now, lease) });
         Claimed::Acquired(token)
     }

@@ -40,7 +40,7 @@ pub(super) fn measure(plan: &Plan, url: &str) -> Outcome<Vec<Row>> {
         Ok(rate.and_then(|rate| rate.split(' ').next()).ok_or("no rate")?.parse()?)
     };
     let measure = format!("PostgreSQL, {IN_FLIGHT} in flight / pgbench");
-    let row = compare(plan.choose(7, 2), measure, ours, theirs);
+    let row = compare(plan.choose(8, 2), measure, ours, theirs);
     runtime.block_on(query("DROP TABLE bondify_bench").execute(&pool))?;
     Ok(vec![row?.at_least(0.6)])
 }

@@ -27,7 +27,7 @@ pub(super) fn measure(plan: &Plan, url: &str) -> Outcome<Vec<Row>> {
             Ok(1.0 / (1.0 / claims + 1.0 / completes))
         };
         let measure = format!("Redis, {in_flight} in flight / redis-benchmark");
-        Ok(compare(plan.choose(7, 2), measure, ours, theirs)?.at_least(0.8))
+        Ok(compare(plan.choose(8, 2), measure, ours, theirs)?.at_least(0.8))
     };
     let calls = |full| plan.choose(full, 1000);
     [row(1, calls(20_000)), row(64, calls(100_000))].into_iter().collect()

@@ -22,7 +22,7 @@ pub(super) fn measure(plan: &Plan) -> Outcome<Vec<Row>> {
     let ours = || runtime.block_on(rate(&store, &fresh_keys(calls), 1));
     let theirs = || prepared(&connection, store.claim_and_complete(), calls);
     let measure = "SQLite / the same statements on one prepared connection".to_owned();
-    Ok(vec![compare(plan.choose(7, 2), measure, ours, theirs)?.at_least(0.5)])
+    Ok(vec![compare(plan.choose(8, 2), measure, ours, theirs)?.at_least(0.5)])
 }
 
 fn prepared(connection: &Connection, statements: [&str; 2], calls: usize) -> Outcome<f64> {

@@ -24,12 +24,21 @@ impl Lease {
 
 /// The leases of a shard.
 #[derive(Default)]
-pub(super) struct Leases(HashTable<Lease>);
+pub(super) struct Leases {
+    table: HashTable<Lease>,
+    tokens: u64,
+}
 
 impl Leases {
+    /// A token that no other lease of the shard has.
+    pub(super) fn next_token(&mut self) -> LeaseToken {
+        self.tokens += 1;
+        LeaseToken::new(self.tokens)
+    }
+
     /// The place of `key`, whether it is taken or not.
     pub(super) fn entry(&mut self, key: &EventKey) -> Entry<'_, Lease> {
-        self.0.entry(hash(key), |lease| lease.key == *key, |lease| hash(&lease.key))
+        self.table.entry(hash(key), |lease| lease.key == *key, |lease| hash(&lease.key))
     }
 
     /// The lease of `key`, if `token` holds it and it has not run out.
@@ -39,20 +48,20 @@ impl Leases {
         token: &LeaseToken,
         now: Duration,
     ) -> Option<OccupiedEntry<'_, Lease>> {
-        let lease = self.0.find_entry(hash(key), |lease| lease.key == *key).ok()?;
+        let lease = self.table.find_entry(hash(key), |lease| lease.key == *key).ok()?;
         (lease.get().token == *token && !lease.get().has_run_out(now)).then_some(lease)
     }
 
     pub(super) fn drop_expired(&mut self, now: Duration) {
-        self.0.retain(|lease| !lease.has_run_out(now));
+        self.table.retain(|lease| !lease.has_run_out(now));
         // Gives back the memory of a table that is mostly empty.
-        if self.0.len() < self.0.capacity() / 4 {
-            self.0.shrink_to(2 * self.0.len(), |lease| hash(&lease.key));
+        if self.table.len() < self.table.capacity() / 4 {
+            self.table.shrink_to(2 * self.table.len(), |lease| hash(&lease.key));
         }
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.table.len()
     }
 }
