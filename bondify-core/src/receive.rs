@@ -56,10 +56,10 @@ where
         let this = self.project();
         if let Some(arrived) = this.arrived {
             let body = ready!(arrived.record.span.in_scope(|| this.body.poll(context)));
-            match this.arrived.take().map(|arrived| arrived.admit(body)) {
-                Some(ControlFlow::Break(decision)) => return Poll::Ready(decision),
-                Some(ControlFlow::Continue(admission)) => *this.admission = Some(admission),
-                None => {}
+            let Some(arrived) = this.arrived.take() else { return Poll::Pending };
+            match arrived.admit(body) {
+                ControlFlow::Break(decision) => return Poll::Ready(decision),
+                ControlFlow::Continue(admission) => *this.admission = Some(admission),
             }
         }
         match this.admission {
@@ -102,13 +102,12 @@ impl Arrived {
         let namespace = bondify.shared.settings.namespace.as_deref();
         let key = namespace.map_or(key, |namespace| key.within(namespace));
         let running = Running::new(bondify.shared.running.token());
-        let verified = Verified { event, key, running, record };
-        match bondify.admit_now(&verified) {
-            Some(admitted) => ControlFlow::Break(verified.conclude(admitted)),
+        match bondify.admit_now(key, &running, &record) {
+            Some(admitted) => ControlFlow::Break(conclude(event, running, record, admitted)),
             None => {
                 let admission = async move {
-                    let admitted = bondify.admit(&verified).await;
-                    verified.conclude(admitted)
+                    let admitted = bondify.admit(key, &running, &record).await;
+                    conclude(event, running, record, admitted)
                 };
                 ControlFlow::Continue(admission.instrument(span.clone()).boxed())
             }
@@ -116,21 +115,15 @@ impl Arrived {
     }
 }
 
-/// A delivery that is to be claimed.
-struct Verified {
+fn conclude(
     event: Event,
-    key: EventKey,
     running: Running,
-    record: Record,
-}
-
-impl Verified {
-    fn conclude(self, admitted: Result<Option<Lease>, Reply>) -> Decision {
-        let Self { event, running, mut record, .. } = self;
-        match admitted {
-            Ok(lease) => Ok(Delivery::new(event, Claim::new(lease, record, running))),
-            Err(reply) => Err(record.refused(reply)),
-        }
+    mut record: Record,
+    admitted: Result<Option<Lease>, Reply>,
+) -> Decision {
+    match admitted {
+        Ok(lease) => Ok(Delivery::new(event, Claim::new(lease, record, running))),
+        Err(reply) => Err(record.refused(reply)),
     }
 }
 
@@ -142,12 +135,16 @@ impl Bondify {
 
     /// Claims the event if that takes no waiting. `Some(Ok(None))`: let through without a
     /// lease, as there is no store.
-    fn admit_now(&self, verified: &Verified) -> Option<Result<Option<Lease>, Reply>> {
+    fn admit_now(
+        &self,
+        key: EventKey,
+        running: &Running,
+        record: &Record,
+    ) -> Option<Result<Option<Lease>, Reply>> {
         if self.shared.store.is_none() {
             return Some(Ok(None));
         }
-        let Verified { key, running, record, .. } = verified;
-        match self.claim_now(*key, running, record)? {
+        match self.claim_now(key, running, record)? {
             Attempt::Acquired(lease) => Some(Ok(Some(lease))),
             Attempt::Completed => Some(Err(Reply::Duplicate)),
             Attempt::InFlight => None,
@@ -156,15 +153,19 @@ impl Bondify {
 
     /// Claims the event, waiting while another holds it. `None`: let through without
     /// a lease.
-    async fn admit(&self, verified: &Verified) -> Result<Option<Lease>, Reply> {
+    async fn admit(
+        &self,
+        key: EventKey,
+        running: &Running,
+        record: &Record,
+    ) -> Result<Option<Lease>, Reply> {
         let Some(store) = &self.shared.store else { return Ok(None) };
-        let Verified { key, running, record, .. } = verified;
         let now = Instant::now();
         let wait_until = now + self.shared.settings.wait;
         let answer_by = wait_until.max(now + STORE_PATIENCE) + ROUND_TRIP;
         let (mut pause, mut in_flight) = (FIRST_PAUSE, false);
         loop {
-            match self.claim(store.shared.clone(), *key, running, record, answer_by).await {
+            match self.claim(store.shared.clone(), key, running, record, answer_by).await {
                 Ok(Attempt::Acquired(lease)) => return Ok(Some(lease)),
                 Ok(Attempt::Completed) => return Err(Reply::Duplicate),
                 Ok(Attempt::InFlight) => in_flight = true,

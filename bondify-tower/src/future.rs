@@ -121,14 +121,12 @@ where
                     return Poll::Ready(Err(Reply::misconfigured(ADVICE)));
                 }
                 Projected::Receiving { receive, next } => {
-                    match (ready!(receive.poll(context)), next.take()) {
-                        (Ok(delivery), Some(next)) => {
-                            let handling = next.handle(delivery);
-                            step.set(Step::Handling { handling, body: PhantomData });
-                        }
-                        (Ok(_), None) => return Poll::Pending, // polled after it was ready
-                        (Err(reply), _) => return Poll::Ready(Err(reply)),
-                    }
+                    let delivery = ready!(receive.poll(context))?;
+                    let Some(next) = next.take() else {
+                        return Poll::Pending; // polled after it was ready
+                    };
+                    let handling = next.handle(delivery);
+                    step.set(Step::Handling { handling, body: PhantomData });
                 }
                 Projected::Handling { handling, .. } => return handling.poll_unpin(context),
             }
