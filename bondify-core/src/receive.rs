@@ -115,6 +115,7 @@ impl Arrived {
     }
 }
 
+/// The delivery to be handled, or the answer in its place.
 fn conclude(
     event: Event,
     running: Running,
