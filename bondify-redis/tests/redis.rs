@@ -27,7 +27,7 @@ use bondify_redis::{
 };
 use bondify_testkit::{engine_url, within_a_minute};
 
-use test_engines::{Engine, Stop};
+use bondify_testkit::engines::{Engine, Stop};
 
 use crate::engine::{PATIENT, connect, tell};
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bondify_core::{Claimed, DedupeStore, EventKey, StoreError};
 use bondify_sqlx::{PostgresStore, sqlx::postgres::PgPoolOptions};
+use bondify_testkit::engines::{Engine, Stop};
 use bondify_testkit::within_a_minute;
-use test_engines::{Engine, Stop};
 use tokio::{
     sync::watch,
     task::{JoinSet, block_in_place},

@@ -26,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use test_engines::{Engine, Stop};
+use bondify_testkit::engines::{Engine, Stop};
 use tokio::{
     sync::{Mutex, RwLock},
     task::block_in_place,

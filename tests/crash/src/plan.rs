@@ -1,6 +1,6 @@
 use std::{fmt, time::Duration};
 
-use test_engines::Stop;
+use bondify_testkit::engines::Stop;
 
 use crate::{RECEIVERS, Ticket};
 

@@ -1,7 +1,7 @@
 use std::fmt;
 
+use bondify_testkit::engines::Engine;
 use tempfile::TempDir;
-use test_engines::Engine;
 
 /// What the receivers share.
 #[derive(Debug)]

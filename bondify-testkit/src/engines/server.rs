@@ -1,7 +1,3 @@
-//! Engines of a test's own, which it may stop and start again: each in a temporary folder,
-//! reached through a Unix socket in it, and gone when dropped. What an engine has answered
-//! survives its crash.
-
 use std::{
     fs::{self, File},
     io,
@@ -12,11 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bondify_testkit::skipped;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
-/// A running engine.
+use crate::skipped;
+
+/// A running engine in a temporary folder, reached through a Unix socket in it, and gone when
+/// dropped. What it has answered survives its crash.
 #[derive(Debug)]
 pub struct Engine {
     url: String,
