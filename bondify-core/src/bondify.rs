@@ -1,12 +1,17 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Buf;
 use futures_util::Stream;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+#[cfg(feature = "proof")]
+use crate::ProofVerifier;
 use crate::{
-    Builder, Headers, Receive, Secret, Verifier, builder::Settings, home::Home, renewal::Renewals,
-    store::Store,
+    BuildError, DedupeStore, DrainTimedOut, Headers, MemoryStore, Receive, Secret, Verifier,
+    pipeline::Pipeline, settings::Settings,
 };
 
 /// Receives Bondify's webhooks: verifies, deduplicates, and settles each delivery by
@@ -17,18 +22,7 @@ use crate::{
 /// [`drain`](Self::drain); [`receive`](Self::receive) is for adapters.
 #[derive(Clone)]
 pub struct Bondify {
-    pub(crate) shared: Arc<Shared>,
-}
-
-pub(crate) struct Shared {
-    pub(crate) verifier: Verifier,
-    pub(crate) store: Option<Store>,
-    pub(crate) settings: Settings,
-    pub(crate) home: Home,
-    pub(crate) renewals: Renewals,
-    /// Counts deliveries from their verification to their settlement, for `drain`.
-    pub(crate) running: TaskTracker,
-    pub(crate) leaving: CancellationToken,
+    pipeline: Arc<Pipeline>,
 }
 
 impl Bondify {
@@ -37,34 +31,19 @@ impl Bondify {
         Builder::new(secret)
     }
 
-    pub(crate) fn new(verifier: Verifier, store: Option<Store>, settings: Settings) -> Self {
-        let shared = Shared {
-            verifier,
-            store,
-            settings,
-            home: Home::default(),
-            renewals: Renewals::default(),
-            running: TaskTracker::new(),
-            leaving: CancellationToken::new(),
-        };
-        let this = Self { shared: Arc::new(shared) };
-        this.home();
-        this
-    }
-
     /// From now on accepts what one of `secrets` signed, without a restart.
     ///
     /// "Regenerate key" in the dashboard takes effect at once, while retries of
     /// older deliveries still carry the old signature: keep the old secret beside
     /// the new one until the last of those is over. See [`Verifier::rotate`].
     pub fn rotate(&self, secrets: impl IntoIterator<Item = Secret>) {
-        self.shared.verifier.rotate(secrets);
+        self.pipeline.verifier.rotate(secrets);
     }
 
     /// The largest body that is taken, in bytes.
     #[must_use]
     pub fn body_limit(&self) -> usize {
-        self.shared.settings.body_limit
+        self.pipeline.settings.body_limit
     }
 
     /// Waits until running handlers and settlements are over, and from now on sends
@@ -78,12 +57,16 @@ impl Bondify {
     ///
     /// [`DrainTimedOut`] if that takes longer than `timeout`.
     pub async fn drain(&self, timeout: Duration) -> Result<(), DrainTimedOut> {
-        self.shared.leaving.cancel();
-        let running = &self.shared.running;
-        running.close();
-        tokio::time::timeout(timeout, running.wait())
-            .await
-            .map_err(|_| DrainTimedOut { running: running.len() })
+        self.pipeline.drain(timeout).await
+    }
+
+    /// Returns a verifier of proofs with the same secrets, which [`rotate`](Self::rotate)
+    /// changes for both, and the same clock.
+    #[cfg(feature = "proof")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
+    #[must_use]
+    pub fn proofs(&self) -> ProofVerifier {
+        ProofVerifier::of(&self.pipeline.verifier)
     }
 
     /// For adapters: everything before the handler. Reads the body, verifies it,
@@ -100,25 +83,218 @@ impl Bondify {
         S: Stream<Item = Result<C, E>>,
         C: Buf,
     {
-        Receive::new(self, headers, body)
+        Receive::new(&self.pipeline, headers, body)
     }
 }
 
 impl fmt::Debug for Bondify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bondify")
-            .field("verifier", &self.shared.verifier)
-            .field("settings", &self.shared.settings)
-            .field("running", &self.shared.running.len())
+            .field("verifier", &self.pipeline.verifier)
+            .field("settings", &self.pipeline.settings)
+            .field("running", &self.pipeline.running())
             .finish_non_exhaustive()
     }
 }
 
-/// Handlers were still running when the time to [`drain`](Bondify::drain) was up.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{running} deliveries were still being handled when the time to drain was up")]
-#[non_exhaustive]
-pub struct DrainTimedOut {
-    /// How many.
-    pub running: usize,
+/// Sets up a [`Bondify`]; made by [`Bondify::builder`].
+#[must_use = "nothing is received until it is built"]
+pub struct Builder {
+    verifier: Verifier,
+    store: Option<Arc<dyn DedupeStore>>,
+    verify_only: bool,
+    settings: Settings,
+    retention: Option<Duration>,
+}
+
+impl Builder {
+    /// How large a body may be unless [`body_limit`](Self::body_limit) says
+    /// otherwise: 64 KiB. Bondify's own events are below 1 KiB.
+    pub const DEFAULT_BODY_LIMIT: usize = 64 * 1024;
+
+    /// How long a duplicate waits unless [`wait`](Self::wait) says otherwise: 8 s.
+    pub const DEFAULT_WAIT: Duration = Duration::from_secs(8);
+
+    /// How long a claim holds unless [`lease`](Self::lease) says otherwise: 10 s.
+    pub const DEFAULT_LEASE: Duration = Duration::from_secs(10);
+
+    pub(crate) fn new(secret: Secret) -> Self {
+        Self {
+            verifier: Verifier::new(secret),
+            store: None,
+            verify_only: false,
+            settings: Settings {
+                namespace: None,
+                body_limit: Self::DEFAULT_BODY_LIMIT,
+                wait: Self::DEFAULT_WAIT,
+                allow_long_wait: false,
+                lease: Self::DEFAULT_LEASE,
+                tolerance: Verifier::DEFAULT_TOLERANCE,
+                retention: Duration::ZERO, // set by `build`
+                fail_open: false,
+            },
+            retention: None,
+        }
+    }
+
+    /// Accepts what `secret` signed as well, see [`Verifier::also_accept`].
+    pub fn also_accept(mut self, secret: Secret) -> Self {
+        self.verifier = self.verifier.also_accept(secret);
+        self
+    }
+
+    /// Remembers events in `store` instead of a [`MemoryStore`]: what survives a
+    /// restart and is shared by several instances.
+    pub fn store(mut self, store: impl DedupeStore) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Switches deduplication off, for handlers that record the event in their own
+    /// transaction. They then see every delivery, duplicates included.
+    pub fn verify_only(mut self) -> Self {
+        self.verify_only = true;
+        self
+    }
+
+    /// Lets events through when the store cannot answer, rather than answering 503
+    /// and relying on a retry: no login waits for the store, but duplicates reach
+    /// the handler while it is away.
+    pub fn fail_open(mut self) -> Self {
+        self.settings.fail_open = true;
+        self
+    }
+
+    /// Keeps this project's keys apart from those of others in the same store.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.settings.namespace = Some(namespace.into());
+        self
+    }
+
+    /// Refuses bodies of more than `bytes`.
+    pub fn body_limit(mut self, bytes: usize) -> Self {
+        self.settings.body_limit = bytes;
+        self
+    }
+
+    /// How long a duplicate waits for the running delivery of its event to end
+    /// before it is answered with 409. Zero: not at all.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.settings.wait = wait;
+        self
+    }
+
+    /// Allows a [`wait`](Self::wait) past the 10 seconds after which Bondify gives a
+    /// delivery up, for senders that are more patient.
+    pub fn allow_long_wait(mut self) -> Self {
+        self.settings.allow_long_wait = true;
+        self
+    }
+
+    /// How long a claim holds without being renewed. It is renewed every third of
+    /// that while the handler runs, so this is how long an event is blocked by a
+    /// process that crashed in its middle.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = lease;
+        self
+    }
+
+    /// Refuses events that are older than `tolerance`, see [`Verifier::tolerance`].
+    pub fn tolerance(mut self, tolerance: Duration) -> Self {
+        self.verifier = self.verifier.tolerance(tolerance);
+        self
+    }
+
+    /// How long a completed event is remembered. At least, and unless set, the
+    /// tolerance plus [`Verifier::SKEW`]: a captured delivery is then either
+    /// remembered or too old, and replaying it never reaches the handler.
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.retention = Some(retention);
+        self
+    }
+
+    /// Judges the age of events by `clock` instead of [`SystemTime::now`].
+    pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.verifier = self.verifier.clock(clock);
+        self
+    }
+
+    /// Builds it. Store calls run on the tokio runtime that this is called on, or
+    /// else on the one that the first delivery arrives on. It needs timers
+    /// (`enable_all`), and a thread that no handler blocks: on a current-thread runtime,
+    /// one that does cannot have its lease renewed.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if a setting makes no sense.
+    pub fn build(mut self) -> Result<Bondify, BuildError> {
+        let least_retention = self.verifier.replayable();
+        self.settings.tolerance = self.verifier.tolerance;
+        self.settings.retention = self.retention.unwrap_or(least_retention);
+        self.settings.validate(least_retention)?;
+        let in_memory = || Arc::new(MemoryStore::new()) as Arc<dyn DedupeStore>;
+        let store = (!self.verify_only).then(|| self.store.unwrap_or_else(in_memory));
+        let pipeline = Pipeline::new(self.verifier, store, self.settings);
+        Ok(Bondify { pipeline: Arc::new(pipeline) })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("verifier", &self.verifier)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::DELIVERY_TIMEOUT;
+
+    fn build(set: impl FnOnce(Builder) -> Builder) -> Result<Bondify, BuildError> {
+        set(Bondify::builder(Secret::new("whsec_test").unwrap())).build()
+    }
+
+    #[test]
+    fn refuses_nonsense() {
+        let ms = Duration::from_millis;
+        assert_eq!(build(|b| b.lease(ms(0))).unwrap_err(), BuildError::ShortLease(ms(0)));
+        assert_eq!(
+            build(|b| b.wait(DELIVERY_TIMEOUT)).unwrap_err(),
+            BuildError::LongWait(DELIVERY_TIMEOUT)
+        );
+        assert!(build(|b| b.wait(DELIVERY_TIMEOUT).allow_long_wait()).is_ok());
+        assert!(build(|b| b.wait(ms(0))).is_ok());
+        assert_eq!(build(|b| b.tolerance(ms(0))).unwrap_err(), BuildError::ShortTolerance(ms(0)));
+        let forever = Duration::MAX;
+        assert_eq!(build(|b| b.lease(forever)).unwrap_err(), BuildError::DurationTooLong);
+        assert_eq!(build(|b| b.tolerance(forever)).unwrap_err(), BuildError::DurationTooLong);
+        assert_eq!(build(|b| b.retention(forever)).unwrap_err(), BuildError::DurationTooLong);
+        let wait_forever = build(|b| b.wait(forever).allow_long_wait());
+        assert_eq!(wait_forever.unwrap_err(), BuildError::DurationTooLong);
+        assert_eq!(build(|b| b.body_limit(0)).unwrap_err(), BuildError::ZeroBodyLimit);
+        assert_eq!(build(|b| b.namespace("")).unwrap_err(), BuildError::EmptyNamespace);
+    }
+
+    #[test]
+    fn an_event_is_remembered_for_as_long_as_it_can_be_replayed() {
+        let hour = Duration::from_secs(60 * 60);
+        let least_retention = hour + Verifier::SKEW;
+        let retention = least_retention - Duration::from_millis(1);
+        assert_eq!(
+            build(|b| b.tolerance(hour).retention(retention)).unwrap_err(),
+            BuildError::ShortRetention { retention, least_retention }
+        );
+        assert!(build(|b| b.tolerance(hour).retention(least_retention)).is_ok());
+        assert!(build(|b| b.tolerance(100 * hour)).is_ok());
+        assert!(build(|b| b.tolerance(100 * hour).retention(25 * hour)).is_err());
+    }
+
+    #[test]
+    fn messages_say_what_to_do() {
+        let error = build(|b| b.wait(Duration::from_secs(12))).unwrap_err().to_string();
+        assert!(error.contains("12s") && error.contains("allow_long_wait"), "{error}");
+    }
 }

@@ -3,23 +3,20 @@
 
 mod adapter;
 mod bondify;
-mod builder;
-mod claim;
 mod clock;
-mod delivery;
 mod event;
-mod home;
 mod key;
 mod keyring;
+mod lease;
+mod limits;
 mod memory;
 mod payload;
+mod pipeline;
 #[cfg(feature = "proof")]
 mod proof;
-mod receive;
-mod renewal;
 mod reply;
-mod request;
 mod secret;
+mod settings;
 mod signature;
 mod store;
 mod telemetry;
@@ -28,17 +25,14 @@ mod verifier;
 pub use async_trait::async_trait;
 
 pub use crate::{
-    bondify::{Bondify, DrainTimedOut},
-    builder::{BuildError, Builder},
-    claim::{Claim, Settle},
-    delivery::{Delivery, Handling, Run},
+    bondify::{Bondify, Builder},
     event::{Cancelled, Confirmed, Event, ParseError, TelegramId, Unknown},
     key::EventKey,
     memory::MemoryStore,
-    receive::Receive,
+    pipeline::{Claim, Delivery, DrainTimedOut, Handling, Headers, Receive, Run, Settle},
     reply::Reply,
-    request::Headers,
     secret::{Secret, SecretError},
+    settings::BuildError,
     signature::{MalformedSignature, SIGNATURE_HEADER, Signature},
     store::{Claimed, DedupeStore, LeaseToken, StoreError},
     verifier::{Verifier, VerifyError},

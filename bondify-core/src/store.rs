@@ -1,8 +1,10 @@
-use std::{any::Any, error::Error, fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
+use tokio::time::{Instant, timeout_at};
 
-use crate::{EventKey, MemoryStore};
+use crate::EventKey;
 
 /// Remembers which events are being handled and which are done.
 ///
@@ -167,20 +169,6 @@ pub trait DedupeStore: Send + Sync + 'static {
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError>;
 }
 
-/// The store of a [`Bondify`](crate::Bondify).
-pub(crate) struct Store {
-    pub(crate) shared: Arc<dyn DedupeStore>,
-    /// The same, if it is one that answers without a future.
-    pub(crate) memory: Option<MemoryStore>,
-}
-
-impl Store {
-    pub(crate) fn new(store: impl DedupeStore) -> Self {
-        let memory = (&store as &dyn Any).downcast_ref().cloned();
-        Self { shared: Arc::new(store), memory }
-    }
-}
-
 /// What became of a claim.
 #[expect(clippy::exhaustive_enums, reason = "the pipeline has to know them all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,6 +214,18 @@ impl StoreError {
     /// Wraps the engine's own error, or a text.
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(source.into())
+    }
+}
+
+/// Makes a call that ends: a panic is an error, and so is no answer until `limit`.
+pub(crate) async fn within<T>(
+    limit: Instant,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match timeout_at(limit, AssertUnwindSafe(call).catch_unwind()).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_panic)) => Err(StoreError::new("the store panicked")),
+        Err(_late) => Err(StoreError::new("the store did not answer in time")),
     }
 }
 

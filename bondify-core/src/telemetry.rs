@@ -1,14 +1,12 @@
 //! One span per delivery and, with the feature `metrics`, one count.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 use tracing::{Span, field::Empty};
 
-use crate::{Event, EventKey, Reply, home::STORE_PATIENCE};
-
-/// How long Bondify waits for an answer before it counts a delivery as failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+use crate::{
+    Event, EventKey, Reply,
+    limits::{DELIVERY_TIMEOUT, STORE_TIMEOUT, TIME_TO_ANSWER},
+};
 
 /// What is known of a delivery. When dropped, it is reported.
 pub(crate) struct Record {
@@ -56,11 +54,11 @@ impl Record {
 
     pub(crate) fn handled(&mut self, accepted: bool) {
         let elapsed = self.received.elapsed();
-        if elapsed > PATIENCE {
+        if elapsed > DELIVERY_TIMEOUT {
             tracing::warn!(
                 parent: &self.span,
                 ?elapsed,
-                "the answer is too late: Bondify has given this delivery up"
+                "the answer is too late: Bondify has stopped waiting for this delivery"
             );
         }
         self.outcome = if accepted { "ACCEPTED" } else { "REJECTED" };
@@ -69,9 +67,9 @@ impl Record {
     /// Until when the answer may wait for the store: in time for Bondify, unless the
     /// handler itself took too long.
     pub(crate) fn settle_by(&self) -> Instant {
-        const LEAST: Duration = Duration::from_secs(1);
         let now = Instant::now();
-        (now + STORE_PATIENCE).min(self.received + PATIENCE - LEAST).max(now + LEAST)
+        let in_time = self.received + DELIVERY_TIMEOUT - TIME_TO_ANSWER;
+        (now + STORE_TIMEOUT).min(in_time).max(now + TIME_TO_ANSWER)
     }
 
     pub(crate) fn panicked(&mut self) {

@@ -168,11 +168,70 @@ async fn a_store_that_fails_while_a_duplicate_waits_lets_nothing_through() {
     assert_eq!(handle(&bondify, &confirmed(), 200).await, Err(Reply::InFlight));
 }
 
+/// A store that answers claims after `delay` and renewals at once.
+fn late(delay: Duration, is_held: bool) -> (FnStore, Arc<Mutex<Vec<&'static str>>>) {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let (claims, renewals) = (calls.clone(), calls.clone());
+    let store = FnStore::default()
+        .claim(move || {
+            claims.lock().unwrap().push("claim");
+            answer_after(delay, acquired)
+        })
+        .renew(move || {
+            renewals.lock().unwrap().push("renew");
+            async move { Ok(is_held) }.boxed()
+        });
+    (store, calls)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_a_third_spent_is_renewed_before_the_handler_starts() {
+    for (millis, expected) in [(3000, &["claim"][..]), (3400, &["claim", "renew"])] {
+        // Renewals by the clock come first at 3333 ms, when nothing is held yet.
+        let (store, calls) = late(Duration::from_millis(millis), true);
+        let bondify = builder().store(store).lease(TEN_SECONDS).build().unwrap();
+        let delivery = confirmed().receive_by(&bondify).await.unwrap();
+        assert_eq!(*calls.lock().unwrap(), expected);
+        drop(delivery);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_claim_that_outlasted_its_lease_is_not_handled() {
-    let slow = FnStore::default().claim(|| answer_after(Duration::from_secs(2), acquired));
-    let bondify = builder().store(slow).lease(Duration::from_secs(1)).build().unwrap();
-    assert_eq!(handle(&bondify, &confirmed(), 200).await, Err(Reply::StoreUnavailable));
+    let (store, calls) = late(Duration::from_secs(2), false);
+    let bondify = builder().store(store).lease(Duration::from_secs(1)).build().unwrap();
+    assert_eq!(handle(&bondify, &confirmed(), 200).await, Err(Reply::InFlight));
+    assert_eq!(calls.lock().unwrap()[..3], ["claim", "renew", "claim"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_does_not_wait_for_a_release() {
+    let (held, renewals) = mpsc::channel();
+    let hanging = FnStore::default().release(|| pending().boxed()).renew(move || {
+        held.send(()).unwrap();
+        async { Ok(true) }.boxed()
+    });
+    let bondify = builder().store(hanging).build().unwrap();
+    let start = Instant::now();
+    assert_eq!(handle(&bondify, &confirmed(), 500).await, Ok(500));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(renewals.try_iter().count(), 0, "what is released is not renewed");
+    bondify.drain(Duration::ZERO).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_fails_is_tried_again() {
+    let (released, releases) = mpsc::channel();
+    let flaky = FnStore::default().release(move || {
+        released.send(()).unwrap();
+        async { Err(StoreError::new("a blip")) }.boxed()
+    });
+    let bondify = builder().store(flaky).lease(TEN_SECONDS).build().unwrap();
+    assert_eq!(handle(&bondify, &confirmed(), 500).await, Ok(500));
+    bondify.drain(TEN_SECONDS).await.unwrap();
+    let tried = releases.try_iter().count();
+    assert!((5..20).contains(&tried), "{tried} times");
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,23 +255,24 @@ async fn a_store_that_hangs_for_less_than_half_a_lease_costs_no_lease() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_completion_that_fails_is_tried_again() {
-    let (completed, mut completions) = tokio::sync::mpsc::unbounded_channel();
-    let mut failures_left = 3;
+async fn a_completion_that_fails_in_any_way_is_tried_again() {
+    let (completed, completions) = mpsc::channel();
+    let mut tries = 0;
     let flaky = FnStore::default().complete(move |_| {
         completed.send(()).unwrap();
-        let failed = failures_left > 0;
-        failures_left -= i32::from(failed);
-        async move { if failed { Err(StoreError::new("a blip")) } else { Ok(true) } }.boxed()
+        tries += 1;
+        match tries {
+            1 => answer_after(Duration::ZERO, || panic!("later")),
+            2 => async { Err(StoreError::new("a blip")) }.boxed(),
+            3 => async { panic!("at once") }.boxed(),
+            4 => pending().boxed(),
+            _ => async { Ok(true) }.boxed(),
+        }
     });
     let bondify = builder().store(flaky).build().unwrap();
     assert_eq!(handle(&bondify, &confirmed(), 200).await, Ok(200));
     bondify.drain(TEN_SECONDS).await.unwrap();
-    let mut count = 0;
-    while completions.try_recv().is_ok() {
-        count += 1;
-    }
-    assert_eq!(count, 4);
+    assert_eq!(completions.try_iter().count(), 5);
 }
 
 #[tokio::test]

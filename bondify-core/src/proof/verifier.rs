@@ -4,14 +4,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{runtime::Handle, time::Instant};
 
 use super::jwt;
 use crate::{
-    Bondify, Claimed, DedupeStore, Proof, ProofError, Secret, StoreError, Verifier,
-    builder::Builder,
-    home::{STORE_PATIENCE, unpanicking},
+    Claimed, DedupeStore, Proof, ProofError, Secret, StoreError, Verifier,
     keyring::{Clock, Keyring},
+    limits::{STORE_TIMEOUT, TEN_YEARS},
+    store::within,
 };
 
 /// Verifies proofs: signature first, then claims, then time and project.
@@ -63,7 +63,7 @@ impl ProofVerifier {
         Self::of(&Verifier::new(secret))
     }
 
-    fn of(verifier: &Verifier) -> Self {
+    pub(crate) fn of(verifier: &Verifier) -> Self {
         Self(Arc::new(Settings {
             secrets: verifier.secrets.clone(),
             clock: verifier.clock.clone(),
@@ -158,12 +158,10 @@ impl ProofVerifier {
         let Some(store) = &self.0.used else { return Ok(proof) };
         // One step, with nothing left to settle: a lease that outlives the proof.
         let lease = self.usable_for(&proof, (self.0.clock)()).saturating_add(Verifier::SKEW);
-        let (key, lease) = (proof.key(), lease.min(Builder::TEN_YEARS));
-        let claim = async {
-            Handle::try_current().map_err(StoreError::new)?;
-            timeout(STORE_PATIENCE, store.claim(&key, lease)).await.map_err(StoreError::new)?
-        };
-        match unpanicking(claim).await {
+        let (key, lease) = (proof.key(), lease.min(TEN_YEARS));
+        Handle::try_current().map_err(StoreError::new).map_err(ProofError::Store)?;
+        let limit = Instant::now() + STORE_TIMEOUT;
+        match within(limit, async { store.claim(&key, lease).await }).await {
             Ok(Claimed::Acquired(_)) => Ok(proof),
             Ok(Claimed::InFlight | Claimed::Completed) => Err(ProofError::Used),
             Err(error) => Err(ProofError::Store(error)),
@@ -185,16 +183,6 @@ impl ProofVerifier {
     fn usable_for(&self, proof: &Proof, now: SystemTime) -> Duration {
         let end = proof.expires_at.checked_add(self.0.leeway).unwrap_or(proof.expires_at);
         end.duration_since(now).unwrap_or_default()
-    }
-}
-
-impl Bondify {
-    /// A verifier of proofs with the same secrets, which [`rotate`](Self::rotate) changes
-    /// for both, and the same clock.
-    #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
-    #[must_use]
-    pub fn proofs(&self) -> ProofVerifier {
-        ProofVerifier::of(&self.shared.verifier)
     }
 }
 

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
-    MalformedSignature, Reply, SIGNATURE_HEADER, Signature, VerifyError, telemetry::PATIENCE,
+    MalformedSignature, Reply, SIGNATURE_HEADER, Signature, VerifyError, limits::DELIVERY_TIMEOUT,
 };
 
 /// A request's headers, looked up by name.
@@ -114,7 +114,7 @@ where
                 Ok(None) => return Poll::Ready(this.chunks.join()),
                 Err(_) => return Poll::Ready(Err(Reply::UnreadableBody)),
             }
-            if this.chunks.are_hopeless() {
+            if this.chunks.exceeds_drain_limit() {
                 return Poll::Ready(Err(Reply::PayloadTooLarge));
             }
         }
@@ -140,7 +140,7 @@ impl Chunks {
         }
     }
 
-    fn are_hopeless(&self) -> bool {
+    fn exceeds_drain_limit(&self) -> bool {
         self.size > self.limit.saturating_mul(2)
     }
 
@@ -175,7 +175,7 @@ impl Patience {
                     return Poll::Pending;
                 }
                 Self::Tried { since } => {
-                    *self = Self::Waiting(Box::pin(sleep_until(since + PATIENCE)));
+                    *self = Self::Waiting(Box::pin(sleep_until(since + DELIVERY_TIMEOUT)));
                 }
                 Self::Waiting(ref mut timer) => return timer.as_mut().poll(context),
             }
@@ -228,7 +228,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_comes_too_slowly_is_unreadable() {
         let drop_by_drop = stream::repeat(Ok::<_, ()>(&b"x"[..])).then(async |chunk| {
-            tokio::time::sleep(PATIENCE / 3).await;
+            tokio::time::sleep(DELIVERY_TIMEOUT / 3).await;
             chunk
         });
         let read = ReadBody::new(drop_by_drop, 1000, Instant::now());
@@ -238,9 +238,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_never_comes_is_unreadable() {
         let (start, silence) = (Instant::now(), stream::pending::<Result<Bytes, ()>>());
-        let read = timeout(2 * PATIENCE, ReadBody::new(silence, 1000, start)).await;
+        let read = timeout(2 * DELIVERY_TIMEOUT, ReadBody::new(silence, 1000, start)).await;
         assert_eq!(read, Ok(Err(Reply::UnreadableBody)));
-        assert_eq!(start.elapsed().as_secs(), PATIENCE.as_secs());
+        assert_eq!(start.elapsed().as_secs(), DELIVERY_TIMEOUT.as_secs());
     }
 
     #[test]

@@ -9,7 +9,8 @@ use futures_util::FutureExt;
 use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 
-use crate::{Claim, Event, Reply, Settle};
+use super::{Claim, Settle};
+use crate::{Event, Reply};
 
 /// A verified event, claimed, and not yet handled. For adapters.
 ///
@@ -63,14 +64,14 @@ impl Delivery {
         F: Future<Output: Send> + Send + 'static,
         S: FnOnce(&F::Output) -> u16 + Send + 'static,
     {
-        self.run_to_completion_by(go_on, handler, status)
+        self.run_to_completion_by(spawn_rest, handler, status)
     }
 
     /// [`run_to_completion`](Self::run_to_completion) where futures need not be `Send`:
-    /// `go_on` has to spawn what is dropped before it is done.
+    /// `spawn_rest` has to spawn what is dropped before it is done.
     pub fn run_to_completion_by<H, F, S>(
         self,
-        go_on: fn(Pin<Box<Run<F, S>>>),
+        spawn_rest: fn(Pin<Box<Run<F, S>>>),
         handler: H,
         status: S,
     ) -> Handling<F, S>
@@ -79,7 +80,7 @@ impl Delivery {
         F: Future,
         S: FnOnce(&F::Output) -> u16,
     {
-        Handling { run: Some(Box::pin(self.run(handler, status))), go_on }
+        Handling { run: Some(Box::pin(self.run(handler, status))), spawn_rest }
     }
 
     /// The event and the claim on it, for frameworks whose guards hand the event to a
@@ -170,7 +171,7 @@ impl<F: Future, S> fmt::Debug for Run<F, S> {
 pub struct Handling<F: Future, S> {
     /// Until it is over.
     run: Option<Pin<Box<Run<F, S>>>>,
-    go_on: fn(Pin<Box<Run<F, S>>>),
+    spawn_rest: fn(Pin<Box<Run<F, S>>>),
 }
 
 impl<F, S> Future for Handling<F, S>
@@ -191,13 +192,13 @@ where
 impl<F: Future, S> Drop for Handling<F, S> {
     fn drop(&mut self) {
         if let Some(run) = self.run.take() {
-            (self.go_on)(run);
+            (self.spawn_rest)(run);
         }
     }
 }
 
 /// What a client that hung up leaves behind.
-fn go_on(run: impl Future<Output: Send> + Send + 'static) {
+fn spawn_rest(run: impl Future<Output: Send> + Send + 'static) {
     match Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn(run)),
         Err(_) => tracing::error!("a handler was cancelled where no runtime could go on with it"),

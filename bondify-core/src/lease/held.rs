@@ -1,0 +1,174 @@
+use std::{
+    error::Error,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use futures_util::{StreamExt, stream};
+use slab::Slab;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::{Instrument, Span};
+
+use super::Shared;
+use crate::{EventKey, LeaseToken, limits::DELIVERY_TIMEOUT};
+
+/// The delivery that a lease is for.
+#[derive(Clone)]
+pub(crate) struct Holder {
+    span: Span,
+    received: Instant,
+    /// Keeps `drain` waiting.
+    _running: Arc<TaskTrackerToken>,
+}
+
+impl Holder {
+    pub(crate) fn new(span: Span, received: Instant, running: Arc<TaskTrackerToken>) -> Self {
+        Self { span, received, _running: running }
+    }
+}
+
+/// A lease as it is now.
+#[derive(Clone)]
+pub(super) struct Held {
+    pub(super) key: EventKey,
+    pub(super) token: LeaseToken,
+    /// The lease is ours until then at least, unless the store has forgotten it.
+    pub(super) until: Instant,
+    holder: Holder,
+    stage: Stage,
+    is_overdue: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Stage {
+    Handling,
+    Completing,
+    Releasing,
+    Lost,
+}
+
+impl Held {
+    pub(super) fn new(key: EventKey, token: LeaseToken, holder: Holder, until: Instant) -> Self {
+        Self { key, token, until, holder, stage: Stage::Handling, is_overdue: false }
+    }
+
+    pub(super) fn span(&self) -> &Span {
+        &self.holder.span
+    }
+
+    fn is_renewed(&self) -> bool {
+        matches!(self.stage, Stage::Handling | Stage::Completing)
+    }
+
+    /// Warns of a handler that is overdue, once.
+    fn warn_if_overdue(&mut self) {
+        let is_overdue =
+            self.stage == Stage::Handling && self.holder.received.elapsed() > DELIVERY_TIMEOUT;
+        if is_overdue && !self.is_overdue {
+            tracing::warn!(
+                parent: self.span(),
+                "the handler is still running: Bondify has stopped waiting for this delivery"
+            );
+            self.is_overdue = true;
+        }
+    }
+}
+
+/// All leases that are held, each at a place of its own.
+#[derive(Default)]
+pub(super) struct HeldLeases(Mutex<Slab<Held>>);
+
+impl HeldLeases {
+    pub(super) fn insert(&self, held: Held) -> usize {
+        self.lock().insert(held)
+    }
+
+    /// The lease at `place`, which its [`Lease`](super::Lease) occupies.
+    pub(super) fn get(&self, place: usize) -> Held {
+        self.lock()[place].clone()
+    }
+
+    pub(super) fn remove(&self, place: usize) {
+        // Dropped after the lock is: subscribers of its span may take their time.
+        let _held = self.lock().try_remove(place);
+    }
+
+    /// Begins to end a lease whose handler is over. `false` if it is being ended or lost.
+    pub(super) fn advance(&self, place: usize, stage: Stage) -> bool {
+        let held = &mut self.lock()[place];
+        let is_handling = held.stage == Stage::Handling;
+        if is_handling {
+            held.stage = stage;
+        }
+        is_handling
+    }
+
+    pub(super) fn renewed(&self, place: usize, then: &Held, until: Instant) {
+        self.change(place, then, |held| held.until = until);
+    }
+
+    /// Notes that a lease is lost. `true` if that is news, since nobody is ending it.
+    pub(super) fn lost(&self, place: usize, then: &Held) -> bool {
+        let mut is_news = false;
+        self.change(place, then, |held| {
+            is_news = held.stage == Stage::Handling;
+            if is_news {
+                held.stage = Stage::Lost;
+            }
+        });
+        is_news
+    }
+
+    /// Notes that a lost lease was claimed again, to be completed.
+    pub(super) fn regained(&self, place: usize, token: LeaseToken, until: Instant) {
+        let held = &mut self.lock()[place];
+        (held.token, held.until, held.stage) = (token, until, Stage::Completing);
+    }
+
+    /// Changes the lease at `place` if it is still the one that it was `then`.
+    fn change(&self, place: usize, then: &Held, change: impl FnOnce(&mut Held)) {
+        let mut leases = self.lock();
+        let held = leases.get_mut(place);
+        if let Some(held) = held.filter(|now| now.key == then.key && now.token == then.token) {
+            change(held);
+        }
+    }
+
+    /// The leases to be renewed now, with their places.
+    fn due(&self) -> Vec<(usize, Held)> {
+        let mut leases = self.lock();
+        let due = leases.iter_mut().filter(|(_, held)| held.is_renewed());
+        due.map(|(place, held)| {
+            held.warn_if_overdue();
+            (place, held.clone())
+        })
+        .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slab<Held>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Renews every lease each third of it, whatever its age: most handlers end before their first
+/// renewal is due and cost no timer.
+pub(super) async fn renew_leases(shared: Weak<Shared>) {
+    let Some(every) = shared.upgrade().map(|shared| shared.lease / 3) else { return };
+    let mut ticks = interval_at(Instant::now() + every, every);
+    // A store that hung for one round is asked again at once, and not in a volley.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(shared) = shared.upgrade() else { return };
+        let renew = |(place, held): (usize, Held)| {
+            let (shared, span) = (&shared, held.span().clone());
+            let renewal = async move {
+                if let Err(error) = shared.renew(place, &held, Instant::now() + every).await {
+                    tracing::error!(error = &error as &dyn Error, "a lease was not renewed");
+                }
+            };
+            renewal.instrument(span)
+        };
+        stream::iter(shared.held.due()).for_each_concurrent(None, renew).await;
+    }
+}

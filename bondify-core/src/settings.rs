@@ -1,0 +1,86 @@
+use std::time::Duration;
+
+use crate::limits::{DELIVERY_TIMEOUT, MIN_LEASE, MIN_TOLERANCE, TEN_YEARS};
+
+/// The settings of a pipeline, validated.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) namespace: Option<String>,
+    pub(crate) body_limit: usize,
+    pub(crate) wait: Duration,
+    pub(crate) allow_long_wait: bool,
+    pub(crate) lease: Duration,
+    pub(crate) tolerance: Duration,
+    pub(crate) retention: Duration,
+    pub(crate) fail_open: bool,
+}
+
+impl Settings {
+    /// Refuses settings that make no sense. `least_retention` is the time for which a
+    /// captured delivery verifies.
+    pub(crate) fn validate(&self, least_retention: Duration) -> Result<(), BuildError> {
+        let Self { namespace, body_limit, wait, lease, tolerance, retention, .. } = self;
+        let (wait, lease, tolerance, retention) = (*wait, *lease, *tolerance, *retention);
+        if namespace.as_ref().is_some_and(String::is_empty) {
+            return Err(BuildError::EmptyNamespace);
+        }
+        if *body_limit == 0 {
+            return Err(BuildError::ZeroBodyLimit);
+        }
+        if lease < MIN_LEASE {
+            return Err(BuildError::ShortLease(lease));
+        }
+        if tolerance < MIN_TOLERANCE {
+            return Err(BuildError::ShortTolerance(tolerance));
+        }
+        if wait >= DELIVERY_TIMEOUT && !self.allow_long_wait {
+            return Err(BuildError::LongWait(wait));
+        }
+        if [wait, lease, tolerance, retention].iter().any(|set| *set > TEN_YEARS) {
+            return Err(BuildError::DurationTooLong);
+        }
+        if retention < least_retention {
+            return Err(BuildError::ShortRetention { retention, least_retention });
+        }
+        Ok(())
+    }
+}
+
+/// A setting that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The namespace is the empty string.
+    #[error("the namespace is empty; leave it out if the store is not shared")]
+    EmptyNamespace,
+    /// The body limit is zero.
+    #[error("the body limit is zero, which would refuse every delivery")]
+    ZeroBodyLimit,
+    /// The lease is shorter than three trips to a store can take.
+    #[error("the lease of {0:?} is too short to be renewed in time; it must be at least 10 ms")]
+    ShortLease(Duration),
+    /// The tolerance is shorter than Bondify may take to retry a delivery.
+    #[error("the tolerance of {0:?} would refuse retries; it must be at least a minute")]
+    ShortTolerance(Duration),
+    /// The wait, the lease, the tolerance or the retention is longer than ten years,
+    /// past which no engine has to keep count.
+    #[error("the wait, lease, tolerance and retention must be at most ten years each")]
+    DurationTooLong,
+    /// The wait reaches past the time that Bondify waits for an answer.
+    #[error(
+        "the wait of {0:?} is too long: Bondify stops waiting for an answer after 10 s; \
+         for senders that wait longer, set `allow_long_wait`"
+    )]
+    LongWait(Duration),
+    /// The retention is shorter than a delivery can be replayed.
+    #[error(
+        "the retention of {retention:?} is shorter than {least_retention:?}, the tolerance and \
+         the clock skew together: in between, a replayed delivery would be handled again"
+    )]
+    ShortRetention {
+        /// What was set.
+        retention: Duration,
+        /// What it must be at least.
+        least_retention: Duration,
+    },
+}
