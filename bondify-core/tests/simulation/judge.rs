@@ -1,0 +1,108 @@
+use std::{collections::HashMap, time::Duration};
+
+use bondify_core::{LeaseToken, Reply};
+use tokio::time::Instant;
+
+use crate::{delivery::Decided, store::Operation, world::since};
+
+/// So many completions of one lease may fail before the store counts as not having kept it.
+const PATIENCE: u32 = 8;
+
+/// Timers are exact to a millisecond.
+const TICK: Duration = Duration::from_millis(2);
+
+/// Knows what happened, and which promises that broke.
+pub(crate) struct Judge {
+    start: Instant,
+    lease: Duration,
+    leases: HashMap<LeaseToken, Kept>,
+    events: HashMap<usize, History>,
+    violations: Vec<String>,
+}
+
+/// How the store treated a lease.
+#[derive(Default)]
+struct Kept {
+    a_renewal_failed: bool,
+    failed_completions: u32,
+}
+
+#[derive(Default)]
+struct History {
+    running: Vec<LeaseToken>,
+    succeeded: Option<LeaseToken>,
+}
+
+impl Judge {
+    pub(crate) fn new(lease: Duration) -> Self {
+        let (leases, events, violations) = (HashMap::new(), HashMap::new(), Vec::new());
+        Self { start: Instant::now(), lease, leases, events, violations }
+    }
+
+    /// Notes a call of the store for a lease, and its fate.
+    pub(crate) fn called(
+        &mut self,
+        operation: Operation,
+        token: LeaseToken,
+        fails: bool,
+        delay: Duration,
+    ) {
+        let kept = self.leases.entry(token).or_default();
+        match operation {
+            Operation::Renew => kept.a_renewal_failed |= fails || delay + TICK >= self.lease / 3,
+            Operation::Complete => kept.failed_completions += u32::from(fails),
+            Operation::Claim | Operation::Release => {}
+        }
+    }
+
+    /// Notes that a handler starts, and what is left of its lease.
+    pub(crate) fn starts(&mut self, event: usize, lease: Option<(LeaseToken, Duration)>) {
+        let Some((token, left)) = lease else {
+            return self.violation(format!("a handler of {event} starts without a lease"));
+        };
+        if left + TICK < self.lease * 2 / 3 {
+            self.violation(format!("a handler of {event} starts with {left:?} left of its lease"));
+        }
+        let History { running, succeeded } = self.events.entry(event).or_default();
+        let beside = running.iter().any(|other| is_kept(&self.leases, other));
+        let again = succeeded.is_some_and(|earlier| is_kept(&self.leases, &earlier));
+        running.push(token);
+        if beside {
+            self.violation(format!("two handlers of {event} run at once"));
+        }
+        if again {
+            self.violation(format!("a handler of {event} starts after one has succeeded"));
+        }
+    }
+
+    pub(crate) fn ends(&mut self, event: usize, token: Option<LeaseToken>, succeeded: bool) {
+        let Some(token) = token else { return };
+        let history = self.events.entry(event).or_default();
+        history.running.retain(|other| *other != token);
+        if succeeded {
+            history.succeeded = Some(token);
+        }
+    }
+
+    /// Notes the answer to a delivery made when the store was well again.
+    pub(crate) fn in_the_end(&mut self, event: usize, decided: Decided) {
+        if matches!(decided, Decided::Handled | Decided::Replied(Reply::Duplicate)) {
+            return;
+        }
+        self.violation(format!("{event} is stuck: {decided:?}"));
+    }
+
+    pub(crate) fn violation(&mut self, violation: String) {
+        self.violations.push(format!("after {} ms: {violation}", since(self.start)));
+    }
+
+    pub(crate) fn violations(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.violations)
+    }
+}
+
+fn is_kept(leases: &HashMap<LeaseToken, Kept>, token: &LeaseToken) -> bool {
+    leases
+        .get(token)
+        .is_none_or(|kept| !kept.a_renewal_failed && kept.failed_completions < PATIENCE)
+}
