@@ -205,6 +205,21 @@ async fn a_claim_that_outlasted_its_lease_is_not_handled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_claim_that_is_answered_after_it_was_given_up_is_released() {
+    let (released, releases) = mpsc::channel();
+    let late = FnStore::default()
+        .claim(|| answer_after(Duration::from_secs(12), acquired))
+        .release(move || {
+            released.send(()).unwrap();
+            async { Ok(true) }.boxed()
+        });
+    let bondify = builder().store(late).build().unwrap();
+    assert_eq!(handle(&bondify, &confirmed(), 200).await, Err(Reply::StoreUnavailable));
+    bondify.drain(TEN_SECONDS).await.unwrap();
+    releases.try_recv().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_does_not_wait_for_a_release() {
     let (held, renewals) = mpsc::channel();
     let hanging = FnStore::default().release(|| pending().boxed()).renew(move || {

@@ -23,8 +23,12 @@ pub(crate) struct Judge {
 /// How the store treated a lease.
 #[derive(Default)]
 struct Kept {
+    is_acquired: bool,
     a_renewal_failed: bool,
     failed_completions: u32,
+    is_being_released: bool,
+    /// Its end was begun, or it was lost.
+    is_settled: bool,
 }
 
 #[derive(Default)]
@@ -48,11 +52,29 @@ impl Judge {
         delay: Duration,
     ) {
         let kept = self.leases.entry(token).or_default();
+        let is_renewed_late = operation == Operation::Renew && kept.is_being_released;
         match operation {
             Operation::Renew => kept.a_renewal_failed |= fails || delay + TICK >= self.lease / 3,
-            Operation::Complete => kept.failed_completions += u32::from(fails),
-            Operation::Claim | Operation::Release => {}
+            Operation::Complete => {
+                kept.is_settled = true;
+                kept.failed_completions += u32::from(fails);
+            }
+            Operation::Release => (kept.is_settled, kept.is_being_released) = (true, true),
+            Operation::Claim => {}
         }
+        if is_renewed_late {
+            self.violation(format!("{token:?} is renewed after its release has begun"));
+        }
+    }
+
+    /// Notes that a receiver was told that it holds a lease.
+    pub(crate) fn acquired(&mut self, token: LeaseToken) {
+        self.leases.entry(token).or_default().is_acquired = true;
+    }
+
+    /// Notes that a receiver was told that its lease is lost.
+    pub(crate) fn lost(&mut self, token: LeaseToken) {
+        self.leases.entry(token).or_default().is_settled = true;
     }
 
     /// Notes that a handler starts, and what is left of its lease.
@@ -96,7 +118,13 @@ impl Judge {
         self.violations.push(format!("after {} ms: {violation}", since(self.start)));
     }
 
+    /// The broken promises, once everything has ended.
     pub(crate) fn violations(&mut self) -> Vec<String> {
+        let is_leaked = |kept: &&Kept| kept.is_acquired && !kept.is_settled;
+        let leaked = self.leases.values().filter(is_leaked).count();
+        if leaked > 0 {
+            self.violation(format!("{leaked} leases were neither completed nor released"));
+        }
         std::mem::take(&mut self.violations)
     }
 }

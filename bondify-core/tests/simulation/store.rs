@@ -201,7 +201,12 @@ impl Engine {
 impl DedupeStore for SimulatedStore {
     async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
         let key = *key;
-        self.call(Operation::Claim, None, move |engine| engine.claim(key, lease)).await
+        let claim = move |engine: &mut Engine| engine.claim(key, lease);
+        let claimed = self.call(Operation::Claim, None, claim).await?;
+        if let Claimed::Acquired(token) = claimed {
+            self.0.judge.lock().unwrap().acquired(token);
+        }
+        Ok(claimed)
     }
 
     async fn renew(
@@ -215,7 +220,11 @@ impl DedupeStore for SimulatedStore {
             let expires = Instant::now() + lease;
             engine.change(key, holder, Some(Entry { token: Some(holder), expires }))
         };
-        self.call(Operation::Renew, Some(token), renew).await
+        let is_held = self.call(Operation::Renew, Some(token), renew).await?;
+        if !is_held {
+            self.0.judge.lock().unwrap().lost(*token);
+        }
+        Ok(is_held)
     }
 
     async fn complete(
