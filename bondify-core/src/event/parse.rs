@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{Cancelled, Confirmed, Event, TelegramId, Unknown};
-use crate::payload::{Field, Payload};
+use super::{
+    kinds::{Cancelled, Confirmed, Event, TelegramId, Unknown},
+    payload::{Field, Payload},
+};
 
 /// A signed body that is not an event. Says what is wrong, never what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,15 +1,10 @@
-use std::{
-    error::Error,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::{StreamExt, stream};
 use slab::Slab;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use tracing::{Instrument, Span};
+use tracing::Span;
 
-use super::Shared;
 use crate::{EventKey, LeaseToken, limits::DELIVERY_TIMEOUT};
 
 /// The delivery that a lease is for.
@@ -83,7 +78,7 @@ impl HeldLeases {
         self.lock().insert(held)
     }
 
-    /// The lease at `place`, which its [`Lease`](super::Lease) occupies.
+    /// The lease at `place`, which its `Lease` occupies.
     pub(super) fn get(&self, place: usize) -> Held {
         self.lock()[place].clone()
     }
@@ -135,7 +130,7 @@ impl HeldLeases {
     }
 
     /// The leases to be renewed now, with their places.
-    fn due(&self) -> Vec<(usize, Held)> {
+    pub(super) fn due(&self) -> Vec<(usize, Held)> {
         let mut leases = self.lock();
         let due = leases.iter_mut().filter(|(_, held)| held.is_renewed());
         due.map(|(place, held)| {
@@ -147,28 +142,5 @@ impl HeldLeases {
 
     fn lock(&self) -> MutexGuard<'_, Slab<Held>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Renews every lease each third of it, whatever its age: most handlers end before their first
-/// renewal is due and cost no timer.
-pub(super) async fn renew_leases(shared: Weak<Shared>) {
-    let Some(every) = shared.upgrade().map(|shared| shared.lease / 3) else { return };
-    let mut ticks = interval_at(Instant::now() + every, every);
-    // A store that hung for one round is asked again at once, and not in a volley.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let Some(shared) = shared.upgrade() else { return };
-        let renew = |(place, held): (usize, Held)| {
-            let (shared, span) = (&shared, held.span().clone());
-            let renewal = async move {
-                if let Err(error) = shared.renew(place, &held, Instant::now() + every).await {
-                    tracing::error!(error = &error as &dyn Error, "a lease was not renewed");
-                }
-            };
-            renewal.instrument(span)
-        };
-        stream::iter(shared.held.due()).for_each_concurrent(None, renew).await;
     }
 }

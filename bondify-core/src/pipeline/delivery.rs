@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 
-use super::{Claim, Settle};
+use super::claim::{Claim, Settle};
 use crate::{Event, Reply};
 
 /// A verified event, claimed, and not yet handled. For adapters.

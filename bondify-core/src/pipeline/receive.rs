@@ -18,8 +18,10 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Instrument;
 
 use super::{
-    Claim, Delivery, Headers, Pipeline,
-    request::{Head, ReadBody},
+    claim::Claim,
+    delivery::Delivery,
+    request::{Head, Headers, ReadBody},
+    shared::Pipeline,
 };
 use crate::{
     Event, EventKey, Reply, StoreError,

@@ -12,7 +12,11 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 
-use crate::{Headers, Proof, ProofError, ProofVerifier, Reply};
+use super::{
+    claims::{Proof, ProofError},
+    verifier::ProofVerifier,
+};
+use crate::{Headers, Reply};
 
 impl ProofVerifier {
     /// For adapters: redeems the proof that a request carries, in `Authorization: Bearer …`

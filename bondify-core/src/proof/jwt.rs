@@ -10,7 +10,8 @@ use jsonwebtoken::{Algorithm, Header, dangerous::insecure_decode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{ProofError, Secret, Signature, keyring::Keyring};
+use super::claims::ProofError;
+use crate::{Secret, Signature, signature::Keyring};
 
 /// The claims of `token`, as JSON, if one of `secrets` signed it.
 pub(super) fn verify(secrets: &Keyring, token: &str) -> Result<ByteString, ProofError> {

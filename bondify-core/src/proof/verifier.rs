@@ -6,11 +6,14 @@ use std::{
 
 use tokio::{runtime::Handle, time::Instant};
 
-use super::jwt;
+use super::{
+    claims::{Proof, ProofError},
+    jwt,
+};
 use crate::{
-    Claimed, DedupeStore, Proof, ProofError, Secret, StoreError, Verifier,
-    keyring::{Clock, Keyring},
+    Claimed, DedupeStore, Secret, StoreError, Verifier,
     limits::{STORE_TIMEOUT, TEN_YEARS},
+    signature::{Clock, Keyring},
     store::within,
 };
 
@@ -137,7 +140,7 @@ impl ProofVerifier {
         if self.usable_for(&proof, now).is_zero() {
             return Err(ProofError::Expired);
         }
-        if proof.issued_at.duration_since(now).is_ok_and(|ahead| ahead > self.0.leeway) {
+        if proof.issued_at().duration_since(now).is_ok_and(|ahead| ahead > self.0.leeway) {
             return Err(ProofError::NotYetValid);
         }
         if self.0.project.as_deref().is_some_and(|project| project != proof.project_id()) {
@@ -181,7 +184,7 @@ impl ProofVerifier {
     }
 
     fn usable_for(&self, proof: &Proof, now: SystemTime) -> Duration {
-        let end = proof.expires_at.checked_add(self.0.leeway).unwrap_or(proof.expires_at);
+        let end = proof.expires_at().checked_add(self.0.leeway).unwrap_or(proof.expires_at());
         end.duration_since(now).unwrap_or_default()
     }
 }

@@ -6,10 +6,12 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{
-    Event, MalformedSignature, ParseError, Secret, Signature,
+use super::{
+    digest::{MalformedSignature, Signature},
     keyring::{Clock, Keyring},
+    secret::Secret,
 };
+use crate::{Event, ParseError};
 
 /// Turns signed bytes into an [`Event`]: signature first, then JSON, then age.
 ///

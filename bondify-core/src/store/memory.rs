@@ -1,6 +1,8 @@
+mod clock;
 mod completed;
 mod leases;
 mod shard;
+mod tick;
 
 use std::{
     fmt, io,
@@ -19,8 +21,12 @@ use self::{
     completed::{Completed, CompletedKeys},
     leases::Lease,
     shard::{Keys, Shard},
+    tick::tick,
 };
-use crate::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError, clock};
+use super::{
+    dedupe::{Claimed, DedupeStore, LeaseToken, StoreError},
+    key::EventKey,
+};
 
 /// Keys per shard when a store is full: few enough that a resize, or a search for
 /// the key that expires first, holds its shard for well below a millisecond.
@@ -303,8 +309,8 @@ impl Shared {
     }
 
     fn shard(&self, key: &EventKey) -> &Shard {
-        // The half of the digest that `hash` does not use.
-        let number = (digest(key) >> 64) as usize;
+        // The half that `EventKey::hash` does not use.
+        let number = (key.bits() >> 64) as usize;
         &self.shards[number & (self.shards.len() - 1)]
     }
 
@@ -340,33 +346,11 @@ fn after(now: Duration, duration: Duration) -> Duration {
     now.saturating_add(clock::LAG).saturating_add(duration)
 }
 
-/// The tick that `time` falls in, of 64 ms each since the store's creation, which is in the
-/// first.
-///
-/// A completed key is kept to the end of the tick it runs out in: up to 64 ms
-/// longer, never shorter. The ticks last for 8.7 years; a store that
-/// old remembers its new keys until there is no room.
-fn tick(time: Duration) -> u32 {
-    u32::try_from(1 + time.as_millis() / 64).unwrap_or(NEVER)
-}
-
-/// The tick that no other comes after.
-const NEVER: u32 = u32::MAX;
-
-/// A key is a SHA-256 digest already, so its bits are as good as any hash.
-fn hash(key: &EventKey) -> u64 {
-    digest(key) as u64
-}
-
-fn digest(key: &EventKey) -> u128 {
-    u128::from_le_bytes(*key.as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
 
-    use super::*;
+    use super::{tick::NEVER, *};
 
     const LONG: Duration = Duration::from_secs(3600);
 

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
 
-use crate::{Secret, Signature};
+use super::{digest::Signature, secret::Secret};
 
 /// The secrets that are accepted at the moment.
 pub(crate) struct Keyring(ArcSwap<Vec<Secret>>);

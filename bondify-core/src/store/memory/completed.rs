@@ -4,7 +4,7 @@
 
 use std::mem;
 
-use super::{NEVER, hash};
+use super::tick::NEVER;
 use crate::EventKey;
 
 /// 20 bytes, as a key has no alignment and a tick has 32 bits.
@@ -137,7 +137,7 @@ impl CompletedKeys {
 
     /// The bucket that a key belongs in. Any number of buckets has an equal share.
     fn home(&self, key: &EventKey) -> usize {
-        ((u128::from(hash(key)) * self.buckets.len() as u128) >> 64) as usize
+        ((u128::from(key.hash()) * self.buckets.len() as u128) >> 64) as usize
     }
 
     /// All of them, from that one round to it.

@@ -5,7 +5,6 @@ use hashbrown::{
     hash_table::{Entry, OccupiedEntry},
 };
 
-use super::hash;
 use crate::{EventKey, LeaseToken};
 
 #[derive(Clone, Copy)]
@@ -38,7 +37,7 @@ impl Leases {
 
     /// The place of `key`, whether it is taken or not.
     pub(super) fn entry(&mut self, key: &EventKey) -> Entry<'_, Lease> {
-        self.table.entry(hash(key), |lease| lease.key == *key, |lease| hash(&lease.key))
+        self.table.entry(key.hash(), |lease| lease.key == *key, |lease| lease.key.hash())
     }
 
     /// The lease of `key`, if `token` holds it and it has not run out.
@@ -48,7 +47,7 @@ impl Leases {
         token: &LeaseToken,
         now: Duration,
     ) -> Option<OccupiedEntry<'_, Lease>> {
-        let lease = self.table.find_entry(hash(key), |lease| lease.key == *key).ok()?;
+        let lease = self.table.find_entry(key.hash(), |lease| lease.key == *key).ok()?;
         (lease.get().token == *token && !lease.get().has_run_out(now)).then_some(lease)
     }
 
@@ -56,7 +55,7 @@ impl Leases {
         self.table.retain(|lease| !lease.has_run_out(now));
         // Gives back the memory of a table that is mostly empty.
         if self.table.len() < self.table.capacity() / 4 {
-            self.table.shrink_to(2 * self.table.len(), |lease| hash(&lease.key));
+            self.table.shrink_to(2 * self.table.len(), |lease| lease.key.hash());
         }
     }
 

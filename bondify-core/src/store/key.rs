@@ -44,6 +44,16 @@ impl EventKey {
         fmt::from_fn(move |f| write!(f, "{a:02x}{b:02x}{c:02x}{d:02x}"))
     }
 
+    /// All its bits. The key is a SHA-256 digest, so they are as good as any hash.
+    pub(super) const fn bits(&self) -> u128 {
+        u128::from_le_bytes(self.0)
+    }
+
+    /// Half of its bits.
+    pub(super) const fn hash(&self) -> u64 {
+        self.bits() as u64
+    }
+
     fn digest(scope: &str, id: &[u8]) -> Self {
         let mut hash = Sha256::new();
         [scope.as_bytes(), &[0], id].iter().for_each(|part| hash.update(part));

@@ -12,7 +12,7 @@ use hmac::{
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::Signature;
+use super::digest::Signature;
 
 /// A project's webhook secret, the key that Bondify signs deliveries with.
 ///

@@ -1,0 +1,285 @@
+use std::{
+    error::Error,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+
+use tokio::{
+    runtime::Handle,
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
+};
+use tracing::Instrument;
+
+use super::{
+    held::{Held, HeldLeases, Holder, Stage},
+    runtime::{Call, StoreRuntime},
+};
+use crate::{
+    Claimed, DedupeStore, EventKey, LeaseToken, StoreError,
+    limits::{COMPLETION_LIMIT, STORE_TIMEOUT},
+    store::within,
+};
+
+/// Claims keys in a store, keeps their leases and ends them.
+#[derive(Clone)]
+pub(crate) struct LeaseManager(Arc<Shared>);
+
+struct Shared {
+    store: Arc<dyn DedupeStore>,
+    lease: Duration,
+    retention: Duration,
+    runtime: StoreRuntime,
+    held: HeldLeases,
+}
+
+/// The result of a claim attempt.
+pub(crate) enum Attempt {
+    Acquired(Lease),
+    InFlight,
+    Completed,
+}
+
+impl LeaseManager {
+    pub(crate) fn new(store: Arc<dyn DedupeStore>, lease: Duration, retention: Duration) -> Self {
+        let (runtime, held) = (StoreRuntime::default(), HeldLeases::default());
+        let this = Self(Arc::new(Shared { store, lease, retention, runtime, held }));
+        this.runtime();
+        this
+    }
+
+    /// Claims `key`. The delivery waits for the answer until `give_up`.
+    pub(crate) fn claim(
+        &self,
+        key: EventKey,
+        holder: Holder,
+        give_up: Instant,
+    ) -> Call<Result<Attempt, StoreError>> {
+        match self.runtime() {
+            Some(runtime) => Call::start(&runtime, self.clone().attempt(key, holder, give_up)),
+            None => Call::Done(Err(StoreError::new("there is no tokio runtime"))),
+        }
+    }
+
+    async fn attempt(
+        self,
+        key: EventKey,
+        holder: Holder,
+        give_up: Instant,
+    ) -> Result<Attempt, StoreError> {
+        let asked = Instant::now();
+        match self.0.claim(&key, give_up + self.0.lease).await? {
+            Claimed::Acquired(token) => {
+                let lease = self.hold(key, token, holder, asked);
+                let is_held = lease.renew_if_spent(asked, give_up).await?;
+                Ok(if is_held { Attempt::Acquired(lease) } else { Attempt::InFlight })
+            }
+            Claimed::InFlight => Ok(Attempt::InFlight),
+            Claimed::Completed => Ok(Attempt::Completed),
+        }
+    }
+
+    fn hold(&self, key: EventKey, token: LeaseToken, holder: Holder, asked: Instant) -> Lease {
+        let place = self.0.held.insert(Held::new(key, token, holder, asked + self.0.lease));
+        Lease { manager: self.clone(), place }
+    }
+
+    /// The runtime that the store is called on. The renewer lives exactly as long as it does.
+    fn runtime(&self) -> Option<Handle> {
+        self.0.runtime.get(|runtime| runtime.spawn(renew_leases(Arc::downgrade(&self.0))))
+    }
+}
+
+impl Shared {
+    async fn claim(&self, key: &EventKey, limit: Instant) -> Result<Claimed, StoreError> {
+        within(limit, async { self.store.claim(key, self.lease).await }).await
+    }
+
+    /// Renews a lease. `false`: it is lost.
+    async fn renew(&self, place: usize, held: &Held, limit: Instant) -> Result<bool, StoreError> {
+        let asked = Instant::now();
+        let Held { key, token, .. } = held;
+        let renewal = async { self.store.renew(key, token, self.lease).await };
+        let is_held = within(limit, renewal).await?;
+        if is_held {
+            self.held.renewed(place, held, asked + self.lease);
+        } else if self.held.lost(place, held) {
+            tracing::error!("a running handler lost its lease: a retry may run beside it");
+        }
+        Ok(is_held)
+    }
+
+    async fn complete(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
+        let limit = Instant::now() + STORE_TIMEOUT;
+        within(limit, async { self.store.complete(key, token, self.retention).await }).await
+    }
+
+    async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
+        let limit = Instant::now() + STORE_TIMEOUT;
+        within(limit, async { self.store.release(key, token).await }).await
+    }
+}
+
+/// Renews every lease each third of it, whatever its age: most handlers end before their first
+/// renewal is due and cost no timer.
+async fn renew_leases(shared: Weak<Shared>) {
+    let Some(every) = shared.upgrade().map(|shared| shared.lease / 3) else { return };
+    let mut ticks = interval_at(Instant::now() + every, every);
+    // A store that hung for one round is asked again at once, and not in a volley.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(shared) = shared.upgrade() else { return };
+        let renew = |(place, held): (usize, Held)| {
+            let (shared, span) = (&shared, held.span().clone());
+            let renewal = async move {
+                if let Err(error) = shared.renew(place, &held, Instant::now() + every).await {
+                    tracing::error!(error = &error as &dyn Error, "a lease was not renewed");
+                }
+            };
+            renewal.instrument(span)
+        };
+        stream::iter(shared.held.due()).for_each_concurrent(None, renew).await;
+    }
+}
+
+/// A lease that is held. Dropped unsettled, for instance because its delivery was cancelled,
+/// it is released in the background.
+pub(crate) struct Lease {
+    manager: LeaseManager,
+    place: usize,
+}
+
+impl Lease {
+    /// Completes or releases the key. `None`: there is nothing to wait for.
+    pub(crate) fn settle(self, accepted: bool) -> Option<Call<Result<(), StoreError>>> {
+        if !accepted {
+            return None; // and released, as it is dropped
+        }
+        self.shared().held.advance(self.place, Stage::Completing);
+        let runtime = self.manager.runtime();
+        if runtime.is_none() {
+            tracing::error!("a handled event was not completed: there is no tokio runtime");
+        }
+        runtime.map(|runtime| Call::start(&runtime, self.complete()))
+    }
+
+    /// Completes the key. After a failure this is tried again in a task of its own, since the
+    /// handler has succeeded and should not run again.
+    async fn complete(self) -> Result<(), StoreError> {
+        let first = self.try_complete().await;
+        if first.is_err() {
+            let again = async move {
+                if !self.try_again(Stage::Completing).await {
+                    tracing::error!(
+                        "an event that was handled is not completed: a duplicate of it is handled again"
+                    );
+                }
+            };
+            tokio::spawn(again.in_current_span());
+        }
+        first
+    }
+
+    async fn try_complete(&self) -> Result<(), StoreError> {
+        let (shared, Held { key, token, .. }) = (self.shared(), self.held());
+        if shared.complete(&key, &token).await? {
+            return Ok(());
+        }
+        // The lease is lost, but the handler has succeeded: unless somebody else is at it,
+        // the event is done.
+        let asked = Instant::now();
+        let regained = match shared.claim(&key, asked + STORE_TIMEOUT).await? {
+            Claimed::Acquired(token) => {
+                shared.held.regained(self.place, token, asked + shared.lease);
+                shared.complete(&key, &token).await?
+            }
+            Claimed::InFlight => false,
+            Claimed::Completed => {
+                tracing::warn!("the event was completed already, by this delivery or another");
+                return Ok(());
+            }
+        };
+        tracing::error!(regained, "the lease ran out before the event was completed");
+        Ok(())
+    }
+
+    async fn release(self) {
+        let Err(error) = self.try_release().await else { return };
+        tracing::error!(error = &error as &dyn Error, "a lease was not released; will try again");
+        if !self.try_again(Stage::Releasing).await {
+            tracing::error!("a lease was not released and has run out by itself");
+        }
+    }
+
+    async fn try_release(&self) -> Result<(), StoreError> {
+        let Held { key, token, .. } = self.held();
+        if !self.shared().release(&key, &token).await? {
+            tracing::error!("the lease ran out before the event was released");
+        }
+        Ok(())
+    }
+
+    /// Tries to end the lease again, and says whether that was answered before the lease
+    /// could be another's.
+    async fn try_again(&self, end: Stage) -> bool {
+        let (lease, limit) = (self.shared().lease, Instant::now() + COMPLETION_LIMIT);
+        let mut pause = lease / 100;
+        while Instant::now() + pause < limit.min(self.held().until) {
+            sleep(pause).await;
+            let ended = match end {
+                Stage::Completing => self.try_complete().await,
+                _ => self.try_release().await,
+            };
+            match ended {
+                Ok(()) => return true,
+                Err(error) => tracing::debug!(error = &error as &dyn Error, ?end, "failed again"),
+            }
+            pause = (lease / 10).min(pause * 2);
+        }
+        false
+    }
+
+    /// Renews the lease if a third of it was spent on waiting for the store's answer, which
+    /// was asked for at `asked`. `false`: it is lost.
+    async fn renew_if_spent(
+        &self,
+        mut asked: Instant,
+        give_up: Instant,
+    ) -> Result<bool, StoreError> {
+        let shared = self.shared();
+        while asked.elapsed() >= shared.lease / 3 {
+            asked = Instant::now();
+            if !shared.renew(self.place, &self.held(), give_up).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn held(&self) -> Held {
+        self.shared().held.get(self.place)
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.manager.0
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Self { manager, place } = self;
+        let held = &manager.0.held;
+        if !held.advance(*place, Stage::Releasing) {
+            return held.remove(*place); // settled or lost
+        }
+        let Some(runtime) = manager.runtime() else {
+            held.remove(*place);
+            return tracing::error!("a lease was dropped where no runtime could release it");
+        };
+        let lease = Self { manager: manager.clone(), place: *place };
+        let span = held.get(*place).span().clone();
+        span.in_scope(|| Call::start(&runtime, lease.release()));
+    }
+}

@@ -1,0 +1,153 @@
+use std::{fmt, time::SystemTime};
+
+use bytestring::ByteString;
+
+use crate::{
+    EventKey, StoreError, TelegramId,
+    event::{Field, Payload, Text},
+};
+
+/// The statement, signed by Bondify, that a user confirmed a login session.
+///
+/// Only verification makes one. It is short-lived, 5 minutes at Bondify: what to exchange
+/// for a session of your own. Clones are cheap. `Debug` shows nothing personal.
+#[derive(Clone)]
+pub struct Proof {
+    claims: ByteString,
+    telegram_id: TelegramId,
+    telegram_name: Text,
+    telegram_username: Option<Text>,
+    telegram_phone: Option<Text>,
+    project_id: Text,
+    session_token: Text,
+    confirmed_at: Option<SystemTime>,
+    issued_at: SystemTime,
+    expires_at: SystemTime,
+}
+
+impl Proof {
+    /// The user's Telegram id, the stable key of an account.
+    #[must_use]
+    pub fn telegram_id(&self) -> &TelegramId {
+        &self.telegram_id
+    }
+
+    /// The display name, any Unicode. Users change it at will.
+    #[must_use]
+    pub fn telegram_name(&self) -> &str {
+        self.telegram_name.within(&self.claims)
+    }
+
+    /// The username without `@`, if the user has one.
+    #[must_use]
+    pub fn telegram_username(&self) -> Option<&str> {
+        Some(self.telegram_username.as_ref()?.within(&self.claims))
+    }
+
+    /// The phone number, if the project's plan asks for it and the user shared it.
+    #[must_use]
+    pub fn telegram_phone(&self) -> Option<&str> {
+        Some(self.telegram_phone.as_ref()?.within(&self.claims))
+    }
+
+    /// The project that the user logged in to.
+    #[must_use]
+    pub fn project_id(&self) -> &str {
+        self.project_id.within(&self.claims)
+    }
+
+    /// The token of the session that the user confirmed.
+    #[must_use]
+    pub fn session_token(&self) -> &str {
+        self.session_token.within(&self.claims)
+    }
+
+    /// When the user tapped Confirm, to the millisecond, if the proof says so.
+    #[must_use]
+    pub fn confirmed_at(&self) -> Option<SystemTime> {
+        self.confirmed_at
+    }
+
+    /// When Bondify signed it, to the second.
+    #[must_use]
+    pub fn issued_at(&self) -> SystemTime {
+        self.issued_at
+    }
+
+    /// From when on it is worth nothing, to the second.
+    #[must_use]
+    pub fn expires_at(&self) -> SystemTime {
+        self.expires_at
+    }
+
+    /// What its single use is remembered by. The name is no event's, so that a store
+    /// can be shared with those.
+    pub(super) fn key(&self) -> EventKey {
+        EventKey::new("proof", self.session_token()).within(self.project_id())
+    }
+
+    /// Reads claims whose signature has been checked.
+    pub(super) fn parse(claims: ByteString) -> Result<Self, ProofError> {
+        let mut payload = Payload::default();
+        payload.read(&claims).ok_or(ProofError::Malformed)?;
+        let text = |field: &Field<'_>| field.text(&claims);
+        let required =
+            |name, field: &Field<'_>| text(field).ok_or(ProofError::MissingField { name });
+        let time =
+            |name, field: &Field<'_>| field.seconds().ok_or(ProofError::MissingField { name });
+        Ok(Self {
+            telegram_id: TelegramId(
+                required("telegram_id", &payload.telegram_id)?.within(&claims).into(),
+            ),
+            telegram_name: required("telegram_name", &payload.telegram_name)?,
+            telegram_username: text(&payload.telegram_username),
+            telegram_phone: text(&payload.telegram_phone),
+            project_id: required("project_id", &payload.project_id)?,
+            session_token: required("session_token", &payload.session_token)?,
+            confirmed_at: payload.confirmed_at.millis(),
+            issued_at: time("iat", &payload.iat)?,
+            expires_at: time("exp", &payload.exp)?,
+            claims,
+        })
+    }
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Proof({})", self.key().short())
+    }
+}
+
+/// Why a proof is not to be trusted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProofError {
+    /// Not a JWT (JWS compact form, `alg` HS256), or not one of JSON claims.
+    #[error("the proof is not a JWT that is signed with HS256")]
+    Malformed,
+    /// None of the secrets signed it.
+    #[error("the signature is not valid for this proof")]
+    InvalidSignature,
+    /// Signed, but a claim that it must have is missing, empty or of another type.
+    #[error("the claim `{name}` is missing, empty or of another type")]
+    #[non_exhaustive]
+    MissingField {
+        /// The claim's name.
+        name: &'static str,
+    },
+    /// Its time is over.
+    #[error("the proof has expired")]
+    Expired,
+    /// It was issued later than now.
+    #[error("the proof was issued in the future")]
+    NotYetValid,
+    /// It belongs to another project.
+    #[error("the proof is for another project")]
+    WrongProject,
+    /// It, or another proof of its session, was used before.
+    #[error("the proof was used before")]
+    Used,
+    /// The store of used proofs could not answer.
+    #[error("the proof's single use cannot be checked")]
+    Store(#[source] StoreError),
+}

@@ -1,0 +1,259 @@
+use std::{error::Error, fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use tokio::time::{Instant, timeout_at};
+
+use super::key::EventKey;
+
+/// Remembers which events are being handled and which are done.
+///
+/// Implement it for the engine you already run; one store serves every instance
+/// that shares it. The contract, which `bondify-testkit` checks case by case:
+///
+/// - Each method is one atomic step of the engine, never a read followed by a
+///   write: of any number of concurrent claims of one key, one is
+///   [`Acquired`](Claimed::Acquired).
+/// - A claim is a lease. Until it runs out the key is
+///   [`InFlight`](Claimed::InFlight), and only its [`LeaseToken`] can renew,
+///   complete or release it. Once it has run out it is lost: those three change
+///   nothing and return `false`, and the next claim acquires the key with a token
+///   never used before for this key.
+/// - A completed key is [`Completed`](Claimed::Completed) for at least its
+///   retention, then claimable again.
+/// - Expiry is judged by one clock, the engine's. Durations may be rounded up,
+///   never down: one below the engine's precision is its smallest, not none. None is
+///   longer than ten years.
+/// - A call whose future is dropped half-way either took effect or did not.
+///
+/// # A store from scratch
+///
+/// ```
+/// use std::{collections::HashMap, sync::Mutex, time::{Duration, Instant}};
+///
+/// use bondify_core::{
+///     Claimed, DedupeStore, EventKey, LeaseToken, StoreError, async_trait,
+/// };
+///
+/// #[derive(Default)]
+/// struct MyStore(Mutex<State>);
+///
+/// #[derive(Default)]
+/// struct State {
+///     leases_given: u64,
+///     entries: HashMap<EventKey, Entry>,
+/// }
+///
+/// struct Entry {
+///     holder: Option<LeaseToken>, // `None`: completed
+///     expires: Instant,
+/// }
+///
+/// impl MyStore {
+///     /// Runs `change` if `token` still holds the lease of `key`.
+///     fn if_held(
+///         &self,
+///         key: &EventKey,
+///         token: &LeaseToken,
+///         change: impl FnOnce(&mut HashMap<EventKey, Entry>),
+///     ) -> Result<bool, StoreError> {
+///         let entries = &mut self.0.lock().map_err(|_| StoreError::new("poisoned"))?.entries;
+///         let held = entries.get(key).is_some_and(|entry| {
+///             entry.holder.as_ref() == Some(token) && entry.expires > Instant::now()
+///         });
+///         if held {
+///             change(entries);
+///         }
+///         Ok(held)
+///     }
+/// }
+///
+/// #[async_trait]
+/// impl DedupeStore for MyStore {
+///     async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
+///         let mut state = self.0.lock().map_err(|_| StoreError::new("poisoned"))?;
+///         let now = Instant::now();
+///         match state.entries.get(key) {
+///             Some(entry) if entry.expires > now && entry.holder.is_none() => {
+///                 return Ok(Claimed::Completed);
+///             }
+///             Some(entry) if entry.expires > now => return Ok(Claimed::InFlight),
+///             _ => {}
+///         }
+///         state.leases_given += 1;
+///         let token = LeaseToken::new(state.leases_given);
+///         let entry = Entry { holder: Some(token), expires: now + lease };
+///         state.entries.insert(*key, entry);
+///         Ok(Claimed::Acquired(token))
+///     }
+///
+///     async fn renew(
+///         &self,
+///         key: &EventKey,
+///         token: &LeaseToken,
+///         lease: Duration,
+///     ) -> Result<bool, StoreError> {
+///         self.if_held(key, token, |entries| {
+///             let entry = Entry { holder: Some(*token), expires: Instant::now() + lease };
+///             entries.insert(*key, entry);
+///         })
+///     }
+///
+///     async fn complete(
+///         &self,
+///         key: &EventKey,
+///         token: &LeaseToken,
+///         retention: Duration,
+///     ) -> Result<bool, StoreError> {
+///         self.if_held(key, token, |entries| {
+///             let entry = Entry { holder: None, expires: Instant::now() + retention };
+///             entries.insert(*key, entry);
+///         })
+///     }
+///
+///     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
+///         self.if_held(key, token, |entries| {
+///             entries.remove(key);
+///         })
+///     }
+/// }
+/// # #[tokio::main]
+/// # async fn main() {
+/// #     bondify_testkit::store_suite::all(async || MyStore::default()).await;
+/// # }
+/// ```
+///
+/// (A real one would also drop expired entries.)
+#[async_trait]
+pub trait DedupeStore: Send + Sync + 'static {
+    /// Takes the lease of `key` for `lease`, or says why it cannot be had.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the engine cannot answer. The delivery is then answered
+    /// with 503, or handled without deduplication if
+    /// [`fail_open`](crate::Builder::fail_open) says so.
+    async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError>;
+
+    /// Makes the lease run out `lease` from now. `false` if it was lost.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the engine cannot answer; it is asked again later.
+    async fn renew(
+        &self,
+        key: &EventKey,
+        token: &LeaseToken,
+        lease: Duration,
+    ) -> Result<bool, StoreError>;
+
+    /// Ends the lease and remembers `key` as completed for `retention`. `false` if
+    /// the lease was lost, or was ended by an earlier call whose answer got lost.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the engine cannot answer. The lease then runs out.
+    async fn complete(
+        &self,
+        key: &EventKey,
+        token: &LeaseToken,
+        retention: Duration,
+    ) -> Result<bool, StoreError>;
+
+    /// Ends the lease and forgets `key`, so that the next delivery is handled.
+    /// `false` if the lease was lost.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the engine cannot answer. The lease then runs out.
+    async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError>;
+}
+
+/// What became of a claim.
+#[expect(clippy::exhaustive_enums, reason = "the pipeline has to know them all")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// The caller holds the lease now.
+    Acquired(LeaseToken),
+    /// Another holds a lease that has not run out.
+    InFlight,
+    /// The event is done.
+    Completed,
+}
+
+/// The fencing token of a lease: tells its holder from every earlier one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LeaseToken(u64);
+
+impl LeaseToken {
+    /// A token that the store never gave out before for the same key.
+    #[must_use]
+    pub const fn new(token: u64) -> Self {
+        Self(token)
+    }
+
+    /// The number given to [`LeaseToken::new`].
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Debug for LeaseToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LeaseToken({:x})", self.0)
+    }
+}
+
+/// A store could not answer. Logged, never shown to a client.
+#[derive(Debug, thiserror::Error)]
+#[error("dedupe store failed")]
+pub struct StoreError(#[source] Box<dyn Error + Send + Sync>);
+
+impl StoreError {
+    /// Wraps the engine's own error, or a text.
+    pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(source.into())
+    }
+}
+
+/// Makes a call that ends: a panic is an error, and so is no answer until `limit`.
+pub(crate) async fn within<T>(
+    limit: Instant,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match timeout_at(limit, AssertUnwindSafe(call).catch_unwind()).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_panic)) => Err(StoreError::new("the store panicked")),
+        Err(_late) => Err(StoreError::new("the store did not answer in time")),
+    }
+}
+
+#[async_trait]
+impl<S: DedupeStore + ?Sized> DedupeStore for Arc<S> {
+    async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
+        (**self).claim(key, lease).await
+    }
+
+    async fn renew(
+        &self,
+        key: &EventKey,
+        token: &LeaseToken,
+        lease: Duration,
+    ) -> Result<bool, StoreError> {
+        (**self).renew(key, token, lease).await
+    }
+
+    async fn complete(
+        &self,
+        key: &EventKey,
+        token: &LeaseToken,
+        retention: Duration,
+    ) -> Result<bool, StoreError> {
+        (**self).complete(key, token, retention).await
+    }
+
+    async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
+        (**self).release(key, token).await
+    }
+}
