@@ -7,7 +7,10 @@ use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError, dev::Payload,
     http::StatusCode,
 };
-use bondify_core::{Reply, define_bondify_event};
+use bondify_core::{
+    Reply,
+    adapter::{define_bondify_event, misconfigured},
+};
 
 define_bondify_event! {
     /// Extracts the verified event of a route that Bondify is attached to.
@@ -24,7 +27,7 @@ impl FromRequest for BondifyEvent {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let event = request.extensions().get().cloned().map(Self);
-        ready(event.ok_or_else(|| Rejection(Reply::misconfigured(ADVICE))))
+        ready(event.ok_or_else(|| Rejection(misconfigured(ADVICE))))
     }
 }
 

@@ -1,5 +1,5 @@
 use actix_web::http::header::HeaderMap;
-use bondify_core::Headers;
+use bondify_core::adapter::Headers;
 
 /// actix-web's header map, which is its own type, on `http` 0.2.
 pub(crate) struct ActixHeaders<'a>(pub(crate) &'a HeaderMap);

@@ -12,7 +12,10 @@ use actix_web::{
     http::Method,
     rt,
 };
-use bondify_core::{Bondify, Delivery, Event, Reply};
+use bondify_core::{
+    Bondify, Event, Reply,
+    adapter::{self, Delivery, misconfigured},
+};
 
 use crate::{Rejection, headers::ActixHeaders};
 
@@ -91,10 +94,10 @@ where
 
 async fn receive(bondify: &Bondify, request: &mut ServiceRequest) -> Result<Delivery, Reply> {
     if request.extensions().contains::<Event>() {
-        return Err(Reply::misconfigured("it is applied twice; wrap the route in one middleware"));
+        return Err(misconfigured("it is applied twice; wrap the route in one middleware"));
     }
     let body = request.take_payload();
-    bondify.receive(&ActixHeaders(request.headers()), body).await
+    adapter::receive(bondify, &ActixHeaders(request.headers()), body).await
 }
 
 fn handle<S, B>(

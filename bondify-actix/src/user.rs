@@ -1,7 +1,10 @@
 use std::pin::Pin;
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, web};
-use bondify_core::{ProofVerifier, Reply, define_bondify_user};
+use bondify_core::{
+    ProofVerifier,
+    adapter::{define_bondify_user, misconfigured},
+};
 
 use crate::{Rejection, headers::ActixHeaders};
 
@@ -29,7 +32,7 @@ impl FromRequest for BondifyUser {
             asked
         });
         Box::pin(async {
-            let asked = asked.ok_or_else(|| Rejection(Reply::misconfigured(ADVICE)))?;
+            let asked = asked.ok_or_else(|| Rejection(misconfigured(ADVICE)))?;
             asked.await.map(Self).map_err(Rejection)
         })
     }

@@ -3,7 +3,10 @@ use axum::{
     http::request::Parts,
     response::{IntoResponse, Response},
 };
-use bondify_core::{Reply, define_bondify_event};
+use bondify_core::{
+    Reply,
+    adapter::{define_bondify_event, misconfigured, response},
+};
 
 define_bondify_event! {
     /// Extracts the verified event of a route that Bondify is attached to.
@@ -19,7 +22,7 @@ impl<S: Sync> FromRequestParts<S> for BondifyEvent {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
         let event = parts.extensions.get().cloned().map(Self);
-        event.ok_or_else(|| Rejection(Reply::misconfigured(ADVICE)))
+        event.ok_or_else(|| Rejection(misconfigured(ADVICE)))
     }
 }
 
@@ -31,6 +34,6 @@ pub struct Rejection(pub(crate) Reply);
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        self.0.into_response()
+        response(self.0)
     }
 }

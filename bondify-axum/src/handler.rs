@@ -4,7 +4,7 @@ use axum::{
     handler::{Handler, HandlerService},
     response::{IntoResponse, Response},
 };
-use bondify_core::Reply;
+use bondify_core::{Reply, adapter};
 use bondify_tower::Deliver;
 use futures_util::{FutureExt, future::Map};
 use std::convert::Infallible;
@@ -37,6 +37,6 @@ type Handled = Result<Result<Response, Infallible>, Reply>;
 fn respond(handled: Handled) -> Response {
     match handled {
         Ok(answer) => answer.into_response(),
-        Err(reply) => reply.into_response(),
+        Err(reply) => adapter::response(reply),
     }
 }

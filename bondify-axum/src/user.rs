@@ -4,7 +4,7 @@ use axum::{
     extract::{FromRef, FromRequestParts, OptionalFromRequestParts},
     http::request::Parts,
 };
-use bondify_core::{ProofVerifier, define_bondify_user};
+use bondify_core::{ProofVerifier, adapter::define_bondify_user};
 
 use crate::Rejection;
 

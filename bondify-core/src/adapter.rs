@@ -1,16 +1,78 @@
-/// Defines `BondifyEvent`, the form in which an adapter hands a verified [`Event`] to a
+//! The parts that only adapters for web frameworks need.
+//!
+//! An adapter shows a request to [`receive`], runs its handler by
+//! [`Delivery::run_to_completion`] and answers with the handler's response or the
+//! [`Reply`] in its place. It decides nothing else.
+
+use bytes::{Buf, Bytes};
+use futures_util::Stream;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+#[cfg(feature = "proof")]
+#[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
+pub use crate::__define_bondify_user as define_bondify_user;
+#[cfg(feature = "proof")]
+#[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
+pub use crate::proof::Authentication;
+pub use crate::{
+    __define_bondify_event as define_bondify_event,
+    headers::Headers,
+    pipeline::{Claim, Delivery, Handling, Receive, Run, Settle},
+};
+use crate::{Bondify, Reply};
+
+/// Takes every step before the handler: reads the body, verifies it, claims the event and,
+/// while another delivery of it is being handled, waits.
+///
+/// The returned future borrows nothing; it is `Send` if `body` is. Dropping it leaves
+/// nothing claimed.
+///
+/// # Errors
+///
+/// The [`Reply`] to send instead of running the handler.
+pub fn receive<S, C, E>(bondify: &Bondify, headers: &dyn Headers, body: S) -> Receive<S>
+where
+    S: Stream<Item = Result<C, E>>,
+    C: Buf,
+{
+    Receive::new(&bondify.pipeline, headers, body)
+}
+
+/// Logs `advice` as an error and returns [`Reply::Misconfigured`].
+#[must_use]
+pub fn misconfigured(advice: &str) -> Reply {
+    tracing::error!("bondify is not set up on this route: {advice}");
+    Reply::Misconfigured
+}
+
+/// Returns the whole answer, for frameworks on `http` 1.
+#[must_use]
+pub fn response<B: From<Bytes>>(reply: Reply) -> Response<B> {
+    let mut response = Response::new(Bytes::from_static(reply.body().as_bytes()).into());
+    *response.status_mut() =
+        StatusCode::from_u16(reply.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for &(name, value) in reply.headers() {
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Defines `BondifyEvent`, the type in which an adapter hands a verified [`Event`] to a
 /// handler: a newtype, since frameworks' traits can only be implemented for a type of
 /// the adapter's own.
 ///
 /// [`Event`]: crate::Event
 ///
 /// ```
-/// bondify_core::define_bondify_event! {
+/// bondify_core::adapter::define_bondify_event! {
 ///     /// The verified event, extracted by this framework.
 /// }
 /// ```
+#[doc(hidden)]
 #[macro_export]
-macro_rules! define_bondify_event {
+macro_rules! __define_bondify_event {
     ($(#[$attribute:meta])*) => {
         $crate::__define_form_of! { $(#[$attribute])* BondifyEvent: $crate::Event }
 
@@ -22,20 +84,20 @@ macro_rules! define_bondify_event {
     };
 }
 
-/// Defines `BondifyUser`, the form in which an adapter hands a verified [`Proof`] to a
+/// Defines `BondifyUser`, the type in which an adapter hands a verified [`Proof`] to a
 /// handler.
 ///
 /// [`Proof`]: crate::Proof
 ///
 /// ```
-/// bondify_core::define_bondify_user! {
+/// bondify_core::adapter::define_bondify_user! {
 ///     /// The user who is logged in, extracted by this framework.
 /// }
 /// ```
 #[cfg(feature = "proof")]
-#[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
+#[doc(hidden)]
 #[macro_export]
-macro_rules! define_bondify_user {
+macro_rules! __define_bondify_user {
     ($(#[$attribute:meta])*) => {
         $crate::__define_form_of! { $(#[$attribute])* BondifyUser: $crate::Proof }
     };

@@ -4,14 +4,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::Buf;
-use futures_util::Stream;
-
 #[cfg(feature = "proof")]
 use crate::ProofVerifier;
 use crate::{
-    BuildError, DedupeStore, DrainTimedOut, Headers, MemoryStore, Receive, Secret, Verifier,
-    pipeline::Pipeline, settings::Settings,
+    BuildError, DedupeStore, DrainTimedOut, MemoryStore, Secret, Verifier, pipeline::Pipeline,
+    settings::Settings,
 };
 
 /// Receives Bondify's webhooks: verifies, deduplicates, and settles each delivery by
@@ -22,7 +19,7 @@ use crate::{
 /// [`drain`](Self::drain); [`receive`](Self::receive) is for adapters.
 #[derive(Clone)]
 pub struct Bondify {
-    pipeline: Arc<Pipeline>,
+    pub(crate) pipeline: Arc<Pipeline>,
 }
 
 impl Bondify {
@@ -31,13 +28,14 @@ impl Bondify {
         Builder::new(secret)
     }
 
-    /// From now on accepts what one of `secrets` signed, without a restart.
+    /// Replaces the secrets without a restart: accepts deliveries that `secret` or one of
+    /// `old` signed, and no others.
     ///
     /// "Regenerate key" in the dashboard takes effect at once, while retries of
     /// older deliveries still carry the old signature: keep the old secret beside
-    /// the new one until the last of those is over. See [`Verifier::rotate`].
-    pub fn rotate(&self, secrets: impl IntoIterator<Item = Secret>) {
-        self.pipeline.verifier.rotate(secrets);
+    /// the new one until the last of those is over.
+    pub fn rotate(&self, secret: Secret, old: impl IntoIterator<Item = Secret>) {
+        self.pipeline.verifier.rotate(secret, old);
     }
 
     /// The largest body that is taken, in bytes.
@@ -67,23 +65,6 @@ impl Bondify {
     #[must_use]
     pub fn proofs(&self) -> ProofVerifier {
         ProofVerifier::of(&self.pipeline.verifier)
-    }
-
-    /// For adapters: everything before the handler. Reads the body, verifies it,
-    /// claims the event and, while another delivery of it is being handled, waits.
-    ///
-    /// The returned future borrows nothing; `Send` if `body` is. Dropping it leaves
-    /// nothing claimed.
-    ///
-    /// # Errors
-    ///
-    /// The [`Reply`](crate::Reply) to send instead of running the handler.
-    pub fn receive<S, C, E>(&self, headers: &dyn Headers, body: S) -> Receive<S>
-    where
-        S: Stream<Item = Result<C, E>>,
-        C: Buf,
-    {
-        Receive::new(&self.pipeline, headers, body)
     }
 }
 

@@ -5,9 +5,7 @@ mod parse;
 mod payload;
 
 #[cfg(feature = "proof")]
-pub(crate) use self::payload::Field;
-#[cfg(feature = "proof")]
-pub(crate) use self::payload::{Payload, Text};
+pub(crate) use self::payload::{Field, Payload, Text};
 pub use self::{
     kinds::{Cancelled, Confirmed, Event, TelegramId, Unknown},
     parse::ParseError,

@@ -1,9 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod adapter;
+pub mod adapter;
 mod bondify;
 mod event;
+mod headers;
 mod lease;
 mod limits;
 mod pipeline;
@@ -20,7 +21,7 @@ pub use async_trait::async_trait;
 pub use crate::{
     bondify::{Bondify, Builder},
     event::{Cancelled, Confirmed, Event, ParseError, TelegramId, Unknown},
-    pipeline::{Claim, Delivery, DrainTimedOut, Handling, Headers, Receive, Run, Settle},
+    pipeline::DrainTimedOut,
     reply::Reply,
     settings::BuildError,
     signature::{
@@ -31,4 +32,4 @@ pub use crate::{
 
 #[cfg(feature = "proof")]
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
-pub use crate::proof::{Authentication, Proof, ProofError, ProofVerifier};
+pub use crate::proof::{Proof, ProofError, ProofVerifier};

@@ -11,6 +11,5 @@ pub use self::{
     claim::{Claim, Settle},
     delivery::{Delivery, Handling, Run},
     receive::Receive,
-    request::Headers,
     shared::DrainTimedOut,
 };

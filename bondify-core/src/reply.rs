@@ -1,6 +1,3 @@
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode};
-
 use crate::VerifyError;
 
 macro_rules! body {
@@ -115,13 +112,6 @@ const RETRY_AFTER_SECONDS: &str = "5";
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 impl Reply {
-    /// Logs `advice` as an error and answers [`Reply::Misconfigured`]. For adapters.
-    #[must_use]
-    pub fn misconfigured(advice: &str) -> Self {
-        tracing::error!("bondify is not set up on this route: {advice}");
-        Self::Misconfigured
-    }
-
     /// The headers, names in lower case: `content-type`, and `retry-after` (in
     /// seconds) where a retry makes sense, or `www-authenticate` where a proof does.
     #[must_use]
@@ -139,20 +129,6 @@ impl Reply {
             | Self::TokenUsed => &[JSON, ("www-authenticate", r#"Bearer error="invalid_token""#)],
             _ => &[JSON],
         }
-    }
-
-    /// The whole answer, for frameworks on `http` 1.
-    #[must_use]
-    pub fn into_response<B: From<Bytes>>(self) -> Response<B> {
-        let mut response = Response::new(Bytes::from_static(self.body().as_bytes()).into());
-        *response.status_mut() =
-            StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        for &(name, value) in self.headers() {
-            response
-                .headers_mut()
-                .insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        response
     }
 }
 

@@ -140,9 +140,9 @@ async fn rotation_is_shared_with_the_webhooks() {
     let proofs = bondify.proofs();
     let judge = |by: &Secret| code(proofs.verify(&Payload::proof().proof_signed_with(by)));
     assert_eq!([judge(&secret()), judge(&new)], ["ok", "ok"]);
-    bondify.rotate([new.clone()]);
+    bondify.rotate(new.clone(), []);
     assert_eq!([judge(&secret()), judge(&new)], ["INVALID_SIGNATURE", "ok"]);
-    proofs.rotate([secret()]);
+    proofs.rotate(secret(), []);
     let refused = Payload::confirmed().signed_with(&new).receive_by(&bondify).await.unwrap_err();
     assert_eq!(refused, Reply::InvalidSignature);
 }

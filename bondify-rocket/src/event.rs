@@ -1,4 +1,7 @@
-use bondify_core::{Event, Reply, define_bondify_event};
+use bondify_core::{
+    Event, Reply,
+    adapter::{self, define_bondify_event, misconfigured},
+};
 use rocket::{
     Data, Ignite, Request, Rocket, Sentinel,
     data::{FromData, Outcome, ToByteUnit},
@@ -36,10 +39,11 @@ impl<'r> FromData<'r> for BondifyEvent {
 
 async fn receive(request: &Request<'_>, data: Data<'_>) -> Result<Event, Reply> {
     let parked = Parked::of(request);
-    let bondify = parked.bondify().ok_or_else(|| Reply::misconfigured(ADVICE))?;
+    let bondify = parked.bondify().ok_or_else(|| misconfigured(ADVICE))?;
     // More than is ever read of a body: what is cut off here must not look complete.
     let body = data.open((2 * bondify.body_limit() + 1).bytes());
-    let delivery = bondify.receive(&RocketHeaders(request), ReaderStream::new(body)).await?;
+    let delivery =
+        adapter::receive(&bondify, &RocketHeaders(request), ReaderStream::new(body)).await?;
     let (event, claim) = delivery.into_parts();
     parked.hold(claim);
     Ok(event)
@@ -51,7 +55,7 @@ impl Sentinel for BondifyEvent {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         let forgotten = rocket.state::<Mounted>().is_none();
         if forgotten {
-            let _logged = Reply::misconfigured(ADVICE);
+            let _logged = misconfigured(ADVICE);
         }
         forgotten
     }

@@ -1,4 +1,4 @@
-use bondify_core::Headers;
+use bondify_core::adapter::Headers;
 use rocket::Request;
 
 /// Rocket's header map, which is its own type.

@@ -9,7 +9,14 @@ mod parked;
 #[cfg(feature = "proof")]
 mod user;
 
-pub use bondify_core::*;
+pub use bondify_core::{
+    self, Bondify, BuildError, Builder, Cancelled, Claimed, Confirmed, DedupeStore, DrainTimedOut,
+    Event, EventKey, LeaseToken, MemoryStore, Reply, Secret, SecretError, StoreError, TelegramId,
+    Unknown, Verifier, async_trait,
+};
+#[cfg(feature = "proof")]
+#[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
+pub use bondify_core::{Proof, ProofError, ProofVerifier};
 
 #[cfg(feature = "proof")]
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]

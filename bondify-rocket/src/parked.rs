@@ -1,6 +1,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bondify_core::{Bondify, Claim, Reply};
+use bondify_core::{Bondify, Reply, adapter::Claim};
 use rocket::Request;
 
 /// What is known of a request between the guard, which cannot wrap the handler, and the

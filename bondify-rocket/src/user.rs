@@ -1,4 +1,7 @@
-use bondify_core::{Proof, ProofVerifier, Reply, define_bondify_user};
+use bondify_core::{
+    Proof, ProofVerifier, Reply,
+    adapter::{define_bondify_user, misconfigured},
+};
 use rocket::{
     Catcher, Ignite, Request, Response, Rocket, Sentinel,
     catcher::{self, BoxFuture},
@@ -39,7 +42,7 @@ impl<'r> FromRequest<'r> for BondifyUser {
 async fn authenticate(request: &Request<'_>) -> Known {
     match request.rocket().state::<ProofVerifier>() {
         Some(proofs) => Known(proofs.authenticate(&RocketHeaders(request), None).await),
-        None => Known(Err(Reply::misconfigured(ADVICE))),
+        None => Known(Err(misconfigured(ADVICE))),
     }
 }
 
@@ -47,7 +50,7 @@ impl Sentinel for BondifyUser {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         let forgotten = rocket.state::<ProofVerifier>().is_none();
         if forgotten {
-            let _logged = Reply::misconfigured(ADVICE);
+            let _logged = misconfigured(ADVICE);
         }
         forgotten
     }

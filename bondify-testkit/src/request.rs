@@ -1,7 +1,8 @@
 use std::{convert::Infallible, future::Future};
 
 use bondify_core::{
-    Bondify, Delivery, Event, Headers, Reply, SIGNATURE_HEADER, Secret, Verifier, VerifyError,
+    Bondify, Event, Reply, SIGNATURE_HEADER, Secret, Verifier, VerifyError,
+    adapter::{self, Delivery, Headers},
 };
 use bytes::Bytes;
 use futures_util::stream;
@@ -103,7 +104,7 @@ impl WebhookRequest {
         bondify: &Bondify,
     ) -> impl Future<Output = Result<Delivery, Reply>> + Send + use<> {
         let body = stream::iter([Ok::<_, Infallible>(self.body.clone())]);
-        bondify.receive(self, body)
+        adapter::receive(bondify, self, body)
     }
 
     /// The request for services on `http` 1.

@@ -191,7 +191,7 @@ pub async fn secrets_of_proofs_rotate_while_running<A: Adapter>() {
     let new = Secret::new("whsec_new").expect("is a secret");
     let token = proof().proof_signed_with(&new);
     refuses(&server, &bearer(&token), "INVALID_SIGNATURE").await;
-    proofs.rotate([new]);
+    proofs.rotate(new, []);
     assert_welcome(&get(&server, ME, &bearer(&token)).await);
 }
 

@@ -5,7 +5,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bondify_core::{Bondify, Delivery, Event, Handling, Receive, Reply};
+use bondify_core::{
+    Bondify, Event, Reply,
+    adapter::{self, Delivery, Handling, Receive, misconfigured},
+};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response, request::Parts};
@@ -48,7 +51,7 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match ready!(self.project().deliver.poll(context)) {
             Ok(answer) => answer.map(|response| response.map(ResponseBody::inner)),
-            Err(reply) => Ok(reply.into_response().map(ResponseBody::reply)),
+            Err(reply) => Ok(adapter::response(reply).map(ResponseBody::reply)),
         })
     }
 }
@@ -97,7 +100,7 @@ where
         let step = if parts.extensions.get::<Event>().is_some() {
             Step::Misconfigured
         } else {
-            let receive = bondify.receive(&parts.headers, BodyDataStream::new(body));
+            let receive = adapter::receive(bondify, &parts.headers, BodyDataStream::new(body));
             Step::Receiving { receive, next: Some(Next { inner, parts }) }
         };
         Self { step }
@@ -118,7 +121,7 @@ where
         loop {
             match step.as_mut().project() {
                 Projected::Misconfigured => {
-                    return Poll::Ready(Err(Reply::misconfigured(ADVICE)));
+                    return Poll::Ready(Err(misconfigured(ADVICE)));
                 }
                 Projected::Receiving { receive, next } => {
                     let delivery = ready!(receive.poll(context))?;

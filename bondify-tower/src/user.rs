@@ -4,7 +4,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bondify_core::{Proof, ProofVerifier};
+use bondify_core::{Proof, ProofVerifier, adapter::response};
 use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -78,7 +78,7 @@ where
                 Ok(proof) => drop(request.extensions_mut().insert(proof)),
                 // Another verifier may have let somebody in.
                 Err(_) if optional => drop(request.extensions_mut().remove::<Proof>()),
-                Err(reply) => return Ok(reply.into_response().map(ResponseBody::reply)),
+                Err(reply) => return Ok(response(reply).map(ResponseBody::reply)),
             }
             Ok(inner.call(request).await?.map(ResponseBody::inner))
         })

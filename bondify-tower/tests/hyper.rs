@@ -8,7 +8,10 @@ use bondify_testkit::{
     Script,
     http_suite::{Adapter, App, Attached, PATH, Server},
 };
-use bondify_tower::{Bondify, BondifyLayer, Event, Reply};
+use bondify_tower::{
+    Bondify, BondifyLayer, Event,
+    bondify_core::adapter::{misconfigured, response},
+};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
@@ -71,8 +74,8 @@ fn handler<B: Send + 'static>(script: Script) -> Route<B> {
         let script = script.clone();
         async move {
             let Some(event) = request.extensions().get::<Event>() else {
-                let reply = Reply::misconfigured("add a BondifyLayer");
-                return Ok(reply.into_response::<Full<Bytes>>());
+                let reply = misconfigured("add a BondifyLayer");
+                return Ok(response::<Full<Bytes>>(reply));
             };
             let code = script.handle(event).await.map_err(io::Error::other)?;
             let mut response = Response::new(Full::default());

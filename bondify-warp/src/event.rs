@@ -1,4 +1,4 @@
-use bondify_core::define_bondify_event;
+use bondify_core::adapter::define_bondify_event;
 
 define_bondify_event! {
     /// The verified event that a handler is called with.

@@ -1,6 +1,9 @@
 use std::{convert::Infallible, fmt, future::Future, pin::Pin};
 
-use bondify_core::{Bondify, Delivery, Event, Reply};
+use bondify_core::{
+    Bondify, Event, Reply,
+    adapter::{self, Delivery, misconfigured},
+};
 use bytes::Bytes;
 use warp::{Filter, Reply as _, http::HeaderMap, reply::Response};
 
@@ -69,8 +72,9 @@ pub fn hook(
 ) -> impl Filter<Extract = (Hook,), Error = Infallible> + Clone + Send + Sync + use<> {
     let bondify = bondify.clone();
     let unread = warp::header::headers_cloned().and(warp::body::stream());
-    let receive = move |headers: HeaderMap, body| Hook(Box::pin(bondify.receive(&headers, body)));
-    let read_before = || Hook(Box::pin(async { Err(Reply::misconfigured(ADVICE)) }));
+    let receive =
+        move |headers: HeaderMap, body| Hook(Box::pin(adapter::receive(&bondify, &headers, body)));
+    let read_before = || Hook(Box::pin(async { Err(misconfigured(ADVICE)) }));
     unread.map(receive).or(warp::any().map(read_before)).unify()
 }
 
@@ -108,5 +112,5 @@ impl fmt::Debug for Hook {
 }
 
 pub(crate) fn respond(reply: Reply) -> Response {
-    reply.into_response::<Bytes>().map(Vec::from).into_response()
+    adapter::response::<Bytes>(reply).map(Vec::from).into_response()
 }

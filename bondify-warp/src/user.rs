@@ -1,6 +1,6 @@
 use std::convert::Infallible;
 
-use bondify_core::{ProofVerifier, Reply, define_bondify_user};
+use bondify_core::{ProofVerifier, Reply, adapter::define_bondify_user};
 use warp::{Filter, http::HeaderMap, reply::Response};
 
 use crate::hook::respond;

@@ -1,6 +1,9 @@
 use std::{convert::Infallible, future::pending};
 
-use bondify_core::{Bondify, Delivery, MemoryStore, Reply, SIGNATURE_HEADER};
+use bondify_core::{
+    Bondify, MemoryStore, Reply, SIGNATURE_HEADER,
+    adapter::{self, Delivery},
+};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{
@@ -69,7 +72,7 @@ impl Pipeline {
 
     async fn receive(&self, (headers, body): (HeaderMap, Bytes)) -> Result<Delivery, Reply> {
         let body = stream::iter([Ok::<_, Infallible>(body)]);
-        self.bondify.receive(&headers, body).await
+        adapter::receive(&self.bondify, &headers, body).await
     }
 }
 

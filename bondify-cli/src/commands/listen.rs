@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::post,
 };
-use bondify_core::{Bondify, Event, Reply, SIGNATURE_HEADER};
+use bondify_core::{Bondify, Event, SIGNATURE_HEADER, adapter};
 use futures_util::FutureExt as _;
 use reqwest::Url;
 use serde::Serialize;
@@ -113,7 +113,8 @@ struct Listener {
 
 async fn receive(State(listener): State<Listener>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let received = listener.bondify.receive(&head.headers, body.into_data_stream()).await;
+    let received =
+        adapter::receive(&listener.bondify, &head.headers, body.into_data_stream()).await;
     let handled = match received {
         Ok(delivery) => {
             let handler = async move |event| listener.handle(event, &head.headers).await;
@@ -124,7 +125,7 @@ async fn receive(State(listener): State<Listener>, request: Request) -> Response
             Err(reply)
         }
     };
-    handled.unwrap_or_else(Reply::into_response)
+    handled.unwrap_or_else(adapter::response)
 }
 
 impl Listener {

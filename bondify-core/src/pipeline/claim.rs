@@ -19,7 +19,7 @@ use crate::{
 /// The right to handle an event, held until it is settled.
 ///
 /// For adapters of frameworks whose guards cannot wrap the handler; elsewhere
-/// [`Delivery::run`](crate::Delivery::run) settles by itself. A claim dropped
+/// [`Delivery::run`](super::delivery::Delivery::run) settles by itself. A claim dropped
 /// unsettled is released in the background, so that a retry is handled.
 #[must_use = "dropping a claim gives its event back"]
 pub struct Claim {

@@ -20,18 +20,19 @@ use tracing::Instrument;
 use super::{
     claim::Claim,
     delivery::Delivery,
-    request::{Head, Headers, ReadBody},
+    request::{Head, ReadBody},
     shared::Pipeline,
 };
 use crate::{
     Event, EventKey, Reply, StoreError,
+    headers::Headers,
     lease::{Attempt, Call, Holder, Lease, LeaseManager},
     limits::{FIRST_PAUSE, LONGEST_PAUSE, STORE_TIMEOUT, TIME_TO_ANSWER},
     telemetry::Record,
 };
 
 pin_project! {
-    /// The future that [`Bondify::receive`](crate::Bondify::receive) returns.
+    /// The future that [`receive`](crate::adapter::receive) returns.
     #[must_use = "futures do nothing unless polled"]
     pub struct Receive<S> {
         #[pin]

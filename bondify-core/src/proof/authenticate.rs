@@ -16,7 +16,7 @@ use super::{
     claims::{Proof, ProofError},
     verifier::ProofVerifier,
 };
-use crate::{Headers, Reply};
+use crate::{Reply, headers::Headers};
 
 impl ProofVerifier {
     /// For adapters: redeems the proof that a request carries, in `Authorization: Bearer …`

@@ -123,10 +123,9 @@ impl ProofVerifier {
         self
     }
 
-    /// From now on accepts what one of `secrets` signed, and nothing else, see
-    /// [`Verifier::rotate`].
-    pub fn rotate(&self, secrets: impl IntoIterator<Item = Secret>) {
-        self.0.secrets.rotate(secrets);
+    /// Replaces the secrets: accepts what `secret` or one of `old` signed, and nothing else.
+    pub fn rotate(&self, secret: Secret, old: impl IntoIterator<Item = Secret>) {
+        self.0.secrets.rotate(secret, old);
     }
 
     /// Verifies a proof, whether it was used before or not.

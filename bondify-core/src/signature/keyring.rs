@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{fmt, iter, sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
 
@@ -19,8 +19,8 @@ impl Keyring {
         Self(ArcSwap::from_pointee(secrets))
     }
 
-    pub(crate) fn rotate(&self, secrets: impl IntoIterator<Item = Secret>) {
-        self.0.store(Arc::new(secrets.into_iter().collect()));
+    pub(crate) fn rotate(&self, secret: Secret, old: impl IntoIterator<Item = Secret>) {
+        self.0.store(Arc::new(iter::once(secret).chain(old).collect()));
     }
 
     /// Whether one of them signed `bytes`.

@@ -80,10 +80,9 @@ impl Verifier {
         self
     }
 
-    /// From now on accepts what one of `secrets` signed, and nothing else: with no
-    /// secrets at all, nothing.
-    pub fn rotate(&self, secrets: impl IntoIterator<Item = Secret>) {
-        self.secrets.rotate(secrets);
+    /// Replaces the secrets: accepts what `secret` or one of `old` signed, and nothing else.
+    pub fn rotate(&self, secret: Secret, old: impl IntoIterator<Item = Secret>) {
+        self.secrets.rotate(secret, old);
     }
 
     /// Verifies a delivery: its body, byte for byte as received, and the value of
@@ -214,9 +213,9 @@ mod tests {
         assert!(accepts(&verifier, "old") && !accepts(&verifier, "new"));
         let verifier = verifier.also_accept(secret("new"));
         assert!(accepts(&verifier, "old") && accepts(&verifier, "new"));
-        verifier.rotate([secret("new")]);
+        verifier.rotate(secret("new"), []);
         assert!(!accepts(&verifier, "old") && accepts(&verifier, "new"));
-        verifier.rotate([]);
-        assert!(!accepts(&verifier, "old") && !accepts(&verifier, "new"));
+        verifier.rotate(secret("newer"), [secret("new")]);
+        assert!(accepts(&verifier, "newer") && accepts(&verifier, "new"));
     }
 }

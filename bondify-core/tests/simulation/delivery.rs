@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use bondify_core::{Bondify, Delivery, Event, LeaseToken, Reply};
+use bondify_core::{Bondify, Event, LeaseToken, Reply, adapter::Delivery};
 use fastrand::Rng;
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::{Instant, sleep, timeout};

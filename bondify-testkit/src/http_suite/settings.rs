@@ -55,10 +55,10 @@ pub async fn secrets_rotate_while_running<A: Adapter>() {
     let new = Secret::new("whsec_new").expect("is a secret");
     let by = |secret: &Secret| Payload::confirmed().signed_with(secret);
     rig.refuses(&by(&new), 401, "INVALID_SIGNATURE").await;
-    rig.bondify.rotate([new.clone(), secret()]);
+    rig.bondify.rotate(new.clone(), [secret()]);
     assert_handled(&rig.post(&by(&new)).await);
     assert_handled(&rig.post(&by(&secret())).await);
-    rig.bondify.rotate([new.clone()]);
+    rig.bondify.rotate(new.clone(), []);
     assert_handled(&rig.post(&by(&new)).await);
     assert_reply(&rig.post(&by(&secret())).await, 401, "INVALID_SIGNATURE");
 }

@@ -7,7 +7,10 @@ use bondify_testkit::{
     Script,
     http_suite::{Adapter, App, Attached, PATH, Server},
 };
-use bondify_tower::{BondifyLayer, Event, Reply};
+use bondify_tower::{
+    BondifyLayer, Event,
+    bondify_core::adapter::{misconfigured, response},
+};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
@@ -52,7 +55,7 @@ async fn on_event(
     request: Request<Full<Bytes>>,
 ) -> Result<Response<Full<Bytes>>, poem::Error> {
     let Some(event) = request.extensions().get::<Event>() else {
-        return Ok(Reply::misconfigured("add a BondifyLayer").into_response());
+        return Ok(response(misconfigured("add a BondifyLayer")));
     };
     let mut response = Response::default();
     let status = script.handle(event).await.map_err(InternalServerError)?;
