@@ -1,5 +1,5 @@
 use std::sync::{
-    Arc,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
@@ -7,7 +7,6 @@ use redis::{
     AsyncConnectionConfig, Client, RedisError, RedisFuture, RedisResult,
     aio::{ConnectionLike, MultiplexedConnection},
 };
-use tokio::sync::Mutex;
 
 /// A source of connections to the Redis that takes writes now.
 ///
@@ -85,37 +84,46 @@ impl<C> Link<C> {
     }
 }
 
-/// The current connection of a store and its clones.
-pub(crate) struct Connections<C>(Mutex<State<C>>);
-
-struct State<C> {
-    source: Box<dyn Connect<Connection = C>>,
-    current: Option<Arc<Link<C>>>,
+/// The connection of a store and its clones.
+pub(crate) struct Connections<C> {
+    current: Mutex<Option<Arc<Link<C>>>>,
+    /// Locked while it connects.
+    source: tokio::sync::Mutex<Box<dyn Connect<Connection = C>>>,
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connections<C> {
     pub(crate) fn new(source: impl Connect<Connection = C>) -> Self {
-        Self(Mutex::new(State { source: Box::new(source), current: None }))
+        Self { current: Mutex::default(), source: tokio::sync::Mutex::new(Box::new(source)) }
     }
 
-    /// The current connection, or a new one. Calls that come meanwhile wait for it too.
+    /// The connection in use. The first call makes it.
     pub(crate) async fn get(&self) -> RedisResult<Arc<Link<C>>> {
-        let mut state = self.0.lock().await;
-        if let Some(current) = &state.current {
+        let current = self.current().clone();
+        match current {
+            Some(link) => Ok(link),
+            None => self.other_than(None).await,
+        }
+    }
+
+    /// The connection that replaces `old`: one that another call has made, or a new one.
+    ///
+    /// Until there is one, other calls use `old`: that of a cluster, with one node silent, still
+    /// works for the other nodes.
+    pub(crate) async fn other_than(&self, old: Option<&Arc<Link<C>>>) -> RedisResult<Arc<Link<C>>> {
+        let mut source = self.source.lock().await;
+        if let Some(current) = &*self.current()
+            && !old.is_some_and(|old| Arc::ptr_eq(current, old))
+        {
             return Ok(current.clone());
         }
-        let connection = state.source.connect().await?;
+        let connection = source.connect().await?;
         let link = Arc::new(Link { connection, has_rights: AtomicBool::new(false) });
-        state.current = Some(link.clone());
+        *self.current() = Some(link.clone());
         Ok(link)
     }
 
-    /// Replaces the connection, unless another call has done so.
-    pub(crate) async fn discard(&self, link: &Arc<Link<C>>) {
-        let mut state = self.0.lock().await;
-        if state.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, link)) {
-            state.current = None;
-        }
+    fn current(&self) -> MutexGuard<'_, Option<Arc<Link<C>>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

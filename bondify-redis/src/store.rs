@@ -135,21 +135,22 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         let left = || self.timeout.saturating_sub(start.elapsed());
         let answer = timeout(self.timeout, async {
             let link = self.connections.get().await?;
-            match self.attempt(left() / 2, link, &ask).await {
+            match self.attempt(left() / 2, &link, &ask).await {
                 Err(error) if wants_new_connection(&error) => {}
                 answer => return answer,
             }
-            let link = self.connections.get().await?;
-            self.attempt(left(), link, &ask).await
+            let link = self.connections.other_than(Some(&link)).await?;
+            self.attempt(left(), &link, &ask).await
         });
         let answer = answer.await.unwrap_or_else(|_late| Err(self.timed_out()));
         answer.map_err(StoreError::new)
     }
 
+    /// Makes a call. After an error, the next claim checks the user's rights again.
     async fn attempt<T, A>(
         &self,
         limit: Duration,
-        link: Arc<Link<C>>,
+        link: &Arc<Link<C>>,
         ask: impl Fn(Arc<Link<C>>) -> A,
     ) -> RedisResult<T>
     where
@@ -157,11 +158,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     {
         let answer = timeout(limit, ask(link.clone())).await;
         let answer = answer.unwrap_or_else(|_late| Err(self.timed_out()));
-        if let Err(error) = &answer {
+        if answer.is_err() {
             link.set_rights(false);
-            if wants_new_connection(error) {
-                self.connections.discard(&link).await;
-            }
         }
         answer
     }
