@@ -37,7 +37,9 @@ impl RedisPair {
         let primary = Engine::redis_with(listen(&port).into_iter().chain(sync))?;
         let replica = Engine::redis_with(listen(&replica_port).into_iter().chain(replicate))?;
         let pair = Self { primary, replica, ports };
-        pair.replica_until("INFO replication", "master_link_status:up");
+        let [primary, replica] = ports;
+        until(replica, "INFO replication", "master_link_status:up");
+        until(primary, "INFO replication", "state=online");
         Some(pair)
     }
 
@@ -50,7 +52,8 @@ impl RedisPair {
     pub fn fail_over(&self) {
         let [port, replica_port] = self.ports;
         let to = ["TO", "127.0.0.1", &replica_port.to_string()];
-        tell(port, ["FAILOVER"].into_iter().chain(to));
+        let answer = tell(port, ["FAILOVER"].into_iter().chain(to));
+        assert_eq!(answer.trim(), "OK", "the replica is in sync");
         self.until_promoted();
     }
 
@@ -61,12 +64,14 @@ impl RedisPair {
     ///
     /// If that takes more than a minute.
     pub fn hold_writes(&self) {
-        let [port, _] = self.ports;
+        let [port, replica] = self.ports;
         tell(port, ["CLIENT", "PAUSE", "60000", "WRITE"]);
-        let told = tell(port, ["INFO", "replication"]);
-        let offset = told.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
-        let offset = offset.expect("a primary counts what it replicates");
-        self.replica_until("INFO replication", &format!("slave_repl_offset:{offset}"));
+        let offset = replicated(port, "master_repl_offset:");
+        let start = Instant::now();
+        while replicated(replica, "slave_repl_offset:") < offset {
+            assert!(start.elapsed() < Duration::from_secs(60), "the replica is not in sync");
+            sleep(Duration::from_millis(10));
+        }
     }
 
     /// Returns once the replica is a primary.
@@ -75,7 +80,8 @@ impl RedisPair {
     ///
     /// If that takes more than a minute.
     pub fn until_promoted(&self) {
-        self.replica_until("ROLE", "master\n");
+        let [_, replica] = self.ports;
+        until(replica, "ROLE", "master\n");
     }
 
     /// A Sentinel that knows the pair as `name`, and promotes the replica when the primary
@@ -105,14 +111,20 @@ impl RedisPair {
         let url = format!("redis://127.0.0.1:{port}");
         Engine::start(url, server, probe, [Signal::TERM, Signal::KILL], folder)
     }
+}
 
-    fn replica_until(&self, ask: &str, wanted: &str) {
-        let [_, port] = self.ports;
-        let start = Instant::now();
-        while !tell(port, ask.split(' ')).contains(wanted) {
-            assert!(start.elapsed() < Duration::from_secs(60), "the replica is never {wanted}");
-            sleep(Duration::from_millis(10));
-        }
+/// The bytes of replication that were sent or received.
+fn replicated(port: u16, field: &str) -> u64 {
+    let told = tell(port, ["INFO", "replication"]);
+    let bytes = told.lines().find_map(|line| line.strip_prefix(field)?.trim().parse().ok());
+    bytes.expect("Redis counts what it replicates")
+}
+
+fn until(port: u16, ask: &str, wanted: &str) {
+    let start = Instant::now();
+    while !tell(port, ask.split(' ')).contains(wanted) {
+        assert!(start.elapsed() < Duration::from_secs(60), "{ask} is never answered with {wanted}");
+        sleep(Duration::from_millis(10));
     }
 }
 

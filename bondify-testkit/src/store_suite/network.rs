@@ -1,7 +1,6 @@
 //! The cases of a store that reaches its engine over a network, which fails.
 //!
-//! Each case gets a store that is connected through a [`Proxy`](crate::engines::Proxy), and the
-//! proxy. Give the store a time-out of a second or two.
+//! Each case gets a store that is connected through a [`Proxy`], and the proxy. Give the store a time-out of a second or two.
 
 use tokio::{net::TcpListener, time::timeout};
 
