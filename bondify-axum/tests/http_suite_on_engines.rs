@@ -41,10 +41,7 @@ mod on_postgres {
 }
 
 mod on_redis {
-    use bondify_redis::{
-        RedisStore,
-        redis::{Client, aio::ConnectionManagerConfig},
-    };
+    use bondify_redis::{RedisStore, redis::Client};
 
     use super::*;
 
@@ -53,9 +50,7 @@ mod on_redis {
     impl Adapter for OnRedis {
         async fn store() -> Arc<dyn DedupeStore> {
             let client = Client::open(url("BONDIFY_TEST_REDIS_URL")).unwrap();
-            let config = ConnectionManagerConfig::new().set_response_timeout(Some(PATIENCE));
-            let connection = client.get_connection_manager_with_config(config).await.unwrap();
-            Arc::new(RedisStore::new(connection).timeout(PATIENCE))
+            Arc::new(RedisStore::open(client).timeout(PATIENCE))
         }
 
         async fn serve(app: App) -> Option<Server> {

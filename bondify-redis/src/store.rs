@@ -1,9 +1,25 @@
-use std::{fmt, io, sync::LazyLock, time::Duration};
+use std::{
+    fmt, io,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bondify_core::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError, async_trait};
-use redis::{RedisError, RedisResult, aio::ConnectionLike, cmd};
+use redis::{
+    RedisError, RedisResult,
+    aio::{ConnectionLike, MultiplexedConnection},
+    cmd,
+};
+use tokio::time::{Instant, timeout};
 
-use crate::script::Script;
+use crate::{
+    connection::{Connect, Connections, Existing, Link, wants_new_connection},
+    rights,
+    script::Script,
+};
 
 /// What a completed key holds. A lease holds its token, eight bytes. Redis keeps small
 /// numbers in no memory of their own.
@@ -26,32 +42,53 @@ fn if_held(change: &str) -> Script {
     ))
 }
 
-/// Remembers events in Redis or Valkey, for all instances that share it.
+/// A store of events in Redis or Valkey, for all instances that share it.
 ///
-/// Takes any connection of [`redis`] that can be cloned: a
-/// [`ConnectionManager`](redis::aio::ConnectionManager), which reconnects by itself, a
-/// [`MultiplexedConnection`](redis::aio::MultiplexedConnection), which does not, or, with
-/// the feature `cluster`, a `redis::cluster_async::ClusterConnection`. See the
-/// [crate](crate) for an example.
+/// [`open`](Self::open) takes a client of [`redis`] and survives failovers and dead
+/// connections. [`new`](Self::new) takes a connection. See the [crate](crate) for examples.
 ///
 /// An event is one key: the prefix and the 32 hexadecimal digits of its
 /// [`EventKey`], of which logs show the first eight. Every call is one command on that
 /// key, and every time is judged by Redis's clock.
+///
+/// A call that gets no answer in half of the time-out, loses its connection or reaches a
+/// server that takes no writes is made once more, on a new connection. The first claim on a
+/// connection checks that the user may run all commands of all calls, and is an error if not.
 #[derive(Clone)]
-pub struct RedisStore<C> {
-    connection: C,
+pub struct RedisStore<C = MultiplexedConnection> {
+    connections: Arc<Connections<C>>,
     prefix: String,
     timeout: Duration,
 }
 
-impl<C> RedisStore<C> {
-    /// A store that uses clones of `connection`, with the prefix `bondify:` and a
-    /// time-out of two seconds.
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
+    /// A store that makes its connections with `client`: a [`Client`](redis::Client), with the
+    /// feature `sentinel` a `SentinelClient`, with the feature `cluster` a `ClusterClient`, or
+    /// your own [`Connect`].
+    ///
+    /// It connects at the first call, and its clones share one connection. The prefix is
+    /// `bondify:` and the time-out two seconds.
     #[must_use]
-    pub fn new(connection: C) -> Self {
-        Self { connection, prefix: "bondify:".to_owned(), timeout: Duration::from_secs(2) }
+    pub fn open(client: impl Connect<Connection = C>) -> Self {
+        Self {
+            connections: Arc::new(Connections::new(client)),
+            prefix: "bondify:".to_owned(),
+            timeout: Duration::from_secs(2),
+        }
     }
 
+    /// A store that uses clones of `connection` and never replaces it.
+    ///
+    /// A [`ConnectionManager`](redis::aio::ConnectionManager) reconnects when the connection
+    /// breaks, but stays with a server that was demoted to a replica, and with a connection
+    /// that is silent. Prefer [`open`](Self::open).
+    #[must_use]
+    pub fn new(connection: C) -> Self {
+        Self::open(Existing(connection))
+    }
+}
+
+impl<C> RedisStore<C> {
     /// What the names of all keys begin with. Stores with different prefixes share
     /// nothing.
     ///
@@ -62,10 +99,10 @@ impl<C> RedisStore<C> {
         self
     }
 
-    /// How long a call may take, reconnecting included, before it is an error.
+    /// How long a call may take, connecting and the second attempt included, before it is an
+    /// error. The first attempt has half of it.
     ///
-    /// The connection's own response time-out, if shorter, comes first: on a single node
-    /// 500 ms, unless set otherwise.
+    /// A connection's own response time-out, if shorter, comes first.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -76,32 +113,101 @@ impl<C> RedisStore<C> {
         format!("{}{key}", self.prefix)
     }
 
-    /// The answer, or an error when it is late. The error's source is a [`RedisError`]
-    /// either way.
-    async fn in_time<T>(
-        &self,
-        call: impl Future<Output = RedisResult<T>>,
-    ) -> Result<T, StoreError> {
-        let answer = tokio::time::timeout(self.timeout, call).await;
-        answer.unwrap_or_else(|_late| Err(self.timed_out())).map_err(StoreError::new)
-    }
-
     fn timed_out(&self) -> RedisError {
         let text = format!("no answer from Redis within {:?}", self.timeout);
         io::Error::new(io::ErrorKind::TimedOut, text).into()
     }
 }
 
-impl<C: ConnectionLike + Clone> RedisStore<C> {
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
+    /// Makes a call, once more on a new connection where that may help. Each call can be made
+    /// twice: a claim finds its own token, and the others change nothing without it.
+    ///
+    /// The error's source is a [`RedisError`] in any case.
+    async fn call<T, A>(
+        &self,
+        ask: impl Fn(Arc<Link<C>>) -> A + Send + Sync,
+    ) -> Result<T, StoreError>
+    where
+        A: Future<Output = RedisResult<T>> + Send,
+    {
+        let start = Instant::now();
+        let left = || self.timeout.saturating_sub(start.elapsed());
+        let answer = timeout(self.timeout, async {
+            let link = self.connections.get().await?;
+            match self.attempt(left() / 2, &link, &ask).await {
+                Err(error) if wants_new_connection(&error) => {}
+                answer => return answer,
+            }
+            let link = self.connections.other_than(Some(&link)).await?;
+            self.attempt(left(), &link, &ask).await
+        });
+        let answer = answer.await.unwrap_or_else(|_late| Err(self.timed_out()));
+        answer.map_err(StoreError::new)
+    }
+
+    /// Makes a call. After an error, the next claim checks the user's rights again.
+    async fn attempt<T, A>(
+        &self,
+        limit: Duration,
+        link: &Arc<Link<C>>,
+        ask: impl Fn(Arc<Link<C>>) -> A,
+    ) -> RedisResult<T>
+    where
+        A: Future<Output = RedisResult<T>>,
+    {
+        let answer = timeout(limit, ask(link.clone())).await;
+        let answer = answer.unwrap_or_else(|_late| Err(self.timed_out()));
+        if answer.is_err() {
+            link.set_rights(false);
+        }
+        answer
+    }
+
     /// Runs one of the scripts that [`if_held`] makes.
-    async fn call(
+    async fn run(
         &self,
         script: &Script,
         key: &EventKey,
         arguments: &[&[u8]],
     ) -> Result<bool, StoreError> {
-        let (mut connection, name) = (self.connection.clone(), self.name(key));
-        self.in_time(script.call(&mut connection, &name, arguments)).await
+        let name = &self.name(key);
+        self.call(
+            |link| async move { script.call(&mut link.connection.clone(), name, arguments).await },
+        )
+        .await
+    }
+
+    /// Sets `value`, or returns what the key holds. `unanswered` counts the commands that were
+    /// sent and not answered.
+    async fn set_if_absent(
+        &self,
+        link: Arc<Link<C>>,
+        name: &str,
+        value: &[u8],
+        lease: Duration,
+        unanswered: &AtomicUsize,
+    ) -> RedisResult<Option<Vec<u8>>> {
+        let mut connection = link.connection.clone();
+        if !link.has_rights() {
+            rights::check(&mut connection, name, &self.prefix).await?;
+            link.set_rights(true);
+        }
+        let mut set = cmd("SET");
+        set.arg(name).arg(value).arg("NX").arg("GET").arg("PX").arg(milliseconds(lease));
+
+        unanswered.fetch_add(1, Relaxed);
+        let answer = set.query_async(&mut connection).await;
+        if !answer.as_ref().is_err_and(RedisError::is_io_error) {
+            unanswered.fetch_sub(1, Relaxed);
+        }
+        answer
+    }
+
+    /// Ends, in the background and within the time-out, a lease that nobody learnt of.
+    fn give_up(&self, key: EventKey, token: LeaseToken) {
+        let store = self.clone();
+        tokio::spawn(async move { store.release(&key, &token).await });
     }
 }
 
@@ -123,16 +229,18 @@ where
         // Random, so that no token returns when Redis has forgotten the key, and from
         // the system, so that not even copies of a virtual machine draw the same.
         let token = LeaseToken::new(getrandom::u64().map_err(StoreError::new)?);
-        let value = bytes_of(&token);
-
-        let mut connection = self.connection.clone();
-        let mut set = cmd("SET");
-        set.arg(self.name(key)).arg(&value).arg("NX").arg("GET").arg("PX").arg(milliseconds(lease));
-        let held: Option<Vec<u8>> = self.in_time(set.query_async(&mut connection)).await?;
+        let (name, value) = (self.name(key), bytes_of(&token));
+        let unanswered = AtomicUsize::new(0);
+        let held = self.call(|link| self.set_if_absent(link, &name, &value, lease, &unanswered));
+        let held = held.await;
+        if held.is_err() && unanswered.into_inner() > 0 {
+            self.give_up(*key, token);
+        }
+        let held = held?;
 
         Ok(match held.as_deref() {
             None => Claimed::Acquired(token),
-            // A cluster connection sends a command again when it lost the answer.
+            // Sent twice, since an answer was lost.
             Some(held) if held == value => Claimed::Acquired(token),
             Some(held) if held == COMPLETED.as_bytes() => Claimed::Completed,
             Some(_) => Claimed::InFlight,
@@ -146,7 +254,7 @@ where
         lease: Duration,
     ) -> Result<bool, StoreError> {
         let lease = milliseconds(lease).to_string();
-        self.call(&RENEW, key, &[&bytes_of(token), lease.as_bytes()]).await
+        self.run(&RENEW, key, &[&bytes_of(token), lease.as_bytes()]).await
     }
 
     async fn complete(
@@ -156,11 +264,11 @@ where
         retention: Duration,
     ) -> Result<bool, StoreError> {
         let retention = milliseconds(retention).to_string();
-        self.call(&COMPLETE, key, &[&bytes_of(token), retention.as_bytes()]).await
+        self.run(&COMPLETE, key, &[&bytes_of(token), retention.as_bytes()]).await
     }
 
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
-        self.call(&RELEASE, key, &[&bytes_of(token)]).await
+        self.run(&RELEASE, key, &[&bytes_of(token)]).await
     }
 }
 
@@ -186,7 +294,8 @@ mod tests {
 
     #[test]
     fn debug_shows_the_prefix_and_the_time_out_only() {
-        let store = RedisStore::new("redis://:secret@127.0.0.1").prefix("shop:");
+        let store = RedisStore::open(redis::Client::open("redis://:secret@127.0.0.1").unwrap());
+        let store = store.prefix("shop:");
         assert_eq!(format!("{store:?}"), r#"RedisStore { prefix: "shop:", timeout: 2s, .. }"#);
     }
 }

@@ -23,9 +23,16 @@
 //! }
 //! ```
 //!
+//! A store that reaches its engine over a network owes more: see `network`, with the feature
+//! `engines`.
+//!
 //! The suite takes a few seconds at most. It is made for slow and busy machines: no
 //! case asks a store to be quick, except to notice within ten seconds that time is
 //! up.
+
+#[cfg(feature = "engines")]
+#[cfg_attr(docsrs, doc(cfg(feature = "engines")))]
+pub mod network;
 
 use std::{
     collections::HashSet,

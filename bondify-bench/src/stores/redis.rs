@@ -14,7 +14,7 @@ pub(super) fn measure(plan: &Plan, url: &str) -> Outcome<Vec<Row>> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let client = Client::open(url)?;
     let connection = runtime.block_on(client.get_multiplexed_async_connection())?;
-    let store = RedisStore::new(connection.clone());
+    let store = RedisStore::open(client.clone());
     let commands = runtime.block_on(Commands::overheard(&client, &store))?;
 
     let row = |in_flight: usize, calls: usize| {
@@ -45,10 +45,7 @@ const TOKEN: &str = "-token-!";
 const DIGITS: usize = 12;
 
 impl Commands {
-    async fn overheard(
-        client: &Client,
-        store: &RedisStore<MultiplexedConnection>,
-    ) -> Outcome<Self> {
+    async fn overheard(client: &Client, store: &RedisStore) -> Outcome<Self> {
         rate(store, &fresh_keys(1), 1).await?; // teaches Redis the script
         let monitor = client.get_async_monitor().await?;
         let mut lines = monitor.into_on_message::<String>();

@@ -45,11 +45,22 @@ impl Engine {
     /// If it does not start.
     #[must_use]
     pub fn redis() -> Option<Self> {
+        Self::redis_with([])
+    }
+
+    /// The same with further options, such as `--rename-command EVAL ""`, which win.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    #[must_use]
+    pub fn redis_with<'a>(options: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let folder = new_folder();
         let socket = folder.path().join("redis.sock");
         let mut server = Command::new("redis-server");
         server.args(["--port", "0", "--unixsocket"]).arg(&socket).args(["--save", ""]);
         server.args(["--appendonly", "yes", "--appendfsync", "always"]).current_dir(&folder);
+        server.args(options);
         let mut probe = Command::new("redis-cli");
         probe.arg("-e").arg("-s").arg(&socket).arg("ping");
         let url = format!("redis+unix://{}", socket.display());
@@ -94,7 +105,7 @@ impl Engine {
         Self::start(url, server, probe, [Signal::INT, Signal::QUIT], folder)
     }
 
-    fn start(
+    pub(super) fn start(
         url: String,
         mut server: Command,
         mut probe: Command,
@@ -163,7 +174,7 @@ impl Drop for Engine {
     }
 }
 
-fn new_folder() -> TempDir {
+pub(super) fn new_folder() -> TempDir {
     tempfile::tempdir().expect("there is room for a folder")
 }
 

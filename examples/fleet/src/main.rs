@@ -50,10 +50,7 @@ async fn store(choice: &str) -> Result<Arc<dyn DedupeStore>, Box<dyn Error>> {
             store.migrate().await?;
             Arc::new(store.purge_every(PURGE_INTERVAL))
         }
-        Some(("redis", _)) => {
-            let client = redis::Client::open(choice)?;
-            Arc::new(RedisStore::new(client.get_connection_manager().await?))
-        }
+        Some(("redis", _)) => Arc::new(RedisStore::open(redis::Client::open(choice)?)),
         _ => usage("BONDIFY_STORE must be memory, sqlite:PATH, redis://… or postgres://…"),
     })
 }

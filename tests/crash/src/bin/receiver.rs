@@ -15,10 +15,7 @@ use std::{
 
 use axum::{Router, extract::State, http::StatusCode};
 use bondify_axum::{Bondify, BondifyEvent, BondifyExt, DedupeStore, Event, Secret};
-use bondify_redis::{
-    RedisStore,
-    redis::{Client, aio::ConnectionManagerConfig},
-};
+use bondify_redis::{RedisStore, redis::Client};
 use bondify_sqlx::{
     PostgresInbox, PostgresStore, Recorded, SqliteInbox, SqliteStore,
     sqlx::{self, PgPool, SqlitePool, postgres::PgPoolOptions},
@@ -55,12 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn dedupe_store(url: &str) -> Result<Arc<dyn DedupeStore>, Box<dyn Error>> {
     if url.starts_with("redis") {
-        let patient = ConnectionManagerConfig::new()
-            .set_response_timeout(None)
-            .set_max_delay(Duration::from_millis(100));
-        let client = Client::open(url)?;
-        let connection = client.get_connection_manager_with_config(patient).await?;
-        return Ok(Arc::new(RedisStore::new(connection)));
+        return Ok(Arc::new(RedisStore::open(Client::open(url)?)));
     }
     Ok(match Database::connect(url).await? {
         Database::Sqlite(pool, _) => Arc::new(SqliteStore::new(pool)),

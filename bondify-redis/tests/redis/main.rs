@@ -5,10 +5,16 @@
 //! the engine start a `redis-server` of their own. What is missing is skipped, and said;
 //! in CI that is a failure.
 
+#![expect(clippy::print_stdout, reason = "figures, seen with --nocapture")]
+
 mod engine;
+mod failovers;
+mod rights;
+mod silence;
 
 use std::{
     error::Error,
+    future::pending,
     mem,
     sync::{
         Arc, Mutex,
@@ -25,16 +31,27 @@ use bondify_redis::{
         aio::{ConnectionLike, ConnectionManager},
     },
 };
-use bondify_testkit::{engine_url, within_a_minute};
+use bondify_testkit::{
+    engine_url,
+    engines::{Engine, Stop},
+    within_a_minute,
+};
 
-use bondify_testkit::engines::{Engine, Stop};
-
-use crate::engine::{PATIENT, connect, tell};
+use crate::engine::{PATIENT, connect, open, tell};
 
 const LEASE: Duration = Duration::from_secs(60);
 const RETENTION: Duration = Duration::from_secs(25 * 3600);
 
 mod single_node {
+    use super::*;
+
+    bondify_testkit::dedupe_store_suite!(optional async || {
+        let url = engine_url("BONDIFY_TEST_REDIS_URL")?;
+        Some(open(url))
+    });
+}
+
+mod existing_connection {
     use super::*;
 
     bondify_testkit::dedupe_store_suite!(optional async || {
@@ -53,8 +70,7 @@ mod cluster {
         let urls = engine_url("BONDIFY_TEST_REDIS_CLUSTER_URLS")?;
         let client = ClusterClient::builder(urls.split(',')).response_timeout(PATIENT).build();
         let client = client.expect("the URLs are of Redis");
-        let connection = client.get_async_connection().await.expect("the cluster is up");
-        Some(RedisStore::new(connection).timeout(PATIENT))
+        Some(RedisStore::open(client).timeout(PATIENT))
     });
 }
 
@@ -153,7 +169,7 @@ async fn a_paused_redis_is_an_error_in_time_and_works_afterwards() {
 
     let Some(server) = Engine::redis() else { return };
     let admin = connect(server.url()).await;
-    let store = RedisStore::new(connect(server.url()).await).timeout(TIMEOUT);
+    let store = open(server.url()).timeout(TIMEOUT);
     let held = key("held");
     let token = acquire(&store.clone().timeout(PATIENT), held).await;
     let () = tell(&admin, "CLIENT PAUSE 3600000 WRITE").await;
@@ -170,19 +186,16 @@ async fn a_paused_redis_is_an_error_in_time_and_works_afterwards() {
 }
 
 #[tokio::test]
-async fn a_killed_connection_is_replaced() {
+async fn a_killed_connection_is_replaced_within_the_call() {
     let Some(server) = Engine::redis() else { return };
     let admin = connect(server.url()).await;
-    let store = RedisStore::new(connect(server.url()).await).timeout(PATIENT);
+    let store = open(server.url());
     let token = acquire(&store, key("held")).await;
 
     let killed: usize = tell(&admin, "CLIENT KILL TYPE normal SKIPME yes").await;
     assert_eq!(killed, 1);
-    within_a_minute(async {
-        while store.renew(&key("held"), &token, LEASE).await.is_err() {}
-        assert!(store.complete(&key("held"), &token, RETENTION).await.unwrap());
-    })
-    .await;
+    assert!(store.renew(&key("held"), &token, LEASE).await.unwrap());
+    assert!(store.complete(&key("held"), &token, RETENTION).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,7 +203,7 @@ async fn a_redis_killed_under_load_is_an_error_and_once_restarted_remembers_its_
     const TASKS: usize = 16;
 
     let Some(mut server) = Engine::redis() else { return };
-    let store = RedisStore::new(connect(server.url()).await).timeout(Duration::from_secs(1));
+    let store = open(server.url()).timeout(Duration::from_secs(1));
     let completed = Arc::new(AtomicUsize::new(0));
     let load = (0..TASKS).map(|task| {
         let (store, completed) = (store.clone(), completed.clone());
@@ -257,11 +270,13 @@ struct Wire {
     connection: ConnectionManager,
     asked: Arc<Mutex<Vec<Cmd>>>,
     times: usize,
+    /// How many answers get lost.
+    lost: Arc<AtomicUsize>,
 }
 
 impl Wire {
     fn new(connection: ConnectionManager) -> Self {
-        Self { connection, asked: Arc::default(), times: 1 }
+        Self { connection, asked: Arc::default(), times: 1, lost: Arc::default() }
     }
 
     /// What was asked since the last time.
@@ -277,7 +292,10 @@ impl ConnectionLike for Wire {
             for _ in 1..self.times {
                 let _lost = self.connection.req_packed_command(cmd).await;
             }
-            self.connection.req_packed_command(cmd).await
+            let answer = self.connection.req_packed_command(cmd).await;
+            let is_lost =
+                self.lost.fetch_update(SeqCst, SeqCst, |lost| lost.checked_sub(1)).is_ok();
+            if is_lost { pending().await } else { answer }
         })
     }
 

@@ -1,0 +1,64 @@
+use std::sync::LazyLock;
+
+use redis::{
+    ErrorKind, RedisError, RedisResult,
+    ServerErrorKind::{NoPerm, ResponseError},
+    aio::ConnectionLike,
+};
+
+use crate::script::Script;
+
+/// Returns the first command that the user may not run on the key or that does not exist, or
+/// an empty string. Changes nothing. Engines that cannot tell are trusted.
+static MISSING: LazyLock<Script> = LazyLock::new(|| {
+    let code = "#!lua flags=allow-oom\n\
+        if not redis.acl_check_cmd then return '' end\n\
+        for _, command in ipairs({\n\
+            {'SET', KEYS[1], '', 'NX', 'GET', 'PX', '1'}, {'GET', KEYS[1]}, {'DEL', KEYS[1]},\n\
+            {'PEXPIRE', KEYS[1], '1'}, {'EVAL', '', '1', KEYS[1]}, {'EVALSHA', '', '1', KEYS[1]}\n\
+        }) do\n\
+            local exists, allowed = pcall(redis.acl_check_cmd, unpack(command))\n\
+            if not (exists and allowed) then return command[1] end\n\
+        end\n\
+        return ''";
+    Script::new(code.to_owned())
+});
+
+/// An error if a call of the store on `key` would be refused: a claim that could not be
+/// completed would let each retry be handled again.
+pub(crate) async fn check(
+    connection: &mut impl ConnectionLike,
+    key: &str,
+    prefix: &str,
+) -> RedisResult<()> {
+    let missing: String = match MISSING.call(connection, key, &[]).await {
+        Ok(missing) => missing,
+        Err(error) => return Err(explained(error, prefix)),
+    };
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(lacking(&format!("{missing} is denied or was renamed"), prefix))
+}
+
+/// The error of a script that was refused, which is the server's word about `EVAL` or `EVALSHA`.
+fn explained(error: RedisError, prefix: &str) -> RedisError {
+    let told = error.detail().unwrap_or_default();
+    match error.kind() {
+        ErrorKind::Server(NoPerm) => lacking(told, prefix),
+        ErrorKind::Server(ResponseError) if told.starts_with("unknown command") => {
+            // What follows has the key.
+            let (told, _arguments) = told.split_once(", with args").unwrap_or((told, ""));
+            lacking(told, prefix)
+        }
+        _ => error,
+    }
+}
+
+fn lacking(reason: &str, prefix: &str) -> RedisError {
+    let detail = format!(
+        "{reason}. Allow SET, GET, DEL, PEXPIRE, EVAL and EVALSHA on the keys {prefix}*, for \
+         example: ACL SETUSER <user> ~{prefix}* +set +get +del +pexpire +eval +evalsha"
+    );
+    (ErrorKind::Server(NoPerm), "Redis refuses a command that the store needs", detail).into()
+}

@@ -1,0 +1,168 @@
+//! Failovers after which the old primary is a replica, or gone.
+
+use bondify_testkit::engines::RedisPair;
+use tokio::{
+    sync::watch,
+    task::{JoinSet, block_in_place, yield_now},
+    time::sleep,
+};
+
+use super::*;
+use crate::engine::{proxy, upstream, url_of};
+
+/// The time-out that the store has unless told otherwise.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Enough for the slowest machine; the README says two seconds.
+const RECOVERY: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_demoted_behind_its_address_is_left_at_once() {
+    let Some(pair) = RedisPair::start() else { return };
+    let proxy = proxy(&pair.primary).await;
+    let store = open(url_of(&proxy)).timeout(TIMEOUT);
+    within_a_minute(async {
+        let load = Load::start(&store);
+        load.goes_on().await;
+        proxy.redirect(upstream(&pair.replica));
+        block_in_place(|| pair.fail_over());
+        load.recovers("a demotion").await;
+        load.ends_with_each_event_handled_once(&store).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_that_reached_a_replica_is_made_again_on_the_primary() {
+    let Some(pair) = RedisPair::start() else { return };
+    let proxy = proxy(&pair.primary).await;
+    let store = open(url_of(&proxy));
+    let token = acquire(&store, key("held")).await;
+    proxy.redirect(upstream(&pair.replica));
+    pair.fail_over();
+
+    assert!(store.renew(&key("held"), &token, LEASE).await.unwrap());
+    settle(&store, key("fresh")).await;
+}
+
+#[cfg(feature = "sentinel")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sentinel_is_followed_with_narrow_rights() {
+    use bondify_redis::redis::{
+        RedisConnectionInfo,
+        sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType::Master},
+    };
+
+    let Some(mut pair) = RedisPair::start() else { return };
+    let Some(sentinel) = pair.sentinel("shop") else { return };
+    for engine in [&pair.primary, &pair.replica] {
+        let rights = "~bondify:* +set +get +del +pexpire +eval +evalsha +role";
+        let admin = connect(engine.url()).await;
+        let () = tell(&admin, &format!("ACL SETUSER narrow on >secret {rights}")).await;
+    }
+    let user = RedisConnectionInfo::default().set_username("narrow").set_password("secret");
+    let node = SentinelNodeConnectionInfo::default().set_redis_connection_info(user);
+    let client = SentinelClient::build(vec![sentinel.url()], "shop".into(), Some(node), Master);
+    let store = RedisStore::open(client.unwrap()).timeout(TIMEOUT);
+    within_a_minute(async {
+        let load = Load::start(&store);
+        load.goes_on().await;
+        block_in_place(|| {
+            pair.hold_writes();
+            pair.primary.stop(Stop::Crash);
+            pair.until_promoted();
+        });
+        load.recovers("a failover by a Sentinel").await;
+        load.ends_with_each_event_handled_once(&store).await;
+    })
+    .await;
+}
+
+/// Tasks that handle one event after the other, as the pipeline does: a claim that fails is
+/// made again, as by Bondify's next attempt.
+struct Load {
+    tasks: JoinSet<Vec<EventKey>>,
+    /// Events whose completion was answered.
+    completed: watch::Sender<usize>,
+    handled: Arc<AtomicUsize>,
+    failed: Arc<AtomicUsize>,
+    ends: watch::Sender<bool>,
+}
+
+impl Load {
+    const TASKS: usize = 8;
+
+    fn start(store: &RedisStore) -> Self {
+        let mut load = Self {
+            tasks: JoinSet::new(),
+            completed: watch::Sender::default(),
+            handled: Arc::default(),
+            failed: Arc::default(),
+            ends: watch::Sender::default(),
+        };
+        for task in 0..Self::TASKS {
+            let (store, completed) = (store.clone(), load.completed.clone());
+            let (handled, failed) = (load.handled.clone(), load.failed.clone());
+            let ends = load.ends.subscribe();
+            load.tasks.spawn(async move {
+                let mut keys = Vec::new();
+                while !*ends.borrow() {
+                    let key = key(&format!("{task}, {}", keys.len()));
+                    handle(&store, key, &handled, &failed).await;
+                    completed.send_modify(|completed| *completed += 1);
+                    keys.push(key);
+                    yield_now().await;
+                }
+                keys
+            });
+        }
+        load
+    }
+
+    /// Returns when each task can have handled an event since.
+    async fn goes_on(&self) {
+        let mut completed = self.completed.subscribe();
+        let wanted = *completed.borrow() + 10 * Self::TASKS;
+        completed.wait_for(|&completed| completed >= wanted).await.expect("the load goes on");
+    }
+
+    async fn recovers(&self, from: &str) {
+        let start = Instant::now();
+        self.goes_on().await;
+        let (took, failed) = (start.elapsed(), self.failed.load(SeqCst));
+        println!("works again {took:?} after {from}; {failed} calls failed meanwhile");
+        assert!(took < RECOVERY, "{took:?}");
+    }
+
+    async fn ends_with_each_event_handled_once(self, store: &RedisStore) {
+        self.ends.send_replace(true);
+        let keys = self.tasks.join_all().await.concat();
+        for key in &keys {
+            assert_eq!(store.claim(key, LEASE).await.expect(ANSWERS), Claimed::Completed);
+        }
+        println!("{} events, handled {} times", keys.len(), self.handled.load(SeqCst));
+        assert_eq!(self.handled.load(SeqCst), keys.len());
+    }
+}
+
+/// Handles an event until it is completed.
+async fn handle(store: &RedisStore, key: EventKey, handled: &AtomicUsize, failed: &AtomicUsize) {
+    loop {
+        match store.claim(&key, LEASE).await {
+            Ok(Claimed::Completed) => return,
+            Ok(Claimed::InFlight) => {}
+            Ok(Claimed::Acquired(token)) => {
+                handled.fetch_add(1, SeqCst);
+                while store.complete(&key, &token, RETENTION).await.is_err() {
+                    failed.fetch_add(1, SeqCst);
+                    sleep(Duration::from_millis(10)).await;
+                }
+                continue;
+            }
+            Err(_) => {
+                failed.fetch_add(1, SeqCst);
+            }
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,82 @@
+//! A Redis that refuses some of the commands.
+
+use bondify_redis::redis::{ErrorKind, ServerErrorKind::NoPerm};
+
+use super::*;
+
+/// As the README says.
+const RIGHTS: &str = "~bondify:* +set +get +del +pexpire +eval +evalsha";
+
+#[tokio::test]
+async fn the_rights_in_the_readme_are_enough() {
+    assert!(include_str!("../../README.md").contains(&format!("`{RIGHTS}`")));
+    let Some(server) = Engine::redis() else { return };
+    let admin = connect(server.url()).await;
+    each_call(&narrow(&server, &admin, RIGHTS).await, key("narrow")).await;
+}
+
+#[tokio::test]
+async fn each_missing_right_refuses_the_first_claim_and_is_named() {
+    let Some(server) = Engine::redis() else { return };
+    let admin = connect(server.url()).await;
+    for right in ["set", "get", "del", "pexpire", "eval", "evalsha"] {
+        let () = tell(&admin, "SCRIPT FLUSH").await;
+        let rights: Vec<_> = RIGHTS.split(' ').filter(|&has| has != format!("+{right}")).collect();
+        let store = narrow(&server, &admin, &rights.join(" ")).await;
+        assert_refused(store.claim(&key(right), LEASE).await, right);
+    }
+    assert_eq!(tell::<usize>(&admin, "DBSIZE").await, 0, "no claim took effect");
+}
+
+#[tokio::test]
+async fn rights_on_other_keys_refuse_the_first_claim() {
+    let Some(server) = Engine::redis() else { return };
+    let admin = connect(server.url()).await;
+    let store = narrow(&server, &admin, "~shop:* +@all").await;
+    assert_refused(store.claim(&key("elsewhere"), LEASE).await, "keys");
+    each_call(&store.prefix("shop:"), key("here")).await;
+}
+
+#[tokio::test]
+async fn a_command_that_was_renamed_away_refuses_the_first_claim() {
+    for command in ["SET", "GET", "DEL", "PEXPIRE", "EVAL", "EVALSHA"] {
+        let rename = ["--rename-command", command, "", "--appendonly", "no"];
+        let Some(server) = Engine::redis_with(rename) else { return };
+        let claimed = open(server.url()).claim(&key("renamed"), LEASE).await;
+        assert_refused(claimed, command);
+        let admin = connect(server.url()).await;
+        assert_eq!(tell::<usize>(&admin, "DBSIZE").await, 0, "no claim took effect");
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_rights_is_noticed_by_the_next_claim() {
+    let Some(server) = Engine::redis() else { return };
+    let admin = connect(server.url()).await;
+    let store = narrow(&server, &admin, "~bondify:* +set").await;
+    assert_refused(store.claim(&key("before"), LEASE).await, "evalsha");
+
+    let () = tell(&admin, &format!("ACL SETUSER narrow {RIGHTS}")).await;
+    let token = acquire(&store, key("granted")).await;
+
+    let () = tell(&admin, "ACL SETUSER narrow -eval -evalsha").await;
+    assert!(store.complete(&key("granted"), &token, RETENTION).await.is_err());
+    assert_refused(store.claim(&key("taken away"), LEASE).await, "evalsha");
+}
+
+/// A store of a user with these rights only.
+async fn narrow(server: &Engine, admin: &ConnectionManager, rights: &str) -> RedisStore {
+    let () = tell(admin, &format!("ACL SETUSER narrow reset on >secret {rights}")).await;
+    open(format!("{}?user=narrow&pass=secret", server.url()))
+}
+
+#[track_caller]
+fn assert_refused(claimed: Result<Claimed, StoreError>, named: &str) {
+    let error = claimed.expect_err("the claim could not be completed");
+    let source = error.source().and_then(|source| source.downcast_ref::<RedisError>());
+    let source = source.expect("it is Redis's");
+    assert_eq!(source.kind(), ErrorKind::Server(NoPerm));
+    let text = source.to_string();
+    assert!(text.to_lowercase().contains(&named.to_lowercase()), "{text}");
+    assert!(text.contains("ACL SETUSER <user> ~bondify:* +set +get +del"), "{text}");
+}

@@ -1,0 +1,96 @@
+//! The cases of a store that reaches its engine over a network, which fails.
+//!
+//! Each case gets a store that is connected through a [`Proxy`], and the proxy. Give the store a time-out of a second or two.
+
+use tokio::{net::TcpListener, time::timeout};
+
+use super::{
+    Claimed, DedupeStore, Duration, EventKey, LONG, LeaseToken, acquire, acquire_at_last, claim,
+    fresh_key, until,
+};
+use crate::engines::{Proxy, Upstream};
+
+/// Expands to one `#[tokio::test]` for each case of [`network`](crate::store_suite::network).
+///
+/// The async closure returns an `Option` of the store, the [`Proxy`](crate::engines::Proxy)
+/// that it is connected through, and what has to live as long, such as the
+/// [`Engine`](crate::engines::Engine). With `None`, a case passes untried.
+#[macro_export]
+macro_rules! network_store_suite {
+    ($new_store:expr) => {
+        $crate::__network_store_tests! {
+            $new_store;
+            deaf_connections_are_replaced,
+            cut_connections_are_replaced,
+            every_call_ends_without_an_answer,
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __network_store_tests {
+    ($new_store:expr; $($case:ident,)+) => {$(
+        #[::tokio::test(flavor = "multi_thread")]
+        async fn $case() {
+            let case = async {
+                if let Some((store, proxy, _engine)) = ($new_store)().await {
+                    $crate::store_suite::network::$case(store, &proxy).await;
+                }
+            };
+            $crate::within_a_minute(case).await;
+        }
+    )+};
+}
+
+/// A NAT or a load balancer forgets the open connections: within ten seconds each method is
+/// answered on new ones.
+pub async fn deaf_connections_are_replaced<S: DedupeStore>(store: S, proxy: &Proxy) {
+    each_method_recovers(store, || proxy.go_deaf()).await;
+}
+
+/// The open connections are closed: within ten seconds each method is answered on new ones.
+pub async fn cut_connections_are_replaced<S: DedupeStore>(store: S, proxy: &Proxy) {
+    each_method_recovers(store, || proxy.cut()).await;
+}
+
+/// The engine's machine accepts connections and says nothing: each call is an error within half
+/// a minute.
+pub async fn every_call_ends_without_an_answer<S: DedupeStore>(store: S, proxy: &Proxy) {
+    let (key, token) = held(&store).await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
+    proxy.redirect(Upstream::Tcp(silent.local_addr().expect("it listens")));
+    proxy.go_deaf();
+
+    let calls = async {
+        assert!(store.claim(&fresh_key(), LONG).await.is_err());
+        assert!(store.renew(&key, &token, LONG).await.is_err());
+        assert!(store.complete(&key, &token, LONG).await.is_err());
+        assert!(store.release(&key, &token).await.is_err());
+    };
+    timeout(Duration::from_secs(30), calls).await.expect("the store has a time-out");
+}
+
+async fn each_method_recovers<S: DedupeStore>(store: S, fail: impl Fn()) {
+    let (completed, token) = held(&store).await;
+    let (released, released_token) = held(&store).await;
+    fail();
+    let renewed = until(async || store.renew(&completed, &token, LONG).await.ok()).await;
+    assert!(renewed, "the lease is held");
+    fail();
+    // `false` after a completion whose answer was lost.
+    until(async || store.complete(&completed, &token, LONG).await.ok()).await;
+    fail();
+    until(async || store.release(&released, &released_token).await.ok()).await;
+    fail();
+    until(async || store.claim(&fresh_key(), LONG).await.ok()).await;
+
+    assert_eq!(claim(&store, &completed).await, Claimed::Completed);
+    acquire_at_last(&store, &released, LONG).await;
+}
+
+async fn held<S: DedupeStore>(store: &S) -> (EventKey, LeaseToken) {
+    let key = fresh_key();
+    let token = acquire(store, &key, LONG).await;
+    (key, token)
+}
