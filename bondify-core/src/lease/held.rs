@@ -83,19 +83,32 @@ impl HeldLeases {
         self.lock()[place].clone()
     }
 
-    pub(super) fn remove(&self, place: usize) {
-        // Dropped after the lock is: subscribers of its span may take their time.
-        let _held = self.lock().try_remove(place);
+    pub(super) fn key_and_token(&self, place: usize) -> (EventKey, LeaseToken) {
+        let held = &self.lock()[place];
+        (held.key, held.token)
     }
 
-    /// Begins to end a lease whose handler is over. `false` if it is being ended or lost.
-    pub(super) fn advance(&self, place: usize, stage: Stage) -> bool {
+    /// Begins the completion of a lease, unless it is lost.
+    pub(super) fn complete(&self, place: usize) {
         let held = &mut self.lock()[place];
-        let is_handling = held.stage == Stage::Handling;
-        if is_handling {
-            held.stage = stage;
+        if held.stage == Stage::Handling {
+            held.stage = Stage::Completing;
         }
-        is_handling
+    }
+
+    /// Begins the release of a lease whose end was not begun, and returns its span. Removes one
+    /// that is ended or lost.
+    pub(super) fn release_or_remove(&self, place: usize) -> Option<Span> {
+        let mut leases = self.lock();
+        let held = &mut leases[place];
+        if held.stage == Stage::Handling {
+            held.stage = Stage::Releasing;
+            return Some(held.span().clone());
+        }
+        let held = leases.remove(place);
+        drop(leases); // before the span, whose subscribers may take their time
+        drop(held);
+        None
     }
 
     pub(super) fn renewed(&self, place: usize, then: &Held, until: Instant) {

@@ -69,7 +69,8 @@ impl LeaseManager {
         give_up: Instant,
     ) -> Result<Attempt, StoreError> {
         let asked = Instant::now();
-        match self.0.claim(&key, give_up + self.0.lease).await? {
+        let limit = give_up.saturating_duration_since(asked) + self.0.lease;
+        match self.0.claim(&key, limit).await? {
             Claimed::Acquired(token) => {
                 let lease = self.hold(key, token, holder, asked);
                 let is_held = lease.renew_if_spent(asked, give_up).await?;
@@ -92,12 +93,12 @@ impl LeaseManager {
 }
 
 impl Shared {
-    async fn claim(&self, key: &EventKey, limit: Instant) -> Result<Claimed, StoreError> {
+    async fn claim(&self, key: &EventKey, limit: Duration) -> Result<Claimed, StoreError> {
         within(limit, async { self.store.claim(key, self.lease).await }).await
     }
 
     /// Renews a lease. `false`: it is lost.
-    async fn renew(&self, place: usize, held: &Held, limit: Instant) -> Result<bool, StoreError> {
+    async fn renew(&self, place: usize, held: &Held, limit: Duration) -> Result<bool, StoreError> {
         let asked = Instant::now();
         let Held { key, token, .. } = held;
         let renewal = async { self.store.renew(key, token, self.lease).await };
@@ -111,13 +112,11 @@ impl Shared {
     }
 
     async fn complete(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
-        let limit = Instant::now() + STORE_TIMEOUT;
-        within(limit, async { self.store.complete(key, token, self.retention).await }).await
+        within(STORE_TIMEOUT, async { self.store.complete(key, token, self.retention).await }).await
     }
 
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
-        let limit = Instant::now() + STORE_TIMEOUT;
-        within(limit, async { self.store.release(key, token).await }).await
+        within(STORE_TIMEOUT, async { self.store.release(key, token).await }).await
     }
 }
 
@@ -134,7 +133,7 @@ async fn renew_leases(shared: Weak<Shared>) {
         let renew = |(place, held): (usize, Held)| {
             let (shared, span) = (&shared, held.span().clone());
             let renewal = async move {
-                if let Err(error) = shared.renew(place, &held, Instant::now() + every).await {
+                if let Err(error) = shared.renew(place, &held, every).await {
                     tracing::error!(error = &error as &dyn Error, "a lease was not renewed");
                 }
             };
@@ -157,7 +156,7 @@ impl Lease {
         if !accepted {
             return None; // and released, as it is dropped
         }
-        self.shared().held.advance(self.place, Stage::Completing);
+        self.shared().held.complete(self.place);
         let runtime = self.manager.runtime();
         if runtime.is_none() {
             tracing::error!("a handled event was not completed: there is no tokio runtime");
@@ -183,14 +182,15 @@ impl Lease {
     }
 
     async fn try_complete(&self) -> Result<(), StoreError> {
-        let (shared, Held { key, token, .. }) = (self.shared(), self.held());
+        let shared = self.shared();
+        let (key, token) = shared.held.key_and_token(self.place);
         if shared.complete(&key, &token).await? {
             return Ok(());
         }
         // The lease is lost, but the handler has succeeded: unless somebody else is at it,
         // the event is done.
         let asked = Instant::now();
-        let regained = match shared.claim(&key, asked + STORE_TIMEOUT).await? {
+        let regained = match shared.claim(&key, STORE_TIMEOUT).await? {
             Claimed::Acquired(token) => {
                 shared.held.regained(self.place, token, asked + shared.lease);
                 shared.complete(&key, &token).await?
@@ -214,7 +214,7 @@ impl Lease {
     }
 
     async fn try_release(&self) -> Result<(), StoreError> {
-        let Held { key, token, .. } = self.held();
+        let (key, token) = self.shared().held.key_and_token(self.place);
         if !self.shared().release(&key, &token).await? {
             tracing::error!("the lease ran out before the event was released");
         }
@@ -251,7 +251,8 @@ impl Lease {
         let shared = self.shared();
         while asked.elapsed() >= shared.lease / 3 {
             asked = Instant::now();
-            if !shared.renew(self.place, &self.held(), give_up).await? {
+            let limit = give_up.saturating_duration_since(asked);
+            if !shared.renew(self.place, &self.held(), limit).await? {
                 return Ok(false);
             }
         }
@@ -271,15 +272,12 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let Self { manager, place } = self;
         let held = &manager.0.held;
-        if !held.advance(*place, Stage::Releasing) {
-            return held.remove(*place); // settled or lost
-        }
+        let Some(span) = held.release_or_remove(*place) else { return };
         let Some(runtime) = manager.runtime() else {
-            held.remove(*place);
+            drop(held.release_or_remove(*place));
             return tracing::error!("a lease was dropped where no runtime could release it");
         };
         let lease = Self { manager: manager.clone(), place: *place };
-        let span = held.get(*place).span().clone();
         span.in_scope(|| Call::start(&runtime, lease.release()));
     }
 }

@@ -4,7 +4,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{runtime::Handle, time::Instant};
+use tokio::runtime::Handle;
 
 use super::{
     claims::{Proof, ProofError},
@@ -162,8 +162,7 @@ impl ProofVerifier {
         let lease = self.usable_for(&proof, (self.0.clock)()).saturating_add(Verifier::SKEW);
         let (key, lease) = (proof.key(), lease.min(TEN_YEARS));
         Handle::try_current().map_err(StoreError::new).map_err(ProofError::Store)?;
-        let limit = Instant::now() + STORE_TIMEOUT;
-        match within(limit, async { store.claim(&key, lease).await }).await {
+        match within(STORE_TIMEOUT, async { store.claim(&key, lease).await }).await {
             Ok(Claimed::Acquired(_)) => Ok(proof),
             Ok(Claimed::InFlight | Claimed::Completed) => Err(ProofError::Used),
             Err(error) => Err(ProofError::Store(error)),

@@ -1,8 +1,8 @@
-use std::{error::Error, fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{error::Error, fmt, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::FutureExt;
-use tokio::time::{Instant, timeout_at};
+use futures_util::{FutureExt, future::poll_immediate};
+use tokio::time::timeout;
 
 use super::key::EventKey;
 
@@ -217,12 +217,18 @@ impl StoreError {
     }
 }
 
-/// Makes a call that ends: a panic is an error, and so is no answer until `limit`.
+/// Makes a call that ends: a panic is an error, and so is no answer within `limit`. A call that
+/// is answered at once costs no timer.
 pub(crate) async fn within<T>(
-    limit: Instant,
+    limit: Duration,
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    match timeout_at(limit, AssertUnwindSafe(call).catch_unwind()).await {
+    let mut call = pin!(AssertUnwindSafe(call).catch_unwind());
+    let answer = match poll_immediate(&mut call).await {
+        Some(answer) => Ok(answer),
+        None => timeout(limit, call).await,
+    };
+    match answer {
         Ok(Ok(answer)) => answer,
         Ok(Err(_panic)) => Err(StoreError::new("the store panicked")),
         Err(_late) => Err(StoreError::new("the store did not answer in time")),
