@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bondify_core::EventKey;
 use sqlx::{Database, Error, Pool};
@@ -13,7 +13,28 @@ pub trait Dialect {
     /// How many statements of one process may write at the same time.
     const WRITERS: usize;
 
+    /// Whether a network is between us and the engine, so that a connection can break, go
+    /// deaf, or lead to the wrong server.
+    const IS_REMOTE: bool;
+
+    /// How long a call may take, unless a store sets another time-out.
+    const TIMEOUT: Duration;
+
     fn statements(table: &TableName) -> Statements;
+
+    /// How the call that got this error can still succeed.
+    fn remedy(error: &Error) -> Remedy;
+}
+
+/// The way to have a failed call succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// There is none.
+    None,
+    /// To make it again.
+    Repeat,
+    /// To make it again on a new connection.
+    Reconnect,
 }
 
 /// The statements on one table. Its columns are `key`, `token` (of the lease; null:
@@ -53,47 +74,13 @@ pub trait Engine: Database + Dialect {
         script: Arc<str>,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Runs one of the [`Statements`].
+    /// Runs one of the [`Statements`]. With a limit, which is for a transaction of its own, the
+    /// engine gives it up after that, if it can.
     fn run(
         connection: &mut Self::Connection,
         statement: Arc<str>,
         key: Option<&EventKey>,
         numbers: &[i64],
+        limit: Option<Duration>,
     ) -> impl Future<Output = Result<Vec<Option<i64>>, Error>> + Send;
 }
-
-/// The same code for each engine. A macro, since a generic function would have to list
-/// every trait of sqlx that this uses.
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-macro_rules! impl_engine {
-    ($database:ty) => {
-        impl Engine for $database {
-            async fn run_script(pool: &Pool<Self>, script: Arc<str>) -> Result<(), Error> {
-                sqlx::raw_sql(sqlx::AssertSqlSafe(script)).execute(pool).await?;
-                Ok(())
-            }
-
-            async fn run(
-                connection: &mut Self::Connection,
-                statement: Arc<str>,
-                key: Option<&EventKey>,
-                numbers: &[i64],
-            ) -> Result<Vec<Option<i64>>, Error> {
-                let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(statement));
-                if let Some(key) = key {
-                    query = query.bind(&key.as_bytes()[..]);
-                }
-                for &number in numbers {
-                    query = query.bind(number);
-                }
-                // Never just the first row: it arrives before the statement commits.
-                query.fetch_all(connection).await
-            }
-        }
-    };
-}
-
-#[cfg(feature = "postgres")]
-impl_engine!(sqlx::Postgres);
-#[cfg(feature = "sqlite")]
-impl_engine!(sqlx::Sqlite);

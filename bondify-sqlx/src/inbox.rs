@@ -121,7 +121,8 @@ impl<E: Engine> Inbox<E> {
             None => event.key(),
         };
         let record = self.table.statements.record.clone();
-        let rows = E::run(transaction, record, Some(&key), &[millis(self.retention)]).await?;
+        let numbers = [millis(self.retention)];
+        let rows = E::run(transaction, record, Some(&key), &numbers, None).await?;
         Ok(if rows.is_empty() { Recorded::Duplicate } else { Recorded::New })
     }
 }

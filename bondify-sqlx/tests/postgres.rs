@@ -7,7 +7,7 @@ use bondify_core::{Claimed, DedupeStore, EventKey};
 use bondify_sqlx::{
     PostgresInbox, PostgresStore,
     sqlx::{
-        AssertSqlSafe, PgPool,
+        self, AssertSqlSafe, PgPool,
         postgres::{PgConnectOptions, PgPoolOptions},
         raw_sql,
     },
@@ -17,6 +17,7 @@ use bondify_testkit::engine_url;
 
 mod cases;
 
+type Database = sqlx::Postgres;
 type Store = PostgresStore;
 type Inbox = PostgresInbox;
 type Pool = PgPool;

@@ -5,11 +5,12 @@ use std::{fs, path::PathBuf, thread, time::Duration};
 use bondify_core::{DedupeStore, EventKey};
 use bondify_sqlx::{
     SqliteInbox, SqliteStore,
-    sqlx::{Row, SqlitePool, query, sqlite::SqlitePoolOptions},
+    sqlx::{self, Row, SqlitePool, query, sqlite::SqlitePoolOptions},
 };
 
 mod cases;
 
+type Database = sqlx::Sqlite;
 type Store = SqliteStore;
 type Inbox = SqliteInbox;
 type Pool = SqlitePool;

@@ -3,12 +3,15 @@
 //! [`Engine`] starts a Redis or a PostgreSQL that belongs to one test, and stops, crashes and
 //! restarts it. [`Proxy`] stands between a store and its engine: it goes deaf on the
 //! connections that are open, as a NAT or a load balancer does that forgot them, moves an
-//! address to another engine, as a failover does, and cuts connections.
+//! address to another engine, as a failover does, and cuts connections. [`PgBouncer`] is a pooler
+//! in front of a PostgreSQL.
 
+mod pgbouncer;
 mod proxy;
 mod server;
 
 pub use self::{
+    pgbouncer::PgBouncer,
     proxy::{Proxy, Upstream},
     server::{Engine, Stop},
 };

@@ -101,7 +101,7 @@ impl Engine {
         [clean, crash]: [Signal; 2],
         folder: TempDir,
     ) -> Option<Self> {
-        let log = File::create(log(&folder)).expect("there is room for a file");
+        let log = open_log(&folder);
         server.stdout(log.try_clone().expect("it is open")).stderr(log);
         probe.stdout(Stdio::null()).stderr(Stdio::null());
         let process = match server.spawn() {
@@ -163,7 +163,7 @@ impl Drop for Engine {
     }
 }
 
-fn new_folder() -> TempDir {
+pub(super) fn new_folder() -> TempDir {
     tempfile::tempdir().expect("there is room for a folder")
 }
 
@@ -171,11 +171,15 @@ fn log(folder: &TempDir) -> PathBuf {
     folder.path().join("log")
 }
 
-fn log_of(folder: &TempDir) -> String {
+pub(super) fn open_log(folder: &TempDir) -> File {
+    File::create(log(folder)).expect("there is room for a file")
+}
+
+pub(super) fn log_of(folder: &TempDir) -> String {
     fs::read_to_string(log(folder)).unwrap_or_default()
 }
 
-fn absent<T>(program: &'static str, error: &io::Error) -> Option<T> {
+pub(super) fn absent<T>(program: &'static str, error: &io::Error) -> Option<T> {
     assert!(error.kind() == io::ErrorKind::NotFound, "{program} does not start: {error}");
     skipped(program, "is not installed");
     None
@@ -190,7 +194,7 @@ fn postgres_programs() -> PathBuf {
 }
 
 /// The user and group that PostgreSQL runs as, since it refuses to run as root.
-fn postgres_owner() -> Option<(u32, u32)> {
+pub(super) fn postgres_owner() -> Option<(u32, u32)> {
     let id = |which| {
         let output = Command::new("id").args([which, "postgres"]).output().ok()?;
         str::from_utf8(&output.stdout).ok()?.trim().parse().ok()
