@@ -1,6 +1,6 @@
 //! A call of a statement: in time, and on a connection that leads to the right server.
 
-use std::{io, mem, sync::Arc, time::Duration};
+use std::{io, iter, mem, sync::Arc, time::Duration};
 
 use bondify_core::EventKey;
 use sqlx::Error;
@@ -11,9 +11,12 @@ use crate::{
     table::Table,
 };
 
-/// The pause before the third attempt. Each later one is twice as long; there is none before
-/// the second.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// The pauses before new connections: none before the first, then longer and longer ones, as
+/// the server may not be there yet.
+fn pauses() -> impl Iterator<Item = Duration> + Send {
+    let doubled = |pause: &Duration| pause.checked_mul(2);
+    iter::once(Duration::ZERO).chain(iter::successors(Some(Duration::from_millis(20)), doubled))
+}
 
 /// How long a connection that has answered may take to answer a ping.
 const PONG_TIMEOUT: Duration = Duration::from_secs(2);
@@ -51,7 +54,7 @@ impl<E: Engine> Table<E> {
         let start = Instant::now();
         // Time for a second attempt, if the connection of the first has gone deaf.
         let share = if E::IS_REMOTE { call.timeout / 2 } else { call.timeout };
-        let mut pause = Duration::ZERO;
+        let mut pauses = pauses();
         loop {
             let limit = share.min(call.timeout.saturating_sub(start.elapsed()));
             let attempt = tokio::time::timeout(limit, self.attempt(call, limit, may_have_run));
@@ -60,16 +63,18 @@ impl<E: Engine> Table<E> {
                 Ok(Err(error)) => error,
                 Err(_elapsed) => late(limit),
             };
-            match E::remedy(&error) {
+            let pause = match E::remedy(&error) {
                 Remedy::None => return Err(error),
-                Remedy::Repeat => {}
-                Remedy::Reconnect => self.drop_idle_connections(),
-            }
+                Remedy::Repeat => Duration::ZERO,
+                Remedy::Reconnect => {
+                    self.drop_idle_connections();
+                    pauses.next().unwrap_or(call.timeout)
+                }
+            };
             if start.elapsed() + pause >= call.timeout {
                 return Err(error);
             }
             sleep(pause).await;
-            pause = (2 * pause).max(FIRST_PAUSE);
         }
     }
 

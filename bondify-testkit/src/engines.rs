@@ -7,6 +7,7 @@
 //! in front of a PostgreSQL.
 
 mod pgbouncer;
+mod postgres;
 mod proxy;
 mod server;
 

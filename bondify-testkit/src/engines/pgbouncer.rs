@@ -1,6 +1,5 @@
 use std::{
     fs,
-    os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
@@ -11,7 +10,8 @@ use tempfile::TempDir;
 
 use super::{
     Upstream,
-    server::{absent, log_of, new_folder, open_log, postgres_owner},
+    postgres::{PORT, become_owner, own},
+    server::{absent, log_of, new_folder, open_log},
 };
 
 /// A running PgBouncer 1.18 or later in a temporary folder, in front of a PostgreSQL and
@@ -24,9 +24,6 @@ pub struct PgBouncer {
     process: Child,
     folder: TempDir,
 }
-
-/// The number in the names of PostgreSQL's and PgBouncer's sockets.
-const PORT: u16 = 5432;
 
 impl PgBouncer {
     /// A pooler that assigns a server connection for a transaction. `None` if PgBouncer is not
@@ -53,7 +50,6 @@ impl PgBouncer {
 
     fn start(postgres: &Upstream, mode: &str) -> Option<Self> {
         let folder = new_folder();
-        let owner = postgres_owner();
         let (host, port) = match postgres {
             Upstream::Tcp(address) => (address.ip().to_string(), address.port()),
             Upstream::Unix(socket) => {
@@ -79,10 +75,8 @@ impl PgBouncer {
 
         let mut server = Command::new("pgbouncer");
         server.arg("-q").arg(&file).current_dir(&folder);
-        if let Some((user, group)) = owner {
-            std::os::unix::fs::chown(&folder, Some(user), Some(group)).expect("root may");
-            server.uid(user).gid(group);
-        }
+        own(&folder);
+        become_owner(&mut server);
         let log = open_log(&folder);
         server.stdin(Stdio::null()).stdout(log.try_clone().expect("it is open")).stderr(log);
         let process = match server.spawn() {
