@@ -7,7 +7,7 @@ use sqlx::Error;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    engine::{Engine, Remedy},
+    engine::{Engine, Manner, Remedy},
     table::Table,
 };
 
@@ -61,7 +61,7 @@ impl<E: Engine> Table<E> {
             let error = match attempt.await {
                 Ok(Ok(rows)) => return Ok(rows),
                 Ok(Err(error)) => error,
-                Err(_elapsed) => late(limit),
+                Err(_elapsed) => late(call.timeout),
             };
             let pause = match E::remedy(&error) {
                 Remedy::None => return Err(error),
@@ -95,8 +95,8 @@ impl<E: Engine> Table<E> {
 
         let might_before = mem::replace(may_have_run, true);
         // The engine's limit is less than ours, so that its own word arrives in time.
-        let limit = limit * 4 / 5;
-        let answer = E::run(&mut connection, statement.clone(), key, numbers, Some(limit)).await;
+        let manner = Manner { prepared: self.prepared, limit: Some(limit * 4 / 5) };
+        let answer = E::run(&mut connection, statement.clone(), key, numbers, manner).await;
         match &answer {
             Ok(_) => *may_have_run = false,
             Err(Error::Database(_)) => *may_have_run = might_before,
@@ -120,7 +120,7 @@ impl<E: Engine> Table<E> {
     }
 }
 
-fn late(limit: Duration) -> Error {
-    let text = format!("no answer from the database within {limit:?}");
+fn late(timeout: Duration) -> Error {
+    let text = format!("no answer from the database within {timeout:?}");
     Error::Io(io::Error::new(io::ErrorKind::TimedOut, text))
 }

@@ -65,6 +65,36 @@ pub struct Statements {
 /// Few enough rows that no claim waits noticeably for them to be deleted.
 pub(crate) const PURGE_BATCH: usize = 1000;
 
+/// The manner in which a statement is run, for engines where it differs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// Whether the connection is ours for longer than a transaction, so that it can keep
+    /// prepared statements.
+    pub(crate) prepared: bool,
+    /// The time after which the engine gives the statement up, which then has to be in a
+    /// transaction of its own. A prepared statement has no such limit.
+    pub(crate) limit: Option<Duration>,
+}
+
+/// A query with a statement's parameters bound to it. A macro, since a generic function would
+/// have to list every trait of sqlx that this uses.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+macro_rules! bound {
+    ($statement:expr, $key:expr, $numbers:expr) => {{
+        let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe($statement));
+        if let Some(key) = $key {
+            query = query.bind(&key.as_bytes()[..]);
+        }
+        for &number in $numbers {
+            query = query.bind(number);
+        }
+        query
+    }};
+}
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use bound;
+
 /// A database that the stores and inboxes work on. Sealed, as no other crate can name
 /// it.
 pub trait Engine: Database + Dialect {
@@ -74,13 +104,12 @@ pub trait Engine: Database + Dialect {
         script: Arc<str>,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Runs one of the [`Statements`]. With a limit, which is for a transaction of its own, the
-    /// engine gives it up after that, if it can.
+    /// Runs one of the [`Statements`].
     fn run(
         connection: &mut Self::Connection,
         statement: Arc<str>,
         key: Option<&EventKey>,
         numbers: &[i64],
-        limit: Option<Duration>,
+        manner: Manner,
     ) -> impl Future<Output = Result<Vec<Option<i64>>, Error>> + Send;
 }

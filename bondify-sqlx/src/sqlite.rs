@@ -2,13 +2,13 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use bondify_core::EventKey;
 use sqlx::{
-    AssertSqlSafe, Error, Pool, Sqlite, SqliteConnection, query_scalar, raw_sql,
+    AssertSqlSafe, Error, Pool, Sqlite, SqliteConnection, raw_sql,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
 use crate::{
     Inbox, Store,
-    engine::{Dialect, Engine, PURGE_BATCH, Remedy, Statements},
+    engine::{Dialect, Engine, Manner, PURGE_BATCH, Remedy, Statements, bound},
     table::TableName,
 };
 
@@ -141,16 +141,9 @@ impl Engine for Sqlite {
         statement: Arc<str>,
         key: Option<&EventKey>,
         numbers: &[i64],
-        _limit: Option<Duration>,
+        _manner: Manner,
     ) -> Result<Vec<Option<i64>>, Error> {
-        let mut query = query_scalar(AssertSqlSafe(statement));
-        if let Some(key) = key {
-            query = query.bind(&key.as_bytes()[..]);
-        }
-        for &number in numbers {
-            query = query.bind(number);
-        }
         // Never just the first row: it arrives before the statement commits.
-        query.fetch_all(connection).await
+        bound!(statement, key, numbers).fetch_all(connection).await
     }
 }

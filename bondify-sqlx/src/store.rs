@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bondify_core::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError, async_trait};
 use sqlx::{Error, Pool};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::sleep};
 
 use crate::{
     call::Call,
@@ -15,7 +15,7 @@ use crate::{
 /// Each call is one statement, judged by the database's clock, and ends within the
 /// [`timeout`](Self::timeout). Clones share one pool and table.
 pub struct Store<E: Engine> {
-    table: Table<E>,
+    pub(crate) table: Table<E>,
 }
 
 impl<E: Engine> Store<E> {
@@ -117,9 +117,12 @@ impl<E: Engine> Drop for Claim<'_, E> {
         if self.may_have_run {
             let (store, key, token) = (self.store.clone(), self.key, self.token);
             runtime.spawn(async move {
-                if let Err(error) = store.release(&key, &token).await {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::debug!(error, "an unanswered claim could not be released");
+                // Twice, since the first release may overtake the claim.
+                for _ in 0..2 {
+                    if matches!(store.release(&key, &token).await, Ok(true)) {
+                        return;
+                    }
+                    sleep(store.table.timeout).await;
                 }
             });
         }

@@ -20,6 +20,7 @@ pub(crate) struct Table<E: Engine> {
     pub(crate) statements: Arc<Statements>,
     pub(crate) writers: Arc<Semaphore>,
     pub(crate) timeout: Duration,
+    pub(crate) prepared: bool,
     purger: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
@@ -35,7 +36,7 @@ impl<E: Engine> Table<E> {
     fn with_name(pool: Pool<E>, name: TableName) -> Self {
         let statements = Arc::new(E::statements(&name));
         let writers = Arc::new(Semaphore::new(E::WRITERS));
-        Self { pool, name, statements, writers, timeout: E::TIMEOUT, purger: None }
+        Self { pool, name, statements, writers, timeout: E::TIMEOUT, prepared: false, purger: None }
     }
 
     pub(crate) async fn migrate(&self) -> Result<(), Error> {
@@ -82,6 +83,7 @@ impl<E: Engine> Clone for Table<E> {
             statements: self.statements.clone(),
             writers: self.writers.clone(),
             timeout: self.timeout,
+            prepared: self.prepared,
             purger: self.purger.clone(),
         }
     }

@@ -86,6 +86,16 @@ fn schema() -> String {
     thread::current().name().expect("a test's thread").replace("::", "_")
 }
 
+mod prepared {
+    use super::*;
+
+    bondify_testkit::dedupe_store_suite!(async || {
+        let store = PostgresStore::new(empty_database().await).prepared_statements();
+        store.migrate().await.expect("a table");
+        store
+    });
+}
+
 /// Where a role or database is set up for more than `READ COMMITTED`.
 macro_rules! isolated_suite {
     ($name:ident, $level:literal) => {

@@ -11,9 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bondify_core::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError};
+use bondify_core::{Claimed, DedupeStore, EventKey, LeaseToken, Secret, StoreError};
 use bondify_sqlx::{
-    PostgresStore,
+    PostgresInbox, PostgresStore, Recorded,
     sqlx::{
         AssertSqlSafe, PgPool, Row,
         postgres::{PgConnectOptions, PgPoolOptions},
@@ -21,7 +21,7 @@ use bondify_sqlx::{
     },
 };
 use bondify_testkit::{
-    engine_url,
+    Payload, engine_url,
     engines::{Proxy, Upstream},
     within_a_minute,
 };
@@ -86,6 +86,17 @@ impl Rig {
             connection.return_to_pool().await;
         }
         sessions
+    }
+
+    /// Makes five idle connections of the pool read-only.
+    async fn demote(&self) {
+        let all = join_all((0..5).map(|_| self.pool.acquire())).await;
+        for connection in all {
+            let mut connection = connection.expect("there are five");
+            let set = raw_sql("SET default_transaction_read_only = on");
+            set.execute(&mut *connection).await.expect("anybody may");
+            connection.return_to_pool().await;
+        }
     }
 
     /// Locks the table while `call` begins and until it waits for the lock; then does
@@ -177,16 +188,31 @@ async fn terminated_sessions_are_no_error() {
 async fn read_only_connections_are_no_error() {
     let test = async {
         let rig = Rig::start().await;
-        let demote = async || {
-            let all = join_all((0..5).map(|_| rig.pool.acquire())).await;
-            for connection in all {
-                let mut connection = connection.expect("there are five");
-                let set = raw_sql("SET default_transaction_read_only = on");
-                set.execute(&mut *connection).await.expect("anybody may");
-                connection.return_to_pool().await;
-            }
-        };
-        every_call_succeeds_after(&rig, async || demote().await).await;
+        every_call_succeeds_after(&rig, async || rig.demote().await).await;
+    };
+    within_a_minute(test).await;
+}
+
+/// With the pool that the README shows.
+#[tokio::test]
+async fn an_inbox_is_not_given_read_only_connections() {
+    let test = async {
+        let rig = Rig::with(|pool| {
+            pool.test_before_acquire(false).before_acquire(|connection, _| {
+                Box::pin(async move {
+                    let row = raw_sql("SHOW transaction_read_only").fetch_one(connection).await?;
+                    Ok(row.try_get::<String, _>(0)? == "off")
+                })
+            })
+        });
+        let rig = rig.await;
+        rig.demote().await;
+        let secret = Secret::new("whsec_test").unwrap();
+        let event = Payload::confirmed().signed_with(&secret).verified_by(&secret).unwrap();
+        let inbox = PostgresInbox::with_table(rig.pool.clone(), &rig.table).unwrap();
+        let mut transaction = rig.pool.begin().await.unwrap();
+        assert_eq!(inbox.record(&mut transaction, &event).await.unwrap(), Recorded::New);
+        transaction.commit().await.unwrap();
     };
     within_a_minute(test).await;
 }

@@ -1,5 +1,6 @@
 use std::{
     fs,
+    path::Path,
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
@@ -67,13 +68,17 @@ impl PgBouncer {
              pool_mode = {mode}\n\
              default_pool_size = 2\n\
              server_idle_timeout = 2\n\
+             server_login_retry = 1\n\
              ignore_startup_parameters = extra_float_digits\n",
             folder.path().display(),
         );
         let file = folder.path().join("pgbouncer.ini");
         fs::write(&file, settings).expect("there is room for a file");
 
-        let mut server = Command::new("pgbouncer");
+        // Debian has it where only root's `PATH` leads.
+        let debian = Path::new("/usr/sbin/pgbouncer");
+        let program = if debian.exists() { debian } else { Path::new("pgbouncer") };
+        let mut server = Command::new(program);
         server.arg("-q").arg(&file).current_dir(&folder);
         own(&folder);
         become_owner(&mut server);
