@@ -4,7 +4,7 @@
 
 use std::{cell::RefCell, process, str::FromStr, thread, time::Duration};
 
-use bondify_core::{Claimed, DedupeStore, EventKey};
+use bondify_core::{Claimed, DedupeStore, EventKey, StoreError};
 use bondify_sqlx::{
     PostgresInbox, PostgresStore,
     sqlx::{
@@ -38,12 +38,12 @@ thread_local! {
 }
 
 async fn empty_database() -> Pool {
-    create_database().await;
+    create_database(PgBouncer::transaction_mode).await;
     another_pool().await
 }
 
 async fn one_connection(patience: Duration) -> Pool {
-    create_database().await;
+    create_database(PgBouncer::transaction_mode).await;
     pool(1, patience).await
 }
 
@@ -58,7 +58,7 @@ async fn pool(connections: u32, patience: Duration) -> Pool {
 }
 
 /// Replaces the database of the running test by an empty one, and starts a pooler.
-async fn create_database() {
+async fn create_database(pooler: fn(&Upstream) -> Option<PgBouncer>) {
     let url = engine_url("BONDIFY_TEST_POSTGRES_URL").unwrap_or_else(|| process::exit(0));
     let options = PgConnectOptions::from_str(&url).expect("a URL");
     let mut direct = options.connect().await.expect("PostgreSQL can be reached");
@@ -71,7 +71,7 @@ async fn create_database() {
     }
     let address = format!("{}:{}", options.get_host(), options.get_port());
     let address = Upstream::Tcp(address.parse().expect("an address"));
-    let pooler = PgBouncer::transaction_mode(&address).unwrap_or_else(|| process::exit(0));
+    let pooler = pooler(&address).unwrap_or_else(|| process::exit(0));
     POOLER.with_borrow_mut(|current| *current = Some(pooler));
 }
 
@@ -95,45 +95,42 @@ mod suite {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_share_server_connections_do_not_get_mixed_up() {
-    within_a_minute(async {
-        let stores = [empty_database().await, another_pool().await].map(PostgresStore::new);
+    do_not_get_mixed_up(PgBouncer::transaction_mode).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_share_them_for_a_statement_do_not_get_mixed_up() {
+    do_not_get_mixed_up(PgBouncer::statement_mode).await;
+}
+
+/// Eight clients of two instances claim, renew and complete fifty keys each.
+async fn do_not_get_mixed_up(pooler: fn(&Upstream) -> Option<PgBouncer>) {
+    let test = async {
+        create_database(pooler).await;
+        let stores = [another_pool().await, another_pool().await].map(PostgresStore::new);
         stores[0].migrate().await.expect("a table");
         let mut clients = JoinSet::new();
         for client in 0..8 {
             let store = stores[client % 2].clone();
             clients.spawn(async move {
-                let mut errors = 0;
-                let mut wrong = 0;
+                let mut failures = 0;
                 for number in 0..50 {
                     let key = EventKey::new(&format!("{client}"), format!("{number}"));
-                    match store.claim(&key, cases::LONG).await {
-                        Ok(Claimed::Acquired(token)) => {
-                            match store.renew(&key, &token, cases::LONG).await {
-                                Ok(true) => {}
-                                Ok(false) => wrong += 1,
-                                Err(e) => {
-                                    errors += 1;
-                                    if errors == 1 {
-                                        eprintln!("{:?}", std::error::Error::source(&e));
-                                    }
-                                }
-                            }
-                            match store.complete(&key, &token, cases::LONG).await {
-                                Ok(true) => {}
-                                Ok(false) => wrong += 1,
-                                Err(_) => errors += 1,
-                            }
-                        }
-                        Ok(_) => wrong += 1,
-                        Err(_) => errors += 1,
-                    }
+                    let done = async {
+                        let Claimed::Acquired(token) = store.claim(&key, cases::LONG).await? else {
+                            return Ok(false);
+                        };
+                        let held = store.renew(&key, &token, cases::LONG).await?;
+                        Ok::<_, StoreError>(
+                            held && store.complete(&key, &token, cases::LONG).await?,
+                        )
+                    };
+                    failures += usize::from(!matches!(done.await, Ok(true)));
                 }
-                (errors, wrong)
+                failures
             });
         }
-        let outcome = clients.join_all().await;
-        let (errors, wrong): (Vec<i32>, Vec<i32>) = outcome.into_iter().unzip();
-        assert_eq!((errors.iter().sum::<i32>(), wrong.iter().sum::<i32>()), (0, 0));
-    })
-    .await;
+        assert_eq!(clients.join_all().await.iter().sum::<usize>(), 0, "of 400 events");
+    };
+    within_a_minute(test).await;
 }

@@ -56,7 +56,7 @@ async fn is_an_error_in_time_and_forgets_nothing(stop: Stop) {
 
         block_in_place(|| engine.start_again());
         load.completes(500).await;
-        load.end().await.is_known_to(&store).await;
+        load.end().await.must_be_known_to(&store).await;
     })
     .await;
 }
@@ -90,7 +90,7 @@ async fn a_failover_under_load_is_over_at_once_and_forgets_nothing() {
         load.completes(1).await;
         let back = start.elapsed();
         load.completes(500).await;
-        load.end().await.is_known_to(&store).await;
+        load.end().await.must_be_known_to(&store).await;
         // The goal is two seconds, on a machine with nothing else to do.
         assert!(back < Duration::from_secs(10), "back after {back:?}");
     })
@@ -142,7 +142,7 @@ struct Known {
 
 impl Known {
     /// Asserts that the store has forgotten nothing.
-    async fn is_known_to(self, store: &PostgresStore) {
+    async fn must_be_known_to(self, store: &PostgresStore) {
         for key in self.completed {
             assert_eq!(answer_to_claim(store, &key).await, Claimed::Completed);
         }
