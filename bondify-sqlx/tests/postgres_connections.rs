@@ -1,8 +1,6 @@
 //! The store on connections that break, go deaf, or lead to a read-only server. Each test has a
 //! table of its own on the PostgreSQL that `BONDIFY_TEST_POSTGRES_URL` says.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     error::Error,
     process,
