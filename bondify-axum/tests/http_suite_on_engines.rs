@@ -40,6 +40,91 @@ mod on_postgres {
     bondify_testkit::http_suite!(OnPostgres);
 }
 
+/// Two instances behind one PgBouncer in transaction mode, whose calls share two connections.
+mod behind_pgbouncer {
+    use std::{
+        str::FromStr,
+        sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    };
+
+    use bondify_axum::{Claimed, EventKey, LeaseToken, StoreError, async_trait};
+    use bondify_sqlx::{
+        PostgresStore,
+        sqlx::postgres::{PgConnectOptions, PgPoolOptions},
+    };
+    use bondify_testkit::engines::{PgBouncer, Upstream};
+
+    use super::*;
+
+    struct BehindPgBouncer;
+
+    impl Adapter for BehindPgBouncer {
+        async fn store() -> Arc<dyn DedupeStore> {
+            let url = url("BONDIFY_TEST_POSTGRES_URL");
+            let engine = PgConnectOptions::from_str(&url).unwrap();
+            let address = format!("{}:{}", engine.get_host(), engine.get_port());
+            let engine = Upstream::Tcp(address.parse().unwrap());
+            let pooler = PgBouncer::transaction_mode(&engine).unwrap_or_else(|| process::exit(0));
+            let instance = async || {
+                let pool = PgPoolOptions::new().max_connections(3).acquire_timeout(PATIENCE);
+                let pool = pool.connect(&pooler.url("postgres")).await.unwrap();
+                PostgresStore::with_table(pool, "axum_http_suite_pooled").unwrap().timeout(PATIENCE)
+            };
+            let instances = [instance().await, instance().await];
+            instances[0].migrate().await.unwrap();
+            Arc::new(Instances { instances, turn: AtomicUsize::new(0), _pooler: pooler })
+        }
+
+        async fn serve(app: App) -> Option<Server> {
+            Axum::serve(app).await
+        }
+    }
+
+    bondify_testkit::http_suite!(BehindPgBouncer);
+
+    /// Stores that take turns.
+    struct Instances {
+        instances: [PostgresStore; 2],
+        turn: AtomicUsize,
+        _pooler: PgBouncer,
+    }
+
+    impl Instances {
+        fn next(&self) -> &PostgresStore {
+            &self.instances[self.turn.fetch_add(1, Relaxed) % 2]
+        }
+    }
+
+    #[async_trait]
+    impl DedupeStore for Instances {
+        async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
+            self.next().claim(key, lease).await
+        }
+
+        async fn renew(
+            &self,
+            key: &EventKey,
+            token: &LeaseToken,
+            lease: Duration,
+        ) -> Result<bool, StoreError> {
+            self.next().renew(key, token, lease).await
+        }
+
+        async fn complete(
+            &self,
+            key: &EventKey,
+            token: &LeaseToken,
+            retention: Duration,
+        ) -> Result<bool, StoreError> {
+            self.next().complete(key, token, retention).await
+        }
+
+        async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
+            self.next().release(key, token).await
+        }
+    }
+}
+
 mod on_redis {
     use bondify_redis::{RedisStore, redis::Client};
 

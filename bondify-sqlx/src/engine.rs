@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bondify_core::EventKey;
 use sqlx::{Database, Error, Pool};
@@ -13,7 +13,28 @@ pub trait Dialect {
     /// How many statements of one process may write at the same time.
     const WRITERS: usize;
 
+    /// Whether a network is between us and the engine, so that a connection can break, go
+    /// deaf, or lead to the wrong server.
+    const IS_REMOTE: bool;
+
+    /// How long a call may take, unless a store sets another time-out.
+    const TIMEOUT: Duration;
+
     fn statements(table: &TableName) -> Statements;
+
+    /// How the call that got this error can still succeed.
+    fn remedy(error: &Error) -> Remedy;
+}
+
+/// The way to have a failed call succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// There is none.
+    None,
+    /// To make it again.
+    Repeat,
+    /// To make it again on a new connection.
+    Reconnect,
 }
 
 /// The statements on one table. Its columns are `key`, `token` (of the lease; null:
@@ -44,6 +65,36 @@ pub struct Statements {
 /// Few enough rows that no claim waits noticeably for them to be deleted.
 pub(crate) const PURGE_BATCH: usize = 1000;
 
+/// The manner in which a statement is run, for engines where it differs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// Whether the connection is ours for longer than a transaction, so that it can keep
+    /// prepared statements.
+    pub(crate) prepared: bool,
+    /// The time after which the engine gives the statement up, which then has to be in a
+    /// transaction of its own. A prepared statement has no such limit.
+    pub(crate) limit: Option<Duration>,
+}
+
+/// A query with a statement's parameters bound to it. A macro, since a generic function would
+/// have to list every trait of sqlx that this uses.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+macro_rules! bound {
+    ($statement:expr, $key:expr, $numbers:expr) => {{
+        let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe($statement));
+        if let Some(key) = $key {
+            query = query.bind(&key.as_bytes()[..]);
+        }
+        for &number in $numbers {
+            query = query.bind(number);
+        }
+        query
+    }};
+}
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use bound;
+
 /// A database that the stores and inboxes work on. Sealed, as no other crate can name
 /// it.
 pub trait Engine: Database + Dialect {
@@ -59,41 +110,6 @@ pub trait Engine: Database + Dialect {
         statement: Arc<str>,
         key: Option<&EventKey>,
         numbers: &[i64],
+        manner: Manner,
     ) -> impl Future<Output = Result<Vec<Option<i64>>, Error>> + Send;
 }
-
-/// The same code for each engine. A macro, since a generic function would have to list
-/// every trait of sqlx that this uses.
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-macro_rules! impl_engine {
-    ($database:ty) => {
-        impl Engine for $database {
-            async fn run_script(pool: &Pool<Self>, script: Arc<str>) -> Result<(), Error> {
-                sqlx::raw_sql(sqlx::AssertSqlSafe(script)).execute(pool).await?;
-                Ok(())
-            }
-
-            async fn run(
-                connection: &mut Self::Connection,
-                statement: Arc<str>,
-                key: Option<&EventKey>,
-                numbers: &[i64],
-            ) -> Result<Vec<Option<i64>>, Error> {
-                let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(statement));
-                if let Some(key) = key {
-                    query = query.bind(&key.as_bytes()[..]);
-                }
-                for &number in numbers {
-                    query = query.bind(number);
-                }
-                // Never just the first row: it arrives before the statement commits.
-                query.fetch_all(connection).await
-            }
-        }
-    };
-}
-
-#[cfg(feature = "postgres")]
-impl_engine!(sqlx::Postgres);
-#[cfg(feature = "sqlite")]
-impl_engine!(sqlx::Sqlite);

@@ -4,7 +4,7 @@ use bondify_core::{Event, Verifier};
 use sqlx::{Error, Pool, Transaction};
 
 use crate::{
-    engine::Engine,
+    engine::{Engine, Manner},
     table::{Table, TableNameError, millis},
 };
 
@@ -109,8 +109,8 @@ impl<E: Engine> Inbox<E> {
     ///
     /// # Errors
     ///
-    /// What the database says. Nothing is recorded then, and the handler had better fail:
-    /// Bondify delivers the event again.
+    /// What the database says. Nothing is recorded then: answer with a 500, and Bondify
+    /// delivers the event again. It is not tried again here, as the transaction is yours.
     pub async fn record(
         &self,
         transaction: &mut Transaction<'_, E>,
@@ -121,7 +121,8 @@ impl<E: Engine> Inbox<E> {
             None => event.key(),
         };
         let record = self.table.statements.record.clone();
-        let rows = E::run(transaction, record, Some(&key), &[millis(self.retention)]).await?;
+        let numbers = [millis(self.retention)];
+        let rows = E::run(transaction, record, Some(&key), &numbers, Manner::default()).await?;
         Ok(if rows.is_empty() { Recorded::Duplicate } else { Recorded::New })
     }
 }

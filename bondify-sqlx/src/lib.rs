@@ -10,6 +10,7 @@
     allow(dead_code, reason = "only an engine's SQL needs all of it")
 )]
 
+mod call;
 mod engine;
 mod inbox;
 #[cfg(feature = "postgres")]

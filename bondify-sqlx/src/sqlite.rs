@@ -1,13 +1,14 @@
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
+use bondify_core::EventKey;
 use sqlx::{
-    Sqlite,
+    AssertSqlSafe, Error, Pool, Sqlite, SqliteConnection, raw_sql,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
 use crate::{
     Inbox, Store,
-    engine::{Dialect, PURGE_BATCH, Statements},
+    engine::{Dialect, Engine, Manner, PURGE_BATCH, Remedy, Statements, bound},
     table::TableName,
 };
 
@@ -60,6 +61,11 @@ impl Dialect for Sqlite {
     // SQLite lets one write at a time, and the others sleep and try again, with luck before
     // the busy time-out. Here they queue up.
     const WRITERS: usize = 1;
+
+    const IS_REMOTE: bool = false;
+
+    // Other writers may take long. `Bondify` waits 5 s for a claim.
+    const TIMEOUT: Duration = Duration::from_secs(4);
 
     fn statements(table: &TableName) -> Statements {
         let (table, index) = (table.quoted(), table.quoted_index());
@@ -118,5 +124,26 @@ impl Dialect for Sqlite {
             record: record.into(),
             purge: purge.into(),
         }
+    }
+    fn remedy(_error: &Error) -> Remedy {
+        Remedy::None
+    }
+}
+
+impl Engine for Sqlite {
+    async fn run_script(pool: &Pool<Self>, script: Arc<str>) -> Result<(), Error> {
+        raw_sql(AssertSqlSafe(script)).execute(pool).await?;
+        Ok(())
+    }
+
+    async fn run(
+        connection: &mut SqliteConnection,
+        statement: Arc<str>,
+        key: Option<&EventKey>,
+        numbers: &[i64],
+        _manner: Manner,
+    ) -> Result<Vec<Option<i64>>, Error> {
+        // Never just the first row: it arrives before the statement commits.
+        bound!(statement, key, numbers).fetch_all(connection).await
     }
 }

@@ -1,25 +1,21 @@
-use std::{
-    fmt,
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bondify_core::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError, async_trait};
 use sqlx::{Error, Pool};
+use tokio::{runtime::Handle, time::sleep};
 
 use crate::{
+    call::Call,
     engine::Engine,
     table::{Table, TableNameError, millis},
 };
 
 /// A dedupe store in one table of an SQL database: `PostgresStore` or `SqliteStore`.
 ///
-/// Each call is one statement, judged by the database's clock. A call that finds no free
-/// connection waits for one as long as the pool's `acquire_timeout`. Clones share one pool
-/// and table.
+/// Each call is one statement, judged by the database's clock, and ends within the
+/// [`timeout`](Self::timeout). Clones share one pool and table.
 pub struct Store<E: Engine> {
-    table: Table<E>,
+    pub(crate) table: Table<E>,
 }
 
 impl<E: Engine> Store<E> {
@@ -38,6 +34,20 @@ impl<E: Engine> Store<E> {
     /// too long.
     pub fn with_table(pool: Pool<E>, name: &str) -> Result<Self, TableNameError> {
         Ok(Self { table: Table::named(pool, name)? })
+    }
+
+    /// Sets how long a call may take, waiting for a connection included: 2 s on PostgreSQL and
+    /// 4 s on SQLite unless set. The pool's `acquire_timeout`, if shorter, comes first.
+    ///
+    /// On PostgreSQL this is also the time for retries. A call is made again, on a new
+    /// connection, when the connection breaks, leads to a server that is read-only or shuts
+    /// down, or has not answered after half of the time-out. The pool's idle connections are
+    /// closed with it. A call is made again as well after a serialization failure or a
+    /// deadlock.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.table.timeout = timeout;
+        self
     }
 
     /// Creates the table and its index unless they are there. Any number of processes can
@@ -78,14 +88,44 @@ impl<E: Engine> Store<E> {
         [&self.table.statements.claim, &self.table.statements.complete]
     }
 
-    /// Runs one of the statements on one key.
-    async fn run(
+    /// Runs one of the statements by which the holder of `token` settles or renews its lease.
+    /// `false` if it holds none.
+    async fn run_if_held(
         &self,
         statement: &Arc<str>,
         key: &EventKey,
         numbers: &[i64],
-    ) -> Result<Vec<Option<i64>>, StoreError> {
-        self.table.run(statement, Some(key), numbers).await.map_err(StoreError::new)
+    ) -> Result<bool, StoreError> {
+        let call = Call { key: Some(key), numbers, ..Call::new(statement, self.table.timeout) };
+        let rows = self.table.run(call, &mut false).await.map_err(StoreError::new)?;
+        Ok(!rows.is_empty())
+    }
+}
+
+/// A claim whose caller does not wait for the answer any more, because of the time-out or
+/// because it was dropped. It may have been acquired, or may yet be: it is released.
+struct Claim<'a, E: Engine> {
+    store: &'a Store<E>,
+    key: EventKey,
+    token: LeaseToken,
+    may_have_run: bool,
+}
+
+impl<E: Engine> Drop for Claim<'_, E> {
+    fn drop(&mut self) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        if self.may_have_run {
+            let (store, key, token) = (self.store.clone(), self.key, self.token);
+            runtime.spawn(async move {
+                // Twice, since the first release may overtake the claim.
+                for _ in 0..2 {
+                    if matches!(store.release(&key, &token).await, Ok(true)) {
+                        return;
+                    }
+                    sleep(store.table.timeout).await;
+                }
+            });
+        }
     }
 }
 
@@ -105,10 +145,16 @@ impl<E: Engine> fmt::Debug for Store<E> {
 #[async_trait]
 impl<E: Engine> DedupeStore for Store<E> {
     async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
-        let claim = &self.table.statements.claim;
-        let fresh = fresh_token();
-        let tokens = self.run(claim, key, &[to_column(fresh), millis(lease)]).await?;
-        match tokens[..] {
+        // From the system, as copies of a virtual machine could otherwise draw the same.
+        let fresh = LeaseToken::new(getrandom::u64().map_err(StoreError::new)?);
+        let numbers = &[to_column(fresh), millis(lease)];
+        let statement = &self.table.statements.claim;
+        let call = Call { key: Some(key), numbers, ..Call::new(statement, self.table.timeout) };
+
+        let mut claim = Claim { store: self, key: *key, token: fresh, may_have_run: false };
+        let tokens = self.table.run(call, &mut claim.may_have_run).await;
+        match tokens.map_err(StoreError::new)?[..] {
+            // Also if a first attempt acquired it whose answer got lost.
             [Some(token)] if token == to_column(fresh) => Ok(Claimed::Acquired(fresh)),
             [Some(_another)] => Ok(Claimed::InFlight),
             [None] => Ok(Claimed::Completed),
@@ -123,7 +169,7 @@ impl<E: Engine> DedupeStore for Store<E> {
         lease: Duration,
     ) -> Result<bool, StoreError> {
         let renew = &self.table.statements.renew;
-        Ok(!self.run(renew, key, &[to_column(*token), millis(lease)]).await?.is_empty())
+        self.run_if_held(renew, key, &[to_column(*token), millis(lease)]).await
     }
 
     async fn complete(
@@ -133,19 +179,12 @@ impl<E: Engine> DedupeStore for Store<E> {
         retention: Duration,
     ) -> Result<bool, StoreError> {
         let complete = &self.table.statements.complete;
-        Ok(!self.run(complete, key, &[to_column(*token), millis(retention)]).await?.is_empty())
+        self.run_if_held(complete, key, &[to_column(*token), millis(retention)]).await
     }
 
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
-        let release = &self.table.statements.release;
-        Ok(!self.run(release, key, &[to_column(*token)]).await?.is_empty())
+        self.run_if_held(&self.table.statements.release, key, &[to_column(*token)]).await
     }
-}
-
-/// 64 random bits: the standard library's, seeded by the operating system, differ from one
-/// hasher to the next.
-fn fresh_token() -> LeaseToken {
-    LeaseToken::new(RandomState::new().hash_one(()))
 }
 
 fn to_column(token: LeaseToken) -> i64 {

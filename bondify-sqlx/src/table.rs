@@ -1,19 +1,26 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use bondify_core::EventKey;
 use sqlx::{Error, Pool};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::engine::{Engine, PURGE_BATCH, Statements};
+use crate::{
+    call::Call,
+    engine::{Engine, PURGE_BATCH, Statements},
+};
+
+/// How long it may take to delete [`PURGE_BATCH`] rows of a large table on a busy disk.
+const PURGE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A table in a database, and the statements on it. Clones share the background task
 /// that purges it.
 pub(crate) struct Table<E: Engine> {
-    pool: Pool<E>,
+    pub(crate) pool: Pool<E>,
     name: TableName,
     pub(crate) statements: Arc<Statements>,
-    writers: Arc<Semaphore>,
+    pub(crate) writers: Arc<Semaphore>,
+    pub(crate) timeout: Duration,
+    pub(crate) prepared: bool,
     purger: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
@@ -29,30 +36,18 @@ impl<E: Engine> Table<E> {
     fn with_name(pool: Pool<E>, name: TableName) -> Self {
         let statements = Arc::new(E::statements(&name));
         let writers = Arc::new(Semaphore::new(E::WRITERS));
-        Self { pool, name, statements, writers, purger: None }
+        Self { pool, name, statements, writers, timeout: E::TIMEOUT, prepared: false, purger: None }
     }
 
     pub(crate) async fn migrate(&self) -> Result<(), Error> {
         E::run_script(&self.pool, self.statements.migrate.clone()).await
     }
 
-    /// Runs one of the statements, in a transaction of its own.
-    pub(crate) async fn run(
-        &self,
-        statement: &Arc<str>,
-        key: Option<&EventKey>,
-        numbers: &[i64],
-    ) -> Result<Vec<Option<i64>>, Error> {
-        // In this order, as the pool has a time-out.
-        let mut connection = self.pool.acquire().await?;
-        let _turn = self.writers.acquire().await.ok();
-        E::run(&mut connection, statement.clone(), key, numbers).await
-    }
-
     pub(crate) async fn purge(&self) -> Result<u64, Error> {
         let mut purged = 0;
         loop {
-            let batch = self.run(&self.statements.purge, None, &[]).await?.len();
+            let call = Call::new(&self.statements.purge, PURGE_TIMEOUT);
+            let batch = self.run(call, &mut false).await?.len();
             purged += batch as u64;
             if batch < PURGE_BATCH {
                 return Ok(purged);
@@ -87,6 +82,8 @@ impl<E: Engine> Clone for Table<E> {
             name: self.name.clone(),
             statements: self.statements.clone(),
             writers: self.writers.clone(),
+            timeout: self.timeout,
+            prepared: self.prepared,
             purger: self.purger.clone(),
         }
     }

@@ -7,7 +7,7 @@ use bondify_core::{Claimed, DedupeStore, EventKey};
 use bondify_sqlx::{
     PostgresInbox, PostgresStore,
     sqlx::{
-        AssertSqlSafe, PgPool,
+        self, AssertSqlSafe, PgPool,
         postgres::{PgConnectOptions, PgPoolOptions},
         raw_sql,
     },
@@ -17,6 +17,7 @@ use bondify_testkit::engine_url;
 
 mod cases;
 
+type Database = sqlx::Postgres;
 type Store = PostgresStore;
 type Inbox = PostgresInbox;
 type Pool = PgPool;
@@ -47,6 +48,10 @@ async fn another_pool() -> Pool {
 }
 
 async fn pool(connections: u32, patience: Duration, search_path: &str) -> Pool {
+    pool_with(connections, patience, &[("search_path", search_path)]).await
+}
+
+async fn pool_with(connections: u32, patience: Duration, settings: &[(&str, &str)]) -> Pool {
     // Without it, none of the tests here has anything to do.
     let url = engine_url("BONDIFY_TEST_POSTGRES_URL").unwrap_or_else(|| process::exit(0));
     let options = PgConnectOptions::from_str(&url).expect("a URL");
@@ -54,7 +59,7 @@ async fn pool(connections: u32, patience: Duration, search_path: &str) -> Pool {
         .max_connections(connections)
         .acquire_timeout(patience)
         .test_before_acquire(false)
-        .connect_with(options.options([("search_path", search_path)]))
+        .connect_with(options.options(settings.iter().copied()))
         .await
         .expect("PostgreSQL can be reached")
 }
@@ -80,6 +85,39 @@ async fn run(pool: &Pool, script: String) {
 fn schema() -> String {
     thread::current().name().expect("a test's thread").replace("::", "_")
 }
+
+mod prepared {
+    use super::*;
+
+    bondify_testkit::dedupe_store_suite!(async || {
+        let store = PostgresStore::new(empty_database().await).prepared_statements();
+        store.migrate().await.expect("a table");
+        store
+    });
+}
+
+/// Where a role or database is set up for more than `READ COMMITTED`.
+macro_rules! isolated_suite {
+    ($name:ident, $level:literal) => {
+        mod $name {
+            use super::*;
+
+            bondify_testkit::dedupe_store_suite!(async || {
+                empty_database().await;
+                let schema = schema();
+                let settings =
+                    [("search_path", &*schema), ("default_transaction_isolation", $level)];
+                let pool = pool_with(10, Duration::from_secs(30), &settings).await;
+                let store = PostgresStore::new(pool).timeout(cases::LONG);
+                store.migrate().await.expect("a table");
+                store
+            });
+        }
+    };
+}
+
+isolated_suite!(repeatable_read, "repeatable read");
+isolated_suite!(serializable, "serializable");
 
 mod suite {
     use super::*;
@@ -135,18 +173,4 @@ async fn the_engines_clock_counts() {
     assert!(store.complete(&key, &token, cases::LONG).await.unwrap());
     set_clock(4).await;
     assert!(matches!(store.claim(&key, cases::LONG).await.unwrap(), Claimed::Acquired(_)));
-}
-
-#[tokio::test]
-async fn a_lost_connection_is_an_error_once() {
-    let pool = one_connection(Duration::from_secs(30)).await;
-    let store = PostgresStore::new(pool.clone());
-    store.migrate().await.unwrap();
-
-    let killed = "SELECT pg_terminate_backend(pg_backend_pid())";
-    raw_sql(killed).execute(&pool).await.unwrap_err();
-    let key = EventKey::new("", "");
-    let first = store.claim(&key, cases::LONG).await;
-    let claimed = if first.is_err() { store.claim(&key, cases::LONG).await } else { first };
-    assert!(matches!(claimed.unwrap(), Claimed::Acquired(_)));
 }

@@ -2,14 +2,15 @@
 
 use std::{fs, path::PathBuf, thread, time::Duration};
 
-use bondify_core::{DedupeStore, EventKey};
+use bondify_core::{Claimed, DedupeStore, EventKey};
 use bondify_sqlx::{
     SqliteInbox, SqliteStore,
-    sqlx::{Row, SqlitePool, query, sqlite::SqlitePoolOptions},
+    sqlx::{self, Row, SqlitePool, query, sqlite::SqlitePoolOptions},
 };
 
 mod cases;
 
+type Database = sqlx::Sqlite;
 type Store = SqliteStore;
 type Inbox = SqliteInbox;
 type Pool = SqlitePool;
@@ -96,6 +97,28 @@ async fn a_read_only_file_is_an_error() {
     let error = store.claim(&EventKey::new("", ""), cases::LONG).await.unwrap_err();
     let cause = cases::cause(&error);
     assert!(cause.contains("readonly"), "{cause}");
+}
+
+#[tokio::test]
+async fn a_call_ends_while_another_writes_and_leaves_no_lease() {
+    let pool = empty_database().await;
+    let store = SqliteStore::new(pool.clone()).timeout(Duration::from_secs(1));
+    store.migrate().await.unwrap();
+    let key = EventKey::new("", "");
+    let writer = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let error = store.claim(&key, cases::LONG).await.unwrap_err();
+    let cause = cases::cause(&error);
+    assert!(cause.contains("no answer from the database within 1s"), "{cause}");
+    writer.rollback().await.unwrap();
+
+    // The claim that nobody waited for may have been acquired by now: it is released.
+    let store = store.timeout(cases::LONG);
+    let in_time = async {
+        while !matches!(store.claim(&key, cases::LONG).await, Ok(Claimed::Acquired(_))) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(cases::LONG / 2, in_time).await.unwrap();
 }
 
 #[test]

@@ -3,15 +3,18 @@
 //! [`Engine`] starts a Redis or a PostgreSQL that belongs to one test, and stops, crashes and
 //! restarts it. [`Proxy`] stands between a store and its engine: it goes deaf on the
 //! connections that are open, as a NAT or a load balancer does that forgot them, moves an
-//! address to another engine, as a failover does, and cuts connections.
-//! [`RedisPair`] is a Redis with a replica, which takes over when told to or when a Sentinel
-//! finds that the primary is gone.
+//! address to another engine, as a failover does, and cuts connections. [`RedisPair`] is a Redis
+//! with a replica, which takes over when told to or when a Sentinel finds that the primary is
+//! gone. [`PgBouncer`] is a pooler in front of a PostgreSQL.
 
+mod pgbouncer;
+mod postgres;
 mod proxy;
 mod redis_pair;
 mod server;
 
 pub use self::{
+    pgbouncer::PgBouncer,
     proxy::{Proxy, Upstream},
     redis_pair::RedisPair,
     server::{Engine, Stop},

@@ -22,10 +22,11 @@ pub(super) fn measure(plan: &Plan, url: &str) -> Outcome<Vec<Row>> {
     let pool = runtime.block_on(pool.connect(url))?;
     let store = PostgresStore::with_table(pool.clone(), TABLE)?;
     runtime.block_on(store.migrate())?;
+    let prepared = store.clone().prepared_statements();
 
     let calls = plan.choose(10_000, 320);
     let script = script(store.claim_and_complete())?;
-    let ours = || runtime.block_on(rate(&store, &fresh_keys(calls), IN_FLIGHT));
+    let rate_of = |store| runtime.block_on(rate(store, &fresh_keys(calls), IN_FLIGHT));
     let theirs = || {
         let output = Command::new("pgbench")
             .args(["--no-vacuum", "--protocol=prepared", "--jobs=1"])
@@ -40,9 +41,12 @@ pub(super) fn measure(plan: &Plan, url: &str) -> Outcome<Vec<Row>> {
         Ok(rate.and_then(|rate| rate.split(' ').next()).ok_or("no rate")?.parse()?)
     };
     let measure = format!("PostgreSQL, {IN_FLIGHT} in flight / pgbench");
-    let row = compare(plan.choose(8, 2), measure, ours, theirs);
+    let rounds = plan.choose(8, 2);
+    let engine = compare(rounds, measure, || rate_of(&prepared), theirs);
+    let measure = format!("PostgreSQL, {IN_FLIGHT} in flight, as is / prepared statements");
+    let pooler = compare(rounds, measure, || rate_of(&store), || rate_of(&prepared));
     runtime.block_on(query("DROP TABLE bondify_bench").execute(&pool))?;
-    Ok(vec![row?.at_least(0.6)])
+    Ok(vec![engine?.at_least(0.6), pooler?])
 }
 
 /// The statements for pgbench, which takes digits for the key's bytes.

@@ -8,15 +8,15 @@ use std::{error::Error, iter::repeat_with, sync::Arc, time::Duration};
 use bondify_core::{Claimed, DedupeStore, Event, EventKey, LeaseToken, Secret, StoreError};
 use bondify_sqlx::{
     Recorded,
-    sqlx::{self, AssertSqlSafe, query, query_scalar},
+    sqlx::{self, AssertSqlSafe, Executor, Row, raw_sql},
 };
 use bondify_testkit::Payload;
 use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
 use crate::{
-    EXPIRED_ROW, EXPIRES_MILLIS, Inbox, NOW_MILLIS, Pool, Store, another_pool, empty_database,
-    one_connection,
+    Database, EXPIRED_ROW, EXPIRES_MILLIS, Inbox, NOW_MILLIS, Pool, Store, another_pool,
+    empty_database, one_connection,
 };
 
 /// Longer than any test takes.
@@ -36,7 +36,7 @@ async fn inbox() -> (Pool, Inbox) {
     let pool = empty_database().await;
     let inbox = Inbox::new(pool.clone());
     inbox.migrate().await.unwrap();
-    query("CREATE TABLE effects (number INTEGER)").execute(&pool).await.unwrap();
+    run(&pool, "CREATE TABLE effects (number INTEGER)").await;
     (pool, inbox)
 }
 
@@ -58,10 +58,17 @@ fn key() -> EventKey {
 }
 
 pub(crate) async fn count(pool: &Pool, table: &str) -> i64 {
-    query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
-        .fetch_one(pool)
-        .await
-        .unwrap()
+    number(pool, format!("SELECT count(*) FROM {table}")).await
+}
+
+/// Runs statements. Never prepared ones, which a pooler would mix up.
+async fn run(executor: impl Executor<'_, Database = Database>, script: impl Into<String>) {
+    raw_sql(AssertSqlSafe(script.into())).execute(executor).await.unwrap();
+}
+
+/// The number that a query returns.
+async fn number(executor: impl Executor<'_, Database = Database>, query: String) -> i64 {
+    raw_sql(AssertSqlSafe(query)).fetch_one(executor).await.unwrap().get(0)
 }
 
 async fn insert_expired(pool: &Pool, rows: usize) {
@@ -72,7 +79,7 @@ async fn insert_expired(pool: &Pool, rows: usize) {
         )
         SELECT {EXPIRED_ROW} FROM numbers"
     );
-    query(AssertSqlSafe(insert)).execute(pool).await.unwrap();
+    run(pool, insert).await;
 }
 
 /// What the engine said.
@@ -159,7 +166,7 @@ async fn purge_deletes_in_batches() {
         "CREATE TABLE guard (key bytea REFERENCES bondify_events (key))",
         "INSERT INTO guard SELECT key FROM bondify_events ORDER BY expires DESC LIMIT 1",
     ] {
-        query(statement).execute(&pool).await.unwrap();
+        run(&pool, statement).await;
     }
     store.purge().await.unwrap_err();
     assert_eq!(count(&pool, TABLE).await, 500);
@@ -235,19 +242,17 @@ async fn a_lease_begins_after_the_wait_for_a_lock() {
 
     let mut lock = pool.begin().await.unwrap();
     let touch = "UPDATE bondify_events SET expires = expires";
-    query(touch).execute(&mut *lock).await.unwrap();
+    run(&mut *lock, touch).await;
     let claim = tokio::spawn({
         let store = store.clone();
         async move { acquire(&store, &key()).await }
     });
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let now = AssertSqlSafe(format!("SELECT {NOW_MILLIS}"));
-    let waited_until: i64 = query_scalar(now).fetch_one(&mut *lock).await.unwrap();
+    let waited_until = number(&mut *lock, format!("SELECT {NOW_MILLIS}")).await;
     lock.commit().await.unwrap();
 
     claim.await.unwrap();
-    let expires = AssertSqlSafe(format!("SELECT {EXPIRES_MILLIS} FROM {TABLE}"));
-    let expires: i64 = query_scalar(expires).fetch_one(&pool).await.unwrap();
+    let expires = number(&pool, format!("SELECT {EXPIRES_MILLIS} FROM {TABLE}")).await;
     assert!(expires >= waited_until + 60_000, "{expires} {waited_until}");
 }
 
@@ -321,8 +326,7 @@ async fn concurrent_duplicates_take_effect_once() {
                 let mut transaction = pool.begin().await.unwrap();
                 let recorded = inbox.record(&mut transaction, &event).await.unwrap();
                 if recorded == Recorded::New {
-                    let effect = query("INSERT INTO effects VALUES (1)");
-                    effect.execute(&mut *transaction).await.unwrap();
+                    run(&mut *transaction, "INSERT INTO effects VALUES (1)").await;
                     transaction.commit().await.unwrap();
                 }
                 recorded
@@ -371,7 +375,7 @@ async fn a_record_is_kept_for_its_retention() {
         assert_eq!(recorded, Recorded::New);
         transaction.commit().await.unwrap();
         let left = format!("SELECT max({EXPIRES_MILLIS} - {NOW_MILLIS}) FROM {TABLE}");
-        let left: i64 = query_scalar(AssertSqlSafe(left)).fetch_one(&pool).await.unwrap();
+        let left = number(&pool, left).await;
         Duration::from_millis(left.try_into().unwrap())
     };
     let about = |expected| expected - LONG..=expected + Duration::from_millis(1);

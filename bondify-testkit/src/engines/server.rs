@@ -1,14 +1,13 @@
 use std::{
     fs::{self, File},
     io,
-    os::unix::{fs::chown, process::CommandExt},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::skipped;
@@ -23,7 +22,7 @@ pub struct Engine {
     clean: Signal,
     crash: Signal,
     process: Child,
-    folder: TempDir,
+    pub(super) folder: TempDir,
 }
 
 /// How an engine ends.
@@ -67,44 +66,6 @@ impl Engine {
         Self::start(url, server, probe, [Signal::TERM, Signal::KILL], folder)
     }
 
-    /// A PostgreSQL with the superuser `postgres`. `None` if it is not installed, which is
-    /// [`skipped`].
-    ///
-    /// # Panics
-    ///
-    /// If it does not start.
-    #[must_use]
-    pub fn postgres() -> Option<Self> {
-        let folder = new_folder();
-        let owner = postgres_owner();
-        if let Some((user, group)) = owner {
-            chown(&folder, Some(user), Some(group)).expect("root may");
-        }
-        let command = |program: &str| {
-            let mut command = Command::new(postgres_programs().join(program));
-            if let Some((user, group)) = owner {
-                command.uid(user).gid(group);
-            }
-            command.current_dir(&folder);
-            command
-        };
-
-        let mut initdb = command("initdb");
-        // What is not on the disk now, a start after a crash would have to wait for.
-        initdb.args(["-D", "data", "-U", "postgres", "-A", "trust"]);
-        match initdb.output() {
-            Ok(output) => assert!(output.status.success(), "{output:?}"),
-            Err(error) => return absent("initdb", &error),
-        }
-        let mut server = command("postgres");
-        server.args(["-D", "data", "-c", "listen_addresses=", "-k"]).arg(folder.path());
-        let mut probe = command("pg_isready");
-        probe.arg("-q").arg("-h").arg(folder.path());
-        let url =
-            format!("postgres://postgres@localhost/postgres?host={}", folder.path().display());
-        Self::start(url, server, probe, [Signal::INT, Signal::QUIT], folder)
-    }
-
     pub(super) fn start(
         url: String,
         mut server: Command,
@@ -112,7 +73,7 @@ impl Engine {
         [clean, crash]: [Signal; 2],
         folder: TempDir,
     ) -> Option<Self> {
-        let log = File::create(log(&folder)).expect("there is room for a file");
+        let log = open_log(&folder);
         server.stdout(log.try_clone().expect("it is open")).stderr(log);
         probe.stdout(Stdio::null()).stderr(Stdio::null());
         let process = match server.spawn() {
@@ -182,29 +143,16 @@ fn log(folder: &TempDir) -> PathBuf {
     folder.path().join("log")
 }
 
-fn log_of(folder: &TempDir) -> String {
+pub(super) fn open_log(folder: &TempDir) -> File {
+    File::create(log(folder)).expect("there is room for a file")
+}
+
+pub(super) fn log_of(folder: &TempDir) -> String {
     fs::read_to_string(log(folder)).unwrap_or_default()
 }
 
-fn absent<T>(program: &'static str, error: &io::Error) -> Option<T> {
+pub(super) fn absent<T>(program: &'static str, error: &io::Error) -> Option<T> {
     assert!(error.kind() == io::ErrorKind::NotFound, "{program} does not start: {error}");
     skipped(program, "is not installed");
     None
-}
-
-/// Where Debian has PostgreSQL's programs, the newest; elsewhere they are in the `PATH`.
-fn postgres_programs() -> PathBuf {
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let number = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
-    let newest = versions.map(|version| version.path()).max_by_key(|path| number(path));
-    newest.map(|path| path.join("bin")).unwrap_or_default()
-}
-
-/// The user and group that PostgreSQL runs as, since it refuses to run as root.
-fn postgres_owner() -> Option<(u32, u32)> {
-    let id = |which| {
-        let output = Command::new("id").args([which, "postgres"]).output().ok()?;
-        str::from_utf8(&output.stdout).ok()?.trim().parse().ok()
-    };
-    geteuid().is_root().then(|| id("-u").zip(id("-g")))?
 }

@@ -12,7 +12,7 @@ use crate::ledger::{Entry, Ledger};
 /// The receivers, each a process, which end with it.
 pub(crate) struct Fleet {
     program: String,
-    arguments: [String; 3],
+    arguments: [String; 4],
     ledger: Ledger,
     processes: Vec<Child>,
     instances: watch::Sender<Vec<Instance>>,
@@ -30,7 +30,7 @@ pub(crate) struct Instance {
 impl Fleet {
     pub(crate) async fn start(
         program: &str,
-        arguments: [String; 3],
+        arguments: [String; 4],
         ledger: Ledger,
         size: usize,
     ) -> Self {

@@ -47,10 +47,10 @@ pub use crate::{
 /// What receivers and sender share.
 pub const SECRET: &str = "whsec_test";
 
-/// How long an event is blocked by a process that died. Twenty restarts of the store take
+/// How long an event is blocked by a process that died, unless handlers are long. Twenty restarts of the store take
 /// less on an idle machine, and one on a very busy one: a lease that the store is away for
 /// is lost, and what it protects takes effect again.
-pub const LEASE: Duration = Duration::from_secs(6);
+const LEASE: Duration = Duration::from_secs(6);
 
 /// When Bondify tries again.
 #[derive(Clone, Copy, Debug)]
@@ -64,12 +64,12 @@ pub enum Retries {
 }
 
 impl Retries {
-    fn pauses(self) -> [Duration; 3] {
-        let millis = match self {
-            Self::LongerThanTheLease => [6500, 7500, 9000],
-            Self::ShorterThanTheLease => [600, 1200, 2400],
+    fn pauses(self, lease: Duration) -> [Duration; 3] {
+        let tenths = match self {
+            Self::LongerThanTheLease => [11, 13, 15],
+            Self::ShorterThanTheLease => [1, 2, 4],
         };
-        millis.map(Duration::from_millis)
+        tenths.map(|tenths| lease * tenths / 10)
     }
 }
 
@@ -107,13 +107,32 @@ impl FromStr for Mode {
 /// If an event was lost, took effect too often, or if it takes an hour for each 10 000
 /// events.
 pub async fn run(receiver: &str, store: Store, mode: Mode, retries: Retries) {
+    let plan = Plan::new(seed(), setting("BONDIFY_CRASH_EVENTS", 5000));
+    let patience = Duration::from_millis(360 * plan.tickets.len() as u64);
+    run_alone(patience, run_plan(plan, receiver, store, mode, retries)).await;
+}
+
+/// The same with handlers that outlast several leases, which have to be renewed, and without
+/// restarts of the store, since the leases are short.
+///
+/// # Panics
+///
+/// If an event was lost, took effect too often, or if it takes five minutes.
+pub async fn run_long_handlers(receiver: &str, store: Store) {
+    let plan = Plan::of_long_handlers(seed());
+    let run = run_plan(plan, receiver, store, Mode::Claims, Retries::LongerThanTheLease);
+    run_alone(Duration::from_secs(300), run).await;
+}
+
+async fn run_alone(patience: Duration, run: impl Future<Output = ()>) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
     let _turn = ONE_AT_A_TIME.lock().await;
-    let plan = Plan::new(setting("BONDIFY_CRASH_SEED", 1), setting("BONDIFY_CRASH_EVENTS", 5000));
-    let patience = Duration::from_millis(360 * plan.tickets.len() as u64);
-    let run = timeout(patience, run_plan(plan, receiver, store, mode, retries));
-    run.await.expect("it ends");
+    timeout(patience, run).await.expect("it ends");
+}
+
+fn seed() -> u64 {
+    setting("BONDIFY_CRASH_SEED", 1)
 }
 
 const RECEIVERS: usize = 4;
@@ -128,12 +147,13 @@ async fn run_plan(plan: Plan, receiver: &str, mut store: Store, mode: Mode, retr
         effects::create_table(&store.url()).await;
     }
 
-    let arguments = [mode.to_string(), store.url(), path.display().to_string()];
+    let lease = plan.lease.as_millis().to_string();
+    let arguments = [mode.to_string(), store.url(), path.display().to_string(), lease];
     let mut fleet = Fleet::start(receiver, arguments, ledger.clone(), RECEIVERS).await;
     let peace = Arc::new(RwLock::new(()));
     let sender = Sender::new(
         &plan.tickets,
-        retries.pauses(),
+        retries.pauses(plan.lease),
         fleet.instances(),
         ledger.clone(),
         peace.clone(),
@@ -145,7 +165,9 @@ async fn run_plan(plan: Plan, receiver: &str, mut store: Store, mode: Mode, retr
         let _no_last_attempt_is_running = peace.write().await;
         match (disturbance, &mut store) {
             (Disturbance::Crash(receiver), _) => fleet.crash(receiver..=receiver).await,
-            (Disturbance::Restart(stop), Store::Engine(engine)) => restart(engine, stop, &ledger),
+            (Disturbance::Restart(stop), Store::Engine(engine) | Store::Pooled(engine, _)) => {
+                restart(engine, stop, &ledger);
+            }
             // There is no server: those who have it open are all there is.
             (Disturbance::Restart(_), Store::File(_)) => fleet.crash(0..=RECEIVERS - 1).await,
         }

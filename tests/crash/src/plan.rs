@@ -2,11 +2,12 @@ use std::{fmt, time::Duration};
 
 use bondify_testkit::engines::Stop;
 
-use crate::{RECEIVERS, Ticket};
+use crate::{LEASE, RECEIVERS, Ticket};
 
 /// All that is going to happen, as the seed wants it.
 pub(crate) struct Plan {
     seed: u64,
+    pub(crate) lease: Duration,
     pub(crate) tickets: Vec<Ticket>,
     /// In this order.
     pub(crate) deliveries: Vec<Delivery>,
@@ -42,7 +43,19 @@ impl Plan {
         let deliveries = deliveries(events, &mut random);
         let total = deliveries.iter().map(|delivery| delivery.copies as usize).sum();
         let disturbances = disturbances(total, &mut random);
-        Self { seed, tickets, deliveries, disturbances }
+        Self { seed, lease: LEASE, tickets, deliveries, disturbances }
+    }
+
+    /// All handlers take two leases and more, which end before Bondify's time-out.
+    pub(crate) fn of_long_handlers(seed: u64) -> Self {
+        let lease = LEASE / 2;
+        let mut random = fastrand::Rng::with_seed(seed);
+        let events = 100;
+        let tickets = (0..events).map(|event| Ticket { event, pause: lease * 11 / 10 }).collect();
+        let deliveries = deliveries(events, &mut random);
+        let crash = |progress| (progress, Disturbance::Crash(random.usize(..RECEIVERS)));
+        let disturbances = [10, 40, 70].map(crash).into();
+        Self { seed, lease, tickets, deliveries, disturbances }
     }
 }
 
@@ -92,14 +105,14 @@ fn disturbances(deliveries: usize, random: &mut fastrand::Rng) -> Vec<(usize, Di
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, tickets, deliveries, disturbances } = self;
+        let Self { seed, lease, tickets, deliveries, disturbances } = self;
         let deliveries: u32 = deliveries.iter().map(|delivery| delivery.copies).sum();
         let is_crash =
             |disturbance: &&(usize, Disturbance)| matches!(disturbance.1, Disturbance::Crash(_));
         let crashes = disturbances.iter().filter(is_crash).count();
         write!(
             f,
-            "BONDIFY_CRASH_SEED={seed}: {} events, {deliveries} deliveries, {crashes} crashes, {} \
+            "BONDIFY_CRASH_SEED={seed}: leases of {lease:?}, {} events, {deliveries} deliveries, {crashes} crashes, {} \
              restarts of the store",
             tickets.len(),
             disturbances.len() - crashes

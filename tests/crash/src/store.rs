@@ -1,6 +1,6 @@
 use std::fmt;
 
-use bondify_testkit::engines::Engine;
+use bondify_testkit::engines::{Engine, PgBouncer};
 use tempfile::TempDir;
 
 /// What the receivers share.
@@ -9,6 +9,8 @@ use tempfile::TempDir;
 pub enum Store {
     /// A server.
     Engine(Box<Engine>),
+    /// A server, reached through a pooler that outlives its restarts.
+    Pooled(Box<Engine>, PgBouncer),
     /// A folder with an SQLite file, which no server stands before.
     File(TempDir),
 }
@@ -26,6 +28,14 @@ impl Store {
         Engine::postgres().map(Box::new).map(Self::Engine)
     }
 
+    /// A PostgreSQL behind a PgBouncer in transaction mode. `None` if there is none to start.
+    #[must_use]
+    pub fn pooled_postgres() -> Option<Self> {
+        let engine = Engine::postgres()?;
+        let pooler = PgBouncer::transaction_mode(&engine.postgres_socket())?;
+        Some(Self::Pooled(Box::new(engine), pooler))
+    }
+
     /// An empty file.
     ///
     /// # Panics
@@ -41,6 +51,7 @@ impl Store {
     pub fn url(&self) -> String {
         match self {
             Self::Engine(engine) => engine.url().to_owned(),
+            Self::Pooled(_, pooler) => pooler.url("postgres"),
             Self::File(folder) => format!("sqlite:{}", folder.path().join("events.db").display()),
         }
     }
@@ -49,6 +60,7 @@ impl Store {
 /// Shows which one it is.
 impl fmt::Display for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.url().split([':', '+']).next().unwrap_or_default())
+        f.write_str(self.url().split([':', '+']).next().unwrap_or_default())?;
+        f.write_str(if matches!(self, Self::Pooled(..)) { " behind PgBouncer" } else { "" })
     }
 }

@@ -1,6 +1,6 @@
 //! Receivers killed behind a PostgreSQL that is restarted, once by an immediate shutdown.
 
-use crash_tests::{Mode, Retries, Store, run};
+use crash_tests::{Mode, Retries, Store, run, run_long_handlers};
 
 const RECEIVER: &str = env!("CARGO_BIN_EXE_receiver");
 
@@ -20,4 +20,10 @@ async fn duplicates_that_wait_save_the_events_of_the_dead_from_quick_retries() {
 async fn a_recorded_event_takes_effect_exactly_once() {
     let Some(store) = Store::postgres() else { return };
     run(RECEIVER, store, Mode::Inbox, Retries::LongerThanTheLease).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_outlasts_its_lease_is_not_joined_by_another() {
+    let Some(store) = Store::postgres() else { return };
+    run_long_handlers(RECEIVER, store).await;
 }

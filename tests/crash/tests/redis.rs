@@ -1,6 +1,6 @@
 //! Receivers killed behind a Redis that is restarted, once by SIGKILL.
 
-use crash_tests::{Mode, Retries, Store, run};
+use crash_tests::{Mode, Retries, Store, run, run_long_handlers};
 
 const RECEIVER: &str = env!("CARGO_BIN_EXE_receiver");
 
@@ -14,4 +14,10 @@ async fn a_claimed_event_is_never_lost_and_takes_effect_again_only_after_a_death
 async fn duplicates_that_wait_save_the_events_of_the_dead_from_quick_retries() {
     let Some(store) = Store::redis() else { return };
     run(RECEIVER, store, Mode::Claims, Retries::ShorterThanTheLease).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_outlasts_its_lease_is_not_joined_by_another() {
+    let Some(store) = Store::redis() else { return };
+    run_long_handlers(RECEIVER, store).await;
 }

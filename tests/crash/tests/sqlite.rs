@@ -1,6 +1,6 @@
 //! Receivers killed behind an SQLite file, twice all of them at once: there is no server to restart.
 
-use crash_tests::{Mode, Retries, Store, run};
+use crash_tests::{Mode, Retries, Store, run, run_long_handlers};
 
 const RECEIVER: &str = env!("CARGO_BIN_EXE_receiver");
 
@@ -20,4 +20,10 @@ async fn duplicates_that_wait_save_the_events_of_the_dead_from_quick_retries() {
 async fn a_recorded_event_takes_effect_exactly_once() {
     let store = Store::sqlite();
     run(RECEIVER, store, Mode::Inbox, Retries::LongerThanTheLease).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_outlasts_its_lease_is_not_joined_by_another() {
+    let store = Store::sqlite();
+    run_long_handlers(RECEIVER, store).await;
 }

@@ -1,4 +1,5 @@
-//! A receiver, as the tests start several: `receiver NUMBER MODE STORE LEDGER`. It prints
+//! A receiver, as the tests start several: `receiver NUMBER MODE STORE LEDGER LEASE`, the lease in
+//! milliseconds. It prints
 //! where it listens, and ends with its standard input.
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
@@ -20,7 +21,7 @@ use bondify_sqlx::{
     PostgresInbox, PostgresStore, Recorded, SqliteInbox, SqliteStore,
     sqlx::{self, PgPool, SqlitePool, postgres::PgPoolOptions},
 };
-use crash_tests::{Entry, LEASE, Ledger, Mode, SECRET, Ticket};
+use crash_tests::{Entry, Ledger, Mode, SECRET, Ticket};
 use tokio::{net::TcpListener, time::sleep};
 
 #[tokio::main]
@@ -30,9 +31,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         exit(0)
     });
     let arguments: Vec<_> = env::args().skip(1).collect();
-    let [number, mode, store, ledger] = &arguments[..] else { return Err("see above".into()) };
+    let [number, mode, store, ledger, lease] = &arguments[..] else {
+        return Err("see above".into());
+    };
     let process = number.parse()?;
-    let bondify = Bondify::builder(Secret::new(SECRET)?).lease(LEASE);
+    let lease = Duration::from_millis(lease.parse()?);
+    let bondify = Bondify::builder(Secret::new(SECRET)?).lease(lease);
     let app = match mode.parse()? {
         Mode::Claims => {
             let bondify = bondify.store(dedupe_store(store).await?).build()?;
@@ -56,7 +60,9 @@ async fn dedupe_store(url: &str) -> Result<Arc<dyn DedupeStore>, Box<dyn Error>>
     }
     Ok(match Database::connect(url).await? {
         Database::Sqlite(pool, _) => Arc::new(SqliteStore::new(pool)),
-        Database::Postgres(pool, _) => Arc::new(PostgresStore::new(pool)),
+        Database::Postgres(pool, _) => {
+            Arc::new(PostgresStore::new(pool).timeout(Duration::from_secs(4)))
+        }
     })
 }
 
@@ -119,6 +125,7 @@ macro_rules! handle {
         sqlx::query("INSERT INTO effects (event, process) VALUES ($1, $2)")
             .bind(ticket.event as i64)
             .bind($process as i64)
+            .persistent(false) // for a pooler
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await

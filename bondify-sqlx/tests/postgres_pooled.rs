@@ -1,0 +1,136 @@
+//! The store and the inbox on PostgreSQL behind a PgBouncer in transaction mode, whose server
+//! connections serve several clients. Each test has a database of its own on the PostgreSQL
+//! that `BONDIFY_TEST_POSTGRES_URL` says, and a PgBouncer of its own.
+
+use std::{cell::RefCell, process, str::FromStr, thread, time::Duration};
+
+use bondify_core::{Claimed, DedupeStore, EventKey, StoreError};
+use bondify_sqlx::{
+    PostgresInbox, PostgresStore,
+    sqlx::{
+        self, AssertSqlSafe, ConnectOptions, PgPool,
+        postgres::{PgConnectOptions, PgPoolOptions},
+        raw_sql,
+    },
+};
+use bondify_testkit::{
+    engine_url,
+    engines::{PgBouncer, Upstream},
+    within_a_minute,
+};
+use tokio::task::JoinSet;
+
+mod cases;
+
+type Database = sqlx::Postgres;
+type Store = PostgresStore;
+type Inbox = PostgresInbox;
+type Pool = PgPool;
+
+const EXPIRED_ROW: &str =
+    "convert_to(lpad(n::text, 16, '0'), 'UTF8'), to_timestamp(n::double precision / 1000)";
+const NOW_MILLIS: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+const EXPIRES_MILLIS: &str = "floor(extract(epoch FROM expires) * 1000)::bigint";
+
+thread_local! {
+    /// The pooler of the test on this thread, which ends with it.
+    static POOLER: RefCell<Option<PgBouncer>> = const { RefCell::new(None) };
+}
+
+async fn empty_database() -> Pool {
+    create_database(PgBouncer::transaction_mode).await;
+    another_pool().await
+}
+
+async fn one_connection(patience: Duration) -> Pool {
+    create_database(PgBouncer::transaction_mode).await;
+    pool(1, patience).await
+}
+
+async fn another_pool() -> Pool {
+    pool(10, Duration::from_secs(30)).await
+}
+
+async fn pool(connections: u32, patience: Duration) -> Pool {
+    let url = POOLER.with_borrow(|pooler| pooler.as_ref().expect("it runs").url(&database()));
+    let options = PgPoolOptions::new().max_connections(connections).acquire_timeout(patience);
+    options.test_before_acquire(false).connect(&url).await.expect("PgBouncer can be reached")
+}
+
+/// Replaces the database of the running test by an empty one, and starts a pooler.
+async fn create_database(pooler: fn(&Upstream) -> Option<PgBouncer>) {
+    let url = engine_url("BONDIFY_TEST_POSTGRES_URL").unwrap_or_else(|| process::exit(0));
+    let options = PgConnectOptions::from_str(&url).expect("a URL");
+    let mut direct = options.connect().await.expect("PostgreSQL can be reached");
+    let database = database();
+    for statement in [
+        format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"),
+        format!("CREATE DATABASE {database}"),
+    ] {
+        raw_sql(AssertSqlSafe(statement)).execute(&mut direct).await.expect("a superuser may");
+    }
+    let address = format!("{}:{}", options.get_host(), options.get_port());
+    let address = Upstream::Tcp(address.parse().expect("an address"));
+    let pooler = pooler(&address).unwrap_or_else(|| process::exit(0));
+    POOLER.with_borrow_mut(|current| *current = Some(pooler));
+}
+
+/// A database named after the running test, as its thread is.
+fn database() -> String {
+    format!("pooled_{}", thread::current().name().expect("a test's thread").replace("::", "_"))
+        .chars()
+        .take(63)
+        .collect()
+}
+
+mod suite {
+    use super::*;
+
+    bondify_testkit::dedupe_store_suite!(async || {
+        let store = PostgresStore::new(empty_database().await);
+        store.migrate().await.expect("a table");
+        store
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_share_server_connections_do_not_get_mixed_up() {
+    do_not_get_mixed_up(PgBouncer::transaction_mode).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_share_them_for_a_statement_do_not_get_mixed_up() {
+    do_not_get_mixed_up(PgBouncer::statement_mode).await;
+}
+
+/// Eight clients of two instances claim, renew and complete fifty keys each.
+async fn do_not_get_mixed_up(pooler: fn(&Upstream) -> Option<PgBouncer>) {
+    let test = async {
+        create_database(pooler).await;
+        let stores = [another_pool().await, another_pool().await].map(PostgresStore::new);
+        stores[0].migrate().await.expect("a table");
+        let mut clients = JoinSet::new();
+        for client in 0..8 {
+            let store = stores[client % 2].clone();
+            clients.spawn(async move {
+                let mut failures = 0;
+                for number in 0..50 {
+                    let key = EventKey::new(&format!("{client}"), format!("{number}"));
+                    let done = async {
+                        let Claimed::Acquired(token) = store.claim(&key, cases::LONG).await? else {
+                            return Ok(false);
+                        };
+                        let held = store.renew(&key, &token, cases::LONG).await?;
+                        Ok::<_, StoreError>(
+                            held && store.complete(&key, &token, cases::LONG).await?,
+                        )
+                    };
+                    failures += usize::from(!matches!(done.await, Ok(true)));
+                }
+                failures
+            });
+        }
+        assert_eq!(clients.join_all().await.iter().sum::<usize>(), 0, "of 400 events");
+    };
+    within_a_minute(test).await;
+}
