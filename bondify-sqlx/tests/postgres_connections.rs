@@ -34,6 +34,11 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a call may take on a busy machine.
 const IN_TIME: Duration = Duration::from_secs(8);
 
+bondify_testkit::network_store_suite!(async || {
+    let Rig { proxy, store, .. } = Rig::start().await;
+    Some((store, proxy, ()))
+});
+
 /// A store whose connections can be harmed.
 struct Rig {
     proxy: Proxy,

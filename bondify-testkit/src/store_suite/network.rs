@@ -1,14 +1,19 @@
 //! The cases of a store that reaches its engine over a network, which fails.
 //!
-//! Each case gets a store that is connected through a [`Proxy`], and the proxy. Give the store a time-out of a second or two.
+//! Each case gets a store that is connected through a [`Proxy`], and the proxy. Give the store
+//! a time-out of a second or two.
 
+use bondify_core::{Bondify, Event, Reply, Secret};
 use tokio::{net::TcpListener, time::timeout};
 
 use super::{
     Claimed, DedupeStore, Duration, EventKey, LONG, LeaseToken, acquire, acquire_at_last, claim,
     fresh_key, until,
 };
-use crate::engines::{Proxy, Upstream};
+use crate::{
+    Payload,
+    engines::{Proxy, Upstream},
+};
 
 /// Expands to one `#[tokio::test]` for each case of [`network`](crate::store_suite::network).
 ///
@@ -23,6 +28,7 @@ macro_rules! network_store_suite {
             deaf_connections_are_replaced,
             cut_connections_are_replaced,
             every_call_ends_without_an_answer,
+            a_failed_delivery_is_handled_again_although_connections_went_deaf,
         }
     };
 }
@@ -69,6 +75,31 @@ pub async fn every_call_ends_without_an_answer<S: DedupeStore>(store: S, proxy: 
         assert!(store.release(&key, &token).await.is_err());
     };
     timeout(Duration::from_secs(30), calls).await.expect("the store has a time-out");
+}
+
+/// The connections go deaf while a handler runs that fails: its answer does not wait for them,
+/// and the next attempt of the delivery is handled, within the time that Bondify waits.
+pub async fn a_failed_delivery_is_handled_again_although_connections_went_deaf<S: DedupeStore>(
+    store: S,
+    proxy: &Proxy,
+) {
+    let secret = Secret::new("whsec_test").expect("is a secret");
+    let bondify = Bondify::builder(secret.clone()).store(store).build().expect("valid settings");
+    let request = Payload::confirmed().signed_with(&secret);
+    let status = |status: &u16| *status;
+
+    let delivery = request.receive_by(&bondify).await.expect("is fresh");
+    let fails = async |_: Event| {
+        proxy.go_deaf();
+        500
+    };
+    let answer = timeout(Duration::from_secs(1), delivery.run(fails, status)).await;
+    assert_eq!(answer.expect("a failure waits for no store"), Ok(500));
+
+    let retry = timeout(Duration::from_secs(10), request.receive_by(&bondify)).await;
+    let delivery = retry.expect("it is decided in time").expect("it is handled");
+    assert_eq!(delivery.run(async |_: Event| 200, status).await, Ok(200));
+    assert_eq!(request.receive_by(&bondify).await.unwrap_err(), Reply::Duplicate);
 }
 
 async fn each_method_recovers<S: DedupeStore>(store: S, fail: impl Fn()) {
