@@ -2,6 +2,8 @@
 //!
 //! Each test runs for a second, or for as many seconds as `BONDIFY_TEST_MODEL_SECONDS` says. The
 //! calls are drawn from a seed that is printed, and that `BONDIFY_TEST_SEED` sets.
+#![allow(clippy::print_stdout, reason = "the output of a failed test has its seed")]
+#![allow(clippy::unwrap_used, reason = "a failure in a test is its report")]
 
 mod concurrent;
 mod expiring;
