@@ -56,6 +56,9 @@ const FIELDS: &[&str] = &[
     "new",
 ];
 
+/// How many bytes of words an error may have: 64 characters of the answer, each escaped, twice.
+const ERROR_LIMIT: usize = 2000;
+
 /// Whatever a call is answered, by whatever server, it ends without a panic, in bounded words,
 /// and tells nothing that the answer does not say.
 ///
@@ -114,7 +117,7 @@ impl Bench {
         let result = self.runtime.block_on(self.call(call, json.as_ref()));
         if let Err(error) = &result {
             let shown = format!("{error} {error:?}");
-            assert!(shown.len() < 1000, "{} bytes of error", shown.len());
+            assert!(shown.len() < ERROR_LIMIT, "{} bytes of error", shown.len());
         }
         if is_whole {
             let refused = (!(200..300).contains(&status)).then_some(status);

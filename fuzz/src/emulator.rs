@@ -88,3 +88,12 @@ fn whole(answer: &[u8]) -> Option<(u16, bool)> {
     let size: usize = size.and_then(|size| size.parse().ok()).unwrap_or(0);
     (answer.len() >= end + size).then_some((status, !head.contains("connection: close")))
 }
+
+/// Text as a part of a path, of a query or of a form.
+fn encoded(bytes: &[u8]) -> String {
+    let encode = |byte: &u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'=' | b'&' => char::from(*byte).into(),
+        _ => format!("%{byte:02x}"),
+    };
+    bytes.iter().map(encode).collect()
+}

@@ -97,7 +97,7 @@ impl Model {
     }
 }
 
-/// A key that one thread plays with.
+/// A key that one thread alone plays with.
 struct Player {
     key: EventKey,
     /// What is possible.
@@ -106,15 +106,21 @@ struct Player {
 }
 
 impl Player {
+    fn new(key: EventKey) -> Self {
+        Self { key, models: vec![Model::Free], tokens: Vec::new() }
+    }
+
     fn play(&mut self, store: &MemoryStore, random: &mut Rng) {
         let newest = self.tokens.last().copied().unwrap_or(LeaseToken::new(0));
         let any = random.choice(self.tokens.iter().copied()).unwrap_or(newest);
         let token = if random.u8(..4) == 0 { any } else { newest };
         let span = Duration::from_millis(random.u64(..40));
+        // Now and then so long that the end of a tick says little.
+        let retention = span * if random.u8(..3) == 0 { 8 } else { 1 };
         let call = match random.u8(..9) {
             0..=3 => Call::Claim(span),
             4 | 5 => Call::Renew(token, span),
-            6 | 7 => Call::Complete(token, span),
+            6 | 7 => Call::Complete(token, retention),
             _ => Call::Release(token),
         };
         let began = Instant::now();
@@ -139,10 +145,9 @@ fn what_runs_out_is_lost_neither_too_early_nor_too_late() {
         for number in 0..THREADS {
             let (mut random, store, budget) = (random.fork(), &store, &budget);
             threads.spawn(move || {
-                let (key, models) = (key(number), vec![Model::Free]);
-                let mut player = Player { key, models, tokens: Vec::new() };
+                let mut players = [0, 1, 2, 3].map(|other| Player::new(key(4 * number + other)));
                 while budget.allows() {
-                    player.play(store, &mut random);
+                    players[random.usize(..4)].play(store, &mut random);
                     if random.bool() {
                         thread::sleep(Duration::from_millis(random.u64(..50)));
                     }

@@ -1,7 +1,7 @@
 use bondify_emulator::{Emulator, ProjectSettings};
 use tokio::runtime::Runtime;
 
-use super::{Client, NOWHERE, builder, cut_off, runtime};
+use super::{Client, NOWHERE, builder, cut_off, encoded, runtime};
 use crate::shape;
 
 /// Everything that can be asked, but for streams without an end.
@@ -131,12 +131,4 @@ impl Bench {
             .replace("{delivery}", &or_none(delivery))
             .into_bytes()
     }
-}
-
-fn encoded(bytes: &[u8]) -> String {
-    let encode = |byte: &u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'=' | b'&' => char::from(*byte).into(),
-        _ => format!("%{byte:02x}"),
-    };
-    bytes.iter().map(encode).collect()
 }

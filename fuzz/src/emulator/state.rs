@@ -4,7 +4,7 @@ use bondify_emulator::{Emulator, StartError};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{Client, builder, leads_nowhere, runtime};
+use super::{Client, builder, encoded, leads_nowhere, runtime};
 use crate::shape::{self, Choices};
 
 const HEADER: &str = "{\"bondify-emulator\":1}\n";
@@ -136,7 +136,9 @@ impl Bench {
 async fn show(emulator: &Emulator) {
     let mut client = Client::default();
     let delivery = emulator.deliveries().first().map(|delivery| delivery.id.to_string());
+    let session = emulator.sessions().first().map(|session| encoded(session.token.as_bytes()));
     for path in [
+        &format!("/bot?start={}", session.unwrap_or_default()),
         "/",
         "/?tab=sessions",
         &format!("/?delivery={}", delivery.unwrap_or_default()),
