@@ -28,18 +28,29 @@ fn from_unix_ms(ms: u64) -> SystemTime {
     time.unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
+/// Whether `time` can be shown as a date: none is after the year 9999.
+pub(crate) fn has_a_date(time: SystemTime) -> bool {
+    const END_OF_9999: u64 = 253_402_300_799_999;
+    unix_ms(time) <= END_OF_9999
+}
+
 /// For `#[serde(with = "…")]`: a time as Unix milliseconds.
 pub(crate) mod as_unix_ms {
     use std::time::SystemTime;
 
-    use serde::{Deserialize, Deserializer, Serializer};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub(crate) fn serialize<S: Serializer>(time: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_u64(super::unix_ms(*time))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SystemTime, D::Error> {
-        u64::deserialize(from).map(super::from_unix_ms)
+        let time = super::from_unix_ms(u64::deserialize(from)?);
+        if super::has_a_date(time) {
+            Ok(time)
+        } else {
+            Err(D::Error::custom("after the year 9999"))
+        }
     }
 }
 

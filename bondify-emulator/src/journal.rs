@@ -201,6 +201,26 @@ mod tests {
         assert!(matches!(open(&path).1, Err(JournalError::Malformed { line: 2 })));
     }
 
+    // The pages and the analytics could not show it.
+    #[test]
+    fn a_time_after_the_year_9999_is_malformed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        written(&path);
+        let whole = fs::read_to_string(&path).unwrap();
+        for (time, line) in [("253402300799999", None), ("253402300800000", Some(2))] {
+            let changed = whole.replace("\"created_at\":0", &format!("\"created_at\":{time}"));
+            fs::write(&path, changed).unwrap();
+            match (open(&path).1, line) {
+                (Ok(_), None) => {}
+                (Err(JournalError::Malformed { line }), Some(expected)) => {
+                    assert_eq!(line, expected);
+                }
+                (other, _) => panic!("{time}: {:?}", other.err()),
+            }
+        }
+    }
+
     #[test]
     fn a_second_emulator_is_kept_out() {
         let folder = tempfile::tempdir().unwrap();

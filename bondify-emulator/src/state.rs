@@ -11,6 +11,7 @@ use url::Url;
 use crate::{
     Attempt, Cause, Delivery, DeliveryId, DeliveryState, Error, Fault, Login, Persona, Project,
     ProjectSettings, Session, SessionStatus,
+    clock::has_a_date,
     payload::{Payload, User},
     random,
     rate_limit::RateLimit,
@@ -266,6 +267,7 @@ impl State {
     pub(crate) fn generate(&mut self, project_id: &str, now: SystemTime) -> Result<Session, Error> {
         let project_id = self.project(project_id)?.id.clone();
         let expires_at = now.checked_add(self.rules.session_lifetime);
+        let expires_at = expires_at.filter(|end| has_a_date(*end));
         Ok(self.put_session(Session {
             token: random::id("sess_"),
             project_id,

@@ -180,6 +180,8 @@ mod tests {
             "\"event\"",
             "{",
             "{}{}",
+            "{\"event\":\"a\",\"a\tb\":1}",
+            "{\"event\":\"a\",\"b\":\"\u{1f}\"}",
             &deep,
         ] {
             assert_eq!(parse(json).unwrap_err(), ParseError::NotAnObject);
@@ -201,6 +203,15 @@ mod tests {
         assert!(login.telegram_name().starts_with("A \\ud83d\\u0130 \u{fffd}"));
         assert!(login.telegram_username().unwrap().starts_with('\u{fffd}'));
         assert_eq!(login.confirmed_at(), millis(2));
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_in_a_name_changes_no_other_field() {
+        let event = parse(
+            r#"{"\ud83d":1,"event":"auth.cancelled","session_token":"s","cancelled_at\udd80":2,
+                "cancelled_at":3}"#,
+        );
+        assert_eq!(event.unwrap().occurred_at(), Some(millis(3)));
     }
 
     #[test]

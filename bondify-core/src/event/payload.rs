@@ -4,15 +4,15 @@
 //! ever quotes the payload.
 
 use std::{
-    borrow::Cow,
+    borrow::{Borrow, Cow},
     collections::HashMap,
     fmt,
     time::{Duration, SystemTime},
 };
 
 use serde::{
-    Deserializer as _,
-    de::{self, Visitor},
+    Deserialize, Deserializer as _,
+    de::{self, IgnoredAny, Visitor},
 };
 use serde_json::{Deserializer, value::RawValue};
 
@@ -43,9 +43,11 @@ macro_rules! payload {
             /// JSON. That is more than serde does: half a surrogate pair, as is left of an
             /// emoji by cutting a name short, and numbers out of range.
             fn read_any(&mut self, body: &'a str) -> Option<()> {
-                let fields: HashMap<Cow<'a, str>, &'a RawValue> = serde_json::from_str(body).ok()?;
+                // The bytes of a name are not checked: control characters have to be escaped.
+                let _valid: IgnoredAny = serde_json::from_str(body).ok()?;
+                let fields: HashMap<Name, &'a RawValue> = serde_json::from_str(body).ok()?;
                 let field = |name, from: fn(&'a RawValue) -> Field<'a>| {
-                    fields.get(name).map_or(Field::Other, |value| from(value))
+                    fields.get(str::as_bytes(name)).map_or(Field::Other, |value| from(value))
                 };
                 *self = Self { $($(#[$cfg])? $field: field(stringify!($field), Field::$from),)+ };
                 Some(())
@@ -220,6 +222,22 @@ impl<'a> Field<'a> {
             Self::Number(number) => SystemTime::UNIX_EPOCH.checked_add(unit(*number)),
             _ => None,
         }
+    }
+}
+
+/// A field's name. Like any string, it may hold half a surrogate pair.
+#[derive(PartialEq, Eq, Hash)]
+struct Name(Vec<u8>);
+
+impl Borrow<[u8]> for Name {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_byte_buf(BytesVisitor).map(Self)
     }
 }
 

@@ -1,0 +1,251 @@
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bondify_client::{
+    Client, Days, Developer, Error, ProjectSettings, SessionState, Sessions, Status,
+};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    runtime::Runtime,
+};
+
+use crate::{json::mended, shape};
+
+const FIELDS: &[&str] = &[
+    "status",
+    "session_token",
+    "deeplink",
+    "expires_at",
+    "telegram_id",
+    "telegram_name",
+    "telegram_username",
+    "telegram_phone",
+    "proof",
+    "confirmed_at",
+    "cancelled_at",
+    "created_at",
+    "id",
+    "project_id",
+    "project_name",
+    "name",
+    "active",
+    "is_active",
+    "webhook_url",
+    "secret_key",
+    "webhook_secret",
+    "secret",
+    "developer",
+    "developer_id",
+    "email",
+    "plan",
+    "mau",
+    "current",
+    "limit",
+    "over",
+    "error",
+    "code",
+    "projects",
+    "sessions",
+    "daily",
+    "funnel",
+    "new",
+];
+
+/// How many bytes of words an error may have: 64 characters of the answer, each escaped, twice.
+const ERROR_LIMIT: usize = 2000;
+
+/// Whatever a call is answered, by whatever server, it ends without a panic, in bounded words,
+/// and tells nothing that the answer does not say.
+///
+/// The first byte chooses the call, two are the status, one chooses the framing, and the rest is
+/// the body.
+pub fn api_answer(data: &[u8]) {
+    let [call, high, low, framing, body @ ..] = data else { return };
+    let status = 100 + u16::from_be_bytes([*high, *low]) % 900;
+    let body = shape::body(body, FIELDS);
+    BENCH.with(|bench| bench.run(*call, status, *framing, &body));
+}
+
+thread_local! {
+    static BENCH: Bench = Bench::new();
+}
+
+/// A server that gives the answer of the moment, and a client of it, on one thread.
+struct Bench {
+    runtime: Runtime,
+    answer: Arc<Mutex<Answer>>,
+    sessions: Sessions,
+    developer: Developer,
+}
+
+#[derive(Clone, Default)]
+struct Answer {
+    bytes: Vec<u8>,
+    hang_up: bool,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("there is a runtime");
+        let answer = Arc::<Mutex<Answer>>::default();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("there is a port");
+        let url = format!("http://{}", listener.local_addr().expect("is bound"));
+        let shared = Arc::clone(&answer);
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move { drop(serve(stream, &shared).await) });
+            }
+        });
+        let client = Client::builder().base_url(url).timeout(Duration::from_secs(5));
+        let client = client.build().expect("is a client");
+        let developer = client.developer("dev_token").expect("is a token");
+        Self { runtime, answer, sessions: client.sessions("proj_1"), developer }
+    }
+
+    fn run(&self, call: u8, status: u16, framing: u8, body: &[u8]) {
+        let answer = framed(status, framing, body);
+        let is_whole = !answer.hang_up;
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+        let json = serde_json::from_slice(body).ok();
+        let result = self.runtime.block_on(self.call(call, json.as_ref()));
+        if let Err(error) = &result {
+            let shown = format!("{error} {error:?}");
+            assert!(shown.len() < ERROR_LIMIT, "{} bytes of error", shown.len());
+        }
+        if is_whole {
+            let refused = (!(200..300).contains(&status)).then_some(status);
+            match result {
+                Ok(()) => assert_eq!(refused, None),
+                Err(error) => assert_eq!(error.status(), refused, "{error:?}"),
+            }
+        }
+    }
+
+    /// Makes a call, and compares what it returns with the answer's JSON.
+    async fn call(&self, call: u8, json: Option<&Value>) -> Result<(), Error> {
+        let (sessions, developer) = (&self.sessions, &self.developer);
+        match call % 12 {
+            0 | 1 => {
+                let status = sessions.status("sess_1").await?;
+                if let Some(json) = json {
+                    check_status(&status, json);
+                }
+            }
+            2 => {
+                let session = sessions.generate().await?;
+                if let Some(json) = json {
+                    assert_eq!(json["session_token"], session.session_token());
+                    assert_eq!(json["deeplink"], session.deeplink());
+                }
+            }
+            3 => drop(developer.me().await?),
+            4 => {
+                let projects = developer.projects().await?;
+                if let Some(json) = json {
+                    assert_eq!(json["projects"].as_array().map(Vec::len), Some(projects.len()));
+                }
+            }
+            5 => drop(developer.create_project("Shop", ProjectSettings::new()).await?),
+            6 => developer.update_project("proj_1", ProjectSettings::new()).await?,
+            7 => developer.delete_project("proj_1").await?,
+            8 => drop(developer.regenerate("proj_1").await?),
+            9 => {
+                let secret = developer.webhook_secret("proj_1").await?;
+                if let Some(json) = json {
+                    let names = ["secret_key", "webhook_secret", "secret"];
+                    assert!(names.iter().any(|name| json[name] == secret.expose()));
+                }
+            }
+            10 => {
+                for session in developer.sessions().await? {
+                    assert!(
+                        session.status != SessionState::Confirmed || json.is_none_or(is_object)
+                    );
+                }
+            }
+            _ => drop(developer.analytics(Days::Seven, Some("proj_1")).await?),
+        }
+        Ok(())
+    }
+}
+
+fn is_object(json: &Value) -> bool {
+    json.is_object()
+}
+
+fn check_status(status: &Status, json: &Value) {
+    let (name, user) = match status {
+        Status::Pending => ("pending", None),
+        Status::Confirmed(user) => ("confirmed", Some(user)),
+        Status::Cancelled { .. } => ("cancelled", None),
+        Status::Expired => ("expired", None),
+        Status::Used(user) => ("used", user.as_ref()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(json["status"], name);
+    if let Some(user) = user {
+        assert_eq!(json["telegram_id"], user.telegram_id().as_str());
+        assert_eq!(json["telegram_name"].as_str().map(mended), Some(mended(user.telegram_name())));
+        assert_eq!(json["proof"], user.proof());
+    }
+}
+
+/// An answer with this body, or bytes that are hardly one. What may confuse the connection is
+/// followed by its end.
+fn framed(status: u16, framing: u8, body: &[u8]) -> Answer {
+    let has_no_body = status < 200 || matches!(status, 204 | 304);
+    let head = format!("HTTP/1.1 {status} Status\r\n");
+    let size = body.len();
+    let (head, body, hang_up) = match framing {
+        1 => (format!("{head}Transfer-Encoding: chunked\r\n\r\n{size:x}\r\n"), body, true),
+        2 => (format!("{head}Connection: close\r\n\r\n"), body, true),
+        3 => (format!("{head}Content-Length: {}\r\n\r\n", size + 1), body, true),
+        4 => (String::new(), body, true),
+        5 => (format!("{head}Retry-After: "), body, true),
+        _ if has_no_body => (format!("{head}\r\n"), &body[..0], true),
+        _ => {
+            (format!("{head}Retry-After: {framing}\r\nContent-Length: {size}\r\n\r\n"), body, false)
+        }
+    };
+    let mut bytes = [head.as_bytes(), body].concat();
+    match framing {
+        1 => bytes.extend_from_slice(b"\r\n0\r\n\r\n"),
+        5 => bytes.extend_from_slice(b"\r\nContent-Length: 2\r\n\r\n{}"),
+        _ => {}
+    }
+    Answer { bytes, hang_up }
+}
+
+/// Answers every request on a connection, whatever it asks.
+async fn serve(mut stream: TcpStream, answer: &Mutex<Answer>) -> io::Result<()> {
+    let mut received = Vec::new();
+    loop {
+        while !is_request(&received) {
+            if stream.read_buf(&mut received).await? == 0 {
+                return Ok(());
+            }
+        }
+        received.clear();
+        let Answer { bytes, hang_up } =
+            answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        stream.write_all(&bytes).await?;
+        if hang_up {
+            return stream.shutdown().await;
+        }
+    }
+}
+
+/// Whether all of a request is there.
+fn is_request(received: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(received).to_ascii_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let size = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    body.len() >= size.and_then(|size| size.parse().ok()).unwrap_or(0)
+}
