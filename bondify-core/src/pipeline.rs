@@ -9,7 +9,7 @@ mod shared;
 pub(crate) use self::shared::Pipeline;
 pub use self::{
     claim::{Claim, Settle},
-    delivery::{Delivery, Handling, Run},
+    delivery::{Delivery, Handling},
     receive::Receive,
     shared::DrainTimedOut,
 };
