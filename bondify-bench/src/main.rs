@@ -18,6 +18,7 @@ mod http;
 mod machine;
 #[cfg(feature = "memory")]
 mod memory;
+mod number;
 #[cfg(feature = "peers")]
 mod peers;
 mod plot;

@@ -1,10 +1,10 @@
-//! What was measured, as tables or as JSON.
+//! The measured figures, as tables or as JSON.
 
 use std::{fmt, fs, io, path::Path};
 
 use serde::{Serialize, Serializer};
 
-use crate::{machine::Machine, plot::Plot, rounds::Spread};
+use crate::{machine::Machine, number::three_digits, plot::Plot, rounds::Spread};
 
 /// Prints suites as they are measured.
 pub(crate) struct Report {
@@ -143,7 +143,7 @@ impl Row {
         [
             self.measure.clone(),
             goal,
-            format!("{}{unit}{missed}", short(median)),
+            format!("{}{unit}{missed}", three_digits(median)),
             spread,
             self.detail.clone(),
         ]
@@ -200,17 +200,6 @@ impl Serialize for Goal {
     }
 }
 
-/// Three digits that count, more only before the point.
-pub(crate) fn short(figure: f64) -> String {
-    match figure.abs() {
-        0.0 => "0".to_owned(),
-        10.0.. if figure >= 100.0 => format!("{figure:.0}"),
-        10.0.. => format!("{figure:.1}"),
-        1.0.. => format!("{figure:.2}"),
-        _ => format!("{figure:.3}"),
-    }
-}
-
 /// A Markdown table that is aligned, to be read as it is.
 fn table(rows: &[Row]) -> String {
     let head = ["measure", "goal", "median", "middle half", "made of"].map(str::to_owned);
@@ -232,12 +221,6 @@ fn line(cells: &[String; 5], widths: &[usize; 5]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn three_digits_count() {
-        let figures = [0.0, 0.12345, 1.2345, 12.345, 123.45, 12345.6];
-        assert_eq!(figures.map(short), ["0", "0.123", "1.23", "12.3", "123", "12346"]);
-    }
 
     #[test]
     fn a_goal_is_met_by_what_equals_it() {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Framework, Handler};
+use super::server::{Framework, Handler};
 use crate::cores::spawn_server;
 
 /// A server process, killed when dropped.

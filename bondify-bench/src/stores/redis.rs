@@ -7,7 +7,7 @@ use bondify_redis::{
 use futures_util::StreamExt;
 use tokio::runtime;
 
-use super::{Outcome, compare, fresh_keys, rate};
+use super::rates::{Outcome, compare, fresh_keys, rate};
 use crate::{report::Row, rounds::Plan};
 
 pub(super) fn measure(plan: &Plan, url: &str) -> Outcome<Vec<Row>> {
