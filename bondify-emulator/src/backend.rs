@@ -5,7 +5,7 @@ use std::{
 
 use tokio::sync::{broadcast, mpsc};
 
-use crate::{Change, clock::Clock, courier::Order, journal::Journal, state::State};
+use crate::{Change, clock::Clock, journal::Journal, order::Order, state::State};
 
 /// The state and all that follows from its changes: each is written down, passed on to the
 /// courier, and told to whoever listens, in the order in which they happen.

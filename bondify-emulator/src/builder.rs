@@ -11,13 +11,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Emulator, Error, ProjectSettings,
-    app::{self, App},
+    app::App,
     backend::Backend,
     clock::Clock,
     courier::Courier,
     journal::{Journal, JournalError},
     queue::Limits,
     random,
+    router::router,
     state::{Rules, State},
     transport::Network,
 };
@@ -37,9 +38,11 @@ pub struct Builder {
     clock: Clock,
 }
 
-impl Builder {
-    pub(crate) fn new() -> Self {
-        Self {
+impl Emulator {
+    /// Sets up an emulator. By default it listens on any free port of `127.0.0.1`, keeps
+    /// everything in memory and has no projects.
+    pub fn builder() -> Builder {
+        Builder {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             allowed_hosts: Vec::new(),
             developer_token: None,
@@ -52,7 +55,9 @@ impl Builder {
             clock: Clock::new(SystemTime::now),
         }
     }
+}
 
+impl Builder {
     /// The port to listen on. Any that is free unless set.
     pub fn port(mut self, port: u16) -> Self {
         self.address.set_port(port);
@@ -214,7 +219,7 @@ impl Builder {
             allowed_hosts: self.allowed_hosts,
             stopped: stopped.clone(),
         });
-        let service = app::router(Arc::clone(&app));
+        let service = router(Arc::clone(&app));
         let serving = axum::serve(listener, service)
             .with_graceful_shutdown(stopped.cancelled_owned())
             .into_future();

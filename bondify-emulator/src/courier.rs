@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use tokio::{
     sync::mpsc,
@@ -7,9 +7,10 @@ use tokio::{
 };
 
 use crate::{
-    Attempt, Change, DeliveryId, DeliveryState,
+    Attempt, DeliveryId,
     backend::Backend,
-    queue::{Job, Limits, Queue},
+    order::Order,
+    queue::{Limits, Queue},
     transport::Transport,
 };
 
@@ -20,33 +21,6 @@ pub(crate) struct Courier<T> {
     orders: mpsc::UnboundedReceiver<Order>,
     queue: Queue,
     under_way: JoinSet<DeliveryId>,
-}
-
-/// What the courier is told.
-#[derive(Debug)]
-pub(crate) enum Order {
-    Deliver(Job),
-    /// Drop everything.
-    Clear,
-}
-
-impl Order {
-    /// What a change at `now` means for the courier.
-    pub(crate) fn of(change: &Change, now: SystemTime) -> Option<Self> {
-        match change {
-            Change::Reset => Some(Self::Clear),
-            Change::Delivery(delivery) => {
-                let DeliveryState::Queued { due } = delivery.state else { return None };
-                Some(Self::Deliver(Job {
-                    id: delivery.id,
-                    project_id: delivery.project_id.clone(),
-                    priority: delivery.priority,
-                    due: Instant::now() + due.duration_since(now).unwrap_or_default(),
-                }))
-            }
-            _ => None,
-        }
-    }
 }
 
 impl<T: Transport> Courier<T> {
@@ -103,13 +77,16 @@ async fn attempt(
 /// The schedule, on a clock that stands still whenever something happens.
 #[cfg(test)]
 mod tests {
-    use std::{sync::Mutex, time::Duration};
+    use std::{
+        sync::Mutex,
+        time::{Duration, SystemTime},
+    };
 
     use tokio::time::sleep;
 
     use super::*;
     use crate::{
-        Cause, Delivery, Fault, Outcome, Persona, Plan, ProjectSettings,
+        Cause, Delivery, DeliveryState, Fault, Outcome, Persona, Plan, ProjectSettings,
         clock::Clock,
         state::{Parcel, Rules, State},
     };

@@ -4,8 +4,8 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Builder, Cause, Change, Changes, Delivery, DeliveryId, Error, Fault, Persona, Project,
-    ProjectSettings, Session, SessionStatus, app::App,
+    Cause, Change, Changes, Delivery, DeliveryId, Error, Fault, Persona, Project, ProjectSettings,
+    Session, SessionStatus, app::App,
 };
 
 /// A local Bondify that is running. Dropping it stops it; [`stop`](Self::stop) waits for that.
@@ -18,11 +18,6 @@ pub struct Emulator {
 
 /// The emulator itself.
 impl Emulator {
-    /// Starts on any free port, in memory, without projects, unless told otherwise.
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-
     pub(crate) fn new(app: Arc<App>, tasks: TaskTracker) -> Self {
         Self { app, tasks }
     }

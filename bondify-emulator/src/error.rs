@@ -1,5 +1,12 @@
 use std::time::Duration;
 
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
 /// Why something that was asked of the emulator cannot be done.
 ///
 /// Over HTTP it is `{"error":"text","code":"CODE"}` with its [`status`](Error::status).
@@ -94,5 +101,18 @@ impl Error {
             Self::MethodNotAllowed => (405, "METHOD_NOT_ALLOWED"),
             Self::Stopped => (503, "STOPPED"),
         }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status()).expect("is a status");
+        let body = Json(json!({"error": self.to_string(), "code": self.code()}));
+        let mut response = (status, body).into_response();
+        if let Self::RateLimited { retry_after } = self {
+            let seconds = retry_after.as_millis().div_ceil(1000).max(1) as u64;
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }

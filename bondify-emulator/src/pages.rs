@@ -1,6 +1,7 @@
 //! What people see in a browser: the bot and the inspector.
 
 mod actions;
+mod answer;
 mod assets;
 mod body;
 mod bot;
@@ -11,23 +12,23 @@ mod selection;
 
 use std::sync::Arc;
 
-use askama::Template;
 use axum::{
     Router,
     http::{
-        HeaderName, HeaderValue, StatusCode,
+        HeaderName, HeaderValue,
         header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
     },
     middleware,
-    response::{Html, IntoResponse, Response},
+    response::Response,
 };
 
-use crate::{Error, app::App};
+use crate::app::App;
 
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .merge(bot::routes())
         .merge(inspector::routes())
+        .merge(actions::routes())
         .merge(feed::routes())
         .layer(middleware::map_response(close_to_others))
         .merge(assets::routes())
@@ -49,33 +50,4 @@ async fn close_to_others(mut response: Response) -> Response {
     let headers = HEADERS.map(|(name, value)| (name, HeaderValue::from_static(value)));
     response.headers_mut().extend(headers);
     response
-}
-
-/// What is rendered, or why it is not, as a page.
-type Answer = Result<Html<String>, Refusal>;
-
-fn html(template: &impl Template) -> Answer {
-    Ok(Html(template.to_string()))
-}
-
-/// An error as people see it.
-struct Refusal(Error);
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        Self(error)
-    }
-}
-
-#[derive(Template)]
-#[template(path = "refusal.html")]
-struct RefusalPage<'a> {
-    error: &'a Error,
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.status()).expect("is a status");
-        (status, Html(RefusalPage { error: &self.0 }.to_string())).into_response()
-    }
 }

@@ -12,7 +12,8 @@ use bondify_core::Confirmed;
 use serde::Deserialize;
 
 use super::{
-    Answer, Refusal, inspector,
+    answer::{Answer, Refusal},
+    inspector,
     selection::{Selection, Tab},
 };
 use crate::{DeliveryId, Error, Fault, Persona, Plan, ProjectSettings, app::App};

@@ -10,7 +10,7 @@ use axum::{
 use serde::Deserialize;
 
 use super::{
-    Answer, Refusal, html,
+    answer::{Answer, Refusal, html},
     markup::{Countdown, Moment},
     selection::Selection,
 };

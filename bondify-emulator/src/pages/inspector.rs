@@ -9,9 +9,8 @@ use axum::{
 use bondify_core::{Cancelled, Confirmed, SIGNATURE_HEADER};
 
 use super::{
-    Answer, actions,
+    answer::{Answer, html},
     body::Body,
-    html,
     markup::{Countdown, Moment, Span},
     selection::{Progress, Selection, Tab},
 };
@@ -21,7 +20,7 @@ use crate::{
 };
 
 pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/", get(page)).merge(actions::routes())
+    Router::new().route("/", get(page))
 }
 
 /// All that one address of the inspector shows.
