@@ -1,8 +1,8 @@
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    Exit,
     commands::{completions, emulate, listen, login, man, projects, sign, trigger, verify},
+    exit::Exit,
     output::Output,
 };
 
@@ -57,16 +57,14 @@ impl Cli {
             Command::Verify(args) => args.run(output),
             Command::Login(args) => args.run(output).await,
             Command::Projects(args) => args.run(output).await,
-            Command::Completions(args) => args.run(output),
-            Command::Man(args) => args.run(output),
+            Command::Completions(args) => args.run(Self::command(), output),
+            Command::Man(args) => args.run(Self::command(), output),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

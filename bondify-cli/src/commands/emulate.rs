@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 
 use self::shown::{Attempt, Ready};
 use crate::{
-    Exit, http,
+    exit::Exit,
+    http,
     interrupt::Interrupts,
     output::Output,
     secret::{SecretArgs, TokenArgs, utf8},

@@ -26,7 +26,7 @@ use tokio::{
 
 use self::received::Received;
 use crate::{
-    Exit,
+    exit::Exit,
     http::{self, Answer, Endpoint, NoAnswer},
     interrupt::Interrupts,
     output::Output,

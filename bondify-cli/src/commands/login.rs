@@ -4,8 +4,8 @@ use bondify_client::{ProofVerifier, Status};
 
 use self::shown::{Begun, Ended};
 use crate::{
-    Exit,
     api::{ApiArgs, explained},
+    exit::Exit,
     output::Output,
     secret::SecretArgs,
 };

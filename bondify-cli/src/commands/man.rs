@@ -1,8 +1,8 @@
 use anyhow::Context as _;
-use clap::CommandFactory as _;
+use clap::Command;
 use clap_mangen::Man;
 
-use crate::{Exit, cli::Cli, output::Output};
+use crate::{exit::Exit, output::Output};
 
 /// Print the man page, e.g. for `bondify man | man -l -`
 #[derive(clap::Args)]
@@ -12,8 +12,8 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self, mut output: Output) -> anyhow::Result<Exit> {
-        let mut bondify = Cli::command();
+    /// Prints the page of `bondify`, the whole command, or of one of its commands.
+    pub(crate) fn run(self, mut bondify: Command, mut output: Output) -> anyhow::Result<Exit> {
         bondify.build();
         let page = match &self.command {
             None => bondify,

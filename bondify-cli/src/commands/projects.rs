@@ -5,8 +5,8 @@ use clap::Subcommand;
 
 use self::shown::{Changed, Listed, Told};
 use crate::{
-    Exit,
     api::{ApiArgs, explained},
+    exit::Exit,
     output::Output,
     secret::TokenArgs,
 };

@@ -17,7 +17,8 @@ use self::{
     summary::Tally,
 };
 use crate::{
-    Exit, body,
+    body,
+    exit::Exit,
     http::{self, Endpoint},
     interrupt::Interrupts,
     output::Output,

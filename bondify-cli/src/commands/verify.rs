@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use self::diagnosis::Diagnosis;
 use crate::{
-    Exit,
     body::BodyArgs,
+    exit::Exit,
     output::{BAD, GOOD, Output, Printable},
     secret::SecretArgs,
 };
