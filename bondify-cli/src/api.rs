@@ -8,7 +8,7 @@ use crate::output::Printable;
 #[derive(Args)]
 pub(crate) struct ApiArgs {
     /// Base URL of the API, such as that of `bondify emulate`
-    #[arg(long, global = true, value_name = "URL", default_value = Client::BASE_URL)]
+    #[arg(long, global = true, value_name = "URL", default_value = Client::DEFAULT_BASE_URL)]
     #[arg(env = "BONDIFY_API_URL", hide_env_values = true)]
     api_url: String,
 }

@@ -1,6 +1,6 @@
 mod shown;
 
-use bondify_client::{ProofVerifier, Status};
+use bondify_client::{ProofVerifier, SessionStatus};
 
 use self::shown::{Begun, Ended};
 use crate::{
@@ -34,12 +34,12 @@ impl Args {
         let session = sessions.generate().await.map_err(explained)?;
         output.show(&Begun::new(&session)?)?;
         let ended = match sessions.wait(&session).await.map_err(explained)? {
-            Status::Confirmed(login) => match proofs.verify(login.proof()) {
+            SessionStatus::Confirmed(login) => match proofs.verify(login.proof()) {
                 Ok(proof) => Ended::proven(&proof, login.proof()),
                 Err(error) => Ended::Unproven { error: error.to_string() },
             },
-            Status::Cancelled { .. } => Ended::Cancelled,
-            Status::Expired => Ended::Expired,
+            SessionStatus::Cancelled { .. } => Ended::Cancelled,
+            SessionStatus::Expired => Ended::Expired,
             _ => Ended::Used,
         };
         output.show(&ended)?;

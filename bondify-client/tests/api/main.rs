@@ -19,7 +19,7 @@ pub(crate) fn client(server: &ScriptedServer) -> Client {
 }
 
 pub(crate) fn set_up(server: &ScriptedServer) -> ClientBuilder {
-    Client::builder().base_url(server.url()).poll_interval(ClientBuilder::LEAST_POLL_INTERVAL)
+    Client::builder().base_url(server.url()).poll_interval(ClientBuilder::MIN_POLL_INTERVAL)
 }
 
 /// What a session is generated with, which expires after that time.
