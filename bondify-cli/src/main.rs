@@ -9,7 +9,6 @@ mod http;
 mod interrupt;
 mod outcome;
 mod output;
-mod payload;
 mod secret;
 
 use std::{

@@ -42,6 +42,7 @@ pub use crate::{
     emulator::Emulator,
     error::Error,
     fault::{Fault, UnknownFault},
+    payload::Payload,
     persona::Persona,
     project::{Plan, Project, ProjectSettings},
     session::{Login, Session, SessionStatus},

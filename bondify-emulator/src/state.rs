@@ -298,8 +298,8 @@ impl State {
         let login = Login { persona, confirmed_at: now };
         let session = self.decide(token, SessionStatus::Confirmed(login.clone()), now)?;
         let project = Arc::clone(self.project(&session.project_id)?);
-        let user = User::new(&login, project.shares_phone());
-        let payload = |at| Payload::confirmed(&session.token, user, at);
+        let user = User::new(&login.persona, project.shares_phone());
+        let payload = |at| Payload::confirmed_by(&session.token, user, at);
         self.dispatch(&project, payload, Cause::Session, now);
         Ok(session)
     }
@@ -369,11 +369,11 @@ impl State {
     ) -> Result<Arc<Delivery>, Error> {
         let project = Arc::clone(self.project(project_id)?);
         let token = random::id("sess_test_");
-        let login = Login { persona: Persona::default(), confirmed_at: now };
-        let user = User::new(&login, project.shares_phone());
+        let persona = Persona::default();
+        let user = User::new(&persona, project.shares_phone());
         let payload = |at| match event {
             bondify_core::Cancelled::NAME => Payload::cancelled(&token, at),
-            _ => Payload::confirmed(&token, user, at).named(event),
+            _ => Payload::confirmed_by(&token, user, at).named(event),
         };
         self.dispatch(&project, payload, Cause::Test, now).ok_or(Error::NoWebhookUrl)
     }

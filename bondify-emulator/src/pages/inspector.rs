@@ -296,15 +296,13 @@ struct FaultSwitch {
     fault: Fault,
     is_on: bool,
     title: &'static str,
-    effect: &'static str,
 }
 
 impl FaultSwitch {
     fn all(project: &Project) -> Vec<Self> {
         let switch = |kind: Fault| {
             let on = project.faults.iter().find(|fault| fault.name() == kind.name());
-            let (title, effect) = explain(&kind);
-            Self { fault: *on.unwrap_or(&kind), is_on: on.is_some(), title, effect }
+            Self { fault: *on.unwrap_or(&kind), is_on: on.is_some(), title: title(&kind) }
         };
         Fault::ALL.map(switch).into()
     }
@@ -317,22 +315,16 @@ impl FaultSwitch {
     }
 }
 
-fn explain(fault: &Fault) -> (&'static str, &'static str) {
+fn title(fault: &Fault) -> &'static str {
     match fault {
-        Fault::Duplicate => ("Duplicate", "What was delivered is delivered once more."),
-        Fault::ConcurrentDuplicate => {
-            ("Concurrent duplicate", "Every event is delivered twice at the same time.")
-        }
-        Fault::Delay(_) => ("Delay", "The first attempt comes later."),
-        Fault::TamperedBody => ("Tampered body", "The body is changed after it was signed."),
-        Fault::WrongSecret => ("Wrong secret", "Another secret signs the event."),
-        Fault::StaleTimestamp => {
-            ("Stale timestamp", "The event says that it happened 48 hours ago.")
-        }
-        Fault::UnknownEvent => ("Unknown event", "The event has a name nobody knows."),
-        Fault::DropConnection => {
-            ("Drop the connection", "Half of the request is sent, then the connection is cut.")
-        }
+        Fault::Duplicate => "Duplicate",
+        Fault::ConcurrentDuplicate => "Concurrent duplicate",
+        Fault::Delay(_) => "Delay",
+        Fault::TamperedBody => "Tampered body",
+        Fault::WrongSecret => "Wrong secret",
+        Fault::StaleTimestamp => "Stale timestamp",
+        Fault::UnknownEvent => "Unknown event",
+        Fault::DropConnection => "Drop the connection",
     }
 }
 
