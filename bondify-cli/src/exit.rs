@@ -1,15 +1,15 @@
 /// The exit codes, as documented by `--help` and the README.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    Yes = 0,
-    No = 1,
-    Trouble = 2,
+    Success = 0,
+    Failure = 1,
+    Error = 2,
     Interrupted = 130,
     BrokenPipe = 141,
 }
 
 impl From<bool> for Exit {
     fn from(yes: bool) -> Self {
-        if yes { Self::Yes } else { Self::No }
+        if yes { Self::Success } else { Self::Failure }
     }
 }

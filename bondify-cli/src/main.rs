@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
         Err(error) => {
             // A write to a closed standard error is ignored: there is no other output.
             let _ = writeln!(anstream::stderr(), "{BAD}error:{BAD:#} {error:#}");
-            Exit::Trouble
+            Exit::Error
         }
     };
     ExitCode::from(exit as u8)

@@ -5,14 +5,14 @@ use std::{
 
 use tokio::sync::{broadcast, mpsc};
 
-use crate::{Change, clock::Clock, journal::Journal, order::Order, state::State};
+use crate::{Change, clock::Clock, command::Command, journal::Journal, state::State};
 
 /// The state and all that follows from its changes: each is written down, passed on to the
-/// courier, and told to whoever listens, in the order in which they happen.
+/// dispatcher, and told to whoever listens, in the order in which they happen.
 pub(crate) struct Backend {
     clock: Clock,
     shared: Mutex<Shared>,
-    orders: mpsc::UnboundedSender<Order>,
+    commands: mpsc::UnboundedSender<Command>,
     listeners: broadcast::Sender<Change>,
 }
 
@@ -23,17 +23,17 @@ struct Shared {
 
 impl Backend {
     /// How many changes a slow listener may be behind before it misses some.
-    const BACKLOG: usize = 1024;
+    const CHANGE_BUFFER: usize = 1024;
 
     pub(crate) fn new(
         state: State,
         journal: Option<Journal>,
         clock: Clock,
-    ) -> (Self, mpsc::UnboundedReceiver<Order>) {
-        let (orders, courier) = mpsc::unbounded_channel();
+    ) -> (Self, mpsc::UnboundedReceiver<Command>) {
+        let (commands, dispatcher) = mpsc::unbounded_channel();
         let shared = Mutex::new(Shared { state, journal });
-        let listeners = broadcast::Sender::new(Self::BACKLOG);
-        (Self { clock, shared, orders, listeners }, courier)
+        let listeners = broadcast::Sender::new(Self::CHANGE_BUFFER);
+        (Self { clock, shared, commands, listeners }, dispatcher)
     }
 
     /// Looks at the state as it is now, or changes it.
@@ -47,9 +47,9 @@ impl Backend {
             journal.append(&changes, state);
         }
         for change in changes {
-            if let Some(order) = Order::of(&change, now) {
-                // The courier is gone when the emulator is stopped, and with it the orders.
-                let _ = self.orders.send(order);
+            if let Some(order) = Command::of(&change, now) {
+                // The dispatcher is gone when the emulator is stopped, and with it the commands.
+                let _ = self.commands.send(order);
             }
             // Nobody has to listen.
             let _ = self.listeners.send(change);

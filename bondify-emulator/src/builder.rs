@@ -14,7 +14,7 @@ use crate::{
     app::App,
     backend::Backend,
     clock::Clock,
-    courier::Courier,
+    dispatcher::Dispatcher,
     journal::{Journal, JournalError},
     queue::Limits,
     random,
@@ -147,8 +147,8 @@ impl Builder {
     /// How many attempts may be under way: over all, and for one project. 64 and 16 unless
     /// set; at least one. An attempt that takes longer than a quarter of a second no longer
     /// counts over all, so that slow endpoints hold up nobody else.
-    pub fn concurrency(mut self, over_all: usize, per_project: usize) -> Self {
-        self.limits = Limits { over_all: over_all.max(1), per_project: per_project.max(1) };
+    pub fn concurrency(mut self, total: usize, per_project: usize) -> Self {
+        self.limits = Limits { total: total.max(1), per_project: per_project.max(1) };
         self
     }
 
@@ -202,12 +202,12 @@ impl Builder {
         let address =
             listener.local_addr().map_err(|error| StartError::Bind(self.address, error))?;
 
-        let (backend, orders) = Backend::new(state, journal, self.clock);
+        let (backend, commands) = Backend::new(state, journal, self.clock);
         let backend = Arc::new(backend);
         let stopped = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let courier = Courier::new(Arc::clone(&backend), network, orders, self.limits);
-        tasks.spawn(stopped.clone().run_until_cancelled_owned(courier.run()));
+        let dispatcher = Dispatcher::new(Arc::clone(&backend), network, commands, self.limits);
+        tasks.spawn(stopped.clone().run_until_cancelled_owned(dispatcher.run()));
         // What was restored is acted on from here on.
         backend.with(|_, _| ());
 

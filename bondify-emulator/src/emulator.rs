@@ -56,9 +56,9 @@ impl Emulator {
     /// Stops it, and returns when its port is free again. A client in the midst of a request
     /// is waited for, but not for longer than five seconds.
     pub async fn stop(self) {
-        const PATIENCE: Duration = Duration::from_secs(5);
+        const STOP_TIMEOUT: Duration = Duration::from_secs(5);
         self.app.stopped.cancel();
-        let _ = timeout(PATIENCE, self.tasks.wait()).await;
+        let _ = timeout(STOP_TIMEOUT, self.tasks.wait()).await;
     }
 }
 
@@ -265,33 +265,35 @@ impl Emulator {
         let mut changes = self.changes();
         loop {
             match self.event_of(session_token)? {
-                Happened::Yes(id) => return self.finished(id).await,
+                SessionEvent::Delivery(id) => return self.finished(id).await,
                 // That it expires is no change.
-                Happened::NotYet(left) => drop(timeout(left, changes.next()).await),
+                SessionEvent::Pending(left) => drop(timeout(left, changes.next()).await),
             }
         }
     }
 
-    fn event_of(&self, token: &str) -> Result<Happened, Error> {
+    fn event_of(&self, token: &str) -> Result<SessionEvent, Error> {
         self.app.backend.with(|state, now| {
             let session = state.session(token, now)?;
             if session.status == SessionStatus::Pending {
                 let left = session.expires_at.duration_since(now).unwrap_or_default();
-                return Ok(Happened::NotYet(left));
+                return Ok(SessionEvent::Pending(left));
             }
             let mut deliveries = state.deliveries();
             let of_session = deliveries.find(|delivery| {
                 delivery.session_token == token && delivery.cause == Cause::Session
             });
-            of_session.map(|delivery| Happened::Yes(delivery.id)).ok_or(Error::DeliveryNotFound)
+            of_session
+                .map(|delivery| SessionEvent::Delivery(delivery.id))
+                .ok_or(Error::DeliveryNotFound)
         })
     }
 }
 
 /// Whether a session has an event: this delivery, or none yet but for so long.
-enum Happened {
-    Yes(DeliveryId),
-    NotYet(Duration),
+enum SessionEvent {
+    Delivery(DeliveryId),
+    Pending(Duration),
 }
 
 impl Drop for Emulator {

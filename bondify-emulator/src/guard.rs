@@ -20,7 +20,7 @@ pub(crate) async fn known_host_only(
     next: Next,
 ) -> Result<Response, Error> {
     let host = host(request.headers()).ok_or(Error::ForbiddenHost)?;
-    if !app.goes_by(host.host()) {
+    if !app.is_own_host(host.host()) {
         return Err(Error::ForbiddenHost);
     }
     Ok(next.run(request).await)
@@ -41,7 +41,7 @@ impl App {
     /// Whether `host` names the emulator: a loopback address, `localhost`, the address that it
     /// is bound to, or a name that was allowed. An address needs no DNS, so there is none to
     /// be rebound: one that is bound to all addresses goes by any.
-    fn goes_by(&self, host: &str) -> bool {
+    fn is_own_host(&self, host: &str) -> bool {
         if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
             let bound = self.address.ip();
             return ip.is_loopback() || bound.is_unspecified() || ip == bound;

@@ -25,7 +25,7 @@ impl Journal {
     const HEADER: &[u8] = b"{\"bondify-emulator\":1}";
 
     /// Out of how many lines it is written anew at the earliest.
-    const LONG: usize = 10_000;
+    const MIN_LINES_TO_REWRITE: usize = 10_000;
 
     /// Opens or creates the file, and restores what is in it.
     pub(crate) fn open(path: &Path, state: &mut State) -> Result<Self, JournalError> {
@@ -46,7 +46,9 @@ impl Journal {
         if changes.is_empty() {
             return;
         }
-        let out_of_date = || self.lines > Self::LONG && self.lines > 4 * state.to_changes().count();
+        let out_of_date = || {
+            self.lines > Self::MIN_LINES_TO_REWRITE && self.lines > 4 * state.to_changes().count()
+        };
         let written = if self.broken || out_of_date() {
             self.rewrite(state)
         } else {
@@ -232,7 +234,7 @@ mod tests {
         let (mut state, journal) = open(&path);
         let mut journal = journal.unwrap();
         state.add_project(ProjectSettings::new().id("shop"), NOW).unwrap();
-        for _ in 0..Journal::LONG + 10 {
+        for _ in 0..Journal::MIN_LINES_TO_REWRITE + 10 {
             state.rotate_secret("shop").unwrap();
             let changes = state.take_changes();
             journal.append(&changes, &state);

@@ -1,13 +1,13 @@
 //! What people see in a browser: the bot and the inspector.
 
 mod actions;
-mod answer;
 mod assets;
 mod body;
 mod bot;
 mod feed;
 mod inspector;
 mod markup;
+mod result;
 mod selection;
 
 use std::sync::Arc;
@@ -30,14 +30,14 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .merge(inspector::routes())
         .merge(actions::routes())
         .merge(feed::routes())
-        .layer(middleware::map_response(close_to_others))
+        .layer(middleware::map_response(set_security_headers))
         .merge(assets::routes())
 }
 
 /// Nothing from elsewhere, nothing inline, in nobody's frame. Session tokens are in addresses,
 /// so no other origin learns where its visitors come from; without any referrer, browsers
 /// would hide the origin of forms from [the guard](crate::guard) too.
-async fn close_to_others(mut response: Response) -> Response {
+async fn set_security_headers(mut response: Response) -> Response {
     const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
         img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
         frame-ancestors 'none'";

@@ -26,7 +26,7 @@ impl Default for RetrySchedule {
 
 impl RetrySchedule {
     /// No delay is longer, whatever base and factor are.
-    const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+    const MAX_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// How often an event of a project on `plan` is sent at most.
     pub(crate) fn attempts(&self, plan: Plan) -> u32 {
@@ -39,8 +39,8 @@ impl RetrySchedule {
         let exponent = i32::try_from(failed.saturating_sub(1)).unwrap_or(i32::MAX);
         let spread = if self.jitter { 0.5 + random::fraction() } else { 1.0 };
         let seconds = self.base.as_secs_f64() * self.factor.powi(exponent) * spread;
-        let delay = Duration::try_from_secs_f64(seconds).unwrap_or(Self::LONGEST);
-        delay.min(Self::LONGEST)
+        let delay = Duration::try_from_secs_f64(seconds).unwrap_or(Self::MAX_DELAY);
+        delay.min(Self::MAX_DELAY)
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
     fn no_setting_is_too_much() {
         for factor in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
             let schedule = RetrySchedule { factor, ..RetrySchedule::default() };
-            assert!(schedule.delay_after(usize::MAX) <= RetrySchedule::LONGEST);
+            assert!(schedule.delay_after(usize::MAX) <= RetrySchedule::MAX_DELAY);
         }
     }
 }

@@ -70,12 +70,12 @@ pub enum Change {
 
 /// What one attempt sends.
 #[derive(Clone)]
-pub(crate) struct Parcel {
+pub(crate) struct OutgoingRequest {
     pub(crate) url: Url,
     pub(crate) signature: String,
     pub(crate) body: String,
     /// Whether the connection is to be cut half-way.
-    pub(crate) cut: bool,
+    pub(crate) drop_connection: bool,
 }
 
 /// What changes the state.
@@ -156,8 +156,8 @@ impl State {
     /// After a restart: forgets sessions that analytics no longer look back on, and queues
     /// the deliveries that were not finished.
     pub(crate) fn resume(&mut self, now: SystemTime) {
-        const MEMORY: Duration = Duration::from_secs(91 * 24 * 60 * 60);
-        self.sessions.retain(|_, session| session.created_at + MEMORY > now);
+        const SESSION_RETENTION: Duration = Duration::from_secs(91 * 24 * 60 * 60);
+        self.sessions.retain(|_, session| session.created_at + SESSION_RETENTION > now);
         let deliveries: Vec<_> = self.deliveries.values().cloned().collect();
         for delivery in deliveries {
             let due = match delivery.state {
@@ -300,7 +300,7 @@ impl State {
         let project = Arc::clone(self.project(&session.project_id)?);
         let user = User::new(&login.persona, project.shares_phone());
         let payload = |at| Payload::confirmed_by(&session.token, user, at);
-        self.dispatch(&project, payload, Cause::Session, now);
+        self.queue_event(&project, payload, Cause::Session, now);
         Ok(session)
     }
 
@@ -308,7 +308,7 @@ impl State {
         let session = self.decide(token, SessionStatus::Cancelled { cancelled_at: now }, now)?;
         let project = Arc::clone(self.project(&session.project_id)?);
         let payload = |at| Payload::cancelled(&session.token, at);
-        self.dispatch(&project, payload, Cause::Session, now);
+        self.queue_event(&project, payload, Cause::Session, now);
         Ok(session)
     }
 
@@ -375,7 +375,7 @@ impl State {
             bondify_core::Cancelled::NAME => Payload::cancelled(&token, at),
             _ => Payload::confirmed_by(&token, user, at).named(event),
         };
-        self.dispatch(&project, payload, Cause::Test, now).ok_or(Error::NoWebhookUrl)
+        self.queue_event(&project, payload, Cause::Test, now).ok_or(Error::NoWebhookUrl)
     }
 
     /// Queues the same bytes under the same signature once more, to where the project's
@@ -392,21 +392,21 @@ impl State {
     }
 
     /// Takes a delivery out of the queue: what to send, if it is still to be sent.
-    pub(crate) fn begin_attempt(&mut self, id: DeliveryId) -> Option<Parcel> {
+    pub(crate) fn begin_attempt(&mut self, id: DeliveryId) -> Option<OutgoingRequest> {
         let delivery = Delivery::clone(self.deliveries.get(&id)?);
         let DeliveryState::Queued { .. } = delivery.state else { return None };
         let project = self.project(&delivery.project_id).ok()?;
-        let parcel = Parcel {
+        let outgoing = OutgoingRequest {
             url: delivery.url.clone(),
             signature: delivery.signature.clone(),
             body: delivery.body.clone(),
-            cut: project.faults.contains(&Fault::DropConnection),
+            drop_connection: project.faults.contains(&Fault::DropConnection),
         };
         self.change(Change::Delivery(Arc::new(Delivery {
             state: DeliveryState::Sending,
             ..delivery
         })));
-        Some(parcel)
+        Some(outgoing)
     }
 
     /// Takes down how an attempt ended, and queues what has to follow.
@@ -429,7 +429,7 @@ impl State {
         duplicate.map(|duplicate| self.put_delivery(duplicate));
     }
 
-    fn dispatch<'a>(
+    fn queue_event<'a>(
         &mut self,
         project: &Project,
         payload: impl FnOnce(SystemTime) -> Payload<'a>,

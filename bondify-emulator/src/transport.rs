@@ -21,12 +21,12 @@ use tokio::{
 };
 use url::{Position, Url};
 
-use crate::{Outcome, project::ip, state::Parcel};
+use crate::{Outcome, project::ip, state::OutgoingRequest};
 
 /// What carries deliveries to webhook URLs.
 pub(crate) trait Transport: Send + Sync + 'static {
     /// Makes one attempt: the request's headers, and what came of it.
-    fn send(&self, parcel: Parcel) -> impl Future<Output = (Headers, Outcome)> + Send;
+    fn send(&self, outgoing: OutgoingRequest) -> impl Future<Output = (Headers, Outcome)> + Send;
 }
 
 /// Names and values.
@@ -36,14 +36,14 @@ type Headers = Vec<(String, String)>;
 pub(crate) struct Network {
     client: Client,
     resolver: Resolver,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Network {
     /// How much of a response's body is taken down, in bytes.
-    const MOST_OF_A_BODY: usize = 64 * 1024;
+    const MAX_BODY_BYTES: usize = 64 * 1024;
 
-    pub(crate) fn new(patience: Duration, remote: bool) -> reqwest::Result<Self> {
+    pub(crate) fn new(timeout: Duration, remote: bool) -> reqwest::Result<Self> {
         let resolver = Resolver { remote };
         let client = Client::builder()
             .dns_resolver(Arc::new(resolver))
@@ -52,19 +52,19 @@ impl Network {
             .http1_only()
             .pool_max_idle_per_host(0)
             .build()?;
-        Ok(Self { client, resolver, patience })
+        Ok(Self { client, resolver, timeout })
     }
 
-    fn request(&self, parcel: &Parcel) -> reqwest::Result<Request> {
+    fn request(&self, outgoing: &OutgoingRequest) -> reqwest::Result<Request> {
         self.client
-            .post(parcel.url.clone())
-            .header("host", host(&parcel.url))
+            .post(outgoing.url.clone())
+            .header("host", host(&outgoing.url))
             .header("user-agent", concat!("bondify-emulator/", env!("CARGO_PKG_VERSION")))
             .header("accept", "*/*")
             .header("content-type", "application/json")
-            .header(SIGNATURE_HEADER, &parcel.signature)
-            .header("content-length", parcel.body.len())
-            .body(parcel.body.clone())
+            .header(SIGNATURE_HEADER, &outgoing.signature)
+            .header("content-length", outgoing.body.len())
+            .body(outgoing.body.clone())
             .build()
     }
 
@@ -72,7 +72,7 @@ impl Network {
         if ip(request.url()).is_some_and(|ip| !self.resolver.allows(ip)) {
             return Outcome::NotLoopback;
         }
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + self.timeout;
         match timeout_at(deadline, self.client.execute(request)).await {
             Ok(Ok(mut response)) => Outcome::Answered {
                 status: response.status().as_u16(),
@@ -105,16 +105,16 @@ impl Network {
 }
 
 impl Transport for Network {
-    async fn send(&self, parcel: Parcel) -> (Headers, Outcome) {
-        let request = match self.request(&parcel) {
+    async fn send(&self, outgoing: OutgoingRequest) -> (Headers, Outcome) {
+        let request = match self.request(&outgoing) {
             Ok(request) => request,
             Err(error) => return (Vec::new(), failure(&error)),
         };
         let headers = to_text(request.headers());
-        if !parcel.cut {
+        if !outgoing.drop_connection {
             return (headers, self.exchange(request).await);
         }
-        let outcome = match timeout(self.patience, self.send_half(&request, &parcel.body)).await {
+        let outcome = match timeout(self.timeout, self.send_half(&request, &outgoing.body)).await {
             Ok(Ok(())) => Outcome::Dropped,
             Ok(Err(error)) => failure(&error),
             Err(_) => Outcome::TimedOut,
@@ -193,13 +193,13 @@ fn to_text(headers: &HeaderMap) -> Headers {
 /// As much of the body as there is by then.
 async fn read(response: &mut Response, deadline: Instant) -> String {
     let mut body = Vec::new();
-    while body.len() < Network::MOST_OF_A_BODY {
+    while body.len() < Network::MAX_BODY_BYTES {
         match timeout_at(deadline, response.chunk()).await {
             Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
             _ => break,
         }
     }
-    body.truncate(Network::MOST_OF_A_BODY);
+    body.truncate(Network::MAX_BODY_BYTES);
     String::from_utf8_lossy(&body).into_owned()
 }
 

@@ -17,6 +17,6 @@ impl Args {
         let mut script = Vec::new();
         generate(self.shell, &mut bondify, "bondify", &mut script);
         output.write(&script)?;
-        Ok(Exit::Yes)
+        Ok(Exit::Success)
     }
 }

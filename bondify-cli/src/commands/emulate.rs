@@ -113,7 +113,7 @@ impl Args {
             }
         }
         select! {
-            () = emulator.stop() => Ok(Exit::Yes),
+            () = emulator.stop() => Ok(Exit::Success),
             () = interrupts.next() => Ok(Exit::Interrupted),
         }
     }

@@ -89,7 +89,7 @@ impl Args {
             }
         }
         server.await??;
-        Ok(Exit::Yes)
+        Ok(Exit::Success)
     }
 }
 

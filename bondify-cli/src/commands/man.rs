@@ -25,6 +25,6 @@ impl Args {
         let mut roff = Vec::new();
         Man::new(page).render(&mut roff)?;
         output.write(&roff)?;
-        Ok(Exit::Yes)
+        Ok(Exit::Success)
     }
 }

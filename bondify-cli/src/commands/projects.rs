@@ -3,7 +3,7 @@ mod shown;
 use bondify_client::ProjectSettings;
 use clap::Subcommand;
 
-use self::shown::{Changed, Listed, Told};
+use self::shown::{Changed, Listed, ShownSecret};
 use crate::{
     api::{ApiArgs, explained},
     exit::Exit,
@@ -73,7 +73,7 @@ impl Args {
                 let settings = webhook_url.as_deref().map(settings).transpose()?;
                 let settings = settings.unwrap_or_default();
                 let created = developer.create_project(&name, settings).await.map_err(explained)?;
-                output.show(&Told::new(&created.project_id, &created.secret))?;
+                output.show(&ShownSecret::new(&created.project_id, &created.secret))?;
             }
             Action::SetWebhook { id, url } => {
                 let settings = settings(&url)?;
@@ -82,14 +82,14 @@ impl Args {
             }
             Action::Rotate { id } => {
                 let secret = developer.regenerate(&id).await.map_err(explained)?;
-                output.show(&Told::new(&id, &secret))?;
+                output.show(&ShownSecret::new(&id, &secret))?;
             }
             Action::Delete { id } => {
                 developer.delete_project(&id).await.map_err(explained)?;
                 output.show(&Changed { project_id: &id, done: "deleted" })?;
             }
         }
-        Ok(Exit::Yes)
+        Ok(Exit::Success)
     }
 }
 

@@ -19,7 +19,7 @@ impl Args {
         let secret = self.secret.secret()?;
         let signature = secret.sign(&self.body.read()?).to_string();
         output.show(&Signed { signature })?;
-        Ok(Exit::Yes)
+        Ok(Exit::Success)
     }
 }
 

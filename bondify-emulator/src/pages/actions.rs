@@ -12,8 +12,8 @@ use bondify_core::Confirmed;
 use serde::Deserialize;
 
 use super::{
-    answer::{Answer, Refusal},
     inspector,
+    result::{PageResult, Refusal},
     selection::{Selection, Tab},
 };
 use crate::{DeliveryId, Error, Fault, Persona, Plan, ProjectSettings, app::App};
@@ -35,9 +35,9 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/inspector/deliveries/{id}/resend", post(resend))
 }
 
-type Done = Result<Redirect, Refusal>;
+type RedirectResult = Result<Redirect, Refusal>;
 
-fn show(selection: Selection) -> Done {
+fn show(selection: Selection) -> RedirectResult {
     Ok(Redirect::to(&selection.address()))
 }
 
@@ -48,13 +48,13 @@ struct NewProject {
     webhook_url: String,
 }
 
-async fn create(State(app): State<Arc<App>>, Form(new): Form<NewProject>) -> Done {
+async fn create(State(app): State<Arc<App>>, Form(new): Form<NewProject>) -> RedirectResult {
     let settings = ProjectSettings::new().name(new.name).webhook_url(new.webhook_url);
     let project = app.backend.with(|state, now| state.add_project(settings, now))?;
     show(Selection::of_project(&project.id, Tab::Deliveries))
 }
 
-fn update(app: &App, id: &str, settings: ProjectSettings) -> Done {
+fn update(app: &App, id: &str, settings: ProjectSettings) -> RedirectResult {
     app.backend.with(|state, _| state.update_project(id, settings))?;
     show(Selection::of_project(id, Tab::Settings))
 }
@@ -68,7 +68,7 @@ async fn set_webhook(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Form(Webhook { webhook_url }): Form<Webhook>,
-) -> Done {
+) -> RedirectResult {
     update(&app, &id, ProjectSettings::new().webhook_url(webhook_url.trim()))
 }
 
@@ -85,7 +85,7 @@ async fn set_settings(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Form(form): Form<Settings>,
-) -> Done {
+) -> RedirectResult {
     let settings = ProjectSettings::new()
         .plan(form.plan)
         .active(form.active.is_some())
@@ -98,7 +98,7 @@ async fn set_faults(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Form(form): Form<Vec<(String, String)>>,
-) -> Done {
+) -> RedirectResult {
     update(&app, &id, ProjectSettings::new().faults(faults(&form)?))
 }
 
@@ -116,16 +116,16 @@ fn faults(form: &[(String, String)]) -> Result<Vec<Fault>, Error> {
     values("fault").map(fault).collect()
 }
 
-async fn reveal(State(app): State<Arc<App>>, Path(id): Path<String>) -> Answer {
+async fn reveal(State(app): State<Arc<App>>, Path(id): Path<String>) -> PageResult {
     inspector::page_with_secret(&app, &id)
 }
 
-async fn regenerate(State(app): State<Arc<App>>, Path(id): Path<String>) -> Done {
+async fn regenerate(State(app): State<Arc<App>>, Path(id): Path<String>) -> RedirectResult {
     app.backend.with(|state, _| state.rotate_secret(&id))?;
     show(Selection::of_project(&id, Tab::Settings))
 }
 
-async fn generate(State(app): State<Arc<App>>, Path(id): Path<String>) -> Done {
+async fn generate(State(app): State<Arc<App>>, Path(id): Path<String>) -> RedirectResult {
     let session = app.backend.with(|state, now| state.generate(&id, now))?;
     Ok(Redirect::to(&app.deeplink_path(&session.token)))
 }
@@ -139,34 +139,34 @@ async fn send_test_event(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Form(TestEvent { event }): Form<TestEvent>,
-) -> Done {
+) -> RedirectResult {
     let event = if event.is_empty() { Confirmed::NAME } else { &event };
     let delivery = app.backend.with(|state, now| state.send_test_event(&id, event, now))?;
     show(Selection::of_project(&id, Tab::Deliveries).opening(&delivery))
 }
 
-async fn confirm(State(app): State<Arc<App>>, Path(token): Path<String>) -> Done {
+async fn confirm(State(app): State<Arc<App>>, Path(token): Path<String>) -> RedirectResult {
     let by = Persona::default();
     let session = app.backend.with(|state, now| state.confirm(&token, by, now))?;
     show(Selection::of_project(&session.project_id, Tab::Sessions))
 }
 
-async fn cancel(State(app): State<Arc<App>>, Path(token): Path<String>) -> Done {
+async fn cancel(State(app): State<Arc<App>>, Path(token): Path<String>) -> RedirectResult {
     let session = app.backend.with(|state, now| state.cancel(&token, now))?;
     show(Selection::of_project(&session.project_id, Tab::Sessions))
 }
 
-async fn expire(State(app): State<Arc<App>>, Path(token): Path<String>) -> Done {
+async fn expire(State(app): State<Arc<App>>, Path(token): Path<String>) -> RedirectResult {
     let session = app.backend.with(|state, now| state.expire(&token, now))?;
     show(Selection::of_project(&session.project_id, Tab::Sessions))
 }
 
-async fn use_proof(State(app): State<Arc<App>>, Path(token): Path<String>) -> Done {
+async fn use_proof(State(app): State<Arc<App>>, Path(token): Path<String>) -> RedirectResult {
     let session = app.backend.with(|state, now| state.use_proof(&token, now))?;
     show(Selection::of_project(&session.project_id, Tab::Sessions))
 }
 
-async fn resend(State(app): State<Arc<App>>, Path(id): Path<String>) -> Done {
+async fn resend(State(app): State<Arc<App>>, Path(id): Path<String>) -> RedirectResult {
     let id: DeliveryId = id.parse().map_err(|_| Error::DeliveryNotFound)?;
     let delivery = app.backend.with(|state, now| state.resend(id, now))?;
     show(Selection::of_project(&delivery.project_id, Tab::Deliveries).opening(&delivery))

@@ -10,8 +10,8 @@ use axum::{
 use serde::Deserialize;
 
 use super::{
-    answer::{Answer, Refusal, html},
     markup::{Countdown, Moment},
+    result::{PageResult, Refusal, html},
     selection::Selection,
 };
 use crate::{Error, Persona, Project, Session, SessionStatus, app::App};
@@ -36,7 +36,7 @@ struct BotPage {
     now: SystemTime,
 }
 
-async fn page(State(app): State<Arc<App>>, Query(Start { start }): Query<Start>) -> Answer {
+async fn page(State(app): State<Arc<App>>, Query(Start { start }): Query<Start>) -> PageResult {
     let (project, session, now) = app.backend.with(|state, now| {
         let session = state.session(&start, now)?;
         let project = Arc::clone(state.project(&session.project_id)?);

@@ -9,9 +9,9 @@ use axum::{
 use bondify_core::{Cancelled, Confirmed, SIGNATURE_HEADER};
 
 use super::{
-    answer::{Answer, html},
     body::Body,
     markup::{Countdown, Moment, Span},
+    result::{PageResult, html},
     selection::{Progress, Selection, Tab},
 };
 use crate::{
@@ -24,7 +24,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
 }
 
 /// All that one address of the inspector shows.
-pub(super) struct Shown {
+pub(super) struct View {
     selection: Selection,
     url: String,
     projects: Vec<Arc<Project>>,
@@ -40,32 +40,32 @@ pub(super) struct Shown {
 #[derive(Template)]
 #[template(path = "inspector.html")]
 struct Page {
-    shown: Shown,
+    view: View,
 }
 
 /// What of it changes by itself.
 #[derive(Template)]
 #[template(path = "live.html")]
 pub(super) struct Live {
-    pub(super) shown: Shown,
+    pub(super) view: View,
 }
 
-async fn page(State(app): State<Arc<App>>, Query(selection): Query<Selection>) -> Answer {
-    html(&Page { shown: Shown::new(&app, selection)? })
+async fn page(State(app): State<Arc<App>>, Query(selection): Query<Selection>) -> PageResult {
+    html(&Page { view: View::new(&app, selection)? })
 }
 
 /// The settings with the secret in them.
-pub(super) fn page_with_secret(app: &App, project_id: &str) -> Answer {
-    let shown = Shown::new(app, Selection::of_project(project_id, Tab::Settings))?;
-    html(&Page { shown: Shown { secret_is_shown: true, ..shown } })
+pub(super) fn page_with_secret(app: &App, project_id: &str) -> PageResult {
+    let view = View::new(app, Selection::of_project(project_id, Tab::Settings))?;
+    html(&Page { view: View { secret_is_shown: true, ..view } })
 }
 
-impl Shown {
+impl View {
     /// How many sessions, of all that there ever were, are listed.
-    const MOST_SESSIONS: usize = 100;
+    const MAX_SESSIONS: usize = 100;
 
     pub(super) fn new(app: &App, selection: Selection) -> Result<Self, Error> {
-        let mut shown = app.backend.with(|state, now| {
+        let mut view = app.backend.with(|state, now| {
             let project = selection.find(state.projects()).cloned();
             if project.is_none() && !selection.project.is_empty() {
                 return Err(Error::ProjectNotFound);
@@ -81,7 +81,7 @@ impl Shown {
             });
             let row = |session| SessionRow::new(state, &selection, session, now);
             Ok(Self {
-                sessions: wanted.take(Self::MOST_SESSIONS).map(row).collect(),
+                sessions: wanted.take(Self::MAX_SESSIONS).map(row).collect(),
                 deliveries: Vec::new(),
                 projects: state.projects().to_vec(),
                 project,
@@ -96,10 +96,10 @@ impl Shown {
                 selection: selection.clone(),
             })
         })?;
-        if shown.selection.tab == Tab::Deliveries {
-            shown.list_deliveries(app);
+        if view.selection.tab == Tab::Deliveries {
+            view.list_deliveries(app);
         }
-        Ok(shown)
+        Ok(view)
     }
 
     /// Searches bodies without keeping everybody else waiting.

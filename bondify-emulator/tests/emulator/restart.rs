@@ -54,9 +54,9 @@ async fn an_unfinished_delivery_goes_on() {
         let token = emulator.generate(SHOP).unwrap().token;
         emulator.confirm(&token, Persona::default()).unwrap();
         let first = receiver.answer_status(503).await;
-        let under_way = receiver.accept().await;
+        let in_flight = receiver.accept().await;
         emulator.stop().await;
-        drop(under_way);
+        drop(in_flight);
 
         let emulator = start(builder(), settings()).await;
         let last = receiver.answer_status(200).await;

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 /// No test waits longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The project of most tests.
 pub(crate) const SHOP: &str = "proj_shop";
@@ -54,7 +54,7 @@ impl Answer {
 pub(crate) fn request(emulator: &Emulator, method: &str, path: &str) -> RequestBuilder {
     let method: Method = method.parse().unwrap();
     let url = format!("{}{path}", emulator.url());
-    Client::new().request(method, url).timeout(PATIENCE)
+    Client::new().request(method, url).timeout(TEST_TIMEOUT)
 }
 
 pub(crate) async fn answer(request: RequestBuilder) -> Answer {
@@ -110,7 +110,7 @@ impl RawReceiver {
     }
 
     pub(crate) async fn accept(&self) -> RawRequest {
-        let accepted = timeout(PATIENCE, self.0.accept()).await;
+        let accepted = timeout(TEST_TIMEOUT, self.0.accept()).await;
         let (mut stream, _) = accepted.expect("a delivery within a minute").unwrap();
         let mut bytes = Vec::new();
         while !is_complete(&bytes) && stream.read_buf(&mut bytes).await.unwrap() > 0 {}

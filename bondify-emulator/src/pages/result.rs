@@ -7,9 +7,9 @@ use axum::{
 use crate::Error;
 
 /// A rendered page, or the error page in place of it.
-pub(super) type Answer = Result<Html<String>, Refusal>;
+pub(super) type PageResult = Result<Html<String>, Refusal>;
 
-pub(super) fn html(template: &impl Template) -> Answer {
+pub(super) fn html(template: &impl Template) -> PageResult {
     Ok(Html(template.to_string()))
 }
 

@@ -4,15 +4,15 @@ use tokio::time::Instant;
 
 use crate::{Change, DeliveryState, queue::Job};
 
-/// An order to the courier.
+/// An order to the dispatcher.
 #[derive(Debug)]
-pub(crate) enum Order {
+pub(crate) enum Command {
     Deliver(Job),
     /// Drops all deliveries, also those in flight.
     Clear,
 }
 
-impl Order {
+impl Command {
     /// The order that a change at `now` leads to, if any.
     pub(crate) fn of(change: &Change, now: SystemTime) -> Option<Self> {
         match change {

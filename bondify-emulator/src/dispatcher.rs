@@ -9,49 +9,49 @@ use tokio::{
 use crate::{
     Attempt, DeliveryId,
     backend::Backend,
-    order::Order,
+    command::Command,
     queue::{Limits, Queue},
     transport::Transport,
 };
 
 /// Takes deliveries to where they go, each in its time and turn.
-pub(crate) struct Courier<T> {
+pub(crate) struct Dispatcher<T> {
     backend: Arc<Backend>,
     transport: Arc<T>,
-    orders: mpsc::UnboundedReceiver<Order>,
+    commands: mpsc::UnboundedReceiver<Command>,
     queue: Queue,
-    under_way: JoinSet<DeliveryId>,
+    in_flight: JoinSet<DeliveryId>,
 }
 
-impl<T: Transport> Courier<T> {
+impl<T: Transport> Dispatcher<T> {
     pub(crate) fn new(
         backend: Arc<Backend>,
         transport: T,
-        orders: mpsc::UnboundedReceiver<Order>,
+        commands: mpsc::UnboundedReceiver<Command>,
         limits: Limits,
     ) -> Self {
         let (transport, queue) = (Arc::new(transport), Queue::new(limits));
-        Self { backend, transport, orders, queue, under_way: JoinSet::new() }
+        Self { backend, transport, commands, queue, in_flight: JoinSet::new() }
     }
 
-    /// Works until nobody can give orders any more.
+    /// Works until nobody can give commands any more.
     pub(crate) async fn run(mut self) {
         loop {
             while let Some(id) = self.queue.pop(Instant::now()) {
                 let attempt = attempt(Arc::clone(&self.backend), Arc::clone(&self.transport), id);
-                self.under_way.spawn(attempt);
+                self.in_flight.spawn(attempt);
             }
             let next = self.queue.next(Instant::now());
             tokio::select! {
-                order = self.orders.recv() => match order {
-                    Some(Order::Deliver(job)) => self.queue.push(job),
-                    Some(Order::Clear) => {
+                order = self.commands.recv() => match order {
+                    Some(Command::Deliver(job)) => self.queue.push(job),
+                    Some(Command::Clear) => {
                         self.queue.clear();
-                        self.under_way = JoinSet::new();
+                        self.in_flight = JoinSet::new();
                     }
                     None => return,
                 },
-                Some(Ok(id)) = self.under_way.join_next() => self.queue.done(id),
+                Some(Ok(id)) = self.in_flight.join_next() => self.queue.done(id),
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             }
         }
@@ -63,10 +63,10 @@ async fn attempt(
     transport: Arc<impl Transport>,
     id: DeliveryId,
 ) -> DeliveryId {
-    let begun = backend.with(|state, now| state.begin_attempt(id).map(|parcel| (parcel, now)));
-    let Some((parcel, started_at)) = begun else { return id };
+    let begun = backend.with(|state, now| state.begin_attempt(id).map(|outgoing| (outgoing, now)));
+    let Some((outgoing, started_at)) = begun else { return id };
     let started = Instant::now();
-    let (request_headers, outcome) = transport.send(parcel).await;
+    let (request_headers, outcome) = transport.send(outgoing).await;
     let duration = started.elapsed();
     tracing::debug!(delivery = %id, ?outcome, ?duration, "attempt ended");
     let attempt = Attempt { started_at, duration, request_headers, outcome };
@@ -88,7 +88,7 @@ mod tests {
     use crate::{
         Cause, Delivery, DeliveryState, Fault, Outcome, Persona, Plan, ProjectSettings,
         clock::Clock,
-        state::{Parcel, Rules, State},
+        state::{OutgoingRequest, Rules, State},
     };
 
     /// A receiver: how long it takes for each URL, and what it answers; and what came when.
@@ -96,26 +96,26 @@ mod tests {
     struct Receiver {
         started: Instant,
         answer: fn(&str, Duration) -> (Duration, u16),
-        received: Arc<Mutex<Vec<(u64, Parcel)>>>,
+        received: Arc<Mutex<Vec<(u64, OutgoingRequest)>>>,
     }
 
     impl Transport for Receiver {
-        async fn send(&self, parcel: Parcel) -> (Vec<(String, String)>, Outcome) {
+        async fn send(&self, outgoing: OutgoingRequest) -> (Vec<(String, String)>, Outcome) {
             let now = self.started.elapsed();
-            let (takes, status) = (self.answer)(parcel.url.path(), now);
-            self.received.lock().unwrap().push((now.as_secs(), parcel));
+            let (takes, status) = (self.answer)(outgoing.url.path(), now);
+            self.received.lock().unwrap().push((now.as_secs(), outgoing));
             sleep(takes).await;
             let (response_headers, response_body) = Default::default();
             (Vec::new(), Outcome::Answered { status, response_headers, response_body })
         }
     }
 
-    struct Bench {
+    struct Fixture {
         backend: Arc<Backend>,
         receiver: Receiver,
     }
 
-    impl Bench {
+    impl Fixture {
         fn new(answer: fn(&str, Duration) -> (Duration, u16)) -> Self {
             Self::limited(Limits::default(), answer)
         }
@@ -123,11 +123,12 @@ mod tests {
         fn limited(limits: Limits, answer: fn(&str, Duration) -> (Duration, u16)) -> Self {
             let started = Instant::now();
             let clock = Clock::new(move || SystemTime::UNIX_EPOCH + started.elapsed());
-            let (backend, orders) = Backend::new(State::new(Rules::default()), None, clock);
+            let (backend, commands) = Backend::new(State::new(Rules::default()), None, clock);
             let backend = Arc::new(backend);
             let receiver = Receiver { started, answer, received: Arc::default() };
-            let courier = Courier::new(Arc::clone(&backend), receiver.clone(), orders, limits);
-            tokio::spawn(courier.run());
+            let dispatcher =
+                Dispatcher::new(Arc::clone(&backend), receiver.clone(), commands, limits);
+            tokio::spawn(dispatcher.run());
             Self { backend, receiver }
         }
 
@@ -152,7 +153,7 @@ mod tests {
         /// When something came to that path, in seconds.
         fn times(&self, path: &str) -> Vec<u64> {
             let received = self.receiver.received.lock().unwrap();
-            let came = received.iter().filter(|(_, parcel)| parcel.url.path() == path);
+            let came = received.iter().filter(|(_, outgoing)| outgoing.url.path() == path);
             came.map(|(time, _)| *time).collect()
         }
 
@@ -161,16 +162,16 @@ mod tests {
         }
     }
 
-    const PROMPT: Duration = Duration::ZERO;
+    const AT_ONCE: Duration = Duration::ZERO;
 
     #[tokio::test(start_paused = true)]
     async fn hobby_is_retried_three_times() {
-        let bench = Bench::new(|_, _| (PROMPT, 500));
-        bench.project("shop", ProjectSettings::new());
-        bench.confirm("shop");
-        bench.settle().await;
-        assert_eq!(bench.times("/shop"), [0, 1, 3, 7]);
-        let delivery = &bench.deliveries()[0];
+        let fixture = Fixture::new(|_, _| (AT_ONCE, 500));
+        fixture.project("shop", ProjectSettings::new());
+        fixture.confirm("shop");
+        fixture.settle().await;
+        assert_eq!(fixture.times("/shop"), [0, 1, 3, 7]);
+        let delivery = &fixture.deliveries()[0];
         assert_eq!(delivery.state, DeliveryState::Failed);
         assert_eq!(delivery.attempts.len(), 4);
     }
@@ -178,59 +179,59 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn pro_and_business_are_retried_for_longer() {
         for plan in [Plan::Pro, Plan::Business] {
-            let bench = Bench::new(|_, _| (PROMPT, 302));
-            bench.project("shop", ProjectSettings::new().plan(plan));
-            bench.confirm("shop");
-            bench.settle().await;
-            assert_eq!(bench.times("/shop"), [0, 1, 3, 7, 15, 31, 63]);
+            let fixture = Fixture::new(|_, _| (AT_ONCE, 302));
+            fixture.project("shop", ProjectSettings::new().plan(plan));
+            fixture.confirm("shop");
+            fixture.settle().await;
+            assert_eq!(fixture.times("/shop"), [0, 1, 3, 7, 15, 31, 63]);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_2xx_ends_it_and_every_attempt_is_the_same() {
-        let bench = Bench::new(|_, now| (PROMPT, if now.as_secs() < 3 { 503 } else { 299 }));
-        bench.project("shop", ProjectSettings::new());
-        bench.confirm("shop");
-        bench.settle().await;
-        assert_eq!(bench.times("/shop"), [0, 1, 3]);
-        assert_eq!(bench.deliveries()[0].state, DeliveryState::Delivered);
-        let received = bench.receiver.received.lock().unwrap();
+        let fixture = Fixture::new(|_, now| (AT_ONCE, if now.as_secs() < 3 { 503 } else { 299 }));
+        fixture.project("shop", ProjectSettings::new());
+        fixture.confirm("shop");
+        fixture.settle().await;
+        assert_eq!(fixture.times("/shop"), [0, 1, 3]);
+        assert_eq!(fixture.deliveries()[0].state, DeliveryState::Delivered);
+        let received = fixture.receiver.received.lock().unwrap();
         let sent: Vec<_> =
-            received.iter().map(|(_, parcel)| (&parcel.body, &parcel.signature)).collect();
-        assert!(sent.iter().all(|parcel| *parcel == sent[0]));
+            received.iter().map(|(_, outgoing)| (&outgoing.body, &outgoing.signature)).collect();
+        assert!(sent.iter().all(|outgoing| *outgoing == sent[0]));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_endpoint_holds_up_nobody_else() {
-        let bench = Bench::new(|path, _| match path {
-            "/quick" => (PROMPT, 200),
+        let fixture = Fixture::new(|path, _| match path {
+            "/quick" => (AT_ONCE, 200),
             _ => (Duration::from_secs(10), 500),
         });
-        bench.project("quick", ProjectSettings::new());
+        fixture.project("quick", ProjectSettings::new());
         for slow in 0..8 {
-            bench.project(&format!("slow{slow}"), ProjectSettings::new().plan(Plan::Pro));
-            (0..50).for_each(|_| bench.confirm(&format!("slow{slow}")));
+            fixture.project(&format!("slow{slow}"), ProjectSettings::new().plan(Plan::Pro));
+            (0..50).for_each(|_| fixture.confirm(&format!("slow{slow}")));
         }
         for second in 0..30 {
-            bench.confirm("quick");
+            fixture.confirm("quick");
             sleep(Duration::from_secs(1)).await;
-            assert_eq!(bench.times("/quick").last(), Some(&second));
+            assert_eq!(fixture.times("/quick").last(), Some(&second));
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn pro_and_business_go_first_when_work_queues_up() {
-        let limits = Limits { over_all: 2, per_project: 16 };
-        let bench = Bench::limited(limits, |_, _| (Duration::from_millis(100), 200));
-        bench.project("hobby", ProjectSettings::new());
-        bench.project("pro", ProjectSettings::new().plan(Plan::Pro));
-        bench.project("business", ProjectSettings::new().plan(Plan::Business));
-        (0..20).for_each(|_| bench.confirm("hobby"));
+        let limits = Limits { total: 2, per_project: 16 };
+        let fixture = Fixture::limited(limits, |_, _| (Duration::from_millis(100), 200));
+        fixture.project("hobby", ProjectSettings::new());
+        fixture.project("pro", ProjectSettings::new().plan(Plan::Pro));
+        fixture.project("business", ProjectSettings::new().plan(Plan::Business));
+        (0..20).for_each(|_| fixture.confirm("hobby"));
         sleep(Duration::from_millis(50)).await;
-        (0..10).for_each(|_| ["pro", "business"].iter().for_each(|id| bench.confirm(id)));
-        bench.settle().await;
-        let received = bench.receiver.received.lock().unwrap();
-        let order: Vec<_> = received.iter().map(|(_, parcel)| parcel.url.path()).collect();
+        (0..10).for_each(|_| ["pro", "business"].iter().for_each(|id| fixture.confirm(id)));
+        fixture.settle().await;
+        let received = fixture.receiver.received.lock().unwrap();
+        let order: Vec<_> = received.iter().map(|(_, outgoing)| outgoing.url.path()).collect();
         assert_eq!(order[..2], ["/hobby", "/hobby"], "before there was anything else");
         assert!(order[2..22].iter().all(|path| *path != "/hobby"), "{order:?}");
         assert!(order[22..].iter().all(|path| *path == "/hobby"), "{order:?}");
@@ -240,84 +241,84 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nothing_is_lost_while_a_receiver_comes_and_goes() {
         // It is there every other five seconds.
-        let bench = Bench::new(|_, now| match now.as_secs() / 5 % 2 {
+        let fixture = Fixture::new(|_, now| match now.as_secs() / 5 % 2 {
             0 => (Duration::from_secs(1), 503),
             _ => (Duration::from_millis(10), 204),
         });
-        bench.project("shop", ProjectSettings::new().plan(Plan::Business));
+        fixture.project("shop", ProjectSettings::new().plan(Plan::Business));
         for _ in 0..300 {
-            bench.confirm("shop");
+            fixture.confirm("shop");
             sleep(Duration::from_millis(200)).await;
         }
-        bench.settle().await;
-        let deliveries = bench.deliveries();
+        fixture.settle().await;
+        let deliveries = fixture.deliveries();
         assert_eq!(deliveries.len(), 300);
         assert!(deliveries.iter().all(|delivery| delivery.state == DeliveryState::Delivered));
     }
 
     #[tokio::test(start_paused = true)]
     async fn faults_delay_and_double() {
-        let bench = Bench::new(|_, _| (Duration::from_secs(2), 200));
+        let fixture = Fixture::new(|_, _| (Duration::from_secs(2), 200));
         let faulty = |fault| ProjectSettings::new().faults([fault]);
-        bench.project("late", faulty(Fault::Delay(Duration::from_secs(5))));
-        bench.project("twice", faulty(Fault::Duplicate));
-        bench.project("at_once", faulty(Fault::ConcurrentDuplicate));
-        ["late", "twice", "at_once"].iter().for_each(|id| bench.confirm(id));
-        bench.settle().await;
-        assert_eq!(bench.times("/late"), [5]);
-        assert_eq!(bench.times("/twice"), [0, 2]);
-        assert_eq!(bench.times("/at_once"), [0, 0]);
-        let deliveries = bench.deliveries();
+        fixture.project("late", faulty(Fault::Delay(Duration::from_secs(5))));
+        fixture.project("twice", faulty(Fault::Duplicate));
+        fixture.project("at_once", faulty(Fault::ConcurrentDuplicate));
+        ["late", "twice", "at_once"].iter().for_each(|id| fixture.confirm(id));
+        fixture.settle().await;
+        assert_eq!(fixture.times("/late"), [5]);
+        assert_eq!(fixture.times("/twice"), [0, 2]);
+        assert_eq!(fixture.times("/at_once"), [0, 0]);
+        let deliveries = fixture.deliveries();
         for [copy, original] in [[&deliveries[0], &deliveries[3]], [&deliveries[1], &deliveries[2]]]
         {
             assert_eq!(copy.cause, Cause::Duplicate(original.id));
             assert_eq!((&copy.body, &copy.signature), (&original.body, &original.signature));
         }
 
-        let before = bench.receiver.started.elapsed().as_secs();
+        let before = fixture.receiver.started.elapsed().as_secs();
         let faults = [Fault::Delay(Duration::from_secs(5)), Fault::ConcurrentDuplicate];
-        bench.project("late_at_once", ProjectSettings::new().faults(faults));
-        bench.confirm("late_at_once");
-        bench.settle().await;
-        assert_eq!(bench.times("/late_at_once"), [before + 5; 2]);
+        fixture.project("late_at_once", ProjectSettings::new().faults(faults));
+        fixture.confirm("late_at_once");
+        fixture.settle().await;
+        assert_eq!(fixture.times("/late_at_once"), [before + 5; 2]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_dropped_connection_recovers_once_the_fault_is_off() {
-        let bench = Bench::new(|_, _| (PROMPT, 503));
-        bench.project("shop", ProjectSettings::new().faults([Fault::DropConnection]));
-        bench.confirm("shop");
+        let fixture = Fixture::new(|_, _| (AT_ONCE, 503));
+        fixture.project("shop", ProjectSettings::new().faults([Fault::DropConnection]));
+        fixture.confirm("shop");
         sleep(Duration::from_secs(2)).await;
-        bench.project("shop", ProjectSettings::new().faults([]));
-        bench.settle().await;
-        let received = bench.receiver.received.lock().unwrap();
-        let cut: Vec<_> = received.iter().map(|(_, parcel)| parcel.cut).collect();
+        fixture.project("shop", ProjectSettings::new().faults([]));
+        fixture.settle().await;
+        let received = fixture.receiver.received.lock().unwrap();
+        let cut: Vec<_> = received.iter().map(|(_, outgoing)| outgoing.drop_connection).collect();
         assert_eq!(cut, [true, true, false, false]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_reset_drops_what_is_queued_and_under_way() {
-        let bench = Bench::new(|_, _| (Duration::from_secs(1), 500));
-        bench.project("shop", ProjectSettings::new());
-        bench.confirm("shop");
+        let fixture = Fixture::new(|_, _| (Duration::from_secs(1), 500));
+        fixture.project("shop", ProjectSettings::new());
+        fixture.confirm("shop");
         sleep(Duration::from_millis(500)).await;
-        bench.backend.with(|state, _| state.reset());
-        bench.project("shop", ProjectSettings::new());
-        bench.confirm("shop");
-        bench.settle().await;
-        assert_eq!(bench.times("/shop"), [0, 0, 2, 5, 10], "the second one's only");
-        assert_eq!(bench.deliveries().len(), 1);
+        fixture.backend.with(|state, _| state.reset());
+        fixture.project("shop", ProjectSettings::new());
+        fixture.confirm("shop");
+        fixture.settle().await;
+        assert_eq!(fixture.times("/shop"), [0, 0, 2, 5, 10], "the second one's only");
+        assert_eq!(fixture.deliveries().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_not_finished_goes_on_after_a_restart() {
-        let bench = Bench::new(|_, _| (Duration::from_secs(5), 503));
-        bench.project("shop", ProjectSettings::new());
-        bench.confirm("shop");
+        let fixture = Fixture::new(|_, _| (Duration::from_secs(5), 503));
+        fixture.project("shop", ProjectSettings::new());
+        fixture.confirm("shop");
         sleep(Duration::from_secs(1)).await;
-        let changes: Vec<_> = bench.backend.with(|state, _| state.to_changes().collect());
+        let changes: Vec<_> = fixture.backend.with(|state, _| state.to_changes().collect());
 
-        let restarted = Bench::new(|_, _| (PROMPT, 503));
+        let restarted = Fixture::new(|_, _| (AT_ONCE, 503));
         restarted.backend.with(|state, now| {
             changes.into_iter().for_each(|change| state.restore(change));
             state.resume(now);
