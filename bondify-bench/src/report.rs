@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_goal_is_met_by_what_equals_it() {
+    fn a_goal_is_met_by_an_equal_figure() {
         let met = |row: Row| row.met();
         let row = || Row::new("x", Unit::Ratio, Spread::exactly(2.0));
         assert_eq!(met(row().at_most(2.0)), Some(true));

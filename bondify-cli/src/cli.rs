@@ -22,10 +22,10 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    done: every answer was 2xx, the signature is valid, the login is confirmed
   1    an answer was not 2xx, the signature is not valid, the login is not confirmed
-  2    it could not be done: wrong usage, no secret, an unreadable file, a port in use,
-       an API that refuses
-  130  interrupted before it was done
-  141  whoever read standard output stopped reading
+  2    an error: wrong usage, no secret, an unreadable file, a port in use, an API that
+       refuses
+  130  interrupted before the end
+  141  standard output was closed
 
 Environment:
   BONDIFY_WEBHOOK_SECRET   the webhook secret, unless --secret or --secret-file is given

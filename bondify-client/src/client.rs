@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_polls_more_often_than_every_half_second() {
+    fn a_poll_interval_below_half_a_second_is_refused() {
         let interval = |millis| Client::builder().poll_interval(Duration::from_millis(millis));
         assert!(interval(499).build().unwrap_err().to_string().contains("500 ms"));
         assert!(interval(500).build().is_ok());

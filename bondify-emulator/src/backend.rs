@@ -7,8 +7,8 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::{Change, clock::Clock, command::Command, journal::Journal, state::State};
 
-/// The state and all that follows from its changes: each is written down, passed on to the
-/// dispatcher, and told to whoever listens, in the order in which they happen.
+/// The state, and the effects of its changes: each change is written to the state file, passed
+/// to the dispatcher and sent to all listeners, in the order in which they happen.
 pub(crate) struct Backend {
     clock: Clock,
     shared: Mutex<Shared>,
@@ -22,7 +22,7 @@ struct Shared {
 }
 
 impl Backend {
-    /// How many changes a slow listener may be behind before it misses some.
+    /// The number of changes that a listener may be behind before it misses some.
     const CHANGE_BUFFER: usize = 1024;
 
     pub(crate) fn new(
@@ -36,7 +36,7 @@ impl Backend {
         (Self { clock, shared, commands, listeners }, dispatcher)
     }
 
-    /// Looks at the state as it is now, or changes it.
+    /// Reads or changes the state, at the current time.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State, SystemTime) -> T) -> T {
         let now = self.clock.now();
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,21 +48,21 @@ impl Backend {
         }
         for change in changes {
             if let Some(order) = Command::of(&change, now) {
-                // The dispatcher is gone when the emulator is stopped, and with it the commands.
+                // The dispatcher has ended if the emulator is stopped.
                 let _ = self.commands.send(order);
             }
-            // Nobody has to listen.
+            // There may be no listeners.
             let _ = self.listeners.send(change);
         }
         result
     }
 
-    /// Writes nothing down any more, so that another emulator may use the state file.
+    /// Closes the state file, so that another emulator may use it.
     pub(crate) fn close(&self) {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).journal = None;
     }
 
-    /// What changes from now on.
+    /// The changes from now on.
     pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {
         self.listeners.subscribe()
     }

@@ -14,7 +14,7 @@ use crate::{
     transport::Transport,
 };
 
-/// Takes deliveries to where they go, each in its time and turn.
+/// Starts the attempts of deliveries, each when it is due.
 pub(crate) struct Dispatcher<T> {
     backend: Arc<Backend>,
     transport: Arc<T>,
@@ -34,7 +34,7 @@ impl<T: Transport> Dispatcher<T> {
         Self { backend, transport, commands, queue, in_flight: JoinSet::new() }
     }
 
-    /// Works until nobody can give commands any more.
+    /// Runs until the sender of commands is dropped.
     pub(crate) async fn run(mut self) {
         loop {
             while let Some(id) = self.queue.pop(Instant::now()) {
@@ -74,7 +74,7 @@ async fn attempt(
     id
 }
 
-/// The schedule, on a clock that stands still whenever something happens.
+// The schedule, on tokio's paused clock.
 #[cfg(test)]
 mod tests {
     use std::{
@@ -91,7 +91,7 @@ mod tests {
         state::{OutgoingRequest, Rules, State},
     };
 
-    /// A receiver: how long it takes for each URL, and what it answers; and what came when.
+    /// A receiver with a delay and a status for each path, which records the requests.
     #[derive(Clone)]
     struct Receiver {
         started: Instant,
@@ -145,12 +145,12 @@ mod tests {
             });
         }
 
-        /// Lets an hour pass: all that is going to happen.
+        /// Waits for an hour, in which all deliveries finish.
         async fn settle(&self) {
             sleep(Duration::from_secs(3600)).await;
         }
 
-        /// When something came to that path, in seconds.
+        /// The times of the requests to that path, in seconds.
         fn times(&self, path: &str) -> Vec<u64> {
             let received = self.receiver.received.lock().unwrap();
             let came = received.iter().filter(|(_, outgoing)| outgoing.url.path() == path);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_endpoint_holds_up_nobody_else() {
+    async fn a_slow_endpoint_does_not_delay_others() {
         let fixture = Fixture::new(|path, _| match path {
             "/quick" => (AT_ONCE, 200),
             _ => (Duration::from_secs(10), 500),
@@ -239,8 +239,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_lost_while_a_receiver_comes_and_goes() {
-        // It is there every other five seconds.
+    async fn nothing_is_lost_while_a_receiver_is_down_repeatedly() {
+        // It is up in every second interval of five seconds.
         let fixture = Fixture::new(|_, now| match now.as_secs() / 5 % 2 {
             0 => (Duration::from_secs(1), 503),
             _ => (Duration::from_millis(10), 204),
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn faults_delay_and_double() {
+    async fn faults_delay_and_duplicate() {
         let fixture = Fixture::new(|_, _| (Duration::from_secs(2), 200));
         let faulty = |fault| ProjectSettings::new().faults([fault]);
         fixture.project("late", faulty(Fault::Delay(Duration::from_secs(5))));
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reset_drops_what_is_queued_and_under_way() {
+    async fn a_reset_drops_queued_deliveries_and_those_in_flight() {
         let fixture = Fixture::new(|_, _| (Duration::from_secs(1), 500));
         fixture.project("shop", ProjectSettings::new());
         fixture.confirm("shop");
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_not_finished_goes_on_after_a_restart() {
+    async fn unfinished_deliveries_continue_after_a_restart() {
         let fixture = Fixture::new(|_, _| (Duration::from_secs(5), 503));
         fixture.project("shop", ProjectSettings::new());
         fixture.confirm("shop");

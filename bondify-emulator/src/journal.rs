@@ -8,11 +8,11 @@ use serde_json::json;
 
 use crate::{Change, state::State};
 
-/// The state file: one change on each line, appended as it happens, so that a crash of the
-/// process loses nothing. It is written anew, in one step, at the start and when most of it
-/// is out of date.
+/// The state file. Each line is a change, appended as it happens, so that a crash of the process
+/// loses nothing. The file is rewritten atomically at the start, and when most of its lines are
+/// out of date.
 ///
-/// It has the secrets and who logged in, so nobody but its owner may read it.
+/// The file has secrets and personal data, so only its owner may read it.
 pub(crate) struct Journal {
     path: PathBuf,
     file: File,
@@ -24,10 +24,10 @@ impl Journal {
     /// The first line, with the version of the format.
     const HEADER: &[u8] = b"{\"bondify-emulator\":1}";
 
-    /// Out of how many lines it is written anew at the earliest.
+    /// The number of lines from which the file may be rewritten.
     const MIN_LINES_TO_REWRITE: usize = 10_000;
 
-    /// Opens or creates the file, and restores what is in it.
+    /// Opens or creates the file, and restores its changes.
     pub(crate) fn open(path: &Path, state: &mut State) -> Result<Self, JournalError> {
         let file = private().read(true).append(true).create(true).open(path)?;
         lock(&file)?;
@@ -41,7 +41,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Writes down what changed to `state`. A failure is logged; the emulator goes on.
+    /// Appends changes. A failure is logged, and the emulator continues without the file.
     pub(crate) fn append(&mut self, changes: &[Change], state: &State) {
         if changes.is_empty() {
             return;
@@ -58,7 +58,7 @@ impl Journal {
         if let Err(error) = &written
             && !self.broken
         {
-            tracing::error!(%error, "the state file cannot be written");
+            tracing::error!(%error, "state file not written: later changes are lost at a restart");
         }
         self.broken = written.is_err();
     }
@@ -78,14 +78,14 @@ impl Journal {
     }
 }
 
-/// Why a state file cannot be used.
+/// An error of the state file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JournalError {
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("it is not a state file of this version")]
+    #[error("the file is not a state file of this version")]
     Foreign,
-    #[error("its line {line} is malformed")]
+    #[error("line {line} of the file is malformed")]
     Malformed { line: usize },
 }
 
@@ -94,7 +94,7 @@ fn restore(written: &[u8], state: &mut State) -> Result<(), JournalError> {
     if lines.next().is_none_or(|(header, _)| header.trim_ascii_end() != Journal::HEADER) {
         return Err(JournalError::Foreign);
     }
-    // A line without an end is what the process was writing when it was killed.
+    // A last line without a line end was cut off when the process was killed.
     for (line, number) in lines.filter(|(line, _)| line.ends_with(b"\n")) {
         let change = serde_json::from_slice(line);
         state.restore(change.map_err(|_| JournalError::Malformed { line: number })?);
@@ -111,7 +111,7 @@ fn private() -> OpenOptions {
 
 fn lock(file: &File) -> io::Result<()> {
     file.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => io::Error::other("another emulator is using it"),
+        TryLockError::WouldBlock => io::Error::other("another emulator uses the file"),
         TryLockError::Error(error) => error,
     })
 }
@@ -218,7 +218,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn nobody_else_may_read_it() {
+    fn only_the_owner_may_read_the_file() {
         use std::os::unix::fs::PermissionsExt;
 
         let folder = tempfile::tempdir().unwrap();
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_date_is_dropped() {
+    fn outdated_lines_are_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         let (mut state, journal) = open(&path);

@@ -1,4 +1,4 @@
-//! What people see in a browser: the bot and the inspector.
+//! The pages: the bot and the inspector.
 
 mod actions;
 mod assets;
@@ -34,9 +34,9 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .merge(assets::routes())
 }
 
-/// Nothing from elsewhere, nothing inline, in nobody's frame. Session tokens are in addresses,
-/// so no other origin learns where its visitors come from; without any referrer, browsers
-/// would hide the origin of forms from [the guard](crate::guard) too.
+/// Allows no other origins, no inline code and no frames. Session tokens are in addresses, so
+/// other origins get no referrer; with no referrer at all, browsers would hide the origin of
+/// forms from [the guard](crate::guard).
 async fn set_security_headers(mut response: Response) -> Response {
     const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
         img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \

@@ -31,7 +31,7 @@ pub struct Payload<'a> {
     cancelled_at: Option<u64>,
 }
 
-/// A user as webhooks, the public API and proofs describe one.
+/// A user in webhooks, in the public API and in proofs.
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct User<'a> {
     telegram_id: &'a str,

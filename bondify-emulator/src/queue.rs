@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 use crate::DeliveryId;
 
-/// Deliveries that wait for their time or for their turn.
+/// The queue of deliveries.
 ///
-/// What is due goes out by priority, then project by project, then oldest first, as long as
-/// two bounds hold: so many at a time of one project, and so many over all. An endpoint that
-/// is slow to answer uses up the bound of its own project only, so it never holds up others.
+/// Due deliveries start by priority, then project by project in turn, then oldest first, within
+/// two limits on attempts in flight: per project, and in total. An attempt that takes long no
+/// longer counts toward the total, so a slow endpoint only delays its own project.
 #[derive(Debug)]
 pub(crate) struct Queue {
     limits: Limits,
@@ -41,7 +41,7 @@ pub(crate) struct Job {
 }
 
 impl Queue {
-    /// An endpoint that takes longer to answer is slow.
+    /// The time after which an attempt no longer counts toward the total.
     const SLOW_AFTER: Duration = Duration::from_millis(250);
 
     pub(crate) fn new(limits: Limits) -> Self {
@@ -52,7 +52,7 @@ impl Queue {
         self.waiting.insert((job.due, job.id), job);
     }
 
-    /// The next delivery that may go out at `now`. It is under way until
+    /// Takes the next delivery that may start at `now`. It is in flight until
     /// [`done`](Self::done).
     pub(crate) fn pop(&mut self, now: Instant) -> Option<DeliveryId> {
         if self.recent(now).count() >= self.limits.total {
@@ -81,7 +81,7 @@ impl Queue {
         self.in_flight.clear();
     }
 
-    /// When [`pop`](Self::pop) may have something, if nothing is done before.
+    /// The time at which [`pop`](Self::pop) may return a delivery, if none is done before.
     pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
         let later = (Bound::Excluded((now, DeliveryId::MAX)), Bound::Unbounded);
         let next_due = self.waiting.range(later).next().map(|((due, _), _)| *due);
@@ -90,7 +90,7 @@ impl Queue {
         next_due.into_iter().chain(next_slow).min()
     }
 
-    /// When those that count over all were started.
+    /// The start times of the attempts that count toward the total.
     fn recent(&self, now: Instant) -> impl Iterator<Item = Instant> {
         let started = self.in_flight.values().map(|(_, started)| *started);
         started.filter(move |started| now < *started + Self::SLOW_AFTER)
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn priority_goes_first_then_age() {
+    fn priority_comes_first_then_age() {
         let mut fixture = Fixture::new(1, 1);
         for (id, project, priority) in
             [(1, "h", false), (2, "h", false), (3, "p", true), (4, "h", false), (5, "b", true)]
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_goes_before_its_time() {
+    fn no_delivery_starts_before_it_is_due() {
         let mut fixture = Fixture::new(9, 9);
         fixture.push_due(1, "p", true, 20);
         fixture.push_due(2, "h", false, 10);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_at_its_bound_lets_others_pass() {
+    fn a_project_at_its_limit_does_not_delay_others() {
         let mut fixture = Fixture::new(9, 2);
         (1..=4).for_each(|id| fixture.push(id, "busy", true));
         fixture.push(5, "other", false);
@@ -187,7 +187,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_goes_out_once_and_both_bounds_hold(
+        fn each_delivery_starts_once_and_both_limits_hold(
             jobs in vec((0..4_usize, any::<bool>(), 0..2_000_u64), 1..60),
             answers in vec(0..1_000_u64, 60),
             total in 1..6_usize,
@@ -229,9 +229,9 @@ mod tests {
         }
     }
 
-    // However many projects are slow, together they hold up nobody.
+    // Even many slow projects together do not delay others.
     #[test]
-    fn what_is_slow_does_not_count_over_all() {
+    fn a_slow_attempt_does_not_count_toward_the_total() {
         let mut fixture = Fixture::new(2, 2);
         fixture.push(1, "slow", true);
         fixture.push(2, "slower", true);

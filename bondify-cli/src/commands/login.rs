@@ -12,8 +12,8 @@ use crate::{
 
 /// Log in through Telegram: show the link and its QR code, wait, and verify the proof
 ///
-/// Succeeds if the user confirms and the project's secret signed the proof. The project
-/// needs its public access enabled.
+/// Succeeds if the user confirms and the project's secret signed the proof. The project needs
+/// its public access enabled.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The project to log in to

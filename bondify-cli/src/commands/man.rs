@@ -7,7 +7,7 @@ use crate::{exit::Exit, output::Output};
 /// Print the man page, e.g. for `bondify man | man -l -`
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The command whose page to print, instead of that of `bondify` itself
+    /// The command whose page to print, instead of the page of `bondify` itself
     command: Option<String>,
 }
 
@@ -19,7 +19,7 @@ impl Args {
             None => bondify,
             Some(name) => {
                 let command = bondify.find_subcommand(name);
-                command.with_context(|| format!("there is no command `{name}`"))?.clone()
+                command.with_context(|| format!("unknown command `{name}`"))?.clone()
             }
         };
         let mut roff = Vec::new();

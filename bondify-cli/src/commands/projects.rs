@@ -28,27 +28,27 @@ pub(crate) struct Args {
 enum Action {
     /// List all projects
     List,
-    /// Create a project, and show its secret, which the API tells this once
+    /// Create a project, and show its secret, which the API shows only once
     Create {
-        /// What the bot is to call it
+        /// The name that the bot shows
         name: String,
 
-        /// Where its events are delivered to: https://, or http:// on loopback
+        /// The webhook URL: https:// (http:// is allowed on loopback only)
         #[arg(long, value_name = "URL")]
         webhook_url: Option<String>,
     },
-    /// Set where a project's events are delivered to
+    /// Set a project's webhook URL
     SetWebhook {
         /// The project's id
         id: String,
 
-        /// https://, or http:// on loopback; empty for nowhere
+        /// https:// (http:// is allowed on loopback only); an empty URL removes it
         url: String,
     },
     /// Replace a project's secret, and show the new one
     ///
-    /// The old secret stops at once, but retries of older deliveries still carry its
-    /// signature: let the receiver accept both for a while.
+    /// New deliveries are signed with the new secret at once, but retries of older deliveries
+    /// still carry the old signature: let the receiver accept both for a while.
     Rotate {
         /// The project's id
         id: String,

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     event: EventArgs,
 
-    /// File whose bytes to send instead; `-` is standard input
+    /// File to send as the body instead; `-` is standard input
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
 
@@ -47,15 +47,15 @@ pub(crate) struct Args {
     #[arg(long, value_parser = fault_parser())]
     fault: Option<Fault>,
 
-    /// How many events to deliver
+    /// The number of events to deliver
     #[arg(long, value_name = "N", default_value = "1")]
     count: NonZero<u64>,
 
-    /// How many events to deliver at a time
+    /// The number of events to deliver at the same time
     #[arg(long, value_name = "N", default_value = "1")]
     concurrency: NonZero<usize>,
 
-    /// How long to wait for each answer
+    /// The time-out for each answer
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     #[arg(value_parser = humantime::parse_duration)]
     timeout: Duration,
@@ -64,7 +64,7 @@ pub(crate) struct Args {
     secret: SecretArgs,
 }
 
-/// The emulator's faults but the delay: a delivery that is sent by hand waits for nothing.
+/// Parses the emulator's faults, except the delay: this command sends deliveries at once.
 fn fault_parser() -> impl TypedValueParser<Value = Fault> {
     let faults = Fault::ALL.into_iter().filter(|fault| !matches!(fault, Fault::Delay(_)));
     let values = faults.map(|fault| PossibleValue::new(fault.name()).help(fault.description()));

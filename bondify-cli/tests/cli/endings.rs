@@ -90,7 +90,7 @@ async fn a_second_ctrl_c_does_not_wait_for_a_request_in_flight() {
 }
 
 #[tokio::test]
-async fn quietly_when_nobody_reads_on() {
+async fn quietly_when_the_reader_closes_standard_output() {
     within_a_minute(async {
         let (_, url) = Recorder::start(|| StatusCode::OK).await;
         let args = ["trigger", "auth.cancelled", "--url", &url, "--count", "1000000000", "--json"];
@@ -103,7 +103,7 @@ async fn quietly_when_nobody_reads_on() {
 }
 
 #[tokio::test]
-async fn quietly_when_nobody_reads_at_all() {
+async fn quietly_when_standard_output_is_closed_from_the_start() {
     within_a_minute(async {
         for args in [
             &["completions", "bash"][..],

@@ -1,4 +1,4 @@
-//! Polling against a server that answers as told. In real time, at the shortest interval:
+//! Polling against a scripted server. In real time, at the shortest interval:
 //! what has to take time is bounded from below only.
 
 use std::time::Duration;
@@ -130,8 +130,8 @@ async fn pauses_grow_with_each_failure() {
             session(LONG, [broken(), broken(), broken(), confirmed()]).await;
         assert!(sessions.wait(&session).await.is_ok());
         let pauses = pauses(&server);
-        let least = [INTERVAL, 2 * INTERVAL, 4 * INTERVAL];
-        assert!(pauses.iter().zip(least).all(|(pause, least)| *pause >= least), "{pauses:?}");
+        let minimum = [INTERVAL, 2 * INTERVAL, 4 * INTERVAL];
+        assert!(pauses.iter().zip(minimum).all(|(pause, minimum)| *pause >= minimum), "{pauses:?}");
     })
     .await;
 }
@@ -145,8 +145,8 @@ async fn retry_after_is_heeded_and_never_shortens_the_interval() {
         let (server, sessions, session) = session(LONG, answers).await;
         assert!(sessions.wait(&session).await.is_ok());
         let pauses = pauses(&server);
-        let least = [Duration::from_secs(2), INTERVAL, INTERVAL];
-        assert!(pauses.iter().zip(least).all(|(pause, least)| *pause >= least), "{pauses:?}");
+        let minimum = [Duration::from_secs(2), INTERVAL, INTERVAL];
+        assert!(pauses.iter().zip(minimum).all(|(pause, minimum)| *pause >= minimum), "{pauses:?}");
     })
     .await;
 }
@@ -193,7 +193,7 @@ async fn at_expiry_a_last_request_learns_of_a_late_confirmation() {
 }
 
 #[tokio::test]
-async fn what_is_pending_at_expiry_has_expired() {
+async fn a_session_that_is_pending_at_expiry_has_expired() {
     within_a_minute(async {
         let (server, sessions, session) = session(SHORT, [status("pending")]).await;
         let statuses: Vec<_> = sessions.statuses(&session).map(Result::unwrap).collect().await;

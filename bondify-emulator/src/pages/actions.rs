@@ -1,4 +1,4 @@
-//! What the inspector's forms do. Each leads back to the page that shows it.
+//! The inspector's forms. Each redirects to the page that shows its effect.
 
 use std::{sync::Arc, time::Duration};
 
@@ -72,7 +72,7 @@ async fn set_webhook(
     update(&app, &id, ProjectSettings::new().webhook_url(webhook_url.trim()))
 }
 
-/// Of a checkbox, nothing is sent unless it is checked.
+/// A checkbox is sent only if it is checked.
 #[derive(Deserialize)]
 struct Settings {
     plan: Plan,
@@ -102,16 +102,17 @@ async fn set_faults(
     update(&app, &id, ProjectSettings::new().faults(faults(&form)?))
 }
 
-/// A field `fault` for each that is on; the milliseconds of the delay are in `delay_ms`.
+/// Reads a field `fault` for each fault that is on, and the milliseconds of the delay in
+/// `delay_ms`.
 fn faults(form: &[(String, String)]) -> Result<Vec<Fault>, Error> {
     let values = |name| form.iter().filter(move |field| field.0 == name).map(|field| &*field.1);
     let fault = |name: &str| match name {
         "delay" => {
             let ms = values("delay_ms").next().and_then(|ms| ms.parse::<u32>().ok());
-            let ms = ms.ok_or(Error::BadRequest("the delay is a number of milliseconds"))?;
+            let ms = ms.ok_or(Error::BadRequest("the delay must be a number of milliseconds"))?;
             Ok(Fault::Delay(Duration::from_millis(ms.into())))
         }
-        _ => name.parse().map_err(|_| Error::BadRequest("there is no such fault")),
+        _ => name.parse().map_err(|_| Error::BadRequest("unknown fault")),
     };
     values("fault").map(fault).collect()
 }

@@ -21,9 +21,9 @@ use super::{
 };
 use crate::{Change, DeliveryId, app::App};
 
-/// What keeps an open inspector up to date: parts of the page, each to take the place of the
-/// one with its id. The first has all that changes by itself, and so has one after too many
-/// changes to tell one by one.
+/// Updates of an open inspector. Each update has parts of the page, which replace the parts with
+/// the same id. The first update has all live parts, and so has an update after more changes than
+/// the listener's buffer holds.
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/inspector/feed", get(feed))
 }
@@ -53,7 +53,7 @@ struct Feed {
     updates: Updates,
 }
 
-/// What has changed since the last part.
+/// The changes since the last update.
 #[derive(Default)]
 struct Updates {
     everything: bool,
@@ -64,7 +64,7 @@ struct Updates {
 impl Feed {
     const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
-    /// The next parts, as HTML, of all that has changed in the meantime.
+    /// Waits for the next update, as HTML, with all changes since the last one.
     async fn next(&mut self) -> Option<String> {
         loop {
             if !self.updates.everything {
@@ -97,7 +97,7 @@ impl Feed {
         if !updates.everything {
             return self.render_rows(&updates);
         }
-        // What was deleted leaves its place to what there is.
+        // A deleted delivery or project is left out of the selection.
         let view = View::new(&self.app, self.selection.clone())
             .or_else(|_| View::new(&self.app, self.selection.closed()))
             .or_else(|_| View::new(&self.app, Selection::default().on(self.selection.tab)));
@@ -141,7 +141,7 @@ impl Feed {
     }
 }
 
-/// Writes a row, or that there is none of this id.
+/// Writes a row, or the mark that removes the row of this id.
 fn put(html: &mut String, row: Option<impl std::fmt::Display>, id: std::fmt::Arguments<'_>) {
     let _ = match row {
         Some(row) => writeln!(html, "{row}"),

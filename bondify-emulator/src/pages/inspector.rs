@@ -23,7 +23,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/", get(page))
 }
 
-/// All that one address of the inspector shows.
+/// The content of the inspector for one selection.
 pub(super) struct View {
     selection: Selection,
     url: String,
@@ -43,7 +43,7 @@ struct Page {
     view: View,
 }
 
-/// What of it changes by itself.
+/// The live parts of the inspector.
 #[derive(Template)]
 #[template(path = "live.html")]
 pub(super) struct Live {
@@ -54,14 +54,14 @@ async fn page(State(app): State<Arc<App>>, Query(selection): Query<Selection>) -
     html(&Page { view: View::new(&app, selection)? })
 }
 
-/// The settings with the secret in them.
+/// The settings page with the secret shown.
 pub(super) fn page_with_secret(app: &App, project_id: &str) -> PageResult {
     let view = View::new(app, Selection::of_project(project_id, Tab::Settings))?;
     html(&Page { view: View { secret_is_shown: true, ..view } })
 }
 
 impl View {
-    /// How many sessions, of all that there ever were, are listed.
+    /// The maximum number of sessions in the list.
     const MAX_SESSIONS: usize = 100;
 
     pub(super) fn new(app: &App, selection: Selection) -> Result<Self, Error> {
@@ -102,7 +102,7 @@ impl View {
         Ok(view)
     }
 
-    /// Searches bodies without keeping everybody else waiting.
+    /// Filters the deliveries. Bodies are searched without holding the lock on the state.
     fn list_deliveries(&mut self, app: &App) {
         let all: Vec<_> = app.backend.with(|state, _| state.deliveries().cloned().collect());
         let known = [Confirmed::NAME, Cancelled::NAME, Fault::UNKNOWN_EVENT].map(str::to_owned);
@@ -121,7 +121,7 @@ impl View {
         self.sessions.iter().map(|row| row.clone().among("pending"))
     }
 
-    /// The title and the address of each tab, and whether it is this one.
+    /// The title and the address of each tab, and whether it is selected.
     fn tabs(&self) -> [(&'static str, String, bool); 3] {
         let link =
             |tab: Tab| (tab.title(), self.selection.on(tab).address(), tab == self.selection.tab);
@@ -146,12 +146,12 @@ impl View {
     }
 }
 
-/// A delivery in a line.
+/// A delivery in a list.
 #[derive(Template)]
 #[template(path = "delivery_row.html")]
 pub(super) struct DeliveryRow {
     delivery: Arc<Delivery>,
-    /// Whose it is, if that does not go without saying.
+    /// Its project; `None` on a page of a single project.
     project: Option<Arc<Project>>,
     href: String,
     is_open: bool,
@@ -187,12 +187,12 @@ impl DeliveryRow {
     }
 }
 
-/// A session in a line.
+/// A session in a list.
 #[derive(Clone, Template)]
 #[template(path = "session_row.html")]
 pub(super) struct SessionRow {
     session: Session,
-    /// Whose it is, if that does not go without saying.
+    /// Its project; `None` on a page of a single project.
     project: Option<Arc<Project>>,
     deliveries: String,
     now: SystemTime,
@@ -219,7 +219,7 @@ impl SessionRow {
         }
     }
 
-    /// The same in the list of this name.
+    /// Moves the row to the list of this name.
     pub(super) fn among(self, list: &'static str) -> Self {
         Self { list, ..self }
     }
@@ -229,7 +229,7 @@ impl SessionRow {
     }
 }
 
-/// All there is to know of a delivery.
+/// All details of a delivery.
 #[derive(Template)]
 #[template(path = "delivery.html")]
 pub(super) struct Detail {
@@ -261,7 +261,7 @@ impl Detail {
         Body::new(&self.delivery.body)
     }
 
-    /// The delivery that this one repeats, and why.
+    /// The delivery that this one repeats: the reason, the id and the address.
     fn original(&self) -> Option<(&'static str, String, String)> {
         let (why, id) = match self.delivery.cause {
             Cause::Resend(id) => ("Resent", id),
@@ -280,7 +280,7 @@ impl Detail {
     }
 }
 
-/// What came of an attempt, in a word or two.
+/// The outcome of an attempt in short.
 fn result(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Answered { status, .. } => status.to_string(),
@@ -291,7 +291,7 @@ fn result(outcome: &Outcome) -> String {
     }
 }
 
-/// A switch for each fault, with the delay that the project has or could have.
+/// The switch of a fault, with the delay that is set or the default delay.
 struct FaultSwitch {
     fault: Fault,
     is_on: bool,

@@ -12,13 +12,13 @@ use tokio::{
     time::timeout,
 };
 
-/// No test waits longer.
+/// The time-out of every wait in a test.
 const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The project of most tests.
 pub(crate) const SHOP: &str = "proj_shop";
 
-/// Starts an emulator with that project.
+/// Starts an emulator with the project [`SHOP`].
 pub(crate) async fn start(builder: Builder, shop: ProjectSettings) -> Emulator {
     builder.project(shop.id(SHOP)).start().await.unwrap()
 }
@@ -31,7 +31,7 @@ pub(crate) fn shop(emulator: &Emulator) -> Arc<Project> {
     emulator.project(SHOP).unwrap()
 }
 
-/// What an HTTP API answered.
+/// The answer of an HTTP API.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -97,7 +97,7 @@ impl TestClock {
     }
 }
 
-/// A receiver of which a test sees every byte.
+/// A receiver that shows a test every byte.
 pub(crate) struct RawReceiver(TcpListener);
 
 impl RawReceiver {

@@ -36,7 +36,7 @@ impl Display for Listed {
     }
 }
 
-/// A secret that is shown this once.
+/// A new secret, which is shown once.
 #[derive(Serialize)]
 pub(super) struct ShownSecret<'a> {
     project_id: &'a str,

@@ -25,7 +25,7 @@ pub(super) struct EventArgs {
     #[arg(long, value_name = "NAME", conflicts_with = "body")]
     telegram_name: Option<String>,
 
-    /// The user's Telegram name, without @; empty for none [default: ada]
+    /// The user's Telegram username, without @; empty for none [default: ada]
     #[arg(long, value_name = "NAME", conflicts_with = "body")]
     username: Option<String>,
 
