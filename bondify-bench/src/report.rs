@@ -39,7 +39,7 @@ impl Report {
         self.plots.push((name, plot.to_svg()));
     }
 
-    /// Puts the run into `BENCHMARKS.md` in place of the one before, and its plots beside.
+    /// Replaces the run in `BENCHMARKS.md`, and writes its plots.
     pub(crate) fn write(&self) -> io::Result<()> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for (name, svg) in &self.plots {
@@ -67,14 +67,14 @@ impl Report {
     }
 }
 
-/// Says what a run has to go without.
+/// Prints that a part of the run is skipped.
 pub(crate) fn skipped(what: &str, why: &dyn fmt::Display) {
     eprintln!("SKIPPED: {what}: {why}");
 }
 
 const PLOTS: &str = "bondify-bench/plots";
 
-/// What stands between the two in `BENCHMARKS.md` is the run.
+/// The markers around the run in `BENCHMARKS.md`.
 const BEGIN: &str = "<!-- The run: written by `bondify-bench`. -->\n";
 const END: &str = "<!-- The end of the run. -->\n";
 
@@ -101,7 +101,7 @@ pub(crate) struct Row {
     unit: Unit,
     #[serde(flatten)]
     figure: Spread,
-    /// What the ratio is made of.
+    /// The parts of the ratio.
     detail: String,
 }
 
@@ -169,7 +169,7 @@ impl fmt::Display for Unit {
     }
 }
 
-/// What a median should be.
+/// The goal for a median.
 #[derive(Clone, Copy)]
 enum Goal {
     AtMost(f64),

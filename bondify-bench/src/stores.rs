@@ -1,5 +1,5 @@
-//! What the dedupe stores leave of the speed of their engines: claim and complete, against the
-//! same commands by the engine's own benchmark. Engines run on the first core, everything else
+//! The dedupe stores against their engines: claim and complete, against the same commands in the
+//! engine's own benchmark. Engines run on the first core, everything else
 //! on the second.
 
 mod engines;

@@ -68,7 +68,7 @@ async fn attempt(
     let started = Instant::now();
     let (request_headers, outcome) = transport.send(outgoing).await;
     let duration = started.elapsed();
-    tracing::debug!(delivery = %id, ?outcome, ?duration, "attempt ended");
+    tracing::debug!(delivery = %id, ?outcome, ?duration, "delivery attempt ended");
     let attempt = Attempt { started_at, duration, request_headers, outcome };
     backend.with(|state, now| state.end_attempt(id, attempt, now));
     id

@@ -41,7 +41,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Appends changes. A failure is logged, and the emulator continues without the file.
+    /// Appends changes. A failure is logged, and the next call rewrites the file.
     pub(crate) fn append(&mut self, changes: &[Change], state: &State) {
         if changes.is_empty() {
             return;
@@ -58,7 +58,10 @@ impl Journal {
         if let Err(error) = &written
             && !self.broken
         {
-            tracing::error!(%error, "state file not written: later changes are lost at a restart");
+            tracing::error!(
+                %error,
+                "state file not written: until a later write succeeds, a restart loses changes"
+            );
         }
         self.broken = written.is_err();
     }
@@ -84,7 +87,7 @@ pub(crate) enum JournalError {
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("the file is not a state file of this version")]
-    Foreign,
+    WrongFormat,
     #[error("line {line} of the file is malformed")]
     Malformed { line: usize },
 }
@@ -92,7 +95,7 @@ pub(crate) enum JournalError {
 fn restore(written: &[u8], state: &mut State) -> Result<(), JournalError> {
     let mut lines = written.split_inclusive(|byte| *byte == b'\n').zip(1..);
     if lines.next().is_none_or(|(header, _)| header.trim_ascii_end() != Journal::HEADER) {
-        return Err(JournalError::Foreign);
+        return Err(JournalError::WrongFormat);
     }
     // A last line without a line end was cut off when the process was killed.
     for (line, number) in lines.filter(|(line, _)| line.ends_with(b"\n")) {
@@ -196,7 +199,7 @@ mod tests {
         let path = folder.path().join("notes.txt");
         for text in ["my notes", "{}\n", "{\"bondify-emulator\":2}\n"] {
             fs::write(&path, text).unwrap();
-            assert!(matches!(open(&path).1, Err(JournalError::Foreign)));
+            assert!(matches!(open(&path).1, Err(JournalError::WrongFormat)));
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
         fs::write(&path, "{\"bondify-emulator\":1}\nwhat\n").unwrap();

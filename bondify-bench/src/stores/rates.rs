@@ -19,7 +19,7 @@ pub(super) const LEASE: Duration = Duration::from_secs(10);
 /// Short, because the keys stay in the engine, which may outlive the run.
 pub(super) const RETENTION: Duration = Duration::from_secs(60);
 
-/// Claims and completes fresh keys, so many at the same time. Returns how many a second.
+/// Claims and completes fresh keys, `in_flight` at the same time. Returns the rate per second.
 pub(super) async fn rate(
     store: &impl DedupeStore,
     keys: &[EventKey],
@@ -43,7 +43,7 @@ async fn remember_all(store: &impl DedupeStore, keys: &[EventKey]) -> Outcome<()
     Ok(())
 }
 
-/// Keys that no run had before.
+/// Keys that no earlier run used.
 pub(super) fn fresh_keys(count: usize) -> Vec<EventKey> {
     let run = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), ());
     let key = |number: usize| EventKey::new("auth.confirmed", format!("{run}:{number}"));
