@@ -32,12 +32,12 @@ impl Framework {
     }
 }
 
-/// What a server does with a delivery.
+/// The handler of a server.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Handler {
     /// Reads the body and answers 200.
     Bare,
-    /// Answers 200 to what Bondify lets through.
+    /// Answers 200 to the events that Bondify accepts.
     Bondify,
 }
 
@@ -50,7 +50,7 @@ impl Handler {
     }
 }
 
-/// Where deliveries go.
+/// The path of the webhook.
 pub(super) const PATH: &str = "/webhooks/bondify";
 
 const LOCALHOST: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
@@ -70,7 +70,7 @@ fn on_one_worker(server: impl Future<Output = io::Result<()>> + Send + 'static) 
     runtime.block_on(async { tokio::spawn(server).await? })
 }
 
-/// On the current runtime. Its store has room for all events of a run.
+/// Builds Bondify on the current runtime, with room for all events of a run.
 fn bondify() -> Bondify {
     let store = MemoryStore::with_capacity(4_000_000);
     Bondify::builder(secret()).store(store).build().expect("makes sense")
