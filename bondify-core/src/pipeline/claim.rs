@@ -1,12 +1,5 @@
-use std::{
-    error::Error,
-    fmt,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{error::Error, fmt, sync::Arc};
 
-use futures_util::{FutureExt, future::BoxFuture};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Instrument, Span};
 
@@ -40,14 +33,19 @@ impl Claim {
     /// Settles the delivery by the status that answers it: 2xx completes the event
     /// for good, anything else leaves it to a retry. Errors of the store are logged;
     /// they do not change the answer.
-    pub fn settle(mut self, status: u16) -> Settle {
+    ///
+    /// The settlement begins at once. The answer should be sent when the returned future is
+    /// ready.
+    #[must_use = "the answer must not be sent before"]
+    pub fn settle(mut self, status: u16) -> impl Future<Output = ()> + Send + use<> {
         let accepted = (200..300).contains(&status);
         self.record.handled(accepted);
         self.end(accepted)
     }
 
     /// Settles the delivery of a handler that panicked: it is left to a retry.
-    pub fn panicked(mut self) -> Settle {
+    #[must_use = "the answer must not be sent before"]
+    pub fn panicked(mut self) -> impl Future<Output = ()> + Send + use<> {
         self.record.panicked();
         self.end(false)
     }
@@ -56,12 +54,13 @@ impl Claim {
         &self.record.span
     }
 
-    fn end(mut self, accepted: bool) -> Settle {
+    fn end(mut self, accepted: bool) -> impl Future<Output = ()> + Send + use<> {
         let lease = self.lease.take();
         let call = self.span().in_scope(|| lease.and_then(|lease| lease.settle(accepted)));
-        match call {
-            None | Some(Call::Done(Ok(()))) => Settle(None),
-            Some(call) => Settle(Some(self.completed(call).boxed())),
+        async move {
+            if let Some(call) = call {
+                self.completed(call).await;
+            }
         }
     }
 
@@ -75,24 +74,6 @@ impl Claim {
                 "the event is not completed yet; will try again"
             );
         }
-    }
-}
-
-/// The future that [`Claim::settle`] returns.
-#[must_use = "the answer must not be sent before"]
-pub struct Settle(Option<BoxFuture<'static, ()>>);
-
-impl Future for Settle {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().map_or(Poll::Ready(()), |end| end.poll_unpin(context))
-    }
-}
-
-impl fmt::Debug for Settle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settle").finish_non_exhaustive()
     }
 }
 
