@@ -8,7 +8,7 @@ mod shared;
 
 pub(crate) use self::shared::Pipeline;
 pub use self::{
-    claim::Claim,
+    claim::{Claim, Settle},
     delivery::{Delivery, Handling},
     receive::Receive,
     shared::DrainTimedOut,

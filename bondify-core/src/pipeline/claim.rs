@@ -1,5 +1,12 @@
-use std::{error::Error, fmt, sync::Arc};
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Instrument, Span};
 
@@ -33,19 +40,14 @@ impl Claim {
     /// Settles the delivery by the status that answers it: 2xx completes the event
     /// for good, anything else leaves it to a retry. Errors of the store are logged;
     /// they do not change the answer.
-    ///
-    /// The settlement begins at once. The answer should be sent when the returned future is
-    /// ready.
-    #[must_use = "the answer must not be sent before"]
-    pub fn settle(mut self, status: u16) -> impl Future<Output = ()> + Send + use<> {
+    pub fn settle(mut self, status: u16) -> Settle {
         let accepted = (200..300).contains(&status);
         self.record.handled(accepted);
         self.end(accepted)
     }
 
     /// Settles the delivery of a handler that panicked: it is left to a retry.
-    #[must_use = "the answer must not be sent before"]
-    pub fn panicked(mut self) -> impl Future<Output = ()> + Send + use<> {
+    pub fn panicked(mut self) -> Settle {
         self.record.panicked();
         self.end(false)
     }
@@ -54,13 +56,12 @@ impl Claim {
         &self.record.span
     }
 
-    fn end(mut self, accepted: bool) -> impl Future<Output = ()> + Send + use<> {
+    fn end(mut self, accepted: bool) -> Settle {
         let lease = self.lease.take();
         let call = self.span().in_scope(|| lease.and_then(|lease| lease.settle(accepted)));
-        async move {
-            if let Some(call) = call {
-                self.completed(call).await;
-            }
+        match call {
+            None | Some(Call::Done(Ok(()))) => Settle(None),
+            Some(call) => Settle(Some(self.completed(call).boxed())),
         }
     }
 
@@ -74,6 +75,24 @@ impl Claim {
                 "the event is not completed yet; will try again"
             );
         }
+    }
+}
+
+/// The future that [`Claim::settle`] returns.
+#[must_use = "the answer must not be sent before"]
+pub struct Settle(Option<BoxFuture<'static, ()>>);
+
+impl Future for Settle {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().map_or(Poll::Ready(()), |end| end.poll_unpin(context))
+    }
+}
+
+impl fmt::Debug for Settle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settle").finish_non_exhaustive()
     }
 }
 
