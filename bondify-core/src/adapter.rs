@@ -17,7 +17,7 @@ pub use crate::proof::Authentication;
 pub use crate::{
     __define_bondify_event as define_bondify_event,
     headers::Headers,
-    pipeline::{Claim, Delivery, Handling, Receive, Settle},
+    pipeline::{Claim, Delivery, Handling, Receive, Run, Settle},
 };
 use crate::{Bondify, Reply};
 

@@ -9,7 +9,7 @@ mod shared;
 pub(crate) use self::shared::Pipeline;
 pub use self::{
     claim::{Claim, Settle},
-    delivery::{Delivery, Handling},
+    delivery::{Delivery, Handling, Run},
     receive::Receive,
     shared::DrainTimedOut,
 };

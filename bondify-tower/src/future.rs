@@ -10,7 +10,7 @@ use bondify_core::{
     adapter::{self, Delivery, Handling, Receive, misconfigured},
 };
 use bytes::Bytes;
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::FutureExt;
 use http::{Request, Response, request::Parts};
 use http_body::Body;
 use http_body_util::BodyDataStream;
@@ -77,12 +77,12 @@ pin_project! {
     {
         Misconfigured,
         Receiving { #[pin] receive: Receive<BodyDataStream<In>>, next: Option<Next<S>> },
-        Handling { handling: Run<S::Response, S::Error>, body: PhantomData<B> },
+        Handling { handling: Handling<S::Future, Status<S::Response, S::Error>>, body: PhantomData<B> },
     }
 }
 
-/// A service that handles a delivery, until it is settled.
-type Run<R, E> = Handling<BoxFuture<'static, Result<Result<R, E>, Reply>>>;
+/// The status of what a service answers.
+type Status<R, E> = fn(&Result<R, E>) -> u16;
 
 /// Who handles the event, and the rest of the request.
 struct Next<S> {
@@ -140,7 +140,10 @@ where
 const ADVICE: &str = "it is applied twice; apply one layer to the route";
 
 impl<S> Next<S> {
-    fn handle<B, Out>(self, delivery: Delivery) -> Run<S::Response, S::Error>
+    fn handle<B, Out>(
+        self,
+        delivery: Delivery,
+    ) -> Handling<S::Future, Status<S::Response, S::Error>>
     where
         S: Service<Request<B>, Response = Response<Out>, Error: Send, Future: Send> + 'static,
         B: From<Bytes> + 'static,
@@ -152,7 +155,7 @@ impl<S> Next<S> {
             parts.extensions.insert(event);
             inner.call(Request::from_parts(parts, body))
         };
-        delivery.run_to_completion(handler, status)
+        delivery.run_to_completion(handler, status as Status<_, _>)
     }
 }
 

@@ -1,19 +1,15 @@
 use std::{
-    any::Any,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, LocalBoxFuture},
-};
+use futures_util::FutureExt;
+use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
-use tracing::Instrument;
 
-use super::claim::Claim;
+use super::claim::{Claim, Settle};
 use crate::{Event, Reply};
 
 /// A verified event, claimed, and not yet handled. For adapters.
@@ -43,60 +39,48 @@ impl Delivery {
     ///
     /// [`Reply::HandlerPanicked`] if the handler panics. The event is then left to a
     /// retry.
-    pub fn run<H, F, S>(
-        self,
-        handler: H,
-        status: S,
-    ) -> impl Future<Output = Result<F::Output, Reply>> + use<H, F, S>
+    pub fn run<H, F, S>(self, handler: H, status: S) -> Run<F, S>
     where
         H: FnOnce(Event) -> F,
         F: Future,
         S: FnOnce(&F::Output) -> u16,
     {
-        settled(self.call(handler), status)
+        let Self { event, claim } = self;
+        let handler = AssertUnwindSafe(|| handler(event));
+        let handling = claim.span().in_scope(|| catch_unwind(handler).ok());
+        Run { handling, status: Some(status), claim: Some(claim), settling: None }
     }
 
-    /// [`run`](Self::run), cancelled by nobody: dropped before it is done, it continues in
+    /// [`run`](Self::run), cancelled by nobody: dropped before it is done, it goes on in
     /// a task of its own, on the tokio runtime that it is dropped on. What is started is
     /// finished and settled.
     ///
     /// # Errors
     ///
     /// [`Reply::HandlerPanicked`] as for `run`.
-    pub fn run_to_completion<H, F, S>(
-        self,
-        handler: H,
-        status: S,
-    ) -> Handling<BoxFuture<'static, Result<F::Output, Reply>>>
+    pub fn run_to_completion<H, F, S>(self, handler: H, status: S) -> Handling<F, S>
     where
         H: FnOnce(Event) -> F,
         F: Future<Output: Send> + Send + 'static,
         S: FnOnce(&F::Output) -> u16 + Send + 'static,
     {
-        Handling { run: Some(settled(self.call(handler), status).boxed()), spawn_rest }
+        self.run_to_completion_by(spawn_rest, handler, status)
     }
 
     /// [`run_to_completion`](Self::run_to_completion) where futures need not be `Send`:
     /// `spawn_rest` has to spawn what is dropped before it is done.
     pub fn run_to_completion_by<H, F, S>(
         self,
-        spawn_rest: fn(LocalBoxFuture<'static, Result<F::Output, Reply>>),
+        spawn_rest: fn(Pin<Box<Run<F, S>>>),
         handler: H,
         status: S,
-    ) -> Handling<LocalBoxFuture<'static, Result<F::Output, Reply>>>
+    ) -> Handling<F, S>
     where
         H: FnOnce(Event) -> F,
-        F: Future + 'static,
-        S: FnOnce(&F::Output) -> u16 + 'static,
+        F: Future,
+        S: FnOnce(&F::Output) -> u16,
     {
-        Handling { run: Some(settled(self.call(handler), status).boxed_local()), spawn_rest }
-    }
-
-    fn call<F>(self, handler: impl FnOnce(Event) -> F) -> (Claim, Result<F, Panic>) {
-        let Self { event, claim } = self;
-        let call = AssertUnwindSafe(|| handler(event));
-        let started = claim.span().in_scope(|| catch_unwind(call));
-        (claim, started)
+        Handling { run: Some(Box::pin(self.run(handler, status))), spawn_rest }
     }
 
     /// The event and the claim on it, for frameworks whose guards hand the event to a
@@ -113,44 +97,89 @@ impl fmt::Debug for Delivery {
     }
 }
 
-type Panic = Box<dyn Any + Send>;
+pin_project! {
+    /// The future that [`Delivery::run`] returns.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Run<F: Future, S> {
+        // `None`: it is over, or panicked before it began.
+        #[pin]
+        handling: Option<F>,
+        status: Option<S>,
+        // Until the handler is over.
+        claim: Option<Claim>,
+        // After that, if the store has to be waited for.
+        settling: Option<(Result<F::Output, Reply>, Settle)>,
+    }
+}
 
-/// Runs a handler that was called, unless it panicked then, and settles its delivery.
-fn settled<F: Future, S: FnOnce(&F::Output) -> u16>(
-    (claim, started): (Claim, Result<F, Panic>),
-    status: S,
-) -> impl Future<Output = Result<F::Output, Reply>> + use<F, S> {
-    let span = claim.span().clone();
-    let run = async move {
-        let handled = async {
-            let response = started.ok()?.await;
-            let status = status(&response);
-            Some((response, status))
-        };
-        match AssertUnwindSafe(handled).catch_unwind().await {
-            Ok(Some((response, status))) => {
-                claim.settle(status).await;
-                Ok(response)
-            }
-            Ok(None) | Err(_) => {
-                claim.panicked().await;
-                Err(Reply::HandlerPanicked)
-            }
+impl<F, S> Future for Run<F, S>
+where
+    F: Future,
+    S: FnOnce(&F::Output) -> u16,
+{
+    type Output = Result<F::Output, Reply>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Some(claim) = this.claim {
+            let handling = this.handling.as_mut();
+            let handled = claim.span().in_scope(|| poll_handler(handling, this.status, context));
+            let handled = ready!(handled);
+            *this.settling = this.claim.take().map(|claim| match handled {
+                Some((response, status)) => (Ok(response), claim.settle(status)),
+                None => (Err(Reply::HandlerPanicked), claim.panicked()),
+            });
         }
-    };
-    run.instrument(span)
+        if let Some((_, settle)) = this.settling {
+            ready!(settle.poll_unpin(context));
+        }
+        match this.settling.take() {
+            Some((response, _)) => Poll::Ready(response),
+            None => Poll::Pending, // polled after it was ready
+        }
+    }
+}
+
+/// What the handler answered, and by which status it is settled. `None`: it panicked.
+fn poll_handler<F, S>(
+    mut handling: Pin<&mut Option<F>>,
+    status: &mut Option<S>,
+    context: &mut Context<'_>,
+) -> Poll<Option<(F::Output, u16)>>
+where
+    F: Future,
+    S: FnOnce(&F::Output) -> u16,
+{
+    let poll = AssertUnwindSafe(|| {
+        let Some(running) = handling.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        let response = ready!(running.poll(context));
+        handling.set(None);
+        let status = status.take().map(|status| status(&response));
+        Poll::Ready(status.map(|status| (response, status)))
+    });
+    catch_unwind(poll).unwrap_or(Poll::Ready(None))
+}
+
+impl<F: Future, S> fmt::Debug for Run<F, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").finish_non_exhaustive()
+    }
 }
 
 /// The future that [`Delivery::run_to_completion`] returns.
 #[must_use = "futures do nothing unless polled"]
-pub struct Handling<R> {
+pub struct Handling<F: Future, S> {
     /// Until it is over.
-    run: Option<R>,
-    spawn_rest: fn(R),
+    run: Option<Pin<Box<Run<F, S>>>>,
+    spawn_rest: fn(Pin<Box<Run<F, S>>>),
 }
 
-impl<R: Future + Unpin> Future for Handling<R> {
-    type Output = R::Output;
+impl<F, S> Future for Handling<F, S>
+where
+    F: Future,
+    S: FnOnce(&F::Output) -> u16,
+{
+    type Output = Result<F::Output, Reply>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(run) = &mut self.run else { return Poll::Pending }; // polled after it was ready
@@ -160,9 +189,7 @@ impl<R: Future + Unpin> Future for Handling<R> {
     }
 }
 
-impl<R> Unpin for Handling<R> {}
-
-impl<R> Drop for Handling<R> {
+impl<F: Future, S> Drop for Handling<F, S> {
     fn drop(&mut self) {
         if let Some(run) = self.run.take() {
             (self.spawn_rest)(run);
@@ -170,17 +197,15 @@ impl<R> Drop for Handling<R> {
     }
 }
 
-/// Continues what a client that hung up leaves behind.
-fn spawn_rest<T: Send + 'static>(run: BoxFuture<'static, T>) {
+/// What a client that hung up leaves behind.
+fn spawn_rest(run: impl Future<Output: Send> + Send + 'static) {
     match Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn(run)),
-        Err(_) => {
-            tracing::error!("a handler was cancelled: there is no tokio runtime to continue it")
-        }
+        Err(_) => tracing::error!("a handler was cancelled where no runtime could go on with it"),
     }
 }
 
-impl<R> fmt::Debug for Handling<R> {
+impl<F: Future, S> fmt::Debug for Handling<F, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handling").finish_non_exhaustive()
     }
