@@ -1,42 +1,45 @@
+use std::convert::Infallible;
+
 use axum::{
     body::Body,
     extract::Request,
     handler::{Handler, HandlerService},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use bondify_core::{Reply, adapter};
-use bondify_tower::Deliver;
+use bondify_tower::{BondifyService, ResponseBody};
 use futures_util::{FutureExt, future::Map};
-use std::convert::Infallible;
+use tower_layer::Layer;
+use tower_service::Service;
 
 use crate::BondifyLayer;
 
-/// A handler that only verified events reach. The same as the layer on its route, which would
-/// be one more service and one more boxed body for each request.
+/// A handler behind a [`BondifyLayer`]. The layer on a route would add one more boxed service and
+/// one more boxed body to each request.
 #[derive(Clone)]
-pub(crate) struct Guarded<H> {
+pub(crate) struct BondifyHandler<H> {
     pub(crate) inner: H,
     pub(crate) layer: BondifyLayer,
 }
 
-impl<H, T, S> Handler<T, S> for Guarded<H>
+impl<H, T, S> Handler<T, S> for BondifyHandler<H>
 where
     H: Handler<T, S>,
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    type Future = Map<Deliver<HandlerService<H, T, S>, Body, Body>, fn(Handled) -> Response>;
+    type Future = Map<ServiceFuture<H, T, S>, fn(Answer) -> Response>;
 
     fn call(self, request: Request, state: S) -> Self::Future {
-        self.layer.deliver(self.inner.with_state(state), request).map(respond)
+        self.layer.layer(self.inner.with_state(state)).call(request).map(respond)
     }
 }
 
-type Handled = Result<Result<Response, Infallible>, Reply>;
+type ServiceFuture<H, T, S> =
+    <BondifyService<HandlerService<H, T, S>, Body> as Service<Request>>::Future;
 
-fn respond(handled: Handled) -> Response {
-    match handled {
-        Ok(answer) => answer.into_response(),
-        Err(reply) => adapter::response(reply),
-    }
+type Answer = Result<axum::http::Response<ResponseBody<Body>>, Infallible>;
+
+fn respond(answer: Answer) -> Response {
+    let Ok(response) = answer;
+    response.map(ResponseBody::into_inner)
 }
