@@ -49,12 +49,12 @@ pub async fn a_zombie_changes_nothing<A: Adapter>() {
     let key = key_of(&request);
     let rig = Rig::with::<A>(|builder| builder.lease(RENEWED)).await;
     rig.script.then([Step::held(200), Step::held(500)]);
-    rig.store.set_deaf_to_renewals(true);
+    rig.store.ignore_renewals(true);
     let zombie = rig.begin(&request).await;
     rig.script.started(1).await;
     let successor = rig.begin(&request).await;
     rig.store.until(2, ACQUIRED).await;
-    rig.store.set_deaf_to_renewals(false);
+    rig.store.ignore_renewals(false);
     rig.script.started(2).await;
     rig.store.until(1, |call| *call == Call::Renew(true)).await;
 
