@@ -85,6 +85,8 @@ pub struct App {
 }
 
 /// How a route has Bondify attached.
+///
+/// Not `#[non_exhaustive]`: an adapter that matches it must not compile without a new case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attached {
     /// As it should be.
