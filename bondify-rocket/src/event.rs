@@ -12,8 +12,8 @@ use tokio_util::io::ReaderStream;
 
 use crate::{
     headers::RocketHeaders,
-    mount::{Mounted, write},
-    parked::Parked,
+    mount::{Mounted, lacks_state, write},
+    request_state::RequestState,
 };
 
 define_bondify_event! {
@@ -35,7 +35,7 @@ impl<'r> FromData<'r> for BondifyEvent {
         match receive(request, data).await {
             Ok(event) => Outcome::Success(Self(event)),
             Err(reply) => {
-                Parked::of(request).answer(reply);
+                RequestState::of(request).set_reply(reply);
                 Outcome::Error((Status::new(reply.status()), Rejection(reply)))
             }
         }
@@ -43,14 +43,14 @@ impl<'r> FromData<'r> for BondifyEvent {
 }
 
 async fn receive(request: &Request<'_>, data: Data<'_>) -> Result<Event, Reply> {
-    let parked = Parked::of(request);
-    let bondify = parked.bondify().ok_or_else(|| misconfigured(ADVICE))?;
-    // More than is ever read of a body: what is cut off here must not look complete.
+    let state = RequestState::of(request);
+    let bondify = state.bondify().ok_or_else(|| misconfigured(ADVICE))?;
+    // More than is read of any body, so that a body that is cut off here does not look complete.
     let body = data.open((2 * bondify.body_limit() + 1).bytes());
     let delivery =
         adapter::receive(&bondify, &RocketHeaders(request), ReaderStream::new(body)).await?;
     let (event, claim) = delivery.into_parts();
-    parked.hold(claim);
+    state.set_claim(claim);
     Ok(event)
 }
 
@@ -71,10 +71,6 @@ impl<'r> Responder<'r, 'static> for Rejection {
 
 impl Sentinel for BondifyEvent {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
-        let forgotten = rocket.state::<Mounted>().is_none();
-        if forgotten {
-            let _logged = misconfigured(ADVICE);
-        }
-        forgotten
+        lacks_state::<Mounted>(rocket, ADVICE)
     }
 }

@@ -5,7 +5,7 @@ mod event;
 mod ext;
 mod headers;
 mod mount;
-mod parked;
+mod request_state;
 #[cfg(feature = "proof")]
 mod user;
 

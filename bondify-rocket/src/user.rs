@@ -9,7 +9,11 @@ use rocket::{
     request::{FromRequest, Outcome},
 };
 
-use crate::{Rejection, headers::RocketHeaders, mount::write};
+use crate::{
+    Rejection,
+    headers::RocketHeaders,
+    mount::{lacks_state, write},
+};
 
 define_bondify_user! {
     /// The request guard of the user whose proof the request carries, in
@@ -48,11 +52,7 @@ async fn authenticate(request: &Request<'_>) -> Authenticated {
 
 impl Sentinel for BondifyUser {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
-        let forgotten = rocket.state::<ProofVerifier>().is_none();
-        if forgotten {
-            let _logged = misconfigured(ADVICE);
-        }
-        forgotten
+        lacks_state::<ProofVerifier>(rocket, ADVICE)
     }
 }
 
