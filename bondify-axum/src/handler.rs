@@ -1,15 +1,10 @@
-use std::convert::Infallible;
-
 use axum::{
-    body::Body,
     extract::Request,
-    handler::{Handler, HandlerService},
-    response::Response,
+    handler::Handler,
+    response::{IntoResponse, Response},
 };
-use bondify_tower::{BondifyService, ResponseBody};
-use futures_util::{FutureExt, future::Map};
-use tower_layer::Layer;
-use tower_service::Service;
+use bondify_core::adapter;
+use futures_util::future::BoxFuture;
 
 use crate::BondifyLayer;
 
@@ -27,19 +22,14 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    type Future = Map<ServiceFuture<H, T, S>, fn(Answer) -> Response>;
+    type Future = BoxFuture<'static, Response>;
 
     fn call(self, request: Request, state: S) -> Self::Future {
-        self.layer.layer(self.inner.with_state(state)).call(request).map(respond)
+        Box::pin(async move {
+            match self.layer.deliver(self.inner.with_state(state), request).await {
+                Ok(answer) => answer.into_response(),
+                Err(reply) => adapter::response(reply),
+            }
+        })
     }
-}
-
-type ServiceFuture<H, T, S> =
-    <BondifyService<HandlerService<H, T, S>, Body> as Service<Request>>::Future;
-
-type Answer = Result<axum::http::Response<ResponseBody<Body>>, Infallible>;
-
-fn respond(answer: Answer) -> Response {
-    let Ok(response) = answer;
-    response.map(ResponseBody::into_inner)
 }

@@ -37,17 +37,6 @@ impl<B> ResponseBody<B> {
     pub(crate) fn reply(body: Full<Bytes>) -> Self {
         Self { kind: Kind::Reply { body } }
     }
-
-    /// Returns the body as the inner service's type.
-    pub fn into_inner(self) -> B
-    where
-        B: From<Bytes>,
-    {
-        match self.kind {
-            Kind::Inner { body } => body,
-            Kind::Reply { body } => body.into_inner().unwrap_or_default().into(),
-        }
-    }
 }
 
 impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {

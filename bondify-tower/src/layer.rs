@@ -37,6 +37,37 @@ impl<B> BondifyLayer<B> {
     pub fn new(bondify: &Bondify) -> Self {
         Self { bondify: bondify.clone(), body: PhantomData }
     }
+
+    /// Receives a delivery and calls `inner`, which has to be ready, with its event. For adapters
+    /// that turn a [`Reply`] into a response of their own.
+    ///
+    /// # Errors
+    ///
+    /// The [`Reply`] to send instead of a response of `inner`.
+    pub async fn deliver<S, In, Out>(
+        &self,
+        mut inner: S,
+        request: Request<In>,
+    ) -> Result<Result<Response<Out>, S::Error>, Reply>
+    where
+        S: Service<Request<B>, Response = Response<Out>, Error: Send, Future: Send> + 'static,
+        B: From<Bytes> + 'static,
+        In: Body,
+        Out: Send + 'static,
+    {
+        let (mut parts, body) = request.into_parts();
+        if parts.extensions.get::<Event>().is_some() {
+            return Err(misconfigured("the layer is applied twice; apply it to the route once"));
+        }
+        let body = BodyDataStream::new(body);
+        let delivery = adapter::receive(&self.bondify, &parts.headers, body).await?;
+        let handler = move |event: Event| {
+            let body = B::from(event.raw().clone());
+            parts.extensions.insert(event);
+            inner.call(Request::from_parts(parts, body))
+        };
+        delivery.run_to_completion(handler, status).await
+    }
 }
 
 impl<B> Clone for BondifyLayer<B> {
@@ -91,40 +122,14 @@ where
     }
 
     fn call(&mut self, request: Request<In>) -> Self::Future {
-        let inner = take_ready(&mut self.inner);
-        let delivered = deliver(self.layer.bondify.clone(), inner, request);
-        Box::pin(async {
-            match delivered.await {
+        let (inner, layer) = (take_ready(&mut self.inner), self.layer.clone());
+        Box::pin(async move {
+            match layer.deliver(inner, request).await {
                 Ok(response) => response.map(|response| response.map(ResponseBody::inner)),
                 Err(reply) => Ok(adapter::response(reply).map(ResponseBody::reply)),
             }
         })
     }
-}
-
-/// Receives a delivery and calls `inner`, which has to be ready, with its event.
-async fn deliver<S, B, In, Out>(
-    bondify: Bondify,
-    mut inner: S,
-    request: Request<In>,
-) -> Result<Result<Response<Out>, S::Error>, Reply>
-where
-    S: Service<Request<B>, Response = Response<Out>, Error: Send, Future: Send> + 'static,
-    B: From<Bytes> + 'static,
-    In: Body,
-    Out: Send + 'static,
-{
-    let (mut parts, body) = request.into_parts();
-    if parts.extensions.get::<Event>().is_some() {
-        return Err(misconfigured("the layer is applied twice; apply it to the route once"));
-    }
-    let delivery = adapter::receive(&bondify, &parts.headers, BodyDataStream::new(body)).await?;
-    let handler = move |event: Event| {
-        let body = B::from(event.raw().clone());
-        parts.extensions.insert(event);
-        inner.call(Request::from_parts(parts, body))
-    };
-    delivery.run_to_completion(handler, status).await
 }
 
 /// The status that a response is settled by. The server drops the connection on an error of the

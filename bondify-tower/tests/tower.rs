@@ -28,7 +28,7 @@ fn confirmed() -> WebhookRequest {
 
 async fn on_event(request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Rejection> {
     let event = BondifyEvent::from_extensions(request.extensions())?;
-    let body = request.into_body().into_inner().unwrap();
+    let body = request.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(event.raw(), &body);
     Ok(Response::new(event.to_string().into()))
 }
@@ -48,14 +48,6 @@ async fn an_event_without_the_layer_is_a_misconfiguration() {
     assert_eq!(rejection.to_string(), Reply::Misconfigured.to_string());
     let response = Response::<Full<Bytes>>::from(rejection);
     assert_eq!(response.status(), 500);
-}
-
-#[tokio::test]
-async fn a_reply_has_a_body_of_the_inner_services_type() {
-    let service = bondify().layer().layer(service_fn(on_event));
-    let forged = confirmed().tampered().to_http("/", Full::new);
-    let body = service.oneshot(forged).await.unwrap().into_body();
-    assert_eq!(body.into_inner().into_inner().unwrap(), Reply::InvalidSignature.body());
 }
 
 /// A service that may be called once it was polled ready. A clone is not ready.
