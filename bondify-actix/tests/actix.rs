@@ -1,4 +1,4 @@
-//! What only actix-web can show.
+//! Behaviour that only actix-web shows.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! What only Rocket can show.
+//! Behaviour that only Rocket shows.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! What only warp can show.
+//! Behaviour that only warp shows.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -64,7 +64,7 @@ async fn a_body_that_another_filter_took_is_a_misconfiguration() {
 }
 
 #[tokio::test]
-async fn it_goes_among_other_filters() {
+async fn it_combines_with_other_filters() {
     let (bondify, _store) = probed();
     let script = Script::default();
     let script = warp::any().map(move || script.clone());
