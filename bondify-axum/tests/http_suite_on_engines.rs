@@ -14,7 +14,7 @@ use bondify_testkit::{
     http_suite::{Adapter, App, Server},
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const STORE_TIMEOUT: Duration = Duration::from_secs(60);
 
 mod on_postgres {
     use bondify_sqlx::{PostgresStore, sqlx::postgres::PgPoolOptions};
@@ -25,7 +25,7 @@ mod on_postgres {
 
     impl Adapter for OnPostgres {
         async fn store() -> Arc<dyn DedupeStore> {
-            let pool = PgPoolOptions::new().max_connections(3).acquire_timeout(PATIENCE);
+            let pool = PgPoolOptions::new().max_connections(3).acquire_timeout(STORE_TIMEOUT);
             let pool = pool.connect(&url("BONDIFY_TEST_POSTGRES_URL")).await.unwrap();
             let store = PostgresStore::with_table(pool, "axum_http_suite").unwrap();
             store.migrate().await.unwrap();
@@ -66,9 +66,11 @@ mod behind_pgbouncer {
             let engine = Upstream::Tcp(address.parse().unwrap());
             let pooler = PgBouncer::transaction_mode(&engine).unwrap_or_else(|| process::exit(0));
             let instance = async || {
-                let pool = PgPoolOptions::new().max_connections(3).acquire_timeout(PATIENCE);
+                let pool = PgPoolOptions::new().max_connections(3).acquire_timeout(STORE_TIMEOUT);
                 let pool = pool.connect(&pooler.url("postgres")).await.unwrap();
-                PostgresStore::with_table(pool, "axum_http_suite_pooled").unwrap().timeout(PATIENCE)
+                PostgresStore::with_table(pool, "axum_http_suite_pooled")
+                    .unwrap()
+                    .timeout(STORE_TIMEOUT)
             };
             let instances = [instance().await, instance().await];
             instances[0].migrate().await.unwrap();
@@ -135,7 +137,7 @@ mod on_redis {
     impl Adapter for OnRedis {
         async fn store() -> Arc<dyn DedupeStore> {
             let client = Client::open(url("BONDIFY_TEST_REDIS_URL")).unwrap();
-            Arc::new(RedisStore::open(client).timeout(PATIENCE))
+            Arc::new(RedisStore::open(client).timeout(STORE_TIMEOUT))
         }
 
         async fn serve(app: App) -> Option<Server> {

@@ -144,7 +144,7 @@ async fn rocket(handler: Handler) -> io::Result<()> {
 }
 
 async fn warp(handler: Handler) -> io::Result<()> {
-    use bondify_warp::{BondifyEvent, webhook};
+    use bondify_warp::{BondifyEvent, BondifyExt};
     use bytes::Bytes;
     use warp::{Filter, http::StatusCode};
 
@@ -157,7 +157,7 @@ async fn warp(handler: Handler) -> io::Result<()> {
             warp::serve(route.and(bare)).incoming(listener).run().await;
         }
         Handler::Bondify => {
-            let on_event = webhook(&bondify(), async |_: BondifyEvent| StatusCode::OK);
+            let on_event = bondify().webhook(async |_: BondifyEvent| StatusCode::OK);
             warp::serve(route.and(on_event)).incoming(listener).run().await;
         }
     }
