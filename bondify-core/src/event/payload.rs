@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use serde::{
+use serde_core::{
     Deserialize, Deserializer as _,
     de::{self, IgnoredAny, Visitor},
 };

@@ -7,7 +7,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytestring::ByteString;
 use jsonwebtoken::{Algorithm, Header, dangerous::insecure_decode};
-use serde::Serialize;
+use serde_core::Serialize;
 use serde_json::value::RawValue;
 
 use super::claims::ProofError;
