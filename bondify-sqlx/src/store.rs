@@ -146,7 +146,8 @@ impl<E: Engine> fmt::Debug for Store<E> {
 impl<E: Engine> DedupeStore for Store<E> {
     async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
         // From the system, as copies of a virtual machine could otherwise draw the same.
-        let fresh = LeaseToken::new(getrandom::u64().map_err(StoreError::new)?);
+        let random = getrandom::u64().map_err(StoreError::new)?;
+        let fresh = LeaseToken::new(random >> 2 | LEAST_TOKEN);
         let numbers = &[to_column(fresh), millis(lease)];
         let statement = &self.table.statements.claim;
         let call = Call { key: Some(key), numbers, ..Call::new(statement, self.table.timeout) };
@@ -186,6 +187,10 @@ impl<E: Engine> DedupeStore for Store<E> {
         self.run_if_held(&self.table.statements.release, key, &[to_column(*token)]).await
     }
 }
+
+/// Tokens are positive as the engines' integers, and larger than all that an engine may answer
+/// besides a token.
+const LEAST_TOKEN: u64 = 1 << 62;
 
 fn to_column(token: LeaseToken) -> i64 {
     token.get().cast_signed()

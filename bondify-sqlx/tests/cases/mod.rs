@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
 use crate::{
-    Database, EXPIRED_ROW, EXPIRES_MILLIS, Inbox, NOW_MILLIS, Pool, Store, another_pool,
+    Database, EXPIRED_ROW, EXPIRES_MILLIS, Inbox, KEY_TYPE, NOW_MILLIS, Pool, Store, another_pool,
     empty_database, one_connection,
 };
 
@@ -73,7 +73,7 @@ async fn number(executor: impl Executor<'_, Database = Database>, query: String)
 
 async fn insert_expired(pool: &Pool, rows: usize) {
     let insert = format!(
-        "INSERT INTO {TABLE} (key, expires)
+        "INSERT INTO {TABLE} (\"key\", expires)
         WITH RECURSIVE numbers (n) AS (
             SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {rows}
         )
@@ -162,12 +162,12 @@ async fn purge_deletes_in_batches() {
     let (pool, store) = store().await;
     insert_expired(&pool, 2500).await;
     // The last row cannot be deleted, which takes nothing but its own batch with it.
-    for statement in [
-        "CREATE TABLE guard (key bytea REFERENCES bondify_events (key))",
-        "INSERT INTO guard SELECT key FROM bondify_events ORDER BY expires DESC LIMIT 1",
-    ] {
-        run(&pool, statement).await;
-    }
+    let guard =
+        format!(r#"CREATE TABLE guard ("key" {KEY_TYPE} REFERENCES bondify_events ("key"))"#);
+    run(&pool, guard).await;
+    let last =
+        r#"INSERT INTO guard SELECT "key" FROM bondify_events ORDER BY expires DESC LIMIT 1"#;
+    run(&pool, last).await;
     store.purge().await.unwrap_err();
     assert_eq!(count(&pool, TABLE).await, 500);
 }
