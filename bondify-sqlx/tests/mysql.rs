@@ -30,8 +30,8 @@ const NOW_MILLIS: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP
 const EXPIRES_MILLIS: &str = "expires";
 
 /// For the SQL of the cases, which quote as the standard says, and for thousands of rows.
-const FOR_THE_CASES: &str =
-    "SET /*M! max_recursive_iterations = 10000, */ sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')";
+const FOR_THE_CASES: &str = "SET /*M! max_recursive_iterations = 10000, */ \
+    /*!80000 cte_max_recursion_depth = 10000, */ sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')";
 
 /// A pool on an empty database that belongs to the running test.
 async fn empty_database() -> Pool {

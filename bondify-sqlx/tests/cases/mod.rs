@@ -239,6 +239,7 @@ async fn an_exhausted_pool_is_an_error_and_works_again() {
 async fn a_lease_begins_after_the_wait_for_a_lock() {
     let (pool, store) = store().await;
     store.claim(&key(), Duration::from_millis(1)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
 
     let mut lock = pool.begin().await.unwrap();
     let touch = "UPDATE bondify_events SET expires = expires";
@@ -287,6 +288,22 @@ async fn an_event_is_new_once() {
     let elsewhere = elsewhere.record(&mut transaction, &event("sess_1")).await.unwrap();
     transaction.commit().await.unwrap();
     assert_eq!((later, other, elsewhere), (Recorded::Duplicate, Recorded::New, Recorded::New),);
+}
+
+/// As whoever has a transaction of another library, or a connection in one, has it.
+#[tokio::test]
+async fn an_event_can_be_recorded_on_a_connection() {
+    let (pool, inbox) = inbox().await;
+    let mut connection = pool.acquire().await.unwrap();
+    for (end, expected) in
+        [("ROLLBACK", Recorded::New), ("COMMIT", Recorded::New), ("ROLLBACK", Recorded::Duplicate)]
+    {
+        run(&mut *connection, "BEGIN").await;
+        assert_eq!(inbox.record(&mut connection, &event("sess_1")).await.unwrap(), expected);
+        run(&mut *connection, end).await;
+    }
+    let driver: &mut <Database as sqlx::Database>::Connection = &mut connection;
+    assert_eq!(inbox.record(driver, &event("sess_1")).await.unwrap(), Recorded::Duplicate);
 }
 
 #[tokio::test]
