@@ -50,6 +50,8 @@ impl Engine {
 fn command(program: &str, folder: &TempDir) -> Command {
     let mut command = Command::new(program);
     become_user(USER, &mut command);
+    // A server that starts clears its folder for temporary tables, of other servers as well.
+    command.env("TMPDIR", folder.path());
     command.current_dir(folder).arg("--no-defaults");
     command.arg(format!("--datadir={}", folder.path().join("data").display()));
     command
