@@ -1,5 +1,5 @@
 //! The HTTP contract suite against axum with stores on real engines, the ones that
-//! `BONDIFY_TEST_POSTGRES_URL` and `BONDIFY_TEST_REDIS_URL` say.
+//! `BONDIFY_TEST_POSTGRES_URL`, `BONDIFY_TEST_MYSQL_URL` and `BONDIFY_TEST_REDIS_URL` say.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -38,6 +38,30 @@ mod on_postgres {
     }
 
     bondify_testkit::http_suite!(OnPostgres);
+}
+
+mod on_mariadb {
+    use bondify_sqlx::{MySqlStore, sqlx::mysql::MySqlPoolOptions};
+
+    use super::*;
+
+    struct OnMariaDb;
+
+    impl Adapter for OnMariaDb {
+        async fn store() -> Arc<dyn DedupeStore> {
+            let pool = MySqlPoolOptions::new().max_connections(3).acquire_timeout(PATIENCE);
+            let pool = pool.connect(&url("BONDIFY_TEST_MYSQL_URL")).await.unwrap();
+            let store = MySqlStore::with_table(pool, "axum_http_suite").unwrap();
+            store.migrate().await.unwrap();
+            Arc::new(store)
+        }
+
+        async fn serve(app: App) -> Option<Server> {
+            Axum::serve(app).await
+        }
+    }
+
+    bondify_testkit::http_suite!(OnMariaDb);
 }
 
 /// Two instances behind one PgBouncer in transaction mode, whose calls share two connections.

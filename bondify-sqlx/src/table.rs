@@ -132,16 +132,17 @@ impl TableName {
     }
 
     /// The table's name, with its schema, as SQL. Quoted, so that it may be a keyword.
-    pub(crate) fn quoted(&self) -> String {
+    pub(crate) fn quoted(&self, quote: char) -> String {
+        let table = quoted(quote, &self.table);
         match &self.schema {
-            Some(schema) => format!(r#""{schema}"."{}""#, self.table),
-            None => format!(r#""{}""#, self.table),
+            Some(schema) => format!("{}.{table}", quoted(quote, schema)),
+            None => table,
         }
     }
 
     /// The name of the table's index on `expires`, as SQL.
-    pub(crate) fn quoted_index(&self) -> String {
-        format!(r#""{}{}""#, self.table, Self::INDEX_SUFFIX)
+    pub(crate) fn quoted_index(&self, quote: char) -> String {
+        quoted(quote, &format!("{}{}", self.table, Self::INDEX_SUFFIX))
     }
 }
 
@@ -158,6 +159,11 @@ impl fmt::Display for TableName {
         }
         f.write_str(&self.table)
     }
+}
+
+/// An identifier, which has no quotes within.
+fn quoted(quote: char, identifier: &str) -> String {
+    format!("{quote}{identifier}{quote}")
 }
 
 fn is_identifier(text: &str, longest: usize) -> bool {
@@ -189,8 +195,9 @@ mod tests {
             assert_eq!(TableName::parse(name, true).unwrap().to_string(), name);
         }
         let name = TableName::parse("shop.order", true).unwrap();
-        assert_eq!(name.quoted(), r#""shop"."order""#);
-        assert_eq!(name.quoted_index(), r#""order_expires""#);
+        assert_eq!(name.quoted('"'), r#""shop"."order""#);
+        assert_eq!(name.quoted_index('"'), r#""order_expires""#);
+        assert_eq!(name.quoted('`'), "`shop`.`order`");
     }
 
     #[test]
@@ -233,21 +240,22 @@ mod tests {
         assert!(error.to_string().ends_with("no digit first, maybe after a schema and a dot"));
     }
 
-    #[cfg(all(feature = "postgres", feature = "sqlite"))]
+    #[cfg(all(feature = "mysql", feature = "postgres", feature = "sqlite"))]
     #[test]
     fn the_readme_shows_what_migrate_creates() {
         use crate::engine::Dialect;
 
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         let readme = words(include_str!("../README.md"));
-        for statements in [
-            sqlx::Postgres::statements(&TableName::default()),
-            sqlx::Sqlite::statements(&TableName::default()),
+        for (statements, number) in [
+            (sqlx::Postgres::statements(&TableName::default()), 2),
+            (sqlx::Sqlite::statements(&TableName::default()), 2),
+            (sqlx::MySql::statements(&TableName::default()), 1),
         ] {
             let script = words(&statements.migrate.replace("IF NOT EXISTS", "").replace('"', ""));
             let created: Vec<_> =
                 script.split("; ").filter(|statement| statement.starts_with("CREATE")).collect();
-            assert_eq!(created.len(), 2, "{script}");
+            assert_eq!(created.len(), number, "{script}");
             for statement in created {
                 assert!(readme.contains(statement), "{statement}");
             }
