@@ -49,7 +49,7 @@ mod on_mariadb {
 
     impl Adapter for OnMariaDb {
         async fn store() -> Arc<dyn DedupeStore> {
-            let pool = MySqlPoolOptions::new().max_connections(3).acquire_timeout(PATIENCE);
+            let pool = MySqlPoolOptions::new().max_connections(3).acquire_timeout(STORE_TIMEOUT);
             let pool = pool.connect(&url("BONDIFY_TEST_MYSQL_URL")).await.unwrap();
             let store = MySqlStore::with_table(pool, "axum_http_suite").unwrap();
             store.migrate().await.unwrap();

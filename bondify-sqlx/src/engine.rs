@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use bondify_core::EventKey;
 use sqlx::{Database, Error, Pool};
 
-use crate::table::TableName;
+use crate::name::TableName;
 
 /// All that differs between the engines: their SQL.
 pub trait Dialect {

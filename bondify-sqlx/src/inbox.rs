@@ -5,7 +5,8 @@ use sqlx::{Error, Pool};
 
 use crate::{
     engine::{Engine, Manner},
-    table::{Table, TableNameError, millis},
+    name::TableNameError,
+    table::{Table, millis},
 };
 
 /// Records events in the transaction that they take effect in: `PostgresInbox`,

@@ -18,8 +18,10 @@ mod engine;
 mod inbox;
 #[cfg(feature = "mysql")]
 mod mysql;
+mod name;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod purge;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
@@ -35,6 +37,6 @@ pub use crate::postgres::{PostgresInbox, PostgresStore};
 pub use crate::sqlite::{SqliteInbox, SqliteStore};
 pub use crate::{
     inbox::{Inbox, Recorded},
+    name::TableNameError,
     store::Store,
-    table::TableNameError,
 };

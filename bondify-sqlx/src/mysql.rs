@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use crate::{
     Inbox, Store,
     engine::{Dialect, Engine, Manner, PURGE_BATCH, Remedy, Statements, inline},
-    table::TableName,
+    name::TableName,
 };
 
 /// A dedupe store on MySQL 8 or later, or MariaDB 10.6 or later, for any number of instances.

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use crate::{
     Inbox, Store,
     engine::{Dialect, Engine, Manner, PURGE_BATCH, Remedy, Statements, bound, inline},
-    table::TableName,
+    name::TableName,
 };
 
 /// A dedupe store on PostgreSQL, for any number of instances.

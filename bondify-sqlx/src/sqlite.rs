@@ -9,7 +9,7 @@ use sqlx::{
 use crate::{
     Inbox, Store,
     engine::{Dialect, Engine, Manner, PURGE_BATCH, Remedy, Statements, bound},
-    table::TableName,
+    name::TableName,
 };
 
 /// A dedupe store in an SQLite file, for the processes of one machine.

@@ -7,7 +7,8 @@ use tokio::{runtime::Handle, time::sleep};
 use crate::{
     call::Call,
     engine::Engine,
-    table::{Table, TableNameError, millis},
+    name::TableNameError,
+    table::{Table, millis},
 };
 
 /// A dedupe store in one table of an SQL database: `PostgresStore`, `MySqlStore` or
