@@ -6,7 +6,6 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-
 use tokio::{
     runtime::Handle,
     time::{Instant, MissedTickBehavior, interval_at, sleep},
