@@ -65,7 +65,7 @@ impl Event {
         }
     }
 
-    /// What the event is deduplicated by.
+    /// The key that the event is deduplicated by.
     #[must_use]
     pub fn key(&self) -> EventKey {
         match self.session_token() {

@@ -21,7 +21,7 @@ pub enum ParseError {
     Field {
         /// The field's name.
         name: &'static str,
-        /// What it should be.
+        /// The expected type.
         expected: &'static str,
     },
 }

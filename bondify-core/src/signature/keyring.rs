@@ -35,5 +35,5 @@ impl fmt::Debug for Keyring {
     }
 }
 
-/// What tells the time: [`SystemTime::now`], unless a test sets another.
+/// The source of the time: [`SystemTime::now`], unless a test sets another.
 pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;

@@ -179,7 +179,7 @@ impl ImmediateStore for MemoryStore {
     }
 }
 
-/// What the clones of a store share, and its sweeper watches.
+/// The state that the clones of a store and its sweeper share.
 struct Shared {
     created: Duration,
     capacity: usize,
