@@ -112,6 +112,8 @@ impl<E: Engine> Inbox<E> {
     /// [`Duplicate`](Recorded::Duplicate) if it committed, [`New`](Recorded::New) if it
     /// did not. So record first, then do the rest.
     ///
+    /// Remove U+0000 from a name before you store it: PostgreSQL refuses it, again on each retry.
+    ///
     /// # Errors
     ///
     /// The database's error. Nothing is recorded then: answer with a 500, and Bondify

@@ -176,3 +176,14 @@ async fn the_engines_clock_counts() {
     set_clock(4).await;
     assert!(matches!(store.claim(&key, cases::LONG).await.unwrap(), Claimed::Acquired(_)));
 }
+
+/// As the README says of names.
+#[tokio::test]
+async fn a_text_cannot_have_a_nul_character() {
+    let pool = empty_database().await;
+    let store = async |name: &str| {
+        sqlx::query("SELECT $1::text").bind(name.to_owned()).execute(&pool).await
+    };
+    assert!(store("Ann\0").await.is_err());
+    assert!(store(&"Ann\0".replace('\0', "")).await.is_ok());
+}

@@ -439,3 +439,30 @@ async fn a_claim_sees_what_was_committed_while_it_waited() {
     transaction.commit().await.unwrap();
     assert_eq!(claim.await.unwrap(), Claimed::Completed);
 }
+
+/// Concurrent transactions of different events do not stand in each other's way.
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_records_do_not_fail() {
+    let (pool, inbox) = inbox().await;
+    let mut handlers = JoinSet::new();
+    for handler in 0..8 {
+        let (pool, inbox) = (pool.clone(), inbox.clone());
+        handlers.spawn(async move {
+            let mut failures = Vec::new();
+            for n in 0..100 {
+                let event = event(&format!("sess_{handler}_{n}"));
+                let handled = async {
+                    let mut transaction = pool.begin().await?;
+                    let recorded = inbox.record(&mut transaction, &event).await?;
+                    assert_eq!(recorded, Recorded::New);
+                    raw_sql("INSERT INTO effects VALUES (1)").execute(&mut *transaction).await?;
+                    transaction.commit().await
+                };
+                failures.extend(handled.await.err().map(|error| error.to_string()));
+            }
+            failures
+        });
+    }
+    let failures = handlers.join_all().await.concat();
+    assert!(failures.is_empty(), "{} of 800: {}", failures.len(), failures[0]);
+}
