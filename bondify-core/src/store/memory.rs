@@ -5,6 +5,7 @@ mod shard;
 mod tick;
 
 use std::{
+    collections::hash_map::{Entry, OccupiedEntry},
     fmt, io,
     sync::{
         Arc, OnceLock, Weak,
@@ -15,7 +16,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use hashbrown::hash_table::{Entry, OccupiedEntry};
 
 use self::{
     completed::{Completed, CompletedKeys},
@@ -185,6 +185,8 @@ struct Shared {
     capacity: usize,
     shards: Box<[Shard]>,
     len: AtomicUsize,
+    /// The token of the next lease.
+    next_token: AtomicU64,
     forgotten: AtomicU64,
     /// The first tick in which a forgotten key is logged again.
     next_warning: AtomicU32,
@@ -200,6 +202,7 @@ impl Shared {
             capacity,
             shards: (0..shards.next_power_of_two()).map(|_| Shard::default()).collect(),
             len: AtomicUsize::new(0),
+            next_token: AtomicU64::new(1),
             forgotten: AtomicU64::new(0),
             next_warning: AtomicU32::new(0),
             sweeper: OnceLock::new(),
@@ -209,18 +212,18 @@ impl Shared {
     fn claim(&self, key: &EventKey, lease: Duration) -> Claimed {
         let Keys { leases, completed } = &mut *self.shard(key).lock();
         let now = self.now();
-        // First what has to wait for memory, as the rest can be done meanwhile.
+        // Look up the completed key first: it is the likely cache miss.
         if self.is_completed(completed, key, now) {
             return Claimed::Completed;
         }
-        let token = leases.next_token();
-        let place = leases.entry(key);
-        if let Entry::Occupied(held) = &place
+        let entry = leases.entry(key);
+        if let Entry::Occupied(held) = &entry
             && !held.get().has_run_out(now)
         {
             return Claimed::InFlight;
         }
-        place.insert(Lease { key: *key, token, expires: after(now, lease) });
+        let token = LeaseToken::new(self.next_token.fetch_add(1, Relaxed));
+        entry.insert_entry(Lease { token, expires: after(now, lease) });
         Claimed::Acquired(token)
     }
 
