@@ -1,16 +1,10 @@
-use std::{
-    fmt,
-    future::{Ready, ready},
-};
+use std::future::{Ready, ready};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError, dev::Payload,
     http::StatusCode,
 };
-use bondify_core::{
-    Reply,
-    adapter::{define_bondify_event, misconfigured},
-};
+use bondify_core::adapter::{define_bondify_event, define_rejection, misconfigured};
 
 define_bondify_event! {
     /// Extracts the verified event of a route that Bondify is attached to.
@@ -18,7 +12,7 @@ define_bondify_event! {
     /// Combines with any other extractor, in any position, those that take the body
     /// included: they get the bytes that were signed.
     ///
-    /// On a route without Bondify it answers 500 `MISCONFIGURED` and logs what to add.
+    /// A route without Bondify answers 500 `MISCONFIGURED` and logs what to add.
 }
 
 impl FromRequest for BondifyEvent {
@@ -33,14 +27,8 @@ impl FromRequest for BondifyEvent {
 
 const ADVICE: &str = "add `.wrap(bondify.middleware())` to the resource or the route";
 
-/// A [`Reply`] as actix-web's kind of error.
-#[derive(Clone, Copy, Debug)]
-pub struct Rejection(pub(crate) Reply);
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.code())
-    }
+define_rejection! {
+    /// The response to a request without a verified event or an accepted proof.
 }
 
 impl ResponseError for Rejection {

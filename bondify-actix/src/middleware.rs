@@ -19,16 +19,16 @@ use bondify_core::{
 
 use crate::{Rejection, headers::ActixHeaders};
 
-/// Lets only verified events reach the routes within, each until it succeeds once.
+/// Calls the inner routes with verified events only. An event that was answered with 2xx is not
+/// handled again.
 ///
-/// Deliveries are posted, so other methods are answered as actix-web answers them where
-/// there is no route: a page at the same path needs a resource of its own, or the
-/// middleware on the one route, `web::post().to(on_event).wrap(bondify.middleware())`.
+/// A method other than `POST` is answered with actix-web's 405. To serve a page at the same
+/// path, wrap one route: `web::post().to(on_event).wrap(bondify.middleware())`.
 #[derive(Clone, Debug)]
 pub struct BondifyMiddleware(Bondify);
 
 impl BondifyMiddleware {
-    /// A middleware that receives through `bondify`.
+    /// Creates a middleware that receives through `bondify`.
     #[must_use]
     pub fn new(bondify: &Bondify) -> Self {
         Self(bondify.clone())
@@ -83,7 +83,7 @@ where
             match receive(&bondify, &mut request).await {
                 Ok(delivery) => match handle(delivery, inner, request).await {
                     Ok(answer) => answer.map(ServiceResponse::map_into_boxed_body),
-                    // The request went along with the handler.
+                    // The handler took the request, so there is none to respond to.
                     Err(reply) => Err(Rejection(reply).into()),
                 },
                 Err(reply) => Ok(request.into_response(Rejection(reply).error_response())),
@@ -94,7 +94,7 @@ where
 
 async fn receive(bondify: &Bondify, request: &mut ServiceRequest) -> Result<Delivery, Reply> {
     if request.extensions().contains::<Event>() {
-        return Err(misconfigured("it is applied twice; wrap the route in one middleware"));
+        return Err(misconfigured("the middleware is applied twice; wrap the route once"));
     }
     let body = request.take_payload();
     adapter::receive(bondify, &ActixHeaders(request.headers()), body).await
@@ -118,6 +118,6 @@ where
         Ok(response) => response.status().as_u16(),
         Err(error) => error.as_response_error().status_code().as_u16(),
     };
-    // A client that resets the connection cannot stop it.
+    // A reset of the connection does not cancel the handler.
     delivery.run_to_completion_by(|run| drop(rt::spawn(run)), handler, status)
 }

@@ -9,15 +9,15 @@ use bondify_core::{
 use crate::{Rejection, headers::ActixHeaders};
 
 define_bondify_user! {
-    /// Extracts the user whose proof a request carries, in `Authorization: Bearer …` or
+    /// Extracts the user whose proof the request carries, in `Authorization: Bearer …` or
     /// else in a cookie.
     ///
-    /// Anybody else is answered 401, or 503 while the store of used proofs is away. `Option<BondifyUser>` lets guests in, as whom it
-    /// counts everybody whose proof is not accepted, for whatever reason.
+    /// Without an accepted proof the response is 401, or 503 if the store of used proofs cannot
+    /// be reached. `Option<BondifyUser>` is `None` without an accepted proof.
     ///
     /// The [`ProofVerifier`] is the application's data: `App::new().app_data(proofs.clone())`,
-    /// or a [`web::Data`] of it. Without it, the log says what to add, and 500 `MISCONFIGURED`
-    /// is the answer where a user is needed.
+    /// or a [`web::Data`] of it. Without it, `BondifyUser` answers 500 `MISCONFIGURED` and logs
+    /// what to add.
 }
 
 impl FromRequest for BondifyUser {

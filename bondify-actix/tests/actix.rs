@@ -1,7 +1,8 @@
-//! What only actix-web can show.
+//! Behaviour that only actix-web shows.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod handler;
 mod serve;
 
 use std::{
@@ -27,7 +28,8 @@ use bondify_actix::{Bondify, BondifyEvent, BondifyExt, MemoryStore, Secret};
 use bondify_testkit::{
     Call, Connection, Payload, ProbeStore, Response, Script, WebhookRequest, http_suite::Server,
 };
-use serve::{on_event, serve};
+use handler::on_event;
+use serve::serve;
 
 fn secret() -> Secret {
     Secret::new("whsec_test").unwrap()

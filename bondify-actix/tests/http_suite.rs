@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod handler;
 mod serve;
-#[cfg(feature = "proof")]
-mod users;
 
 use actix_web::web;
 use bondify_actix::BondifyExt;
 use bondify_testkit::http_suite::{Adapter, App, Attached, PATH, Server};
-use serve::{on_event, serve};
+use handler::on_event;
+use serve::serve;
 
 struct Actix;
 

@@ -3,10 +3,7 @@ use axum::{
     http::request::Parts,
     response::{IntoResponse, Response},
 };
-use bondify_core::{
-    Reply,
-    adapter::{define_bondify_event, misconfigured, response},
-};
+use bondify_core::adapter::{define_bondify_event, define_rejection, response};
 
 define_bondify_event! {
     /// Extracts the verified event of a route that Bondify is attached to.
@@ -14,26 +11,26 @@ define_bondify_event! {
     /// Combines with any other extractor, in any position, those that take the body
     /// included: they get the bytes that were signed.
     ///
-    /// On a route without Bondify it answers 500 `MISCONFIGURED` and logs what to add.
+    /// A route without Bondify answers 500 `MISCONFIGURED` and logs what to add.
 }
 
 impl<S: Sync> FromRequestParts<S> for BondifyEvent {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        let event = parts.extensions.get().cloned().map(Self);
-        event.ok_or_else(|| Rejection(misconfigured(ADVICE)))
+        match bondify_tower::BondifyEvent::from_extensions(&parts.extensions) {
+            Ok(bondify_tower::BondifyEvent(event)) => Ok(Self(event)),
+            Err(rejection) => Err(Rejection(rejection.reply())),
+        }
     }
 }
 
-const ADVICE: &str = "route `bondify.post(handler)`, or add `.route_layer(bondify.layer())`";
-
-/// The answer when there is nothing verified to extract.
-#[derive(Clone, Copy, Debug)]
-pub struct Rejection(pub(crate) Reply);
+define_rejection! {
+    /// The response to a request without a verified event or an accepted proof.
+}
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        response(self.0)
+        response(self.reply())
     }
 }

@@ -5,25 +5,26 @@ use axum::{
 };
 use bondify_core::Bondify;
 
-use crate::handler::Guarded;
+use crate::handler::BondifyHandler;
 
 /// [`bondify_tower::BondifyLayer`] on axum's body type.
 pub type BondifyLayer = bondify_tower::BondifyLayer<Body>;
 
-/// Attaches a [`Bondify`] to routes of an axum router.
-pub trait BondifyExt {
-    /// `post(handler)` that only verified events reach.
+/// Attaches a [`Bondify`] to routes of an axum router. Only `Bondify` implements it.
+pub trait BondifyExt: sealed::Sealed {
+    /// `post(handler)` behind the layer: the handler is called with verified events only.
     ///
-    /// Other methods are axum's 405, and can be added: `bondify.post(on_event).get(page)`.
+    /// axum answers other methods with 405; add handlers for them as in
+    /// `bondify.post(on_event).get(page)`.
     fn post<H, T, S>(&self, handler: H) -> MethodRouter<S>
     where
         H: Handler<T, S>,
         T: 'static,
         S: Clone + Send + Sync + 'static;
 
-    /// The layer, for routes put together in other ways:
-    /// `post(on_event).route_layer(bondify.layer())`. It belongs to one route, once:
-    /// [`MethodRouter::layer`] would wrap the 405 of other methods too.
+    /// The layer, for a route that is built another way:
+    /// `post(on_event).route_layer(bondify.layer())`. Apply it to a route once, by
+    /// `route_layer`: [`MethodRouter::layer`] would wrap the 405 of other methods too.
     fn layer(&self) -> BondifyLayer;
 }
 
@@ -34,10 +35,15 @@ impl BondifyExt for Bondify {
         T: 'static,
         S: Clone + Send + Sync + 'static,
     {
-        post(Guarded { inner: handler, layer: self.layer() })
+        post(BondifyHandler { inner: handler, layer: self.layer() })
     }
 
     fn layer(&self) -> BondifyLayer {
         BondifyLayer::new(self)
     }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for bondify_core::Bondify {}
 }

@@ -9,11 +9,11 @@ use bondify_core::{ProofVerifier, adapter::define_bondify_user};
 use crate::Rejection;
 
 define_bondify_user! {
-    /// Extracts the user whose proof a request carries, in `Authorization: Bearer …` or
+    /// Extracts the user whose proof the request carries, in `Authorization: Bearer …` or
     /// else in a cookie.
     ///
-    /// Anybody else is answered 401, or 503 while the store of used proofs is away. `Option<BondifyUser>` lets guests in, as whom it
-    /// counts everybody whose proof is not accepted, for whatever reason.
+    /// Without an accepted proof the response is 401, or 503 if the store of used proofs cannot
+    /// be reached. `Option<BondifyUser>` is `None` without an accepted proof.
     ///
     /// The [`ProofVerifier`] is the router's state, or a part of it by [`FromRef`].
 }

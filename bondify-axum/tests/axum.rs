@@ -1,4 +1,4 @@
-//! What only axum can show.
+//! Behaviour that only axum shows.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -186,7 +186,7 @@ async fn an_outer_timeout_does_not_cancel_the_handler() {
 }
 
 #[tokio::test]
-async fn it_lives_among_the_usual_layers() {
+async fn it_combines_with_common_layers() {
     let app = Router::new()
         .route("/", bondify().post(scripted))
         .layer(Extension(AppState("unused")))

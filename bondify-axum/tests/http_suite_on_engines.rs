@@ -1,5 +1,5 @@
 //! The HTTP contract suite against axum with stores on real engines, the ones that
-//! `BONDIFY_TEST_POSTGRES_URL` and `BONDIFY_TEST_REDIS_URL` say.
+//! `BONDIFY_TEST_POSTGRES_URL`, `BONDIFY_TEST_MYSQL_URL` and `BONDIFY_TEST_REDIS_URL` say.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ use bondify_testkit::{
     http_suite::{Adapter, App, Server},
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const STORE_TIMEOUT: Duration = Duration::from_secs(60);
 
 mod on_postgres {
     use bondify_sqlx::{PostgresStore, sqlx::postgres::PgPoolOptions};
@@ -25,7 +25,7 @@ mod on_postgres {
 
     impl Adapter for OnPostgres {
         async fn store() -> Arc<dyn DedupeStore> {
-            let pool = PgPoolOptions::new().max_connections(3).acquire_timeout(PATIENCE);
+            let pool = PgPoolOptions::new().max_connections(3).acquire_timeout(STORE_TIMEOUT);
             let pool = pool.connect(&url("BONDIFY_TEST_POSTGRES_URL")).await.unwrap();
             let store = PostgresStore::with_table(pool, "axum_http_suite").unwrap();
             store.migrate().await.unwrap();
@@ -38,6 +38,30 @@ mod on_postgres {
     }
 
     bondify_testkit::http_suite!(OnPostgres);
+}
+
+mod on_mariadb {
+    use bondify_sqlx::{MySqlStore, sqlx::mysql::MySqlPoolOptions};
+
+    use super::*;
+
+    struct OnMariaDb;
+
+    impl Adapter for OnMariaDb {
+        async fn store() -> Arc<dyn DedupeStore> {
+            let pool = MySqlPoolOptions::new().max_connections(3).acquire_timeout(STORE_TIMEOUT);
+            let pool = pool.connect(&url("BONDIFY_TEST_MYSQL_URL")).await.unwrap();
+            let store = MySqlStore::with_table(pool, "axum_http_suite").unwrap();
+            store.migrate().await.unwrap();
+            Arc::new(store)
+        }
+
+        async fn serve(app: App) -> Option<Server> {
+            Axum::serve(app).await
+        }
+    }
+
+    bondify_testkit::http_suite!(OnMariaDb);
 }
 
 /// Two instances behind one PgBouncer in transaction mode, whose calls share two connections.
@@ -66,9 +90,11 @@ mod behind_pgbouncer {
             let engine = Upstream::Tcp(address.parse().unwrap());
             let pooler = PgBouncer::transaction_mode(&engine).unwrap_or_else(|| process::exit(0));
             let instance = async || {
-                let pool = PgPoolOptions::new().max_connections(3).acquire_timeout(PATIENCE);
+                let pool = PgPoolOptions::new().max_connections(3).acquire_timeout(STORE_TIMEOUT);
                 let pool = pool.connect(&pooler.url("postgres")).await.unwrap();
-                PostgresStore::with_table(pool, "axum_http_suite_pooled").unwrap().timeout(PATIENCE)
+                PostgresStore::with_table(pool, "axum_http_suite_pooled")
+                    .unwrap()
+                    .timeout(STORE_TIMEOUT)
             };
             let instances = [instance().await, instance().await];
             instances[0].migrate().await.unwrap();
@@ -135,7 +161,7 @@ mod on_redis {
     impl Adapter for OnRedis {
         async fn store() -> Arc<dyn DedupeStore> {
             let client = Client::open(url("BONDIFY_TEST_REDIS_URL")).unwrap();
-            Arc::new(RedisStore::open(client).timeout(PATIENCE))
+            Arc::new(RedisStore::open(client).timeout(STORE_TIMEOUT))
         }
 
         async fn serve(app: App) -> Option<Server> {

@@ -1,4 +1,4 @@
-//! Who runs where: servers and engines on one core, what puts load on them on another.
+//! CPU cores: servers and engines run on one core, the load generator on another.
 
 use std::{
     io,
@@ -13,12 +13,12 @@ use rustix::{
 const SERVERS: usize = 0;
 const LOAD: usize = 1;
 
-/// Has this thread, and those it starts, run where no server does.
-pub(crate) fn stay_off_the_servers() -> io::Result<()> {
+/// Pins this thread, and the threads that it starts, to the core of the load generator.
+pub(crate) fn pin_to_load_core() -> io::Result<()> {
     pin(LOAD)
 }
 
-/// Starts a process on the servers' core. It inherits where this thread runs.
+/// Starts a process on the servers' core. A process inherits the core of its parent thread.
 pub(crate) fn spawn_server(command: &mut Command) -> io::Result<Child> {
     pin(SERVERS)?;
     let child = command.spawn();

@@ -1,4 +1,4 @@
-//! The events that everything is measured with.
+//! The events of all measurements.
 
 use std::{
     sync::LazyLock,
@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 pub(crate) const SECRET: &str = "whsec_5f2b0c9d8e7a6b5c4d3e2f1a0b9c8d7e";
 
-/// As Bondify's own events have, more or less.
+/// About the size of Bondify's own events.
 pub(crate) const USUAL_SIZE: usize = 200;
 
 pub(crate) fn secret() -> Secret {
@@ -18,8 +18,8 @@ pub(crate) fn secret() -> Secret {
     KEYED.clone()
 }
 
-/// A confirmed event of the session `number`, just now, filled up to `size` bytes with a
-/// field that nobody asks for, or by the session token if that is too much.
+/// A confirmed event of the session `number`, just now, padded to `size` bytes with an unknown
+/// field, or with a longer session token if the field would not fit.
 pub(crate) fn body(size: usize, number: u64) -> Bytes {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let with = |token: &str, rest: &str| {
@@ -28,8 +28,8 @@ pub(crate) fn body(size: usize, number: u64) -> Bytes {
         )
     };
     let token = |digits: usize| format!("{number:0digits$x}");
-    let least = with(&token(16), "").len();
-    let body = match size.saturating_sub(least) {
+    let minimum = with(&token(16), "").len();
+    let body = match size.saturating_sub(minimum) {
         missing @ 0..=16 => with(&token(16 + missing), ""),
         missing => {
             let field = r#","x":"""#.len();

@@ -1,6 +1,5 @@
-//! What a server is left with of its speed when Bondify is attached: the full semantics, on
-//! fresh signed events, against a bare handler of the same framework that reads the body and
-//! answers 200. Each server is a process of its own on the first core, the load generator is
+//! Servers with Bondify attached, with the full semantics on fresh signed events, against a bare
+//! handler of the same framework that reads the body and answers 200. Each server is a process of its own on the first core, the load generator is
 //! this one on the second.
 
 mod express;
@@ -81,7 +80,7 @@ fn against_express(rounds: usize, load: &Load) -> io::Result<Row> {
     Ok(row.at_least(12.0).detail(format!("{ours:.0}/s / {theirs:.0}/s")))
 }
 
-/// Whether the load generator is as good as one that many use.
+/// Compares the load generator with `wrk`.
 fn against_wrk(rounds: usize, load: &Load) -> io::Result<Row> {
     let server = Server::of(Framework::Axum, Handler::Bare)?;
     let script = wrk::script()?;
@@ -99,7 +98,7 @@ fn against_wrk(rounds: usize, load: &Load) -> io::Result<Row> {
 /// Puts load on two servers in turn.
 fn compare(rounds: usize, load: &Load, servers: [&Server; 2]) -> [Vec<Turn>; 2] {
     for server in servers {
-        load.lasting(Duration::from_millis(500)).turn(server); // to warm up
+        load.lasting(Duration::from_millis(500)).turn(server); // warm-up
     }
     let mut turns =
         servers.map(|server| -> Variant<'_, Turn> { Box::new(move || load.turn(server)) });

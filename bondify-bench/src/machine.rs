@@ -1,4 +1,4 @@
-//! On what, and when, a run was made.
+//! The machine and the time of a run.
 
 use std::{fmt, fs, process::Command, thread};
 
@@ -42,7 +42,7 @@ impl fmt::Display for Machine {
     }
 }
 
-/// What hashes in a tenth of the time; `sha2` uses them where they are.
+/// Whether the processor has SHA instructions, with which `sha2` needs a tenth of the time.
 fn has_sha_instructions() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::is_x86_feature_detected!("sha");

@@ -18,6 +18,7 @@ mod http;
 mod machine;
 #[cfg(feature = "memory")]
 mod memory;
+mod number;
 #[cfg(feature = "peers")]
 mod peers;
 mod plot;
@@ -38,7 +39,7 @@ use crate::{report::Report, rounds::Plan};
 /// Measures Bondify for Rust against what it is built on, and against its peers.
 #[derive(Parser)]
 struct Arguments {
-    /// What to measure.
+    /// The suite to measure.
     #[arg(value_enum, default_value = "all")]
     suite: Suite,
     /// Prints one JSON object per row instead of tables.
@@ -50,11 +51,11 @@ struct Arguments {
     /// Puts the run into `BENCHMARKS.md`, its plots beside.
     #[arg(long)]
     write: bool,
-    /// Of the HTTP suite, measures this framework alone.
+    /// Measures this framework only, in the HTTP suite.
     #[cfg(feature = "http")]
     #[arg(long)]
     framework: Option<http::Framework>,
-    /// What the server processes are started with.
+    /// Runs a server of this framework. For the benchmark's own server processes.
     #[cfg(feature = "http")]
     #[arg(long, hide = true)]
     serve: Option<http::Framework>,
@@ -67,7 +68,7 @@ struct Arguments {
 enum Suite {
     /// Signature checks and parsing, against their parts and a naive composition.
     Verify,
-    /// The same work by libraries that do it for others.
+    /// The same work in libraries for other webhooks.
     #[cfg(feature = "peers")]
     Peers,
     /// Servers with Bondify attached, against bare ones.

@@ -1,5 +1,4 @@
-//! The in-memory store: what it takes, whether it ever stalls, and how it compares with the
-//! cache that one would reach for.
+//! The in-memory store: its memory, its slowest call, and its speed against the cache `moka`.
 
 use std::{
     hint::black_box,
@@ -34,12 +33,12 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) {
     report.suite("memory", &rows);
 }
 
-/// What events are remembered in.
+/// A store of event keys.
 pub(crate) trait Memory: Sync {
-    /// With room for so many keys.
+    /// Creates a store with room for `keys` keys.
     fn with_capacity(keys: u64) -> Self;
 
-    /// What completes the key, if it is fresh.
+    /// Claims the key. Returns `None` if it is not fresh.
     fn claim(&self, key: &EventKey) -> Option<LeaseToken>;
 
     fn complete(&self, key: &EventKey, token: LeaseToken);
@@ -142,8 +141,7 @@ fn grow<M: Memory>(keys: &[EventKey]) -> (f64, f64) {
     (slowest.as_secs_f64(), start.elapsed().as_secs_f64())
 }
 
-/// The longest that a loop which does nothing was kept from doing it: what the machine itself
-/// does to the slowest claim.
+/// The longest pause of an idle loop: the machine's own share in the slowest claim.
 fn longest_gap(length: Duration) -> f64 {
     let start = Instant::now();
     let (mut last, mut longest) = (start, Duration::ZERO);
@@ -155,7 +153,7 @@ fn longest_gap(length: Duration) -> f64 {
     longest.as_secs_f64()
 }
 
-/// How many times our time per fresh key is moka's, both with so many live keys to begin with.
+/// The ratio of moka's time per fresh key to ours, both with `live` keys at the start.
 fn against_moka(
     plan: &Plan,
     live: u64,
@@ -165,14 +163,15 @@ fn against_moka(
 ) -> Row {
     let (rounds, batch) = (plan.choose(20, 2), plan.choose(10_000, 1000));
     let capacity = live + (rounds as u64 + 1) * batch;
-    let variants = &mut [filled(live, capacity, batch, moka), filled(live, capacity, batch, ours)];
+    let variants =
+        &mut [time_per_key(live, capacity, batch, moka), time_per_key(live, capacity, batch, ours)];
     let samples = interleave(rounds, variants);
     Row::ratio(format!("moka / ours: {what}, at {live} keys"), &samples[0], &samples[1])
         .detail(nanoseconds(&samples))
 }
 
-/// Nanoseconds per fresh key of batches that `timed` claims.
-pub(crate) fn filled<'a, M: Memory + 'a>(
+/// Nanoseconds per fresh key, in batches that `timed` claims.
+pub(crate) fn time_per_key<'a, M: Memory + 'a>(
     live: u64,
     capacity: u64,
     batch: u64,

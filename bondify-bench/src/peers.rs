@@ -1,4 +1,4 @@
-//! The same work by libraries that do it for others.
+//! The same work in libraries for other webhooks.
 
 mod node;
 

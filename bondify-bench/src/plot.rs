@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::report::short;
+use crate::number::three_digits;
 
-/// Lines over steps that lie evenly apart, whatever they stand for.
+/// Lines over evenly spaced steps.
 pub(crate) struct Plot {
     pub(crate) title: String,
     pub(crate) steps: Vec<String>,
@@ -49,7 +49,7 @@ impl Plot {
                 format_args!(r#"<polyline points="{path}" fill="none" stroke="{colour}"/>"#),
             );
             for (x, &value) in points() {
-                let (y, label) = (self.y(value), short(value));
+                let (y, label) = (self.y(value), three_digits(value));
                 push(
                     &mut svg,
                     format_args!(

@@ -1,10 +1,10 @@
-//! What was measured, as tables or as JSON.
+//! The measured figures, as tables or as JSON.
 
 use std::{fmt, fs, io, path::Path};
 
 use serde::{Serialize, Serializer};
 
-use crate::{machine::Machine, plot::Plot, rounds::Spread};
+use crate::{machine::Machine, number::three_digits, plot::Plot, rounds::Spread};
 
 /// Prints suites as they are measured.
 pub(crate) struct Report {
@@ -39,7 +39,7 @@ impl Report {
         self.plots.push((name, plot.to_svg()));
     }
 
-    /// Puts the run into `BENCHMARKS.md` in place of the one before, and its plots beside.
+    /// Replaces the run in `BENCHMARKS.md`, and writes its plots.
     pub(crate) fn write(&self) -> io::Result<()> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for (name, svg) in &self.plots {
@@ -67,14 +67,14 @@ impl Report {
     }
 }
 
-/// Says what a run has to go without.
+/// Prints that a part of the run is skipped.
 pub(crate) fn skipped(what: &str, why: &dyn fmt::Display) {
     eprintln!("SKIPPED: {what}: {why}");
 }
 
 const PLOTS: &str = "bondify-bench/plots";
 
-/// What stands between the two in `BENCHMARKS.md` is the run.
+/// The markers around the run in `BENCHMARKS.md`.
 const BEGIN: &str = "<!-- The run: written by `bondify-bench`. -->\n";
 const END: &str = "<!-- The end of the run. -->\n";
 
@@ -101,7 +101,7 @@ pub(crate) struct Row {
     unit: Unit,
     #[serde(flatten)]
     figure: Spread,
-    /// What the ratio is made of.
+    /// The parts of the ratio.
     detail: String,
 }
 
@@ -143,7 +143,7 @@ impl Row {
         [
             self.measure.clone(),
             goal,
-            format!("{}{unit}{missed}", short(median)),
+            format!("{}{unit}{missed}", three_digits(median)),
             spread,
             self.detail.clone(),
         ]
@@ -169,7 +169,7 @@ impl fmt::Display for Unit {
     }
 }
 
-/// What a median should be.
+/// The goal for a median.
 #[derive(Clone, Copy)]
 enum Goal {
     AtMost(f64),
@@ -200,17 +200,6 @@ impl Serialize for Goal {
     }
 }
 
-/// Three digits that count, more only before the point.
-pub(crate) fn short(figure: f64) -> String {
-    match figure.abs() {
-        0.0 => "0".to_owned(),
-        10.0.. if figure >= 100.0 => format!("{figure:.0}"),
-        10.0.. => format!("{figure:.1}"),
-        1.0.. => format!("{figure:.2}"),
-        _ => format!("{figure:.3}"),
-    }
-}
-
 /// A Markdown table that is aligned, to be read as it is.
 fn table(rows: &[Row]) -> String {
     let head = ["measure", "goal", "median", "middle half", "made of"].map(str::to_owned);
@@ -234,13 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_digits_count() {
-        let figures = [0.0, 0.12345, 1.2345, 12.345, 123.45, 12345.6];
-        assert_eq!(figures.map(short), ["0", "0.123", "1.23", "12.3", "123", "12346"]);
-    }
-
-    #[test]
-    fn a_goal_is_met_by_what_equals_it() {
+    fn a_goal_is_met_by_an_equal_figure() {
         let met = |row: Row| row.met();
         let row = || Row::new("x", Unit::Ratio, Spread::exactly(2.0));
         assert_eq!(met(row().at_most(2.0)), Some(true));

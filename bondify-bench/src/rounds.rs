@@ -1,17 +1,17 @@
-//! Variants that take turns, for several rounds, so that what disturbs the machine disturbs
-//! all of them.
+//! Variants that take turns for several rounds, so that a disturbance of the machine affects all
+//! of them.
 
 use std::{hint::black_box, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
-/// How long to measure.
+/// The length of the measurements.
 pub(crate) struct Plan {
     pub(crate) quick: bool,
-    /// Of code that takes microseconds.
+    /// The number of rounds for code that takes microseconds.
     pub(crate) rounds: usize,
-    /// How long a variant runs in each of those.
+    /// The time that a variant runs in each round.
     pub(crate) turn: Duration,
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn interleave<T>(rounds: usize, variants: &mut [Variant<'_, T>]) -> V
     samples
 }
 
-/// For how long this thread has run, the time that others had its core left out.
+/// The CPU time of this thread.
 pub(crate) fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
@@ -104,12 +104,12 @@ impl Spread {
         Self { median: at(0.5), low: at(0.25), high: at(0.75) }
     }
 
-    /// Of each round's `of` divided by its `by`.
+    /// The spread of each round's `of` divided by its `by`.
     pub(crate) fn ratio(of: &[f64], by: &[f64]) -> Self {
         Self::of(of.iter().zip(by).map(|(of, by)| of / by))
     }
 
-    /// Of one figure that no round changes.
+    /// The spread of a figure that is the same in each round.
     pub(crate) fn exactly(figure: f64) -> Self {
         Self { median: figure, low: figure, high: figure }
     }

@@ -1,5 +1,5 @@
-//! How figures grow: with the keys that are remembered, the handlers that run, and the share
-//! of duplicates.
+//! The growth of figures with the number of keys, of running handlers, and with the share of
+//! duplicates.
 
 mod pipeline;
 
@@ -7,7 +7,7 @@ use bondify_core::MemoryStore;
 
 use self::pipeline::Pipeline;
 use crate::{
-    memory::{Moka, filled, heap_per_key, one_thread},
+    memory::{Moka, heap_per_key, one_thread, time_per_key},
     plot::{Line, Plot},
     report::{Report, Row, Unit},
     rounds::{Plan, Spread, Variant, interleave, median},
@@ -34,8 +34,8 @@ fn claims(plan: &Plan, sizes: &[u64]) -> (Vec<Row>, Plot) {
         interleave(
             rounds,
             &mut [
-                filled::<Moka>(live, capacity, batch, one_thread),
-                filled::<MemoryStore>(live, capacity, batch, one_thread),
+                time_per_key::<Moka>(live, capacity, batch, one_thread),
+                time_per_key::<MemoryStore>(live, capacity, batch, one_thread),
             ],
         )
     });

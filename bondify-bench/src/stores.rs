@@ -1,31 +1,18 @@
-//! What the dedupe stores leave of the speed of their engines: claim and complete, against the
-//! same commands by the engine's own benchmark. Engines run on the first core, everything else
+//! The dedupe stores against their engines: claim and complete, against the same commands in the
+//! engine's own benchmark. Engines run on the first core, everything else
 //! on the second.
 
 mod engines;
 mod postgres;
+mod rates;
 mod redis;
 mod sqlite;
 
-use std::{
-    error::Error,
-    time::{Duration, Instant},
-};
-
-use bondify_core::{Claimed, DedupeStore, EventKey};
-use futures_util::future::try_join_all;
-
-use self::engines::Engines;
+use self::{engines::Engines, rates::Outcome};
 use crate::{
     report::{Report, Row, skipped},
-    rounds::{Plan, Variant, interleave, median},
+    rounds::Plan,
 };
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
-
-const LEASE: Duration = Duration::from_secs(10);
-/// Short, as the keys stay in an engine that somebody else may have started.
-const RETENTION: Duration = Duration::from_secs(60);
 
 pub(crate) fn measure(plan: &Plan, report: &mut Report) {
     let mut rows = Vec::new();
@@ -45,50 +32,4 @@ fn add(rows: &mut Vec<Row>, engine: &str, measured: Outcome<Vec<Row>>) {
         Ok(measured) => rows.extend(measured),
         Err(error) => skipped(engine, &error),
     }
-}
-
-/// Claims and completes fresh keys, so many at the same time. Returns how many a second.
-async fn rate(store: &impl DedupeStore, keys: &[EventKey], in_flight: usize) -> Outcome<f64> {
-    let start = Instant::now();
-    let share = keys.len().div_ceil(in_flight);
-    try_join_all(keys.chunks(share).map(|keys| remember_all(store, keys))).await?;
-    Ok(keys.len() as f64 / start.elapsed().as_secs_f64())
-}
-
-async fn remember_all(store: &impl DedupeStore, keys: &[EventKey]) -> Outcome<()> {
-    for key in keys {
-        let Claimed::Acquired(token) = store.claim(key, LEASE).await? else {
-            return Err("the key is not fresh".into());
-        };
-        if !store.complete(key, &token, RETENTION).await? {
-            return Err("the lease is lost".into());
-        }
-    }
-    Ok(())
-}
-
-/// Keys that no run had before.
-fn fresh_keys(count: usize) -> Vec<EventKey> {
-    let run = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), ());
-    let key = |number: usize| EventKey::new("auth.confirmed", format!("{run}:{number}"));
-    (0..count).map(key).collect()
-}
-
-/// Compares rates, each measured in turns.
-fn compare(
-    rounds: usize,
-    measure: String,
-    ours: impl Fn() -> Outcome<f64>,
-    theirs: impl Fn() -> Outcome<f64>,
-) -> Outcome<Row> {
-    ours()?; // to warm up
-    theirs()?;
-    let variants: &mut [Variant<'_, Outcome<f64>>] = &mut [Box::new(ours), Box::new(theirs)];
-    let samples: Vec<Vec<f64>> = interleave(rounds, variants)
-        .into_iter()
-        .map(|samples| samples.into_iter().collect())
-        .collect::<Outcome<_>>()?;
-    let [ours, theirs] = [median(&samples[0]), median(&samples[1])];
-    let row = Row::ratio(measure, &samples[0], &samples[1]);
-    Ok(row.detail(format!("{ours:.0}/s / {theirs:.0}/s")))
 }

@@ -1,5 +1,5 @@
-//! What a check costs beyond the hashing that no check can do without, and what check and
-//! parse cost beside the same from the first parts at hand.
+//! The signature check against bare hashing, and check and parse against a naive composition of
+//! common crates.
 
 use std::hint::black_box;
 
@@ -45,8 +45,8 @@ pub(crate) fn checked(secret: &Secret, body: &[u8], signature: &str) {
     assert!(secret.verifies(body, &signature));
 }
 
-/// As many blocks as a keyed HMAC of `size` bytes compresses: the message with its padding,
-/// and the inner hash.
+/// The blocks that a keyed HMAC of `size` bytes compresses: the message with its padding, and
+/// the inner hash.
 fn blocks_of_hmac(size: usize) -> Vec<[u8; 64]> {
     const PADDING: usize = 9;
     vec![[0x5a; 64]; (size + PADDING).div_ceil(64) + 1]
@@ -67,8 +67,8 @@ pub(crate) fn verified(verifier: &Verifier, body: &Bytes, signature: &str) -> Ev
     verifier.verify(body.clone(), signature).expect("a signed event")
 }
 
-/// How one writes it at first: keyed for each call, digits decoded into a vector, and an enum
-/// that serde picks the variant of.
+/// A naive composition: keyed in each call, digits decoded into a vector, and a tagged enum of
+/// serde.
 fn naive(body: &[u8], signature: &str) -> Tagged {
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any key");
     mac.update(body);
@@ -96,7 +96,7 @@ enum Tagged {
 fn allocations() -> Row {
     let (verifier, body) = (Verifier::new(secret()), body(USUAL_SIZE, 1));
     let signature = signature(&body);
-    // As it comes from a connection's buffer, which is shared already.
+    // A clone makes the body shared, as it is when it comes from a connection's buffer.
     let _connection = body.clone();
     let ours = allocation_counter::measure(|| {
         black_box(verified(&verifier, &body, &signature));

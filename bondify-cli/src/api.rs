@@ -4,11 +4,11 @@ use clap::Args;
 
 use crate::output::Printable;
 
-/// Where Bondify's API is.
+/// The options for Bondify's API.
 #[derive(Args)]
 pub(crate) struct ApiArgs {
     /// Base URL of the API, such as that of `bondify emulate`
-    #[arg(long, global = true, value_name = "URL", default_value = Client::BASE_URL)]
+    #[arg(long, global = true, value_name = "URL", default_value = Client::DEFAULT_BASE_URL)]
     #[arg(env = "BONDIFY_API_URL", hide_env_values = true)]
     api_url: String,
 }
@@ -19,7 +19,7 @@ impl ApiArgs {
     }
 }
 
-/// The error with what the API says about it.
+/// Adds the API's error text to an error.
 pub(crate) fn explained(error: Error) -> anyhow::Error {
     match error.message() {
         Some(message) => anyhow!("{error}: {}", Printable(message)),

@@ -7,7 +7,7 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 
-/// Where a delivery's body comes from.
+/// The option for a delivery's body.
 #[derive(Args)]
 pub(crate) struct BodyArgs {
     /// File that holds the body, byte for byte; `-` is standard input
@@ -21,7 +21,7 @@ impl BodyArgs {
     }
 }
 
-/// The bytes of the file at `path`, or of standard input if that is `-`.
+/// Reads the file at `path`, or standard input if that is `-`.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     if path != Path::new("-") {
         return fs::read(path)
@@ -29,7 +29,8 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     }
     let mut stdin = io::stdin().lock();
     if stdin.is_terminal() {
-        let _ = writeln!(anstream::stderr(), "reading the body from the terminal; Ctrl-D ends it");
+        let _ =
+            writeln!(anstream::stderr(), "reading the body from the terminal: end it with Ctrl-D");
     }
     let mut body = Vec::new();
     stdin.read_to_end(&mut body).context("cannot read the body from standard input")?;

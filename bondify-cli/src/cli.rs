@@ -1,8 +1,8 @@
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    Exit,
     commands::{completions, emulate, listen, login, man, projects, sign, trigger, verify},
+    exit::Exit,
     output::Output,
 };
 
@@ -22,10 +22,10 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    done: every answer was 2xx, the signature is valid, the login is confirmed
   1    an answer was not 2xx, the signature is not valid, the login is not confirmed
-  2    it could not be done: wrong usage, no secret, an unreadable file, a port in use,
-       an API that refuses
-  130  interrupted before it was done
-  141  whoever read standard output stopped reading
+  2    an error: wrong usage, no secret, an unreadable file, a port in use, an API that
+       refuses
+  130  interrupted before the end
+  141  standard output was closed
 
 Environment:
   BONDIFY_WEBHOOK_SECRET   the webhook secret, unless --secret or --secret-file is given
@@ -57,16 +57,14 @@ impl Cli {
             Command::Verify(args) => args.run(output),
             Command::Login(args) => args.run(output).await,
             Command::Projects(args) => args.run(output).await,
-            Command::Completions(args) => args.run(output),
-            Command::Man(args) => args.run(output),
+            Command::Completions(args) => args.run(Self::command(), output),
+            Command::Man(args) => args.run(Self::command(), output),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

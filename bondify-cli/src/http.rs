@@ -1,13 +1,13 @@
-//! Deliveries as an HTTP client makes them.
+//! Sends deliveries over HTTP.
 
 use std::{
     error::Error,
     fmt::{self, Display},
     io,
-    net::IpAddr,
     time::{Duration, Instant},
 };
 
+use bondify_client::is_loopback;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, future::ready, stream};
 use http_body::Frame;
@@ -18,7 +18,7 @@ use reqwest::{
     redirect::Policy,
 };
 
-/// Where deliveries go to.
+/// The endpoint that deliveries are sent to.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     client: Client,
@@ -26,8 +26,8 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Follows no redirects, as Bondify, and uses the proxy that the environment names, if
-    /// any, but for loopback.
+    /// Follows no redirects, like Bondify. Uses the proxy that the environment names, but not
+    /// for loopback URLs.
     pub(crate) fn new(url: Url, timeout: Duration) -> reqwest::Result<Self> {
         let client = Client::builder()
             .user_agent(concat!("bondify-cli/", env!("CARGO_PKG_VERSION")))
@@ -42,13 +42,7 @@ impl Endpoint {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
-}
-
-/// For clap.
+/// Parses an `http` or `https` URL, for clap.
 pub(crate) fn parse_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     match url.scheme() {
@@ -57,17 +51,17 @@ pub(crate) fn parse_url(text: &str) -> Result<Url, String> {
     }
 }
 
-/// What an endpoint answers.
+/// The answer of an endpoint.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) content_type: Option<HeaderValue>,
-    /// At most 64 KiB of it.
+    /// The first 64 KiB of the body.
     pub(crate) body: Bytes,
-    /// From the request to the answer's head.
+    /// The time from the request to the head of the answer.
     pub(crate) latency: Duration,
 }
 
-/// Why there is no answer.
+/// The reason why an endpoint did not answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NoAnswer {
     TimedOut,
@@ -105,24 +99,24 @@ pub(crate) async fn send(request: RequestBuilder) -> Result<Answer, NoAnswer> {
     Ok(Answer { status: response.status(), content_type, body, latency })
 }
 
-/// The status is the answer, so a body that breaks off is shown as far as it came.
+/// Reads the body. An incomplete body is no error, because the status is the answer.
 async fn read_body(response: &mut Response) -> Bytes {
-    const LIMIT: usize = 64 * 1024;
+    const MAX_BODY_BYTES: usize = 64 * 1024;
     let mut body = BytesMut::new();
-    while body.len() < LIMIT
+    while body.len() < MAX_BODY_BYTES
         && let Ok(Some(chunk)) = response.chunk().await
     {
         body.extend_from_slice(&chunk);
     }
-    body.truncate(LIMIT);
+    body.truncate(MAX_BODY_BYTES);
     body.freeze()
 }
 
-/// The first half of a body, after which the connection is cut.
+/// A body that sends its first half and then cuts the connection.
 pub(crate) fn half_of(body: Bytes) -> Body {
     let half = body.slice(..body.len() / 2);
     let cut = async {
-        // Lets the first half be written.
+        // The client writes the first half before it polls the error.
         tokio::task::yield_now().await;
         Err(io::Error::other("cut off half-way through the request"))
     };

@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[cfg(windows)]
 use tokio::signal::windows::{CtrlBreak, CtrlC, ctrl_break, ctrl_c};
 
-/// Ctrl-C and, on Unix, SIGTERM; they no longer end the process once this is made.
+/// Listens for Ctrl-C and, on Unix, SIGTERM. They no longer end the process.
 pub(crate) struct Interrupts {
     #[cfg(unix)]
     signals: [Signal; 2],

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::output::{BAD, Status};
 
-/// What came of a request. Shown without the answer's body.
+/// The outcome of a request. `Display` leaves out the answer's body.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(crate) enum Outcome {

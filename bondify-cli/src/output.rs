@@ -13,8 +13,8 @@ pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const FAINT: Style = Style::new().dimmed();
 
-/// Standard output, where results go: as text for people, coloured on a terminal, or as
-/// one JSON object a line.
+/// Writes results to standard output: as text, coloured on a terminal, or as one JSON object a
+/// line.
 pub(crate) struct Output {
     json: bool,
     stdout: AutoStream<StdoutLock<'static>>,
@@ -37,14 +37,14 @@ impl Output {
         }
     }
 
-    /// Writes a file's content, whose format is given.
+    /// Writes the content of a file unchanged.
     pub(crate) fn write(&mut self, content: &[u8]) -> io::Result<()> {
         self.stdout.write_all(content)?;
         self.stdout.flush()
     }
 }
 
-/// An answer's status, a number in JSON.
+/// The HTTP status of an answer. In JSON it is a number.
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct Status(pub(crate) u16);
 
@@ -69,7 +69,7 @@ pub(crate) fn millis(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
 }
 
-/// Text from elsewhere, which must not move the cursor or colour the terminal.
+/// Untrusted text. Control characters are escaped, so that it cannot control the terminal.
 pub(crate) struct Printable<'a>(pub(crate) &'a str);
 
 impl Display for Printable<'_> {
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_from_elsewhere_cannot_control_the_terminal() {
+    fn untrusted_text_cannot_control_the_terminal() {
         let shown = Printable("İ 🦀\n\u{1b}[2J\r\u{9b}1m\u{7f}\n").to_string();
         assert_eq!(shown, "İ 🦀\n\\u{1b}[2J\\u{d}\\u{9b}1m\\u{7f}");
     }

@@ -13,22 +13,22 @@ use zeroize::Zeroizing;
 
 const SECRET: &str = "BONDIFY_WEBHOOK_SECRET";
 
-/// Where the webhook secret comes from. Not `Debug`, and clap is never to judge the
-/// secret itself: it repeats a value that it refuses.
+/// The options for the webhook secret. They are not `Debug`, and clap must not validate the
+/// secret, because clap prints a value that it refuses.
 #[derive(Args)]
 #[command(next_help_heading = "Secret, else from BONDIFY_WEBHOOK_SECRET")]
 pub(crate) struct SecretArgs {
-    /// File that holds the webhook secret; a line end after it does not count
+    /// File with the webhook secret; a line end after it is ignored
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
 
-    /// The webhook secret; whoever may list this machine's processes can read it there
+    /// The webhook secret; visible to everybody who can list this machine's processes
     #[arg(long, conflicts_with = "secret_file")]
     secret: Option<String>,
 }
 
 impl SecretArgs {
-    /// The secret, ready to sign and verify.
+    /// The secret as a key to sign and verify with.
     pub(crate) fn secret(&self) -> anyhow::Result<Secret> {
         Ok(Secret::new(&*self.bytes()?)?)
     }
@@ -47,15 +47,15 @@ impl SecretArgs {
 
 const TOKEN: &str = "BONDIFY_DEVELOPER_TOKEN";
 
-/// Where the token of the developer API comes from.
+/// The options for the token of the developer API.
 #[derive(Args)]
 #[command(next_help_heading = "Developer token, else from BONDIFY_DEVELOPER_TOKEN")]
 pub(crate) struct TokenArgs {
-    /// File that holds the developer token; a line end after it does not count
+    /// File with the developer token; a line end after it is ignored
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
-    /// The developer token; whoever may list this machine's processes can read it there
+    /// The developer token; visible to everybody who can list this machine's processes
     #[arg(long, global = true, conflicts_with = "token_file")]
     token: Option<String>,
 }
@@ -71,11 +71,14 @@ impl TokenArgs {
     /// The token, if there is one.
     pub(crate) fn given(&self) -> anyhow::Result<Option<Zeroizing<String>>> {
         let bytes = read(self.token.as_deref(), self.token_file.as_deref(), TOKEN)?;
-        bytes.map(|bytes| utf8(&bytes)).transpose().context("the developer token is no text")
+        bytes
+            .map(|bytes| utf8(&bytes))
+            .transpose()
+            .context("the developer token is not valid UTF-8")
     }
 }
 
-/// What is given on the command line, in a file or in the environment.
+/// Reads a value from the command line, a file or the environment, in this order.
 fn read(
     value: Option<&str>,
     file: Option<&Path>,
@@ -95,7 +98,7 @@ pub(crate) fn utf8(bytes: &[u8]) -> Result<Zeroizing<String>, Utf8Error> {
     str::from_utf8(bytes).map(|text| Zeroizing::new(text.to_owned()))
 }
 
-/// Editors and `echo` end a file with one.
+/// Removes one line end, which editors and `echo` write at the end of a file.
 fn without_line_end(mut content: Vec<u8>) -> Vec<u8> {
     if content.ends_with(b"\n") {
         content.pop();
@@ -111,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_end_does_not_count() {
+    fn one_line_end_is_ignored() {
         let cases =
             [("a", "a"), ("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a\r", "a\r"), ("", "")];
         for (content, secret) in cases {

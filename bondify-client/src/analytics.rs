@@ -2,7 +2,7 @@ use serde::Deserialize;
 
 use crate::wire;
 
-/// How many days back [`Analytics`] look.
+/// The number of days that [`Analytics`] cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Days {
@@ -24,7 +24,7 @@ impl Days {
     }
 }
 
-/// How many logins were asked for, and how they ended.
+/// The number of logins, by status and by day.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct Analytics {
@@ -32,15 +32,15 @@ pub struct Analytics {
     pub total_sessions: u64,
     /// Sessions that were confirmed.
     pub confirmed_sessions: u64,
-    /// Telegram accounts that confirmed one.
+    /// Telegram accounts that confirmed a session.
     pub unique_users: u64,
     /// The share of sessions that were confirmed, as the API gives it.
     pub conversion_rate: f64,
-    /// Day by day.
+    /// The figures of each day.
     pub daily: Vec<Day>,
-    /// How far sessions came.
+    /// The sessions by status.
     pub funnel: Funnel,
-    /// The projects that can be asked about.
+    /// The developer's projects.
     pub projects: Vec<ProjectName>,
 }
 
@@ -54,11 +54,11 @@ pub struct Day {
     pub sessions: u64,
     /// Sessions that were confirmed.
     pub confirmed: u64,
-    /// Telegram accounts that confirmed one.
+    /// Telegram accounts that confirmed a session.
     pub unique_users: u64,
 }
 
-/// How far the sessions of [`Analytics`] came.
+/// The sessions of [`Analytics`] by status.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Funnel {
@@ -66,13 +66,13 @@ pub struct Funnel {
     pub requested: u64,
     /// Sessions that were confirmed.
     pub confirmed: u64,
-    /// Sessions that nobody reacted to.
+    /// Sessions that expired without a decision.
     pub expired: u64,
     /// Sessions that were cancelled.
     pub cancelled: u64,
 }
 
-/// A project as [`Analytics`] name it.
+/// The id and name of a project, in [`Analytics`].
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct ProjectName {

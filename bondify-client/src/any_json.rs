@@ -1,4 +1,4 @@
-//! Whatever the API answers, nothing panics.
+//! No response of the API makes the client panic.
 
 use proptest::{
     collection::{btree_map, vec},
@@ -8,22 +8,22 @@ use reqwest::{StatusCode, header::HeaderMap};
 use serde_json::Value;
 
 use crate::{
-    Account, Analytics, Error, Project, ProjectSecret, Session, SessionRecord, Status,
-    project::Told,
-    session::{Generated, Verified},
+    Account, Analytics, Error, Project, ProjectSecret, Session, SessionRecord, SessionStatus,
+    project::SecretResponse,
+    session::{GenerateResponse, VerifyResponse},
 };
 
-/// All parsers, one after the other.
-fn read(body: &[u8]) {
+/// Runs all parsers on a body.
+fn parse_all(body: &[u8]) {
     fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Option<T> {
         let parsed: Result<T, _> = serde_json::from_slice(body);
         parsed.map_err(|error| Error::malformed(&error).to_string()).ok()
     }
 
-    let _ = parse::<Verified>(body).map(Status::try_from);
-    let _ = parse::<Generated>(body).map(Session::try_from);
-    let _ = parse::<Told>(body).map(|told| told.into_project(""));
-    let _ = parse::<Told>(body).map(ProjectSecret::try_from);
+    let _ = parse::<VerifyResponse>(body).map(SessionStatus::try_from);
+    let _ = parse::<GenerateResponse>(body).map(Session::try_from);
+    let _ = parse::<SecretResponse>(body).map(|answer| answer.into_project(""));
+    let _ = parse::<SecretResponse>(body).map(ProjectSecret::try_from);
     let _ = parse::<Project>(body);
     let _ = parse::<Account>(body);
     let _ = parse::<SessionRecord>(body);
@@ -31,7 +31,7 @@ fn read(body: &[u8]) {
     let _ = Error::refused(StatusCode::FORBIDDEN, &HeaderMap::new(), body).code_by_status();
 }
 
-/// The fields that are read somewhere, and any others.
+/// The names of the fields that a parser reads, and any other name.
 const FIELD: &str = "status|session_token|deeplink|telegram_(id|name|username|phone)|proof|\
     (expires|confirmed|cancelled|created)_at|(project_)?id|(project_)?name|(is_)?active|\
     webhook_(url|secret)|secret(_key|_preview)?|developer(_id)?|email|mau|error|code|.*";
@@ -57,11 +57,11 @@ fn any_json() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn no_json_panics(json in any_json()) {
-        read(json.to_string().as_bytes());
+        parse_all(json.to_string().as_bytes());
     }
 
     #[test]
     fn no_bytes_panic(bytes in vec(any::<u8>(), 0..200)) {
-        read(&bytes);
+        parse_all(&bytes);
     }
 }

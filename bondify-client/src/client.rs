@@ -1,15 +1,15 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use reqwest::{Method, RequestBuilder, Url, header::HeaderValue, redirect};
+use reqwest::{Method, RequestBuilder, Url, redirect};
 
-use crate::{Developer, Error, Sessions, wire};
+use crate::{Error, loopback::is_loopback};
 
-/// Where Bondify's API is and how it is called: the connections that [`Sessions`] and
-/// [`Developer`] share.
+/// An HTTP client for Bondify's API: the base URL and the connections that
+/// [`Sessions`](crate::Sessions) and [`Developer`](crate::Developer) share.
 ///
-/// Clones share the connections too. It follows no redirects, and reads no more than
-/// [`ANSWER_LIMIT`](Self::ANSWER_LIMIT) of an answer. Proxies that the environment names, such
-/// as by `HTTPS_PROXY`, are used, though not for loopback.
+/// Clones share the connections too. The client follows no redirects and reads at most
+/// [`MAX_RESPONSE_BYTES`](Self::MAX_RESPONSE_BYTES) of a response. It uses the proxies that
+/// the environment names, such as in `HTTPS_PROXY`, but not for loopback URLs.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -18,57 +18,33 @@ pub struct Client {
 }
 
 impl Client {
-    /// The base URL unless [`base_url`](ClientBuilder::base_url) sets another.
-    pub const BASE_URL: &str = "https://api.bondify.dev";
+    /// The default [`base_url`](ClientBuilder::base_url).
+    pub const DEFAULT_BASE_URL: &str = "https://api.bondify.dev";
 
-    /// How large an answer may be: 8 MiB. A session's status is below 4 KiB; this has room
-    /// for a list of some 20,000 sessions.
-    pub const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
+    /// The maximum size of a response: 8 MiB. A session's status is below 4 KiB; a list of
+    /// 20,000 sessions fits.
+    pub const MAX_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
 
-    /// A client of `https://api.bondify.dev` with the defaults of [`ClientBuilder`].
+    /// Creates a client of `https://api.bondify.dev` with the defaults of [`ClientBuilder`].
     ///
     /// # Errors
     ///
-    /// Those of [`ClientBuilder::build`].
+    /// The errors of [`ClientBuilder::build`].
     pub fn new() -> Result<Self, Error> {
         Self::builder().build()
     }
 
-    /// A client that is set up differently.
+    /// Returns a builder with all settings at their defaults.
     pub fn builder() -> ClientBuilder {
         ClientBuilder {
-            base_url: Self::BASE_URL.to_owned(),
-            connect_timeout: ClientBuilder::CONNECT_TIMEOUT,
-            timeout: ClientBuilder::TIMEOUT,
-            poll_interval: ClientBuilder::POLL_INTERVAL,
+            base_url: Self::DEFAULT_BASE_URL.to_owned(),
+            connect_timeout: ClientBuilder::DEFAULT_CONNECT_TIMEOUT,
+            timeout: ClientBuilder::DEFAULT_TIMEOUT,
+            poll_interval: ClientBuilder::DEFAULT_POLL_INTERVAL,
         }
     }
 
-    /// Login sessions of a project, whose public access has to be enabled.
-    #[must_use]
-    pub fn sessions(&self, project_id: impl Into<String>) -> Sessions {
-        Sessions { client: self.clone(), project_id: project_id.into().into() }
-    }
-
-    /// The developer API, for the holder of a developer token.
-    ///
-    /// # Errors
-    ///
-    /// If the token is empty or holds anything but visible ASCII, such as the line end that
-    /// came along from a file.
-    pub fn developer(&self, token: impl AsRef<str>) -> Result<Developer, Error> {
-        let token = token.as_ref();
-        let refused = || Error::setting("the developer token must be visible ASCII, no spaces");
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(refused());
-        }
-        let authorization = HeaderValue::try_from(format!("Bearer {token}"));
-        let mut authorization = authorization.map_err(|_| refused())?;
-        authorization.set_sensitive(true);
-        Ok(Developer { client: self.clone(), authorization })
-    }
-
-    /// A request of what is at `path` below `/api/v1/`.
+    /// Starts a request to `path` below `/api/v1/`.
     pub(crate) fn request(&self, method: Method, path: fmt::Arguments<'_>) -> RequestBuilder {
         self.http.request(method, format!("{}/api/v1/{path}", self.base))
     }
@@ -80,9 +56,9 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Sets up a [`Client`]; made by [`Client::builder`].
+/// The settings of a [`Client`]. Created by [`Client::builder`].
 #[derive(Clone)]
-#[must_use = "nothing is called until it is built"]
+#[must_use = "a builder does nothing until `build` is called"]
 pub struct ClientBuilder {
     base_url: String,
     connect_timeout: Duration,
@@ -91,57 +67,56 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// How long connecting may take unless [`connect_timeout`](Self::connect_timeout) says
-    /// otherwise: 5 s.
-    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+    /// The default [`connect_timeout`](Self::connect_timeout): 5 s.
+    pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-    /// How long a call may take unless [`timeout`](Self::timeout) says otherwise: 10 s.
-    pub const TIMEOUT: Duration = Duration::from_secs(10);
+    /// The default [`timeout`](Self::timeout): 10 s.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// How often a session is polled unless [`poll_interval`](Self::poll_interval) says
-    /// otherwise: every 2 s, as Bondify's documentation asks.
-    pub const POLL_INTERVAL: Duration = Duration::from_secs(2);
+    /// The default [`poll_interval`](Self::poll_interval): 2 s, as Bondify's documentation
+    /// asks.
+    pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-    /// The shortest interval to poll at: 500 ms.
-    pub const LEAST_POLL_INTERVAL: Duration = Duration::from_millis(500);
+    /// The minimum [`poll_interval`](Self::poll_interval): 500 ms.
+    pub const MIN_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-    /// Calls the API at another URL, `https://…` or, for an emulator, `http://…`, by which
-    /// tokens travel in the clear. `/api/v1/…` is appended to its path; whether that ends in a
-    /// slash does not matter.
+    /// Sets the base URL of the API: `https://…` or, for an emulator, `http://…`, which sends
+    /// tokens unencrypted. `/api/v1/…` is appended to its path, with or without a slash at
+    /// the end.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = url.into();
         self
     }
 
-    /// How long connecting may take, TLS included.
+    /// Sets the time-out for connecting, TLS included.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long a call may take in all, from connecting to the last byte of its answer.
+    /// Sets the time-out of a call, from connecting to the last byte of its response.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long [`Sessions::wait`] pauses between an answer and the next request. At least
-    /// [`LEAST_POLL_INTERVAL`](Self::LEAST_POLL_INTERVAL).
+    /// Sets the pause of [`Sessions::wait`](crate::Sessions::wait) between a response and the
+    /// next request. At least [`MIN_POLL_INTERVAL`](Self::MIN_POLL_INTERVAL).
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
         self
     }
 
-    /// Builds it.
+    /// Builds the client.
     ///
     /// # Errors
     ///
-    /// If the base URL is not `http://` or `https://` and a host, or carries a user, a query
-    /// or a fragment; if the interval is too short; and if TLS cannot be set up, as on a
+    /// If the base URL is not `http://` or `https://` and a host, or has a user, a query or a
+    /// fragment; if the poll interval is too short; if TLS cannot be set up, for example on a
     /// machine without CA certificates.
     pub fn build(self) -> Result<Client, Error> {
-        if self.poll_interval < Self::LEAST_POLL_INTERVAL {
-            return Err(Error::setting("the interval to poll at must be 500 ms or more"));
+        if self.poll_interval < Self::MIN_POLL_INTERVAL {
+            return Err(Error::setting("the poll interval must be 500 ms or more"));
         }
         let base = base(&self.base_url)?;
         let mut http = reqwest::Client::builder()
@@ -149,8 +124,8 @@ impl ClientBuilder {
             .redirect(redirect::Policy::none())
             .connect_timeout(self.connect_timeout)
             .timeout(self.timeout);
-        if wire::is_loopback(&base) {
-            http = http.no_proxy(); // which could not reach it
+        if is_loopback(&base) {
+            http = http.no_proxy(); // A proxy cannot reach this machine's loopback.
         }
         Ok(Client {
             http: http.build().map_err(Error::set_up)?,
@@ -167,7 +142,7 @@ impl fmt::Debug for ClientBuilder {
     }
 }
 
-/// What all paths are appended to.
+/// Parses the base URL that all paths are appended to.
 fn base(url: &str) -> Result<Url, Error> {
     let url = Url::parse(url).map_err(|error| Error::unreadable_url(BASE_URL, error))?;
     let plain = matches!(url.scheme(), "http" | "https")
@@ -221,21 +196,9 @@ mod tests {
     }
 
     #[test]
-    fn nobody_polls_more_often_than_every_half_second() {
+    fn a_poll_interval_below_half_a_second_is_refused() {
         let interval = |millis| Client::builder().poll_interval(Duration::from_millis(millis));
         assert!(interval(499).build().unwrap_err().to_string().contains("500 ms"));
         assert!(interval(500).build().is_ok());
-    }
-
-    #[test]
-    fn a_token_that_no_header_can_carry_is_refused_and_never_shown() {
-        let client = Client::new().unwrap();
-        for token in ["", "hush\n", " hush", "hu sh", "hush\0", "hüsh"] {
-            let error = client.developer(token).unwrap_err();
-            assert!(!format!("{error} {error:?}").contains("sh\n"), "{error:?}");
-            assert!(error.to_string().contains("developer token"));
-        }
-        let developer = client.developer("hush").unwrap();
-        assert!(!format!("{developer:?}").contains("hush"));
     }
 }

@@ -14,25 +14,44 @@ use crate::{
     Analytics, Client, Days, Error, NewProject, Project, ProjectSecret, ProjectSettings,
     SessionRecord,
     call::{call, send},
-    project::Told,
-    session::required,
-    wire::{Time, filled},
+    project::SecretResponse,
+    wire::{Time, non_empty, required},
 };
 
-/// The developer API: what the dashboard does, for programs. Made by [`Client::developer`].
+/// The developer API: the functions of the dashboard. Created by [`Client::developer`].
 ///
-/// Every call fails with an [`Error`] whose [`status`](Error::status) is 401 if the token is
-/// not, or no longer, a developer's. No call is repeated: after a time-out, whether
-/// it was heeded can be read from [`projects`](Self::projects). Clones are cheap. `Debug` does
-/// not print the token.
+/// Every call fails with an [`Error`] whose [`status`](Error::status) is 401 if the developer
+/// token is not valid, or no longer. No call is retried; after a time-out,
+/// [`projects`](Self::projects) shows whether the change was made. Clones are cheap. `Debug`
+/// does not print the token.
 #[derive(Clone, Debug)]
 pub struct Developer {
     pub(crate) client: Client,
     pub(crate) authorization: HeaderValue,
 }
 
+impl Client {
+    /// Returns the developer API, called with this developer token.
+    ///
+    /// # Errors
+    ///
+    /// If the token is empty or has any other character than visible ASCII, for example the
+    /// line end of the file that it was read from.
+    pub fn developer(&self, token: impl AsRef<str>) -> Result<Developer, Error> {
+        let token = token.as_ref();
+        let refused = || Error::setting("the developer token must be visible ASCII, no spaces");
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(refused());
+        }
+        let authorization = HeaderValue::try_from(format!("Bearer {token}"));
+        let mut authorization = authorization.map_err(|_| refused())?;
+        authorization.set_sensitive(true);
+        Ok(Developer { client: self.clone(), authorization })
+    }
+}
+
 impl Developer {
-    /// Whose token it is.
+    /// The account that the token belongs to.
     ///
     /// # Errors
     ///
@@ -41,18 +60,19 @@ impl Developer {
         call(self.request(Method::GET, format_args!("me"))).await
     }
 
-    /// All projects.
+    /// Lists all projects.
     ///
     /// # Errors
     ///
     /// [`Error`].
     pub async fn projects(&self) -> Result<Vec<Project>, Error> {
-        let answer: Projects = call(self.request(Method::GET, format_args!("projects"))).await?;
+        let answer: ProjectsResponse =
+            call(self.request(Method::GET, format_args!("projects"))).await?;
         Ok(answer.projects)
     }
 
-    /// Creates a project called `name`, whatever name `settings` has. This is the only time
-    /// that the API shows its whole secret.
+    /// Creates a project called `name`; a name in `settings` is ignored. The API shows the
+    /// whole secret in this response only.
     ///
     /// # Errors
     ///
@@ -63,11 +83,11 @@ impl Developer {
         settings: ProjectSettings,
     ) -> Result<NewProject, Error> {
         let request = self.request(Method::POST, format_args!("projects"));
-        let answer: Told = call(request.json(&settings.name(name))).await?;
+        let answer: SecretResponse = call(request.json(&settings.name(name))).await?;
         answer.into_project(name)
     }
 
-    /// Changes what is set in `settings`.
+    /// Changes the settings that are set in `settings`.
     ///
     /// # Errors
     ///
@@ -93,8 +113,9 @@ impl Developer {
         Ok(())
     }
 
-    /// Replaces a project's secret. The old one stops at once, but retries of older deliveries
-    /// still carry its signature: [accept both](bondify_core::Bondify::rotate) for a while.
+    /// Replaces a project's secret. New deliveries are signed with the new secret at once, but
+    /// retries of older deliveries still carry the old signature:
+    /// [accept both](bondify_core::Bondify::rotate) for a while.
     ///
     /// # Errors
     ///
@@ -102,7 +123,7 @@ impl Developer {
     pub async fn regenerate(&self, project_id: &str) -> Result<ProjectSecret, Error> {
         let id = segment(project_id)?;
         let request = self.request(Method::POST, format_args!("projects/{id}/regenerate"));
-        call::<Told>(request).await?.try_into()
+        call::<SecretResponse>(request).await?.try_into()
     }
 
     /// A project's webhook secret.
@@ -113,20 +134,21 @@ impl Developer {
     pub async fn webhook_secret(&self, project_id: &str) -> Result<ProjectSecret, Error> {
         let id = segment(project_id)?;
         let request = self.request(Method::GET, format_args!("projects/{id}/webhook-secret"));
-        call::<Told>(request).await?.try_into()
+        call::<SecretResponse>(request).await?.try_into()
     }
 
-    /// The sessions of all projects, as many as the API tells.
+    /// Lists the sessions of all projects, as many as the API returns.
     ///
     /// # Errors
     ///
     /// [`Error`].
     pub async fn sessions(&self) -> Result<Vec<SessionRecord>, Error> {
-        let answer: Records = call(self.request(Method::GET, format_args!("sessions"))).await?;
+        let answer: SessionsResponse =
+            call(self.request(Method::GET, format_args!("sessions"))).await?;
         Ok(answer.sessions)
     }
 
-    /// How logins went over the last days, of one project or of all.
+    /// Counts the logins of the last days, of one project or of all.
     ///
     /// # Errors
     ///
@@ -150,11 +172,11 @@ impl Developer {
     }
 }
 
-/// A project's id as one segment of a path, whatever it holds.
+/// Encodes a project's id as one segment of a path.
 fn segment(project_id: &str) -> Result<impl Display, Error> {
-    // URLs have no other way to write the dots, which lead elsewhere.
+    // `.` and `..` cannot be escaped in a URL: they would change the path.
     if matches!(project_id, "" | "." | "..") {
-        return Err(Error::setting("a project id must not be empty, nor dots"));
+        return Err(Error::setting("a project id must not be empty, `.` or `..`"));
     }
     Ok(encoded(project_id))
 }
@@ -166,31 +188,31 @@ fn encoded(text: &str) -> impl Display {
 }
 
 #[derive(Deserialize)]
-struct Projects {
+struct ProjectsResponse {
     projects: Vec<Project>,
 }
 
 #[derive(Deserialize)]
-struct Records {
+struct SessionsResponse {
     sessions: Vec<SessionRecord>,
 }
 
-/// The holder of a developer token.
+/// A developer's account.
 ///
-/// `Debug` shows the plan and its use.
+/// `Debug` shows the plan and its usage only.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Answer")]
+#[serde(try_from = "AccountResponse")]
 #[non_exhaustive]
 pub struct Account {
-    /// Their id.
+    /// The developer's id.
     pub developer_id: String,
-    /// Their email address.
+    /// The developer's email address.
     pub email: String,
-    /// Their plan, if the API says so.
+    /// The developer's plan, if the API sends it.
     pub plan: Option<String>,
-    /// How much of the plan is used, if the API says so.
+    /// The users of this month, if the API sends them.
     pub mau: Option<MonthlyUsers>,
-    /// Since when they have the account, if the API says so.
+    /// The time at which the account was created, if the API sends it.
     pub created_at: Option<SystemTime>,
 }
 
@@ -203,22 +225,22 @@ impl fmt::Debug for Account {
     }
 }
 
-/// The users who logged in this month, on which plans are billed.
+/// The users who logged in this month. Plans are billed by their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct MonthlyUsers {
-    /// How many there were.
+    /// The number of users.
     pub current: u64,
-    /// How many the plan allows, if it sets a limit.
+    /// The plan's limit, if it has one.
     pub limit: Option<u64>,
-    /// Whether there were more than that.
+    /// Whether the number is over the limit.
     pub over: bool,
 }
 
-/// An account in either spelling.
+/// An account in both spellings of the API.
 #[derive(Deserialize)]
-struct Answer {
-    developer: Option<Box<Answer>>,
+struct AccountResponse {
+    developer: Option<Box<AccountResponse>>,
     developer_id: Option<String>,
     id: Option<String>,
     email: Option<String>,
@@ -227,17 +249,17 @@ struct Answer {
     created_at: Option<Time>,
 }
 
-impl TryFrom<Answer> for Account {
+impl TryFrom<AccountResponse> for Account {
     type Error = Error;
 
-    fn try_from(answer: Answer) -> Result<Self, Error> {
+    fn try_from(answer: AccountResponse) -> Result<Self, Error> {
         if let Some(inner) = answer.developer {
             return Self::try_from(*inner);
         }
         Ok(Self {
             developer_id: required("developer_id", answer.developer_id.or(answer.id))?,
             email: required("email", answer.email)?,
-            plan: filled(answer.plan),
+            plan: non_empty(answer.plan),
             mau: answer.mau,
             created_at: answer.created_at.map(|time| time.0),
         })
@@ -255,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_in_either_spelling() {
+    fn an_account_is_read_in_both_spellings() {
         let sdk = json!({"developer": {"developer_id": "dev_1", "email": "hush@example.com",
             "plan": "pro", "mau": {"current": 7, "limit": null, "over": false}}});
         let sdk: Account = serde_json::from_value(sdk).unwrap();
@@ -272,7 +294,19 @@ mod tests {
     }
 
     #[test]
-    fn dots_and_nothing_are_no_segments() {
+    fn a_token_that_is_not_valid_in_a_header_is_refused_and_never_shown() {
+        let client = Client::new().unwrap();
+        for token in ["", "hush\n", " hush", "hu sh", "hush\0", "hüsh"] {
+            let error = client.developer(token).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("sh\n"), "{error:?}");
+            assert!(error.to_string().contains("developer token"));
+        }
+        let developer = client.developer("hush").unwrap();
+        assert!(!format!("{developer:?}").contains("hush"));
+    }
+
+    #[test]
+    fn an_empty_id_and_dots_are_refused() {
         for id in ["", ".", ".."] {
             assert!(segment(id).is_err());
         }

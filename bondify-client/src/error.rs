@@ -11,11 +11,11 @@ use reqwest::{
 };
 use serde_json::Value;
 
-/// Why a call of Bondify's API came to nothing.
+/// An error of a call to Bondify's API.
 ///
-/// `Display` and `Debug` show no token, no secret, and nothing that the API said but its
-/// status, its machine code and the name of a session's status that is unknown; [`source`](StdError::source) is what caused it, such as the
-/// error of the connection.
+/// `Display` and `Debug` show no token and no secret. Of the API's response they show only the
+/// HTTP status, the machine code and the name of an unknown session status.
+/// [`source`](StdError::source) is the cause, such as an error of the connection.
 #[derive(thiserror::Error)]
 #[error(transparent)]
 pub struct Error(Box<Kind>);
@@ -32,13 +32,13 @@ enum Kind {
     Transport(#[source] reqwest::Error),
     #[error("the API refused: {0}")]
     Refused(Refusal),
-    #[error("the API's answer is larger than {} bytes", crate::Client::ANSWER_LIMIT)]
-    TooLarge,
+    #[error("the API's answer is larger than {limit} bytes")]
+    TooLarge { limit: usize },
     #[error("the API's answer is not the documented JSON, at line {line}, column {column}")]
     Malformed { line: usize, column: usize },
-    #[error("the API's answer has no usable `{0}`")]
+    #[error("the API's answer has no valid `{0}`")]
     Field(&'static str),
-    #[error("the secret in the API's answer cannot be one")]
+    #[error("the secret in the API's answer is not a valid secret")]
     Secret(#[source] SecretError),
     #[error("the session has a status that this version does not know: {0:?}")]
     UnknownStatus(String),
@@ -64,44 +64,43 @@ impl fmt::Display for Refusal {
 }
 
 impl Error {
-    /// Whether a time-out ended the call, while connecting or later.
+    /// Whether the call ended in a time-out, while connecting or later.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(&*self.0, Kind::Transport(error) if error.is_timeout())
     }
 
-    /// The HTTP status of the answer, if the API refused the call with one: anything but
-    /// 2xx, redirects included.
+    /// The HTTP status with which the API refused the call: any but 2xx, also a redirect.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.refusal().map(|refusal| refusal.status.as_u16())
     }
 
-    /// The machine code of the answer, if the API refused the call with one.
+    /// The machine code with which the API refused the call.
     ///
-    /// Of an answer of the session API that has none, its status is told: 403 is
-    /// [`PublicAccessDisabled`](ErrorCode::PublicAccessDisabled), 404
-    /// [`ProjectNotFound`](ErrorCode::ProjectNotFound), 429
+    /// If the session API sends no code, the code follows from the HTTP status: 403 is
+    /// [`PublicAccessDisabled`](ErrorCode::PublicAccessDisabled), 404 is
+    /// [`ProjectNotFound`](ErrorCode::ProjectNotFound), 429 is
     /// [`RateLimited`](ErrorCode::RateLimited).
     #[must_use]
     pub fn code(&self) -> Option<&ErrorCode> {
         self.refusal()?.code.as_ref()
     }
 
-    /// What the API says in words. It may repeat what was sent to it, so it is for eyes
-    /// rather than for logs, and `Display` leaves it out.
+    /// The API's error text. It may repeat parts of the request, so show it to people and do
+    /// not log it. `Display` leaves it out.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.refusal()?.message.as_deref()
     }
 
-    /// How long the API asks to wait before the next call, by its `Retry-After`.
+    /// The wait before the next call that the API asks for in `Retry-After`.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.refusal()?.retry_after
     }
 
-    /// Whether the same call may well succeed a moment later.
+    /// Whether a retry of the same call may succeed.
     pub(crate) fn is_transient(&self) -> bool {
         match &*self.0 {
             Kind::Transport(_) => true,
@@ -119,7 +118,7 @@ impl Error {
         }
     }
 
-    /// Something that the caller set makes no sense.
+    /// A setting of the caller is not valid.
     pub(crate) fn setting(problem: &'static str) -> Self {
         Kind::Setting(problem).into()
     }
@@ -139,11 +138,11 @@ impl Error {
         Kind::Transport(source).into()
     }
 
-    pub(crate) fn too_large() -> Self {
-        Kind::TooLarge.into()
+    pub(crate) fn too_large(limit: usize) -> Self {
+        Kind::TooLarge { limit }.into()
     }
 
-    /// Keeps the place only: serde's text quotes what is there.
+    /// Keeps the line and column only, because serde's text quotes the response.
     pub(crate) fn malformed(source: &serde_json::Error) -> Self {
         Kind::Malformed { line: source.line(), column: source.column() }.into()
     }
@@ -167,12 +166,12 @@ impl Error {
             status,
             code: body["code"].as_str().and_then(ErrorCode::parse),
             message: body["error"].as_str().map(str::to_owned),
-            retry_after: retry_after.and_then(|value| delay(value, SystemTime::now())),
+            retry_after: retry_after.and_then(|value| retry_delay(value, SystemTime::now())),
         })
         .into()
     }
 
-    /// Tells the code by the status where the session API left it out.
+    /// Derives a missing code from the HTTP status, for the session API.
     pub(crate) fn code_by_status(mut self) -> Self {
         if let Kind::Refused(Refusal { status, code: code @ None, .. }) = &mut *self.0 {
             *code = match status.as_u16() {
@@ -201,8 +200,8 @@ impl fmt::Debug for Error {
     }
 }
 
-/// A `Retry-After`, in seconds or as the date until which to wait.
-fn delay(value: &str, now: SystemTime) -> Option<Duration> {
+/// Reads a `Retry-After`, which is in seconds or a date.
+fn retry_delay(value: &str, now: SystemTime) -> Option<Duration> {
     match value.trim().parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
         Err(_) => {
@@ -212,7 +211,7 @@ fn delay(value: &str, now: SystemTime) -> Option<Duration> {
     }
 }
 
-/// What the API refuses a call for, by its machine code.
+/// The machine code of a refused call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorCode {
@@ -229,7 +228,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// The code as it is on the wire.
+    /// The code as the API sends it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -241,7 +240,7 @@ impl ErrorCode {
         }
     }
 
-    /// Takes nothing that is no machine code: codes are shown in logs.
+    /// Accepts upper-case letters, digits and `_` only, because codes are shown in logs.
     fn parse(code: &str) -> Option<Self> {
         let machine = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
         let known = [
@@ -298,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_code_is_told_by_the_status() {
+    fn a_missing_code_follows_from_the_status() {
         let code = |status, body| refused(status, body).code_by_status().code().cloned();
         for body in ["", "{}", "[]", "<html>", r#"{"code":7}"#] {
             assert_eq!(code(403, body), Some(ErrorCode::PublicAccessDisabled));
@@ -313,7 +312,7 @@ mod tests {
     #[test]
     fn retry_after_is_seconds_or_a_date() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-        let delay = |value| delay(value, now).map(|delay| delay.as_secs());
+        let delay = |value| retry_delay(value, now).map(|delay| delay.as_secs());
         assert_eq!(delay("120"), Some(120));
         assert_eq!(delay(" 0 "), Some(0));
         assert_eq!(delay("Sun, 06 Nov 1994 08:50:07 GMT"), Some(30));

@@ -8,6 +8,7 @@ mod call;
 mod client;
 mod developer;
 mod error;
+mod loopback;
 mod polling;
 mod project;
 mod record;
@@ -25,8 +26,9 @@ pub use crate::{
     client::{Client, ClientBuilder},
     developer::{Account, Developer, MonthlyUsers},
     error::{Error, ErrorCode},
+    loopback::is_loopback,
     project::{NewProject, Project, ProjectSecret, ProjectSettings},
-    record::SessionRecord,
-    session::{ConfirmedSession, Session, SessionState, Status},
+    record::{RecordedLogin, SessionRecord},
+    session::{ConfirmedSession, Session, SessionStatus},
     sessions::Sessions,
 };

@@ -3,44 +3,101 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{Stream, StreamExt, stream};
 use tokio::time::sleep;
 
-use crate::{Error, Session, Sessions, Status};
+use crate::{Error, Session, SessionStatus, Sessions};
 
-/// The polling of one session: what [`Sessions::wait`] and [`Sessions::statuses`] share.
-pub(crate) struct Polling {
+impl Sessions {
+    /// Polls until the user has decided, and returns the first status that
+    /// [is terminal](SessionStatus::is_terminal). It sends no request after that.
+    ///
+    /// It sends the first request at once, and the next ones at the client's
+    /// [interval](crate::ClientBuilder::poll_interval). Network errors, time-outs and 5xx are
+    /// retried: the pauses double up to 10 seconds, and the next successful response resets
+    /// them to the interval. After a 429 it waits for as long as `Retry-After` says, at most
+    /// until the session expires.
+    ///
+    /// It sends a last request at [`expires_at`](Session::expires_at), to see a late
+    /// confirmation. If the API does not send that time, or it has passed by this machine's
+    /// clock, the last request is sent 10 minutes after the session was generated. A session
+    /// that is still pending then is [`Expired`](SessionStatus::Expired); an error of the last
+    /// request is returned. So a session that expired long ago costs one request.
+    ///
+    /// **Cancel-safe**: dropping the future loses nothing, and another call for the same
+    /// session continues. Each call sends a request at once, so a loop that drops the future
+    /// repeatedly should keep the stream of [`statuses`](Self::statuses) instead.
+    ///
+    /// # Errors
+    ///
+    /// Any error that a retry would not fix is returned at once: a refusal other than 429 and
+    /// 5xx, an unknown status, and a complete response that is not the documented JSON.
+    pub async fn wait(&self, session: &Session) -> Result<SessionStatus, Error> {
+        let mut polling = Polling::new(self.clone(), session.clone());
+        loop {
+            let status = polling.next().await?;
+            if status.is_terminal() {
+                return Ok(status);
+            }
+        }
+    }
+
+    /// Polls like [`wait`](Self::wait), and returns every change of status as a stream: usually
+    /// [`Pending`](SessionStatus::Pending) once, and then the user's decision. The last item is
+    /// the terminal status, or the error that ended the polling.
+    ///
+    /// Requests are sent only while the stream is polled. Dropping its
+    /// [`next`](StreamExt::next) loses nothing.
+    pub fn statuses(
+        &self,
+        session: &Session,
+    ) -> impl Stream<Item = Result<SessionStatus, Error>> + Send + Unpin + use<> {
+        let polling = Polling::new(self.clone(), session.clone());
+        stream::unfold(Some(polling), async |polling| {
+            let mut polling = polling?;
+            let status = polling.next().await;
+            let is_pending = status.as_ref().is_ok_and(|status| !status.is_terminal());
+            Some((status, is_pending.then_some(polling)))
+        })
+        .fuse()
+        .boxed()
+    }
+}
+
+/// The polling of one session, for [`Sessions::wait`] and [`Sessions::statuses`].
+struct Polling {
     sessions: Sessions,
     session: Session,
     pause: Duration,
-    /// How many requests have failed in a row.
+    /// The number of requests that have failed in a row.
     failures: u32,
-    last: Option<Discriminant<Status>>,
+    last: Option<Discriminant<SessionStatus>>,
 }
 
 impl Polling {
-    /// The longest pause that failures lead to, so that a login is seen soon after an outage.
-    const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+    /// The maximum pause after failures: short, so that a login is seen soon after an outage.
+    const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
-    pub(crate) fn new(sessions: Sessions, session: Session) -> Self {
+    fn new(sessions: Sessions, session: Session) -> Self {
         Self { sessions, session, pause: Duration::ZERO, failures: 0, last: None }
     }
 
-    /// The next status that differs from the one before. Not to be called after a terminal
-    /// one or an error.
-    pub(crate) async fn next(&mut self) -> Result<Status, Error> {
+    /// Returns the next status that differs from the one before. Must not be called after a
+    /// terminal status or an error.
+    async fn next(&mut self) -> Result<SessionStatus, Error> {
         loop {
             sleep(self.pause.min(self.session.time_left())).await;
-            let last_chance = self.session.time_left().is_zero();
+            let is_last = self.session.time_left().is_zero();
             match self.sessions.status(self.session.session_token()).await {
-                Ok(Status::Pending) if last_chance => return Ok(Status::Expired),
+                Ok(SessionStatus::Pending) if is_last => return Ok(SessionStatus::Expired),
                 Ok(status) => {
-                    self.answered();
+                    self.succeeded();
                     let before = self.last.replace(discriminant(&status));
                     if before != self.last {
                         return Ok(status);
                     }
                 }
-                Err(error) if error.is_transient() && !last_chance => {
+                Err(error) if error.is_transient() && !is_last => {
                     self.failed(error.retry_after());
                 }
                 Err(error) => return Err(error),
@@ -48,16 +105,16 @@ impl Polling {
         }
     }
 
-    fn answered(&mut self) {
+    fn succeeded(&mut self) {
         self.failures = 0;
         self.pause = self.interval();
     }
 
-    /// Pauses for as long as the API asks, or else for the interval, doubled with each
-    /// failure after the first.
+    /// Sets the pause to `retry_after`, or else to the interval, doubled with each failure
+    /// after the first.
     fn failed(&mut self, retry_after: Option<Duration>) {
         let factor = 2_u32.saturating_pow(self.failures);
-        let backoff = self.interval().saturating_mul(factor).min(Self::LONGEST_BACKOFF);
+        let backoff = self.interval().saturating_mul(factor).min(Self::MAX_BACKOFF);
         self.pause = retry_after.unwrap_or(backoff).max(self.interval());
         self.failures = self.failures.saturating_add(1);
     }
@@ -72,22 +129,22 @@ mod tests {
     use std::iter;
 
     use super::*;
-    use crate::{Client, session::Generated};
+    use crate::{Client, session::GenerateResponse};
 
     fn polling(interval: Duration) -> Polling {
         let client = Client::builder().poll_interval(interval).build().unwrap();
         let session = r#"{"session_token":"s","deeplink":"d"}"#;
-        let session: Generated = serde_json::from_str(session).unwrap();
+        let session: GenerateResponse = serde_json::from_str(session).unwrap();
         Polling::new(client.sessions("p"), session.try_into().unwrap())
     }
 
     #[test]
-    fn it_asks_at_once() {
+    fn the_first_request_is_sent_at_once() {
         assert_eq!(polling(Duration::from_secs(2)).pause, Duration::ZERO);
     }
 
     #[test]
-    fn pauses_double_to_ten_seconds_and_an_answer_resets_them() {
+    fn pauses_double_to_ten_seconds_and_a_success_resets_them() {
         let mut polling = polling(Duration::from_millis(500));
         for _outage in 0..2 {
             let mut fail = || {
@@ -97,13 +154,13 @@ mod tests {
             let pauses: Vec<_> = iter::repeat_with(&mut fail).take(7).collect();
             assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
             assert_eq!(iter::repeat_with(fail).take(100).last(), Some(10_000));
-            polling.answered();
+            polling.succeeded();
             assert_eq!(polling.pause.as_millis(), 500);
         }
     }
 
     #[test]
-    fn the_interval_is_the_least_pause_and_retry_after_has_the_last_word() {
+    fn the_interval_is_the_minimum_pause_and_retry_after_comes_before_backoff() {
         let mut polling = polling(Duration::from_secs(15));
         polling.failed(None);
         polling.failed(None);

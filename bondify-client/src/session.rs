@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     Error,
-    wire::{Text, Time, any_time, filled},
+    wire::{Text, Time, any_time, non_empty, required},
 };
 
 /// A login that has begun: show the user its [`deeplink`](Self::deeplink), as a link or a QR
@@ -21,17 +21,17 @@ pub struct Session {
     session_token: String,
     deeplink: String,
     expires_at: Option<SystemTime>,
-    give_up_at: Instant,
+    poll_until: Instant,
 }
 
 impl Session {
-    /// For how long a session can be confirmed if the API does not say: 10 minutes.
-    pub const LIFETIME: Duration = Duration::from_secs(10 * 60);
+    /// The lifetime of a session whose expiry time the API does not send: 10 minutes.
+    pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
-    /// Past which no session is waited for, whatever the API says.
-    const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+    /// The maximum lifetime: polling ends after it, even if the API sends a later expiry time.
+    const MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// What the session is asked about by. It also comes with the webhook and in the proof.
+    /// The token that identifies the session. The webhook and the proof carry it too.
     #[must_use]
     pub fn session_token(&self) -> &str {
         &self.session_token
@@ -44,22 +44,24 @@ impl Session {
         &self.deeplink
     }
 
-    /// When the session expires, if the API says so.
+    /// The expiry time, if the API sends it.
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at
     }
 
-    /// For how much longer it is worth asking.
+    /// The time left in which polling makes sense.
     pub(crate) fn time_left(&self) -> Duration {
-        self.give_up_at.saturating_duration_since(Instant::now())
+        self.poll_until.saturating_duration_since(Instant::now())
     }
 
-    /// For how long a session that was generated just now will be there. If it has expired
-    /// already, it is this machine's clock that is wrong.
+    /// The lifetime of a session that was generated just now. An expiry time in the past means
+    /// that this machine's clock is wrong, so the default applies.
     fn lifetime(expires_at: Option<SystemTime>) -> Duration {
         let left = expires_at.and_then(|end| end.duration_since(SystemTime::now()).ok());
-        left.filter(|left| !left.is_zero()).unwrap_or(Self::LIFETIME).min(Self::LONGEST)
+        left.filter(|left| !left.is_zero())
+            .unwrap_or(Self::DEFAULT_LIFETIME)
+            .min(Self::MAX_LIFETIME)
     }
 }
 
@@ -69,62 +71,106 @@ impl fmt::Debug for Session {
     }
 }
 
-/// The answer of `generate/public`.
+/// The response of `generate/public`.
 #[derive(Deserialize)]
-pub(crate) struct Generated {
+pub(crate) struct GenerateResponse {
     session_token: Option<String>,
     deeplink: Option<String>,
     expires_at: Option<Time>,
 }
 
-impl TryFrom<Generated> for Session {
+impl TryFrom<GenerateResponse> for Session {
     type Error = Error;
 
-    fn try_from(answer: Generated) -> Result<Self, Error> {
+    fn try_from(answer: GenerateResponse) -> Result<Self, Error> {
         let expires_at = answer.expires_at.map(|time| time.0);
         Ok(Self {
             session_token: required("session_token", answer.session_token)?,
             deeplink: required("deeplink", answer.deeplink)?,
             expires_at,
-            give_up_at: Instant::now() + Self::lifetime(expires_at),
+            poll_until: Instant::now() + Self::lifetime(expires_at),
         })
     }
 }
 
-/// How far a login session has come.
+/// The status of a login session.
+///
+/// `L` is the login of a confirmed session: a [`ConfirmedSession`] with its proof where a
+/// session is polled, a [`RecordedLogin`](crate::RecordedLogin) in a list of sessions.
 ///
 /// `Debug` shows nothing personal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Status {
+pub enum SessionStatus<L = ConfirmedSession> {
     /// The user has not decided yet.
     Pending,
     /// The user tapped Confirm. The proof is still to be verified.
-    Confirmed(ConfirmedSession),
+    Confirmed(L),
     /// The user tapped Cancel.
     Cancelled {
-        /// When, if the API says so.
+        /// The time of the tap, if the API sends it.
         cancelled_at: Option<SystemTime>,
     },
-    /// The user did neither for 10 minutes.
+    /// The user did not decide within 10 minutes.
     Expired,
-    /// The user confirmed, and the login was completed before: by another tab, say. With what
-    /// was confirmed, if the API repeats all of it.
-    Used(Option<ConfirmedSession>),
+    /// The user confirmed, and the login was completed before, for example in another tab.
+    /// The login is there if the API repeats all of its fields.
+    Used(Option<L>),
+    /// A status that is unknown to this version, in a list of sessions. Polling returns an
+    /// error for it.
+    Other(String),
 }
 
-impl Status {
-    /// Whether the session stays as it is: everything but [`Pending`](Self::Pending).
+impl<L> SessionStatus<L> {
+    /// Reads the name that the API sends. `login` reads the login of a confirmed session.
+    pub(crate) fn read(
+        name: String,
+        cancelled_at: Option<Time>,
+        login: impl FnOnce() -> Result<L, Error>,
+    ) -> Result<Self, Error> {
+        Ok(match &*name {
+            "pending" => Self::Pending,
+            "confirmed" => Self::Confirmed(login()?),
+            "cancelled" => Self::Cancelled { cancelled_at: cancelled_at.map(|time| time.0) },
+            "expired" => Self::Expired,
+            "used" => Self::Used(login().ok()),
+            _ => Self::Other(name),
+        })
+    }
+
+    /// Whether the status is final: every status but [`Pending`](Self::Pending).
     #[must_use]
     pub fn is_terminal(&self) -> bool {
         !matches!(self, Self::Pending)
     }
+
+    /// The name of the status, as the API sends it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Pending => "pending",
+            Self::Confirmed(_) => "confirmed",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Expired => "expired",
+            Self::Used(_) => "used",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// The login, if the session was confirmed and the API sends it.
+    #[must_use]
+    pub fn login(&self) -> Option<&L> {
+        match self {
+            Self::Confirmed(login) | Self::Used(Some(login)) => Some(login),
+            _ => None,
+        }
+    }
 }
 
-/// Who confirmed a login, as the API says, and the proof of it.
+/// A confirmed login: the user's data, as the API sends it, and the proof.
 ///
-/// Only the proof is signed: verify it, and go by what it says, wherever this was not asked
-/// by your own server. `Debug` shows nothing personal.
+/// Only the proof is signed. Unless your own server polled the API, verify the proof and use
+/// the data in it. `Debug` shows nothing personal.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConfirmedSession {
     telegram_id: TelegramId,
@@ -142,7 +188,7 @@ impl ConfirmedSession {
         &self.telegram_id
     }
 
-    /// The display name, any Unicode. Users change it at will.
+    /// The display name, any Unicode. Users can change it.
     #[must_use]
     pub fn telegram_name(&self) -> &str {
         &self.telegram_name
@@ -160,13 +206,13 @@ impl ConfirmedSession {
         self.telegram_phone.as_deref()
     }
 
-    /// The proof, a JWT that the project's secret signs and that holds for 5 minutes.
+    /// The proof: a JWT that is signed with the project's secret and valid for 5 minutes.
     #[must_use]
     pub fn proof(&self) -> &str {
         &self.proof
     }
 
-    /// When the user tapped Confirm, if the API says so.
+    /// The time at which the user tapped Confirm, if the API sends it.
     #[must_use]
     pub fn confirmed_at(&self) -> Option<SystemTime> {
         self.confirmed_at
@@ -179,10 +225,10 @@ impl fmt::Debug for ConfirmedSession {
     }
 }
 
-/// The answer of `verify/public`: the fields of every status, flat.
+/// The response of `verify/public`: the fields of every status, flat.
 #[derive(Deserialize)]
-pub(crate) struct Verified {
-    status: Option<SessionState>,
+pub(crate) struct VerifyResponse {
+    status: Option<String>,
     telegram_id: Option<String>,
     telegram_name: Option<Text>,
     telegram_username: Option<Text>,
@@ -194,82 +240,31 @@ pub(crate) struct Verified {
     cancelled_at: Option<Time>,
 }
 
-impl TryFrom<Verified> for Status {
+impl TryFrom<VerifyResponse> for SessionStatus {
     type Error = Error;
 
-    fn try_from(answer: Verified) -> Result<Self, Error> {
-        Ok(match answer.status.as_ref().ok_or(Error::field("status"))? {
-            SessionState::Pending => Self::Pending,
-            SessionState::Confirmed => Self::Confirmed(answer.try_into()?),
-            SessionState::Cancelled => {
-                Self::Cancelled { cancelled_at: answer.cancelled_at.map(|time| time.0) }
-            }
-            SessionState::Expired => Self::Expired,
-            SessionState::Used => Self::Used(answer.try_into().ok()),
-            SessionState::Other(name) => return Err(Error::unknown_status(name)),
-        })
-    }
-}
-
-impl TryFrom<Verified> for ConfirmedSession {
-    type Error = Error;
-
-    fn try_from(answer: Verified) -> Result<Self, Error> {
-        let name = answer.telegram_name.ok_or(Error::field("telegram_name"))?;
-        Ok(Self {
-            telegram_id: required("telegram_id", answer.telegram_id)?.into(),
-            telegram_name: name.0,
-            telegram_username: filled(answer.telegram_username.map(|text| text.0)),
-            telegram_phone: filled(answer.telegram_phone),
-            proof: required("proof", answer.proof)?,
-            confirmed_at: answer.confirmed_at.map(|time| time.0),
-        })
-    }
-}
-
-/// A text that the API has to send, and not empty.
-pub(crate) fn required(name: &'static str, text: Option<String>) -> Result<String, Error> {
-    filled(text).ok_or(Error::field(name))
-}
-
-/// The name of a [`Status`], as a list of sessions has it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum SessionState {
-    /// The user has not decided yet.
-    Pending,
-    /// The user tapped Confirm.
-    Confirmed,
-    /// The user tapped Cancel.
-    Cancelled,
-    /// The user did neither for 10 minutes.
-    Expired,
-    /// The user confirmed, and the login is complete.
-    Used,
-    /// A status that this version does not know.
-    #[serde(untagged)]
-    Other(String),
-}
-
-impl SessionState {
-    /// The name as it is on the wire.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Pending => "pending",
-            Self::Confirmed => "confirmed",
-            Self::Cancelled => "cancelled",
-            Self::Expired => "expired",
-            Self::Used => "used",
-            Self::Other(name) => name,
+    fn try_from(mut answer: VerifyResponse) -> Result<Self, Error> {
+        let name = answer.status.take().ok_or(Error::field("status"))?;
+        match Self::read(name, answer.cancelled_at, || answer.try_into())? {
+            Self::Other(name) => Err(Error::unknown_status(&name)),
+            status => Ok(status),
         }
     }
 }
 
-impl fmt::Display for SessionState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+impl TryFrom<VerifyResponse> for ConfirmedSession {
+    type Error = Error;
+
+    fn try_from(answer: VerifyResponse) -> Result<Self, Error> {
+        let name = answer.telegram_name.ok_or(Error::field("telegram_name"))?;
+        Ok(Self {
+            telegram_id: required("telegram_id", answer.telegram_id)?.into(),
+            telegram_name: name.0,
+            telegram_username: non_empty(answer.telegram_username.map(|text| text.0)),
+            telegram_phone: non_empty(answer.telegram_phone),
+            proof: required("proof", answer.proof)?,
+            confirmed_at: answer.confirmed_at.map(|time| time.0),
+        })
     }
 }
 
@@ -280,14 +275,14 @@ mod tests {
 
     use super::*;
 
-    fn status(json: &str) -> Result<Status, Error> {
-        let answer: Verified =
+    fn status(json: &str) -> Result<SessionStatus, Error> {
+        let answer: VerifyResponse =
             serde_json::from_str(json).map_err(|error| Error::malformed(&error))?;
         answer.try_into()
     }
 
     fn session(json: &str) -> Result<Session, Error> {
-        let answer: Generated =
+        let answer: GenerateResponse =
             serde_json::from_str(json).map_err(|error| Error::malformed(&error))?;
         answer.try_into()
     }
@@ -307,7 +302,7 @@ mod tests {
         let unknown = session(r#"{"session_token":"s","deeplink":"d"}"#).unwrap();
         assert_eq!(unknown.expires_at(), None);
         let nine_minutes = Duration::from_secs(9 * 60);
-        assert!((nine_minutes..=Session::LIFETIME).contains(&unknown.time_left()));
+        assert!((nine_minutes..=Session::DEFAULT_LIFETIME).contains(&unknown.time_left()));
     }
 
     #[test]
@@ -328,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_confirmed_session_with_everything() {
-        let Ok(Status::Confirmed(login)) = status(CONFIRMED) else { panic!() };
+        let Ok(SessionStatus::Confirmed(login)) = status(CONFIRMED) else { panic!() };
         assert_eq!(login.telegram_id().to_i64(), Some(7_123_456_789));
         assert!(login.telegram_name().starts_with("Ada \u{fffd}"));
         assert_eq!(login.telegram_username(), Some("hush_ada"));
@@ -338,10 +333,10 @@ mod tests {
     }
 
     #[test]
-    fn a_confirmed_session_with_the_least() {
-        let least = r#"{"status":"confirmed","telegram_id":"1","telegram_name":"",
+    fn a_confirmed_session_with_the_required_fields_only() {
+        let minimal = r#"{"status":"confirmed","telegram_id":"1","telegram_name":"",
             "telegram_username":null,"proof":"p"}"#;
-        let Ok(Status::Confirmed(login)) = status(least) else { panic!() };
+        let Ok(SessionStatus::Confirmed(login)) = status(minimal) else { panic!() };
         assert_eq!(login.telegram_name(), "");
         assert_eq!(login.telegram_username(), None);
         assert_eq!(login.telegram_phone(), None);
@@ -349,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_confirmed_session_must_have_is_asked_for_by_name() {
+    fn an_error_names_the_missing_field_of_a_confirmed_session() {
         let whole: Value =
             serde_json::from_str(&CONFIRMED.replace("\\ud83d", "").replace("1e400", "1")).unwrap();
         for field in ["telegram_id", "telegram_name", "proof"] {
@@ -360,25 +355,25 @@ mod tests {
 
             let mut used = lacking.clone();
             used["status"] = "used".into();
-            assert_eq!(status(&used.to_string()).unwrap(), Status::Used(None));
+            assert_eq!(status(&used.to_string()).unwrap(), SessionStatus::Used(None));
         }
     }
 
     #[test]
-    fn every_other_status() {
-        assert_eq!(status(r#"{"status":"pending"}"#).unwrap(), Status::Pending);
-        assert_eq!(status(r#"{"status":"expired"}"#).unwrap(), Status::Expired);
-        assert_eq!(status(r#"{"status":"used"}"#).unwrap(), Status::Used(None));
-        let Ok(Status::Confirmed(login)) = status(CONFIRMED) else { panic!() };
+    fn each_other_status_is_read() {
+        assert_eq!(status(r#"{"status":"pending"}"#).unwrap(), SessionStatus::Pending);
+        assert_eq!(status(r#"{"status":"expired"}"#).unwrap(), SessionStatus::Expired);
+        assert_eq!(status(r#"{"status":"used"}"#).unwrap(), SessionStatus::Used(None));
+        let Ok(SessionStatus::Confirmed(login)) = status(CONFIRMED) else { panic!() };
         let used = status(&CONFIRMED.replace(r#""confirmed","#, r#""used","#)).unwrap();
-        assert_eq!(used, Status::Used(Some(login)));
+        assert_eq!(used, SessionStatus::Used(Some(login)));
         for (cancelled_at, expected) in [
             ("1700000000123", Some(millis(1_700_000_000_123))),
             (r#""2023-11-14T22:13:20.123Z""#, Some(millis(1_700_000_000_123))),
             ("null", None),
         ] {
             let json = format!(r#"{{"status":"cancelled","cancelled_at":{cancelled_at}}}"#);
-            assert_eq!(status(&json).unwrap(), Status::Cancelled { cancelled_at: expected });
+            assert_eq!(status(&json).unwrap(), SessionStatus::Cancelled { cancelled_at: expected });
         }
     }
 
@@ -405,7 +400,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_confirmed_arrives(
+        fn a_confirmed_login_is_read_unchanged(
             (id, name, proof) in ("[0-9]{1,19}", ".*", ".+"),
             (username, phone) in (option::of(".+"), option::of(".+")),
             confirmed_at in option::of(0..=9_007_199_254_740_992_u64),
@@ -421,8 +416,8 @@ mod tests {
                 "confirmed_at": confirmed_at,
             });
             let login = match status(&answer.to_string()).unwrap() {
-                Status::Confirmed(login) if !used => login,
-                Status::Used(Some(login)) if used => login,
+                SessionStatus::Confirmed(login) if !used => login,
+                SessionStatus::Used(Some(login)) if used => login,
                 other => panic!("{other:?}"),
             };
             prop_assert_eq!(login.telegram_id().as_str(), id);

@@ -1,26 +1,26 @@
-//! JSON as Bondify's sources have it, which differ.
+//! JSON values in all spellings of Bondify's API.
 
 use std::{
     fmt,
-    net::IpAddr,
     time::{Duration, SystemTime},
 };
 
-use reqwest::Url;
 use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
 };
 use time::{OffsetDateTime, PrimitiveDateTime, format_description::well_known::Iso8601};
 
-/// Text that users chose. What is no Unicode in it becomes U+FFFD: half a surrogate pair is
-/// left of an emoji by cutting a name short, and JavaScript writes that into JSON.
+use crate::Error;
+
+/// Text that users chose. Invalid Unicode is replaced by U+FFFD: a name that was cut short in
+/// the middle of an emoji ends in half a surrogate pair, and JavaScript writes that into JSON.
 #[derive(Debug)]
 pub(crate) struct Text(pub(crate) String);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Of a string's bytes serde_json does not ask to be UTF-8.
+        // serde_json accepts a string's bytes without checking that they are UTF-8.
         deserializer.deserialize_bytes(TextVisitor)
     }
 }
@@ -82,7 +82,7 @@ impl Visitor<'_> for TimeVisitor {
     }
 
     fn visit_f64<E: de::Error>(self, millis: f64) -> Result<Time, E> {
-        // 2^53 bounds what is exact.
+        // Whole numbers are exact up to 2^53.
         const EXACT: f64 = 9_007_199_254_740_992.0;
         if (0.0..=EXACT).contains(&millis) {
             self.visit_u64(millis as u64)
@@ -96,7 +96,7 @@ impl Visitor<'_> for TimeVisitor {
     }
 }
 
-/// Reads a time that nothing depends on: what is none is not there.
+/// Reads an optional time. Any value that is not a time is read as `None`.
 pub(crate) fn any_time<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Time>, D::Error> {
@@ -109,17 +109,14 @@ pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     Text::deserialize(deserializer).map(|text| text.0)
 }
 
-/// What is there and not empty.
-pub(crate) fn filled(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.is_empty())
+/// Requires a text that is present and not empty.
+pub(crate) fn required(name: &'static str, text: Option<String>) -> Result<String, Error> {
+    non_empty(text).ok_or(Error::field(name))
 }
 
-/// Whether its host is this machine, by whatever name.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| {
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    })
+/// Treats an empty text as absent.
+pub(crate) fn non_empty(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -169,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_surrogate_pair_is_mended() {
+    fn half_a_surrogate_pair_is_replaced() {
         let text: Text = serde_json::from_str(r#""Ada \ud83e\udd80 \ud83e""#).unwrap();
         assert!(text.0.starts_with("Ada 🦀 \u{fffd}"), "{text:?}");
         assert!(serde_json::from_str::<Text>("7").is_err());

@@ -15,7 +15,7 @@ pub use crate::__define_bondify_user as define_bondify_user;
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
 pub use crate::proof::Authentication;
 pub use crate::{
-    __define_bondify_event as define_bondify_event,
+    __define_bondify_event as define_bondify_event, __define_rejection as define_rejection,
     headers::Headers,
     pipeline::{Claim, Delivery, Handling, Receive, Run, Settle},
 };
@@ -60,7 +60,7 @@ pub fn response<B: From<Bytes>>(reply: Reply) -> Response<B> {
 }
 
 /// Defines `BondifyEvent`, the type in which an adapter hands a verified [`Event`] to a
-/// handler: a newtype, since frameworks' traits can only be implemented for a type of
+/// handler: a newtype, since a framework's traits can only be implemented for a type of
 /// the adapter's own.
 ///
 /// [`Event`]: crate::Event
@@ -103,6 +103,50 @@ macro_rules! __define_bondify_user {
     };
 }
 
+/// Defines `Rejection`, the error of an adapter's extractors and guards: a newtype of the
+/// [`Reply`] that the client gets, for which the adapter implements its framework's response
+/// trait.
+///
+/// ```
+/// use bondify_core::adapter::{define_rejection, misconfigured};
+///
+/// define_rejection! {
+///     /// The response of this framework when there is no verified event or user to extract.
+/// }
+///
+/// let rejection = Rejection(misconfigured("add the middleware"));
+/// assert_eq!(rejection.reply().code(), "MISCONFIGURED");
+/// assert_eq!(rejection.to_string(), "this route is not set up for Bondify");
+/// ```
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __define_rejection {
+    ($(#[$attribute:meta])*) => {
+        $(#[$attribute])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Rejection(pub(crate) $crate::Reply);
+
+        impl Rejection {
+            /// The reply that the client gets.
+            #[must_use]
+            pub const fn reply(self) -> $crate::Reply {
+                self.0
+            }
+        }
+
+        impl ::std::fmt::Display for Rejection {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                ::std::fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl ::std::error::Error for Rejection {}
+    };
+}
+
+/// The newtype of `define_bondify_event!` and `define_bondify_user!`. Its field is public and
+/// it is not `#[non_exhaustive]`, so that a handler can write `BondifyEvent(event): BondifyEvent`;
+/// only verification creates its content.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __define_form_of {

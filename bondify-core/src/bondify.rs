@@ -16,7 +16,7 @@ use crate::{
 ///
 /// A handle: clones share everything. Framework users attach it to a route and need
 /// little more than [`builder`](Self::builder), [`rotate`](Self::rotate) and
-/// [`drain`](Self::drain); [`receive`](Self::receive) is for adapters.
+/// [`drain`](Self::drain); adapters [receive](crate::adapter::receive) through it.
 #[derive(Clone)]
 pub struct Bondify {
     pub(crate) pipeline: Arc<Pipeline>,

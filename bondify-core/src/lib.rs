@@ -27,7 +27,7 @@ pub use crate::{
     signature::{
         MalformedSignature, SIGNATURE_HEADER, Secret, SecretError, Signature, Verifier, VerifyError,
     },
-    store::{Claimed, DedupeStore, EventKey, LeaseToken, MemoryStore, StoreError},
+    store::{Claimed, DedupeStore, EventKey, ImmediateStore, LeaseToken, MemoryStore, StoreError},
 };
 
 #[cfg(feature = "proof")]

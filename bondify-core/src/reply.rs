@@ -1,6 +1,11 @@
+use std::fmt;
+
 use crate::VerifyError;
 
 macro_rules! body {
+    ($code:literal $text:literal body $body:literal) => {
+        $body
+    };
     ($code:literal $text:literal) => {
         concat!(r#"{"error":""#, $text, r#"","code":""#, $code, r#""}"#)
     };
@@ -12,15 +17,19 @@ macro_rules! body {
 macro_rules! replies {
     ($(
         $(#[doc = $doc:literal])+
-        $reply:ident: $status:literal $code:literal $text:literal $(as $error:literal)?,
+        $reply:ident: $status:literal $code:literal $text:literal
+            $(as $error:literal)? $(body $body:literal)?,
     )+) => {
-        /// An answer without, or instead of, the handler's.
+        /// A response in place of the handler's.
         ///
-        /// Each has one status, one machine code and one JSON body, the same in every
+        /// Each reply has one status, one machine code and one JSON body, the same in every
         /// framework: `{"error":"human text","code":"CODE"}`, or `{"status":"duplicate"}`.
-        /// To a user whose proof is not accepted it is
+        /// A proof that is not accepted is answered
         /// `{"error":"Unauthorized","code":"CODE","message":"human text"}`, as in Bondify's
-        /// Node SDK. None says anything of the payload or the store.
+        /// Node SDK. No reply contains a detail of the payload or the store. [`Display`]
+        /// writes the human text.
+        ///
+        /// [`Display`]: std::fmt::Display
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Reply {
@@ -32,7 +41,7 @@ macro_rules! replies {
         }
 
         impl Reply {
-            /// Every reply there is.
+            /// All replies.
             pub const ALL: &[Self] = &[$(Self::$reply),+];
 
             /// The HTTP status.
@@ -54,12 +63,17 @@ macro_rules! replies {
             /// The JSON body.
             #[must_use]
             pub const fn body(self) -> &'static str {
-                if matches!(self, Self::Duplicate) {
-                    return r#"{"status":"duplicate"}"#;
-                }
                 match self {
-                    $(Self::$reply => body!($code $text $(as $error)?),)+
+                    $(Self::$reply => body!($code $text $(as $error)? $(body $body)?),)+
                 }
+            }
+        }
+
+        impl fmt::Display for Reply {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $(Self::$reply => $text,)+
+                })
             }
         }
     };
@@ -80,8 +94,8 @@ replies! {
     ParseError: 400 "PARSE_ERROR" "the body is not a Bondify event",
     /// signed, but too old or too far in the future.
     StaleEvent: 401 "STALE_EVENT" "the event is too old or in the future",
-    /// the event is done already; the handler did not run again.
-    Duplicate: 200 "DUPLICATE" "it is no error",
+    /// the event was handled before; the handler did not run again.
+    Duplicate: 200 "DUPLICATE" "the event was handled before" body r#"{"status":"duplicate"}"#,
     /// another delivery of the event is still being handled.
     InFlight: 409 "IN_FLIGHT" "another delivery of this event is being handled",
     /// the dedupe store could not answer.
@@ -167,6 +181,11 @@ mod tests {
     fn bodies_are_json_with_the_code() {
         let body: serde_json::Value = serde_json::from_str(Reply::InFlight.body()).unwrap();
         assert_eq!(body["code"], "IN_FLIGHT");
-        assert!(body["error"].as_str().is_some_and(|text| !text.is_empty()));
+        assert_eq!(body["error"], Reply::InFlight.to_string());
+    }
+
+    #[test]
+    fn a_duplicate_is_no_error() {
+        assert_eq!(Reply::Duplicate.body(), r#"{"status":"duplicate"}"#);
     }
 }

@@ -6,7 +6,7 @@ mod memory;
 
 pub(crate) use self::dedupe::within;
 pub use self::{
-    dedupe::{Claimed, DedupeStore, LeaseToken, StoreError},
+    dedupe::{Claimed, DedupeStore, ImmediateStore, LeaseToken, StoreError},
     key::EventKey,
     memory::MemoryStore,
 };

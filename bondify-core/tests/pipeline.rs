@@ -293,7 +293,7 @@ async fn a_completion_that_fails_in_any_way_is_tried_again() {
 #[tokio::test]
 async fn a_lost_lease_that_nobody_took_over_is_completed_all_the_same() {
     let store = ProbeStore::new(MemoryStore::new());
-    store.set_deaf_to_renewals(true);
+    store.ignore_renewals(true);
     let lease = Duration::from_millis(50);
     let bondify = builder().store(store.clone()).lease(lease).build().unwrap();
     let request = confirmed();

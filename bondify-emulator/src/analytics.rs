@@ -8,13 +8,13 @@ use time::{Date, OffsetDateTime};
 
 use crate::{Session, SessionStatus};
 
-/// What the dashboard counts, over some days up to today (UTC).
+/// The figures of the dashboard, for some days up to today (UTC).
 #[derive(Debug, Serialize)]
 pub(crate) struct Analytics {
     total_sessions: usize,
     confirmed_sessions: usize,
     pub(crate) unique_users: usize,
-    /// Of a hundred sessions, how many were confirmed; to one decimal place.
+    /// The percentage of sessions that were confirmed, to one decimal place.
     conversion_rate: f64,
     daily: Vec<Day>,
     funnel: Funnel,
@@ -54,7 +54,7 @@ impl<'a> Tally<'a> {
 }
 
 impl Analytics {
-    /// Counts the sessions that were created in the last `days` days, of which today is one.
+    /// Counts the sessions that were created in the last `days` days, including today.
     pub(crate) fn of(sessions: &[Session], days: u16, now: SystemTime) -> Self {
         let daily = (0..days).rev().map(|ago| now - Duration::from_secs(24 * 60 * 60) * ago.into());
         let mut daily: BTreeMap<Date, Tally<'_>> =

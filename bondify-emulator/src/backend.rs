@@ -5,14 +5,14 @@ use std::{
 
 use tokio::sync::{broadcast, mpsc};
 
-use crate::{Change, clock::Clock, courier::Order, journal::Journal, state::State};
+use crate::{Change, clock::Clock, command::Command, journal::Journal, state::State};
 
-/// The state and all that follows from its changes: each is written down, passed on to the
-/// courier, and told to whoever listens, in the order in which they happen.
+/// The state, and the effects of its changes: each change is written to the state file, passed
+/// to the dispatcher and sent to all listeners, in the order in which they happen.
 pub(crate) struct Backend {
     clock: Clock,
     shared: Mutex<Shared>,
-    orders: mpsc::UnboundedSender<Order>,
+    commands: mpsc::UnboundedSender<Command>,
     listeners: broadcast::Sender<Change>,
 }
 
@@ -22,21 +22,21 @@ struct Shared {
 }
 
 impl Backend {
-    /// How many changes a slow listener may be behind before it misses some.
-    const BACKLOG: usize = 1024;
+    /// The number of changes that a listener may be behind before it misses some.
+    const CHANGE_BUFFER: usize = 1024;
 
     pub(crate) fn new(
         state: State,
         journal: Option<Journal>,
         clock: Clock,
-    ) -> (Self, mpsc::UnboundedReceiver<Order>) {
-        let (orders, courier) = mpsc::unbounded_channel();
+    ) -> (Self, mpsc::UnboundedReceiver<Command>) {
+        let (commands, dispatcher) = mpsc::unbounded_channel();
         let shared = Mutex::new(Shared { state, journal });
-        let listeners = broadcast::Sender::new(Self::BACKLOG);
-        (Self { clock, shared, orders, listeners }, courier)
+        let listeners = broadcast::Sender::new(Self::CHANGE_BUFFER);
+        (Self { clock, shared, commands, listeners }, dispatcher)
     }
 
-    /// Looks at the state as it is now, or changes it.
+    /// Reads or changes the state, at the current time.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State, SystemTime) -> T) -> T {
         let now = self.clock.now();
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,22 +47,22 @@ impl Backend {
             journal.append(&changes, state);
         }
         for change in changes {
-            if let Some(order) = Order::of(&change, now) {
-                // The courier is gone when the emulator is stopped, and with it the orders.
-                let _ = self.orders.send(order);
+            if let Some(order) = Command::of(&change, now) {
+                // The dispatcher has ended if the emulator is stopped.
+                let _ = self.commands.send(order);
             }
-            // Nobody has to listen.
+            // There may be no listeners.
             let _ = self.listeners.send(change);
         }
         result
     }
 
-    /// Writes nothing down any more, so that another emulator may use the state file.
+    /// Closes the state file, so that another emulator may use it.
     pub(crate) fn close(&self) {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).journal = None;
     }
 
-    /// What changes from now on.
+    /// The changes from now on.
     pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {
         self.listeners.subscribe()
     }

@@ -11,18 +11,19 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Emulator, Error, ProjectSettings,
-    app::{self, App},
+    app::App,
     backend::Backend,
     clock::Clock,
-    courier::Courier,
+    dispatcher::Dispatcher,
     journal::{Journal, JournalError},
     queue::Limits,
     random,
+    router::router,
     state::{Rules, State},
     transport::Network,
 };
 
-/// How an emulator is to be. Made by [`Emulator::builder`].
+/// The settings of an emulator. Created by [`Emulator::builder`].
 #[must_use]
 pub struct Builder {
     address: SocketAddr,
@@ -37,9 +38,11 @@ pub struct Builder {
     clock: Clock,
 }
 
-impl Builder {
-    pub(crate) fn new() -> Self {
-        Self {
+impl Emulator {
+    /// Sets up an emulator. By default it listens on any free port of `127.0.0.1`, keeps
+    /// everything in memory and has no projects.
+    pub fn builder() -> Builder {
+        Builder {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             allowed_hosts: Vec::new(),
             developer_token: None,
@@ -52,132 +55,133 @@ impl Builder {
             clock: Clock::new(SystemTime::now),
         }
     }
+}
 
-    /// The port to listen on. Any that is free unless set.
+impl Builder {
+    /// Sets the port to listen on. Default: any free port.
     pub fn port(mut self, port: u16) -> Self {
         self.address.set_port(port);
         self
     }
 
-    /// The address to listen on. `127.0.0.1` unless set; on any but a loopback address,
-    /// everybody who can reach this machine can confirm sessions and read secrets.
+    /// Sets the address to listen on. Default: `127.0.0.1`. On any other than a loopback
+    /// address, everybody who can reach this machine can confirm sessions and read secrets.
     pub fn bind(mut self, ip: impl Into<IpAddr>) -> Self {
         self.address.set_ip(ip.into());
         self
     }
 
-    /// Answers requests to this host name too, such as the name of a container. Without it,
-    /// addresses and `localhost` only, so that DNS rebinding gets nothing.
+    /// Allows another host name, such as the name of a container. By default only addresses and
+    /// `localhost` are allowed, which prevents DNS rebinding.
     pub fn allowed_host(mut self, name: impl Into<String>) -> Self {
         self.allowed_hosts.push(name.into());
         self
     }
 
-    /// The token of the developer API. Random unless set, see
+    /// Sets the token of the developer API. Default: a random token, see
     /// [`Emulator::developer_token`].
     pub fn developer_token(mut self, token: impl Into<String>) -> Self {
         self.developer_token = Some(token.into());
         self
     }
 
-    /// A project to start with. If the [state](Self::state) has one of that id, what is set
-    /// here is changed in it.
+    /// Adds a project. If the [state](Self::state) has a project of the same id, the settings
+    /// change that one.
     pub fn project(mut self, settings: ProjectSettings) -> Self {
         self.projects.push(settings);
         self
     }
 
-    /// How long a session waits for a tap. 10 minutes unless set.
+    /// Sets the lifetime of a pending session. Default: 10 minutes.
     pub fn session_lifetime(mut self, lifetime: Duration) -> Self {
         self.rules.session_lifetime = lifetime;
         self
     }
 
-    /// How often a failed delivery is tried again. 3 times unless set, for projects on the
-    /// plan Hobby.
+    /// Sets the number of retries for projects on the plan Hobby. Default: 3.
     pub fn retries(mut self, retries: u32) -> Self {
         self.rules.retry.retries = retries;
         self
     }
 
-    /// The same for projects on the plans Pro and Business: 6 times unless set.
+    /// Sets the number of retries for projects on the plans Pro and Business. Default: 6.
     pub fn priority_retries(mut self, retries: u32) -> Self {
         self.rules.retry.priority_retries = retries;
         self
     }
 
-    /// How long after a failed first attempt the second comes. A second unless set.
+    /// Sets the delay before the first retry. Default: 1 second.
     pub fn retry_base(mut self, base: Duration) -> Self {
         self.rules.retry.base = base;
         self
     }
 
-    /// What each further delay is multiplied by. 2 unless set. No delay is longer than a day.
+    /// Sets the factor of each further delay. Default: 2. No delay is longer than a day.
     pub fn retry_factor(mut self, factor: f64) -> Self {
         self.rules.retry.factor = factor;
         self
     }
 
-    /// Whether each delay is drawn at random from half to one and a half times its length.
-    /// Not unless set.
+    /// Sets whether each delay is random, from half to one and a half times its length.
+    /// Default: no.
     pub fn jitter(mut self, jitter: bool) -> Self {
         self.rules.retry.jitter = jitter;
         self
     }
 
-    /// How long a receiver may take to answer. 10 seconds unless set, as Bondify's
-    /// documentation has it.
+    /// Sets the time-out of an attempt. Default: 10 seconds, as Bondify documents.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How many public requests a minute each project may have: all of them at once, or
-    /// evenly. 60 000 unless set. More are answered with 429.
+    /// Sets the number of public requests a minute for each project, all at once or evenly
+    /// distributed. Default: 60 000. Further requests are answered with 429.
     pub fn rate_limit(mut self, requests_per_minute: u32) -> Self {
         self.rules.requests_per_minute = requests_per_minute;
         self
     }
 
-    /// How many attempts may be under way: over all, and for one project. 64 and 16 unless
-    /// set; at least one. An attempt that takes longer than a quarter of a second no longer
-    /// counts over all, so that slow endpoints hold up nobody else.
-    pub fn concurrency(mut self, over_all: usize, per_project: usize) -> Self {
-        self.limits = Limits { over_all: over_all.max(1), per_project: per_project.max(1) };
+    /// Sets the maximum number of attempts in flight: in total, and per project. Default: 64
+    /// and 16; at least 1. An attempt that takes longer than 250 ms no longer counts toward
+    /// the total, so that slow endpoints only delay their own project.
+    pub fn concurrency(mut self, total: usize, per_project: usize) -> Self {
+        self.limits = Limits { total: total.max(1), per_project: per_project.max(1) };
         self
     }
 
-    /// How many of the newest deliveries are kept. 500 unless set; what is not finished is kept
-    /// beyond that.
+    /// Sets the number of deliveries that are kept, newest first. Default: 500. Unfinished
+    /// deliveries are kept beyond that.
     pub fn keep_deliveries(mut self, count: usize) -> Self {
         self.rules.keep_deliveries = count;
         self
     }
 
-    /// Keeps projects, sessions and deliveries in this file over restarts. Deliveries that were
-    /// not finished go on. It has secrets and personal data, so only its owner may read it.
+    /// Keeps projects, sessions and deliveries in this file. After a restart, unfinished
+    /// deliveries continue. The file has secrets and personal data, so only its owner may read
+    /// it.
     ///
-    /// Every change is in the file when a call returns, so that killing the process loses
-    /// nothing; a power failure may lose the last ones.
+    /// Every change is in the file when a call returns, so killing the process loses nothing. A
+    /// power failure may lose the last changes.
     pub fn state(mut self, path: impl Into<PathBuf>) -> Self {
         self.state = Some(path.into());
         self
     }
 
-    /// Delivers to any address, not only to loopback ones.
+    /// Allows deliveries to any address. Default: loopback addresses only.
     pub fn allow_remote_delivery(mut self) -> Self {
         self.remote_delivery = true;
         self
     }
 
-    /// Goes by `clock` instead of [`SystemTime::now`]: what sessions expire by, and what events
-    /// say when they happened. Delays and time-outs pass in real time all the same.
+    /// Sets the clock for the expiry of sessions and the times of events. Default:
+    /// [`SystemTime::now`]. Delays and time-outs always pass in real time.
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Clock::new(clock);
         self
     }
 
-    /// Starts it, on the tokio runtime that this is called on.
+    /// Starts the emulator on the current tokio runtime.
     ///
     /// # Errors
     ///
@@ -197,13 +201,13 @@ impl Builder {
         let address =
             listener.local_addr().map_err(|error| StartError::Bind(self.address, error))?;
 
-        let (backend, orders) = Backend::new(state, journal, self.clock);
+        let (backend, commands) = Backend::new(state, journal, self.clock);
         let backend = Arc::new(backend);
         let stopped = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let courier = Courier::new(Arc::clone(&backend), network, orders, self.limits);
-        tasks.spawn(stopped.clone().run_until_cancelled_owned(courier.run()));
-        // What was restored is acted on from here on.
+        let dispatcher = Dispatcher::new(Arc::clone(&backend), network, commands, self.limits);
+        tasks.spawn(stopped.clone().run_until_cancelled_owned(dispatcher.run()));
+        // Acts on the changes of the restored state.
         backend.with(|_, _| ());
 
         let app = Arc::new(App {
@@ -214,7 +218,7 @@ impl Builder {
             allowed_hosts: self.allowed_hosts,
             stopped: stopped.clone(),
         });
-        let service = app::router(Arc::clone(&app));
+        let service = router(Arc::clone(&app));
         let serving = axum::serve(listener, service)
             .with_graceful_shutdown(stopped.cancelled_owned())
             .into_future();
@@ -224,7 +228,7 @@ impl Builder {
     }
 }
 
-/// An address for clients on this machine.
+/// The address that clients on this machine connect to.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(Ipv4Addr::LOCALHOST.into());
@@ -238,21 +242,21 @@ impl std::fmt::Debug for Builder {
     }
 }
 
-/// Why an emulator cannot start.
+/// An error of [`Builder::start`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The address is in use or not this machine's.
+    /// The address is in use, or does not belong to this machine.
     #[error("cannot listen on {0}")]
     Bind(SocketAddr, #[source] io::Error),
-    /// A project to start with makes no sense.
-    #[error("a project to start with is not valid")]
+    /// A setting of a project is not valid.
+    #[error("the settings of a project are not valid")]
     Project(#[source] Error),
     /// The state file cannot be read or written, or another emulator uses it.
-    #[error("the state file cannot be used")]
+    #[error("cannot use the state file")]
     State(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The HTTP client cannot be set up.
-    #[error("the HTTP client cannot be set up")]
+    /// The HTTP client cannot be created.
+    #[error("cannot create the HTTP client")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 

@@ -4,7 +4,8 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{Change, backend::Backend};
 
-/// What changes in an emulator, as it happens. Made by [`Emulator::changes`](crate::Emulator::changes).
+/// The changes of an emulator, as they happen. Created by
+/// [`Emulator::changes`](crate::Emulator::changes).
 pub struct Changes(broadcast::Receiver<Change>);
 
 impl Changes {
@@ -12,8 +13,8 @@ impl Changes {
         Self(backend.changes())
     }
 
-    /// The next change; `None` once the emulator is gone. Whoever is more than a thousand
-    /// changes behind misses the oldest of them.
+    /// Waits for the next change. Returns `None` once the emulator has stopped. A listener that
+    /// is more than a thousand changes behind misses the oldest of them.
     pub async fn next(&mut self) -> Option<Change> {
         loop {
             match self.0.recv().await {

@@ -3,7 +3,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Tells the time, to the millisecond: what the wire and the state file can hold.
+/// A clock with a resolution of a millisecond, as in JSON and in the state file.
 #[derive(Clone)]
 pub(crate) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
@@ -17,7 +17,7 @@ impl Clock {
     }
 }
 
-/// Milliseconds since 1970; none of what was before.
+/// Milliseconds since 1970; 0 for earlier times.
 pub(crate) fn unix_ms(time: SystemTime) -> u64 {
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     since_epoch.as_millis().try_into().unwrap_or(u64::MAX)

@@ -19,7 +19,7 @@ use crate::{
     changes::Changes,
 };
 
-/// The control API: what tests, the pages and the command line do to the emulator.
+/// The control API, for tests.
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/emulator/health", get(health))
@@ -50,7 +50,7 @@ async fn reset(State(app): State<Arc<App>>) -> Json<Value> {
     Json(json!({"ok": true}))
 }
 
-/// Changes as they happen, each an event with JSON.
+/// Streams changes as they happen, each an event with JSON.
 async fn events(State(app): State<Arc<App>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let changes = stream::unfold(Changes::of(&app.backend), async |mut changes| {
         let change = changes.next().await?;

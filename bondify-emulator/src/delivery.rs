@@ -13,7 +13,7 @@ use crate::{
     clock::{as_ms, as_unix_ms},
 };
 
-/// The number of a delivery; of two, the newer has the greater. Its text is `dlv_` and the
+/// The number of a delivery. Newer deliveries have greater numbers. The text is `dlv_` and the
 /// number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -59,70 +59,70 @@ impl From<DeliveryId> for String {
     }
 }
 
-/// An event on its way to a project's webhook URL: the same bytes under the same signature,
-/// however many attempts it takes. `Debug` shows nothing personal.
+/// The delivery of an event to a project's webhook URL. Every attempt sends the same bytes with
+/// the same signature. `Debug` shows nothing personal.
 #[derive(Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// Its number.
+    /// The delivery's number.
     pub id: DeliveryId,
-    /// Whose event it is.
+    /// The project that the event belongs to.
     pub project_id: String,
-    /// The event's session; of a test event, one that does not exist.
+    /// The token of the event's session. The session of a test event does not exist.
     pub session_token: String,
     /// The event's name, e.g. `auth.confirmed`.
     pub event: String,
-    /// What made it.
+    /// The cause of the delivery.
     pub cause: Cause,
-    /// When it was made.
+    /// The time of creation.
     #[serde(with = "as_unix_ms")]
     pub created_at: SystemTime,
-    /// Where it goes to.
+    /// The webhook URL.
     pub url: Url,
     /// The value of the signature header.
     pub signature: String,
-    /// The body, byte by byte.
+    /// The exact body.
     pub body: String,
-    /// What goes wrong with it on purpose.
+    /// The faults that are injected.
     pub faults: Vec<Fault>,
-    /// Whether it goes before others.
+    /// Whether the delivery has priority.
     pub priority: bool,
-    /// After how many attempts it is given up.
+    /// The maximum number of attempts.
     pub max_attempts: u32,
-    /// How far it has come.
+    /// The current state.
     #[serde(flatten)]
     pub state: DeliveryState,
     /// The attempts that have ended, oldest first.
     pub attempts: Vec<Attempt>,
 }
 
-/// What made a delivery.
+/// The cause of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "of", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Cause {
     /// A user tapped Confirm or Cancel.
     Session,
-    /// Somebody wanted a test event.
+    /// A test event was requested.
     Test,
-    /// Somebody wanted this delivery once more.
+    /// A resend of this delivery was requested.
     Resend(DeliveryId),
-    /// A fault, which doubles this delivery.
+    /// A fault duplicated this delivery.
     Duplicate(DeliveryId),
 }
 
-/// How far a delivery has come.
+/// The state of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DeliveryState {
-    /// The next attempt is ahead.
+    /// The delivery waits for its next attempt.
     Queued {
-        /// Not before this.
+        /// The earliest time of the next attempt.
         #[serde(with = "as_unix_ms")]
         due: SystemTime,
     },
-    /// An attempt is under way.
+    /// An attempt is in flight.
     Sending,
     /// The receiver answered 2xx.
     Delivered,
@@ -130,52 +130,52 @@ pub enum DeliveryState {
     Failed,
 }
 
-/// One POST and what came of it. `Debug` shows nothing personal.
+/// One POST and its outcome. `Debug` shows nothing personal.
 #[derive(Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// When it began.
+    /// The start time.
     #[serde(with = "as_unix_ms")]
     pub started_at: SystemTime,
-    /// How long it took, to the millisecond, with the response's body.
+    /// The duration up to the end of the response's body, to the millisecond.
     #[serde(rename = "duration_ms", with = "as_ms")]
     pub duration: Duration,
     /// Names and values of the request's headers, as they were sent.
     pub request_headers: Vec<(String, String)>,
-    /// What came of it.
+    /// The outcome.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
     /// The receiver answered.
     Answered {
-        /// The status. 2xx is success, everything else, redirects too, is failure.
+        /// The HTTP status. 2xx is a success; every other status, also a redirect, is a failure.
         status: u16,
         /// Names and values of the response's headers.
         response_headers: Vec<(String, String)>,
-        /// The body as text, at most the first 64 KiB of it.
+        /// The first 64 KiB of the body, as text.
         response_body: String,
     },
-    /// No answer in time.
+    /// The receiver did not answer before the time-out.
     TimedOut,
-    /// No connection, or one that broke off.
+    /// The connection failed or was closed.
     Disconnected {
-        /// Why, in the words of the operating system or the HTTP client.
+        /// The error text of the operating system or the HTTP client.
         reason: String,
     },
-    /// The address is not a loopback one, and others are not allowed.
+    /// The address is not a loopback address, and others are not allowed.
     NotLoopback,
-    /// The fault [`DropConnection`](Fault::DropConnection) cut it.
+    /// The fault [`DropConnection`](Fault::DropConnection) cut the connection.
     Dropped,
 }
 
 impl Delivery {
-    /// Whether it is delivered or given up.
+    /// Whether the delivery has succeeded or failed for good.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         matches!(self.state, DeliveryState::Delivered | DeliveryState::Failed)

@@ -17,7 +17,7 @@ use crate::{
     state::State as Bondify,
 };
 
-/// The developer API: what the dashboard does, for those who have the token.
+/// The developer API: the functions of the dashboard, with the developer token.
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/api/v1/dev/me", get(me))
@@ -29,7 +29,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/dev/analytics", get(analytics))
 }
 
-/// Whoever has the developer token. Handlers take it first.
+/// Proof that the request carries the developer token. Handlers take it as the first argument.
 struct Developer;
 
 impl FromRequestParts<Arc<App>> for Developer {
@@ -45,7 +45,7 @@ impl FromRequestParts<Arc<App>> for Developer {
     }
 }
 
-/// How many users a month the developer may have. Bondify does not document its limits.
+/// The limit of users a month. Bondify does not document its limits.
 const MONTHLY_USERS: usize = 1_000;
 
 async fn me(_: Developer, State(app): State<Arc<App>>) -> Json<Value> {
@@ -85,7 +85,7 @@ async fn projects(_: Developer, State(app): State<Arc<App>>) -> Json<Value> {
     })
 }
 
-/// What a developer may set. The emulator has its own bot, so `bot_token` is not used.
+/// The settings of a project. `bot_token` is ignored, because the emulator is the bot.
 #[derive(Deserialize)]
 struct Settings {
     name: Option<String>,
@@ -110,7 +110,7 @@ async fn create(
     Input(settings): Input<Settings>,
 ) -> Result<Json<Value>, Error> {
     if settings.name.is_none() {
-        return Err(Error::BadRequest("a project has a name"));
+        return Err(Error::BadRequest("name is missing"));
     }
     let project = app.backend.with(|state, now| state.add_project(settings.into(), now))?;
     let (id, secret, name) = (&project.id, project.reveal_secret(), &project.name);
@@ -195,16 +195,16 @@ async fn analytics(
         "7" => 7,
         "30" => 30,
         "90" => 90,
-        _ => return Err(Error::BadRequest("days is 7, 30 or 90")),
+        _ => return Err(Error::BadRequest("days must be 7, 30 or 90")),
     };
     let project_id = project_id.filter(|id| !id.is_empty());
     app.backend.with(|state, now| {
         if let Some(id) = &project_id {
             state.project(id)?;
         }
-        let asked_for = |id: &str| project_id.as_ref().is_none_or(|only| only == id);
+        let is_selected = |id: &str| project_id.as_ref().is_none_or(|only| only == id);
         let mut sessions = state.sessions(now);
-        sessions.retain(|session| asked_for(&session.project_id));
+        sessions.retain(|session| is_selected(&session.project_id));
         let mut analytics = json!(Analytics::of(&sessions, days, now));
         let projects = state.projects().iter();
         let projects = projects.map(|project| json!({"id": project.id, "name": project.name}));

@@ -4,13 +4,13 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Builder, Cause, Change, Changes, Delivery, DeliveryId, Error, Fault, Persona, Project,
-    ProjectSettings, Session, SessionStatus, app::App,
+    Cause, Change, Changes, Delivery, DeliveryId, Error, Fault, Persona, Project, ProjectSettings,
+    Session, SessionStatus, app::App,
 };
 
-/// A local Bondify that is running. Dropping it stops it; [`stop`](Self::stop) waits for that.
+/// A running local Bondify. Dropping it stops it; [`stop`](Self::stop) also waits for the end.
 ///
-/// Every method does what the control API does, without HTTP.
+/// The methods do the same as the control API, without HTTP.
 pub struct Emulator {
     app: Arc<App>,
     tasks: TaskTracker,
@@ -18,58 +18,53 @@ pub struct Emulator {
 
 /// The emulator itself.
 impl Emulator {
-    /// Starts on any free port, in memory, without projects, unless told otherwise.
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-
     pub(crate) fn new(app: Arc<App>, tasks: TaskTracker) -> Self {
         Self { app, tasks }
     }
 
-    /// Where it is, e.g. `http://127.0.0.1:4680`: the base URL for clients, and for people the
+    /// The base URL for clients, e.g. `http://127.0.0.1:4680`. In a browser it shows the
     /// inspector.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.app.url
     }
 
-    /// The address that it listens on.
+    /// The address that the emulator listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.app.address
     }
 
-    /// The token that the developer API takes.
+    /// The token of the developer API.
     #[must_use]
     pub fn developer_token(&self) -> &str {
         &self.app.developer_token
     }
 
-    /// What changes from now on.
+    /// Returns the changes from now on.
     #[must_use]
     pub fn changes(&self) -> Changes {
         Changes::of(&self.app.backend)
     }
 
-    /// Forgets all sessions and deliveries, drops the attempts that are under way, and leaves
-    /// the projects that it was built with, as they were then.
+    /// Deletes all sessions and deliveries, cancels the attempts in flight, and restores the
+    /// projects of the builder with their first settings.
     pub fn reset(&self) {
         self.app.backend.with(|state, _| state.reset());
     }
 
-    /// Stops it, and returns when its port is free again. A client in the midst of a request
-    /// is waited for, but not for longer than five seconds.
+    /// Stops the emulator, and returns when its port is free. Waits at most five seconds for
+    /// requests in flight.
     pub async fn stop(self) {
-        const PATIENCE: Duration = Duration::from_secs(5);
+        const STOP_TIMEOUT: Duration = Duration::from_secs(5);
         self.app.stopped.cancel();
-        let _ = timeout(PATIENCE, self.tasks.wait()).await;
+        let _ = timeout(STOP_TIMEOUT, self.tasks.wait()).await;
     }
 }
 
 /// Projects.
 impl Emulator {
-    /// All projects, in the order in which they were created.
+    /// All projects, in the order of their creation.
     #[must_use]
     pub fn projects(&self) -> Vec<Arc<Project>> {
         self.app.backend.with(|state, _| state.projects().to_vec())
@@ -84,20 +79,20 @@ impl Emulator {
         self.app.backend.with(|state, _| state.project(id).cloned())
     }
 
-    /// Creates a project. If there is one of that id, what is set is changed in it.
+    /// Creates a project, or changes the settings of the project with the same id.
     ///
     /// # Errors
     ///
-    /// [`Error::BadRequest`] if a setting makes no sense.
+    /// [`Error::BadRequest`] if a setting is not valid.
     pub fn add_project(&self, settings: ProjectSettings) -> Result<Arc<Project>, Error> {
         self.app.backend.with(|state, now| state.add_project(settings, now))
     }
 
-    /// Changes what is set in `settings`, but for the id.
+    /// Changes the settings of a project, but not its id.
     ///
     /// # Errors
     ///
-    /// [`Error::ProjectNotFound`], and [`Error::BadRequest`] if a setting makes no sense.
+    /// [`Error::ProjectNotFound`], and [`Error::BadRequest`] if a setting is not valid.
     pub fn update_project(
         &self,
         id: &str,
@@ -106,7 +101,7 @@ impl Emulator {
         self.app.backend.with(|state, _| state.update_project(id, settings))
     }
 
-    /// Has this go wrong with the project's deliveries from now on, and nothing else.
+    /// Sets the faults of the project's deliveries from now on, in place of those before.
     ///
     /// # Errors
     ///
@@ -119,8 +114,8 @@ impl Emulator {
         self.update_project(project_id, ProjectSettings::new().faults(faults)).map(drop)
     }
 
-    /// Gives the project a new random secret, which [`Project::reveal_secret`] tells. It signs
-    /// from now on; retries of what was signed before keep their signature.
+    /// Gives the project a new random secret, which [`Project::reveal_secret`] returns. New
+    /// deliveries are signed with it; retries of older deliveries keep their signature.
     ///
     /// # Errors
     ///
@@ -141,8 +136,8 @@ impl Emulator {
 
 /// Sessions.
 impl Emulator {
-    /// Generates a session, as an app does by the public API, whether that serves the project
-    /// or not.
+    /// Generates a session, like the public API, but also for a project that the public API
+    /// does not serve.
     ///
     /// # Errors
     ///
@@ -151,7 +146,7 @@ impl Emulator {
         self.app.backend.with(|state, now| state.generate(project_id, now))
     }
 
-    /// All sessions, the newest first.
+    /// All sessions, newest first.
     #[must_use]
     pub fn sessions(&self) -> Vec<Session> {
         self.app.backend.with(|state, now| state.sessions(now))
@@ -166,17 +161,17 @@ impl Emulator {
         self.app.backend.with(|state, now| state.session(token, now))
     }
 
-    /// Has `persona` tap Confirm.
+    /// Confirms a session as `persona`.
     ///
     /// # Errors
     ///
     /// [`Error::SessionNotFound`], [`Error::SessionNotPending`], and [`Error::BadRequest`] if
-    /// nobody can be like `persona`.
+    /// `persona` is not valid.
     pub fn confirm(&self, token: &str, persona: Persona) -> Result<Session, Error> {
         self.app.backend.with(|state, now| state.confirm(token, persona, now))
     }
 
-    /// Has the user tap Cancel.
+    /// Cancels a session.
     ///
     /// # Errors
     ///
@@ -185,7 +180,7 @@ impl Emulator {
         self.app.backend.with(|state, now| state.cancel(token, now))
     }
 
-    /// Ends a pending session as if its time were over. Nothing is delivered.
+    /// Expires a pending session now. Nothing is delivered.
     ///
     /// # Errors
     ///
@@ -194,8 +189,8 @@ impl Emulator {
         self.app.backend.with(|state, now| state.expire(token, now))
     }
 
-    /// Consumes a confirmed session's proof: from now on the session is `used`. Proofs are
-    /// verified locally, so Bondify cannot know by itself.
+    /// Marks the proof of a confirmed session as used. Apps verify proofs locally, so the
+    /// emulator does not see their use.
     ///
     /// # Errors
     ///
@@ -207,7 +202,7 @@ impl Emulator {
 
 /// Deliveries.
 impl Emulator {
-    /// The deliveries that are kept, the newest first.
+    /// The deliveries that are kept, newest first.
     #[must_use]
     pub fn deliveries(&self) -> Vec<Arc<Delivery>> {
         self.app.backend.with(|state, _| state.deliveries().cloned().collect())
@@ -222,8 +217,8 @@ impl Emulator {
         self.app.backend.with(|state, _| state.delivery(id).cloned())
     }
 
-    /// Delivers the same bytes under the same signature once more, to where the project's
-    /// webhook URL is now.
+    /// Delivers the same bytes with the same signature again, to the project's current webhook
+    /// URL.
     ///
     /// # Errors
     ///
@@ -232,9 +227,9 @@ impl Emulator {
         self.app.backend.with(|state, now| state.resend(id, now))
     }
 
-    /// Delivers an event of a session that does not exist: `auth.confirmed` by
-    /// [`Persona::default`], `auth.cancelled`, or one of any other name, with the fields of a
-    /// confirmation.
+    /// Delivers a test event of a session that does not exist: `auth.confirmed` by
+    /// [`Persona::default`], `auth.cancelled`, or an event of any other name with the fields of
+    /// a confirmation.
     ///
     /// # Errors
     ///
@@ -243,11 +238,12 @@ impl Emulator {
         self.app.backend.with(|state, now| state.send_test_event(project_id, event, now))
     }
 
-    /// Waits until the delivery is delivered or given up.
+    /// Waits until the delivery has succeeded or failed for good.
     ///
     /// # Errors
     ///
-    /// [`Error::DeliveryNotFound`] if there is none, also if it is gone before it is finished.
+    /// [`Error::DeliveryNotFound`] if there is no such delivery, or it is deleted before it is
+    /// finished.
     pub async fn finished(&self, id: DeliveryId) -> Result<Arc<Delivery>, Error> {
         let mut changes = self.changes();
         let mut delivery = self.delivery(id)?;
@@ -260,7 +256,7 @@ impl Emulator {
         Ok(delivery)
     }
 
-    /// Waits until the session's event is delivered or given up. It may not have happened yet.
+    /// Waits until the session has an event, and its delivery has succeeded or failed for good.
     ///
     /// # Errors
     ///
@@ -270,33 +266,35 @@ impl Emulator {
         let mut changes = self.changes();
         loop {
             match self.event_of(session_token)? {
-                Happened::Yes(id) => return self.finished(id).await,
-                // That it expires is no change.
-                Happened::NotYet(left) => drop(timeout(left, changes.next()).await),
+                SessionEvent::Delivery(id) => return self.finished(id).await,
+                // An expiry is not announced as a change.
+                SessionEvent::Pending(left) => drop(timeout(left, changes.next()).await),
             }
         }
     }
 
-    fn event_of(&self, token: &str) -> Result<Happened, Error> {
+    fn event_of(&self, token: &str) -> Result<SessionEvent, Error> {
         self.app.backend.with(|state, now| {
             let session = state.session(token, now)?;
             if session.status == SessionStatus::Pending {
                 let left = session.expires_at.duration_since(now).unwrap_or_default();
-                return Ok(Happened::NotYet(left));
+                return Ok(SessionEvent::Pending(left));
             }
             let mut deliveries = state.deliveries();
             let of_session = deliveries.find(|delivery| {
                 delivery.session_token == token && delivery.cause == Cause::Session
             });
-            of_session.map(|delivery| Happened::Yes(delivery.id)).ok_or(Error::DeliveryNotFound)
+            of_session
+                .map(|delivery| SessionEvent::Delivery(delivery.id))
+                .ok_or(Error::DeliveryNotFound)
         })
     }
 }
 
-/// Whether a session has an event: this delivery, or none yet but for so long.
-enum Happened {
-    Yes(DeliveryId),
-    NotYet(Duration),
+/// The event of a session: its delivery, or the time left until the session expires.
+enum SessionEvent {
+    Delivery(DeliveryId),
+    Pending(Duration),
 }
 
 impl Drop for Emulator {

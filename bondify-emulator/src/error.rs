@@ -1,6 +1,13 @@
 use std::time::Duration;
 
-/// Why something that was asked of the emulator cannot be done.
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+/// An error of a call to the emulator.
 ///
 /// Over HTTP it is `{"error":"text","code":"CODE"}` with its [`status`](Error::status).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,7 +17,9 @@ pub enum Error {
     #[error("{0}")]
     BadRequest(&'static str),
     /// The developer token is missing or wrong. 401 `UNAUTHORIZED`.
-    #[error("the developer API takes `Authorization: Bearer <developer token>`")]
+    #[error(
+        "the developer token is missing or wrong: send `Authorization: Bearer <developer token>`"
+    )]
     Unauthorized,
     /// There is no such project. 404 `PROJECT_NOT_FOUND`.
     #[error("there is no such project")]
@@ -18,46 +27,45 @@ pub enum Error {
     /// The project is switched off. 403 `PROJECT_INACTIVE`.
     #[error("the project is not active")]
     ProjectInactive,
-    /// The project takes no sessions from the public API. 403 `PUBLIC_ACCESS_DISABLED`.
+    /// The project does not allow sessions from the public API. 403 `PUBLIC_ACCESS_DISABLED`.
     #[error("public access to the project is disabled")]
     PublicAccessDisabled,
     /// Too many public requests of one project. 429 `RATE_LIMITED`, with `Retry-After`.
     #[error("too many requests")]
     RateLimited {
-        /// When the next request is let through.
+        /// The time until the next request is allowed.
         retry_after: Duration,
     },
     /// The project has no session with this token. 404 `SESSION_NOT_FOUND`.
     #[error("there is no such session")]
     SessionNotFound,
-    /// Only a pending session can be confirmed, cancelled or made to expire. 409
+    /// Only a pending session can be confirmed, cancelled or expired. 409
     /// `SESSION_NOT_PENDING`.
-    #[error("the session is {0} already")]
+    #[error("the session is not pending: it is {0}")]
     SessionNotPending(&'static str),
     /// Only a confirmed session's proof can be used. 409 `SESSION_NOT_CONFIRMED`.
-    #[error("the session is {0}, so there is no proof of it to use")]
+    #[error("the session has no proof to use: it is {0}")]
     SessionNotConfirmed(&'static str),
-    /// There is no such delivery: it never was, or too many came after it. 404
-    /// `DELIVERY_NOT_FOUND`.
+    /// There is no such delivery, or it is too old to be kept. 404 `DELIVERY_NOT_FOUND`.
     #[error("there is no such delivery")]
     DeliveryNotFound,
     /// The project has no webhook URL to deliver to. 409 `NO_WEBHOOK_URL`.
     #[error("the project has no webhook URL")]
     NoWebhookUrl,
-    /// The request names another host, as it does after DNS rebinding. 403
+    /// The host name of the request is not allowed, as after DNS rebinding. 403
     /// `FORBIDDEN_HOST`.
-    #[error("this emulator does not go by that host name; `allowed_host` adds one")]
+    #[error("unknown host name: allow it with `Builder::allowed_host`")]
     ForbiddenHost,
     /// The request comes from a page of another origin. 403 `FORBIDDEN_ORIGIN`.
-    #[error("pages of other origins may use the public API only")]
+    #[error("a page of another origin may call the public API only")]
     ForbiddenOrigin,
     /// No such path. 404 `NOT_FOUND`.
-    #[error("there is nothing here")]
+    #[error("unknown path")]
     NotFound,
     /// The path is for another method. 405 `METHOD_NOT_ALLOWED`.
-    #[error("this path takes another method")]
+    #[error("wrong HTTP method for this path")]
     MethodNotAllowed,
-    /// The emulator was stopped, or reset, while this was waited for. 503 `STOPPED`.
+    /// The emulator was stopped or reset during the call. 503 `STOPPED`.
     #[error("the emulator was stopped or reset")]
     Stopped,
 }
@@ -94,5 +102,18 @@ impl Error {
             Self::MethodNotAllowed => (405, "METHOD_NOT_ALLOWED"),
             Self::Stopped => (503, "STOPPED"),
         }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status()).expect("is a status");
+        let body = Json(json!({"error": self.to_string(), "code": self.code()}));
+        let mut response = (status, body).into_response();
+        if let Self::RateLimited { retry_after } = self {
+            let seconds = retry_after.as_millis().div_ceil(1000).max(1) as u64;
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }

@@ -2,13 +2,13 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// Something that goes wrong with a project's deliveries, on purpose.
+/// A fault that is injected into a project's deliveries.
 ///
-/// A fault applies to the events that happen while it is on; what was sent is what retries
-/// send. Only [`DropConnection`](Fault::DropConnection) goes by the moment of each attempt,
-/// so that a retry gets through once it is off again.
+/// A fault applies to the events that happen while it is on; retries send the same bytes as
+/// the first attempt. Only [`DropConnection`](Fault::DropConnection) is decided at each
+/// attempt, so that a retry succeeds once the fault is off again.
 ///
-/// Its text, in JSON and on the command line, is the one each variant names.
+/// Each variant documents its text in JSON and on the command line.
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,19 +23,19 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum Fault {
-    /// `duplicate`: what was delivered is delivered once more.
+    /// `duplicate`: each event is delivered again after its delivery.
     Duplicate,
-    /// `concurrent-duplicate`: it is delivered twice at the same time.
+    /// `concurrent-duplicate`: each event is delivered twice at the same time.
     ConcurrentDuplicate,
-    /// `delay=MILLISECONDS`: the first attempt comes that much later.
+    /// `delay=MILLISECONDS`: the first attempt is delayed.
     Delay(Duration),
     /// `tampered-body`: the body is changed after it was signed.
     TamperedBody,
-    /// `wrong-secret`: another secret signs it.
+    /// `wrong-secret`: another secret signs the event.
     WrongSecret,
-    /// `stale-timestamp`: it says, signed, that it happened 48 hours ago.
+    /// `stale-timestamp`: the signed time of the event is 48 hours ago.
     StaleTimestamp,
-    /// `unknown-event`: its name is [`UNKNOWN_EVENT`](Fault::UNKNOWN_EVENT), signed.
+    /// `unknown-event`: the signed name of the event is [`UNKNOWN_EVENT`](Fault::UNKNOWN_EVENT).
     UnknownEvent,
     /// `drop-connection`: half of the request is sent, then the connection is cut.
     DropConnection,
@@ -45,7 +45,7 @@ impl Fault {
     /// The name of an event that Bondify does not send.
     pub const UNKNOWN_EVENT: &str = "auth.unknown_test";
 
-    /// How far back [`StaleTimestamp`](Fault::StaleTimestamp) dates an event.
+    /// The age of an event with [`StaleTimestamp`](Fault::StaleTimestamp).
     pub const STALE_BY: Duration = Duration::from_secs(48 * 60 * 60);
 
     /// Each kind of fault; the delay is three seconds.
@@ -60,7 +60,7 @@ impl Fault {
         Self::DropConnection,
     ];
 
-    /// The text without the milliseconds of a delay.
+    /// The text, without the milliseconds of a delay.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -72,6 +72,21 @@ impl Fault {
             Self::StaleTimestamp => "stale-timestamp",
             Self::UnknownEvent => "unknown-event",
             Self::DropConnection => "drop-connection",
+        }
+    }
+
+    /// A sentence that describes the fault, without a full stop.
+    #[must_use]
+    pub fn description(&self) -> &'static str {
+        match self {
+            Self::Duplicate => "Each event is delivered again after its delivery",
+            Self::ConcurrentDuplicate => "Each event is delivered twice at the same time",
+            Self::Delay(_) => "The first attempt is delayed",
+            Self::TamperedBody => "The body is changed after it was signed",
+            Self::WrongSecret => "Another secret signs the event",
+            Self::StaleTimestamp => "The time of the event is 48 hours ago",
+            Self::UnknownEvent => "The event has a name that Bondify does not send",
+            Self::DropConnection => "Half of the request is sent, then the connection is cut",
         }
     }
 }
@@ -86,10 +101,10 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Text that names no [`Fault`].
+/// An error: the text names no [`Fault`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no such fault: {0:?}; there are duplicate, concurrent-duplicate, delay=MILLISECONDS, \
+    "unknown fault {0:?}; the faults are duplicate, concurrent-duplicate, delay=MILLISECONDS, \
      tampered-body, wrong-secret, stale-timestamp, unknown-event and drop-connection"
 )]
 pub struct UnknownFault(String);

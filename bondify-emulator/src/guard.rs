@@ -13,20 +13,20 @@ use axum::{
 
 use crate::{Error, app::App};
 
-/// Refuses requests to another host name, which is what DNS rebinding makes of a page's own.
+/// Refuses requests to an unknown host name, which prevents DNS rebinding.
 pub(crate) async fn known_host_only(
     State(app): State<Arc<App>>,
     request: Request,
     next: Next,
 ) -> Result<Response, Error> {
     let host = host(request.headers()).ok_or(Error::ForbiddenHost)?;
-    if !app.goes_by(host.host()) {
+    if !app.is_own_host(host.host()) {
         return Err(Error::ForbiddenHost);
     }
     Ok(next.run(request).await)
 }
 
-/// Refuses requests that a page of another origin makes. Only pages have an origin.
+/// Refuses requests from a page of another origin. Only pages send an origin.
 pub(crate) async fn same_origin_only(request: Request, next: Next) -> Result<Response, Error> {
     let headers = request.headers();
     let own = host(headers).map(|host| format!("http://{host}"));
@@ -38,10 +38,10 @@ pub(crate) async fn same_origin_only(request: Request, next: Next) -> Result<Res
 }
 
 impl App {
-    /// Whether `host` names the emulator: a loopback address, `localhost`, the address that it
-    /// is bound to, or a name that was allowed. An address needs no DNS, so there is none to
-    /// be rebound: one that is bound to all addresses goes by any.
-    fn goes_by(&self, host: &str) -> bool {
+    /// Whether `host` is the emulator: a loopback address, `localhost`, the address that it is
+    /// bound to, or an allowed name. If it is bound to all addresses, every address is allowed,
+    /// because DNS rebinding needs a name.
+    fn is_own_host(&self, host: &str) -> bool {
         if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
             let bound = self.address.ip();
             return ip.is_loopback() || bound.is_unspecified() || ip == bound;
@@ -51,7 +51,7 @@ impl App {
     }
 }
 
-/// The host that the request names, once.
+/// The host of the request; `None` if the header is missing or repeated.
 fn host(headers: &HeaderMap) -> Option<Authority> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {

@@ -8,11 +8,11 @@ use serde_json::json;
 
 use crate::{Change, state::State};
 
-/// The state file: one change on each line, appended as it happens, so that a crash of the
-/// process loses nothing. It is written anew, in one step, at the start and when most of it
-/// is out of date.
+/// The state file. Each line is a change, appended as it happens, so that a crash of the process
+/// loses nothing. The file is rewritten atomically at the start, and when most of its lines are
+/// out of date.
 ///
-/// It has the secrets and who logged in, so nobody but its owner may read it.
+/// The file has secrets and personal data, so only its owner may read it.
 pub(crate) struct Journal {
     path: PathBuf,
     file: File,
@@ -24,10 +24,10 @@ impl Journal {
     /// The first line, with the version of the format.
     const HEADER: &[u8] = b"{\"bondify-emulator\":1}";
 
-    /// Out of how many lines it is written anew at the earliest.
-    const LONG: usize = 10_000;
+    /// The number of lines from which the file may be rewritten.
+    const MIN_LINES_TO_REWRITE: usize = 10_000;
 
-    /// Opens or creates the file, and restores what is in it.
+    /// Opens or creates the file, and restores its changes.
     pub(crate) fn open(path: &Path, state: &mut State) -> Result<Self, JournalError> {
         let file = private().read(true).append(true).create(true).open(path)?;
         lock(&file)?;
@@ -41,12 +41,14 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Writes down what changed to `state`. A failure is logged; the emulator goes on.
+    /// Appends changes. A failure is logged, and the next call rewrites the file.
     pub(crate) fn append(&mut self, changes: &[Change], state: &State) {
         if changes.is_empty() {
             return;
         }
-        let out_of_date = || self.lines > Self::LONG && self.lines > 4 * state.to_changes().count();
+        let out_of_date = || {
+            self.lines > Self::MIN_LINES_TO_REWRITE && self.lines > 4 * state.to_changes().count()
+        };
         let written = if self.broken || out_of_date() {
             self.rewrite(state)
         } else {
@@ -56,7 +58,10 @@ impl Journal {
         if let Err(error) = &written
             && !self.broken
         {
-            tracing::error!(%error, "the state file cannot be written");
+            tracing::error!(
+                %error,
+                "state file not written: until a later write succeeds, a restart loses changes"
+            );
         }
         self.broken = written.is_err();
     }
@@ -76,23 +81,23 @@ impl Journal {
     }
 }
 
-/// Why a state file cannot be used.
+/// An error of the state file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JournalError {
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("it is not a state file of this version")]
-    Foreign,
-    #[error("its line {line} is malformed")]
+    #[error("the file is not a state file of this version")]
+    WrongFormat,
+    #[error("line {line} of the file is malformed")]
     Malformed { line: usize },
 }
 
 fn restore(written: &[u8], state: &mut State) -> Result<(), JournalError> {
     let mut lines = written.split_inclusive(|byte| *byte == b'\n').zip(1..);
     if lines.next().is_none_or(|(header, _)| header.trim_ascii_end() != Journal::HEADER) {
-        return Err(JournalError::Foreign);
+        return Err(JournalError::WrongFormat);
     }
-    // A line without an end is what the process was writing when it was killed.
+    // A last line without a line end was cut off when the process was killed.
     for (line, number) in lines.filter(|(line, _)| line.ends_with(b"\n")) {
         let change = serde_json::from_slice(line);
         state.restore(change.map_err(|_| JournalError::Malformed { line: number })?);
@@ -109,7 +114,7 @@ fn private() -> OpenOptions {
 
 fn lock(file: &File) -> io::Result<()> {
     file.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => io::Error::other("another emulator is using it"),
+        TryLockError::WouldBlock => io::Error::other("another emulator uses the file"),
         TryLockError::Error(error) => error,
     })
 }
@@ -194,7 +199,7 @@ mod tests {
         let path = folder.path().join("notes.txt");
         for text in ["my notes", "{}\n", "{\"bondify-emulator\":2}\n"] {
             fs::write(&path, text).unwrap();
-            assert!(matches!(open(&path).1, Err(JournalError::Foreign)));
+            assert!(matches!(open(&path).1, Err(JournalError::WrongFormat)));
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
         fs::write(&path, "{\"bondify-emulator\":1}\nwhat\n").unwrap();
@@ -236,7 +241,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn nobody_else_may_read_it() {
+    fn only_the_owner_may_read_the_file() {
         use std::os::unix::fs::PermissionsExt;
 
         let folder = tempfile::tempdir().unwrap();
@@ -246,13 +251,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_date_is_dropped() {
+    fn outdated_lines_are_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         let (mut state, journal) = open(&path);
         let mut journal = journal.unwrap();
         state.add_project(ProjectSettings::new().id("shop"), NOW).unwrap();
-        for _ in 0..Journal::LONG + 10 {
+        for _ in 0..Journal::MIN_LINES_TO_REWRITE + 10 {
             state.rotate_secret("shop").unwrap();
             let changes = state.take_changes();
             journal.append(&changes, &state);

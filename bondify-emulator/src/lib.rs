@@ -7,10 +7,11 @@ mod backend;
 mod builder;
 mod changes;
 mod clock;
+mod command;
 mod control_api;
-mod courier;
 mod delivery;
 mod developer_api;
+mod dispatcher;
 mod emulator;
 mod error;
 mod fault;
@@ -26,6 +27,7 @@ mod queue;
 mod random;
 mod rate_limit;
 mod retry;
+mod router;
 mod session;
 mod state;
 mod transport;
@@ -40,6 +42,7 @@ pub use crate::{
     emulator::Emulator,
     error::Error,
     fault::{Fault, UnknownFault},
+    payload::Payload,
     persona::Persona,
     project::{Plan, Project, ProjectSettings},
     session::{Login, Session, SessionStatus},

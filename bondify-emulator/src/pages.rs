@@ -1,4 +1,4 @@
-//! What people see in a browser: the bot and the inspector.
+//! The pages: the bot and the inspector.
 
 mod actions;
 mod assets;
@@ -7,36 +7,37 @@ mod bot;
 mod feed;
 mod inspector;
 mod markup;
+mod result;
 mod selection;
 
 use std::sync::Arc;
 
-use askama::Template;
 use axum::{
     Router,
     http::{
-        HeaderName, HeaderValue, StatusCode,
+        HeaderName, HeaderValue,
         header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
     },
     middleware,
-    response::{Html, IntoResponse, Response},
+    response::Response,
 };
 
-use crate::{Error, app::App};
+use crate::app::App;
 
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .merge(bot::routes())
         .merge(inspector::routes())
+        .merge(actions::routes())
         .merge(feed::routes())
-        .layer(middleware::map_response(close_to_others))
+        .layer(middleware::map_response(set_security_headers))
         .merge(assets::routes())
 }
 
-/// Nothing from elsewhere, nothing inline, in nobody's frame. Session tokens are in addresses,
-/// so no other origin learns where its visitors come from; without any referrer, browsers
-/// would hide the origin of forms from [the guard](crate::guard) too.
-async fn close_to_others(mut response: Response) -> Response {
+/// Allows no other origins, no inline code and no frames. Session tokens are in addresses, so
+/// other origins get no referrer; with no referrer at all, browsers would hide the origin of
+/// forms from [the guard](crate::guard).
+async fn set_security_headers(mut response: Response) -> Response {
     const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
         img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
         frame-ancestors 'none'";
@@ -49,33 +50,4 @@ async fn close_to_others(mut response: Response) -> Response {
     let headers = HEADERS.map(|(name, value)| (name, HeaderValue::from_static(value)));
     response.headers_mut().extend(headers);
     response
-}
-
-/// What is rendered, or why it is not, as a page.
-type Answer = Result<Html<String>, Refusal>;
-
-fn html(template: &impl Template) -> Answer {
-    Ok(Html(template.to_string()))
-}
-
-/// An error as people see it.
-struct Refusal(Error);
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        Self(error)
-    }
-}
-
-#[derive(Template)]
-#[template(path = "refusal.html")]
-struct RefusalPage<'a> {
-    error: &'a Error,
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.status()).expect("is a status");
-        (status, Html(RefusalPage { error: &self.0 }.to_string())).into_response()
-    }
 }

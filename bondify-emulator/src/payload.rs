@@ -1,29 +1,37 @@
-use std::time::SystemTime;
+use std::{fmt, time::SystemTime};
 
 use bondify_core::{Cancelled, Confirmed};
 use serde::Serialize;
 
-use crate::{Login, clock::unix_ms};
+use crate::{Persona, clock::unix_ms};
 
-/// The body of a delivery, field by field in the order of Bondify's documentation.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum Payload<'a> {
-    Confirmed {
-        event: &'a str,
-        session_token: &'a str,
-        #[serde(flatten)]
-        user: User<'a>,
-        confirmed_at: u64,
-    },
-    Cancelled {
-        event: &'a str,
-        session_token: &'a str,
-        cancelled_at: u64,
-    },
+/// The JSON body of a delivery, its fields in the order of Bondify's documentation.
+///
+/// ```
+/// use std::time::SystemTime;
+///
+/// use bondify_core::Secret;
+/// use bondify_emulator::{Payload, Persona};
+///
+/// let ada = Persona::default();
+/// let body = Payload::confirmed("sess_1", &ada, SystemTime::now()).to_body();
+/// let signature = Secret::new("whsec_test")?.sign(body.as_bytes());
+/// # Ok::<(), bondify_core::SecretError>(())
+/// ```
+#[derive(Clone, Serialize)]
+#[must_use]
+pub struct Payload<'a> {
+    event: &'a str,
+    session_token: &'a str,
+    #[serde(flatten)]
+    user: Option<User<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmed_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancelled_at: Option<u64>,
 }
 
-/// A user as webhooks, the public API and proofs describe one.
+/// A user in webhooks, in the public API and in proofs.
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct User<'a> {
     telegram_id: &'a str,
@@ -34,8 +42,7 @@ pub(crate) struct User<'a> {
 }
 
 impl<'a> User<'a> {
-    pub(crate) fn new(login: &'a Login, shares_phone: bool) -> Self {
-        let persona = &login.persona;
+    pub(crate) fn new(persona: &'a Persona, shares_phone: bool) -> Self {
         Self {
             telegram_id: &persona.telegram_id,
             telegram_name: &persona.telegram_name,
@@ -46,34 +53,47 @@ impl<'a> User<'a> {
 }
 
 impl<'a> Payload<'a> {
-    pub(crate) fn confirmed(session_token: &'a str, user: User<'a>, at: SystemTime) -> Self {
-        let confirmed_at = unix_ms(at);
-        Self::Confirmed { event: Confirmed::NAME, session_token, user, confirmed_at }
+    /// The body of `auth.confirmed`, with the phone number if the persona has one.
+    pub fn confirmed(session_token: &'a str, persona: &'a Persona, at: SystemTime) -> Self {
+        Self::confirmed_by(session_token, User::new(persona, true), at)
     }
 
-    pub(crate) fn cancelled(session_token: &'a str, at: SystemTime) -> Self {
-        Self::Cancelled { event: Cancelled::NAME, session_token, cancelled_at: unix_ms(at) }
+    pub(crate) fn confirmed_by(session_token: &'a str, user: User<'a>, at: SystemTime) -> Self {
+        let confirmed_at = Some(unix_ms(at));
+        let (event, user) = (Confirmed::NAME, Some(user));
+        Self { event, session_token, user, confirmed_at, cancelled_at: None }
     }
 
-    /// The same under another name.
-    pub(crate) fn named(mut self, name: &'a str) -> Self {
-        let (Self::Confirmed { event, .. } | Self::Cancelled { event, .. }) = &mut self;
-        *event = name;
-        self
+    /// The body of `auth.cancelled`.
+    pub fn cancelled(session_token: &'a str, at: SystemTime) -> Self {
+        let cancelled_at = Some(unix_ms(at));
+        let event = Cancelled::NAME;
+        Self { event, session_token, user: None, confirmed_at: None, cancelled_at }
+    }
+
+    /// Replaces the name of the event.
+    pub fn named(self, event: &'a str) -> Self {
+        Self { event, ..self }
     }
 
     pub(crate) fn event(&self) -> &'a str {
-        let (Self::Confirmed { event, .. } | Self::Cancelled { event, .. }) = self;
-        event
+        self.event
     }
 
     pub(crate) fn session_token(&self) -> &'a str {
-        let (Self::Confirmed { session_token, .. } | Self::Cancelled { session_token, .. }) = self;
-        session_token
+        self.session_token
     }
 
-    pub(crate) fn to_body(&self) -> String {
-        serde_json::to_string(self).expect("is plain data")
+    /// The bytes to sign and send.
+    #[must_use]
+    pub fn to_body(&self) -> String {
+        serde_json::to_string(self).expect("a payload is plain data")
+    }
+}
+
+impl fmt::Debug for Payload<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payload").field("event", &self.event).finish_non_exhaustive()
     }
 }
 
@@ -82,33 +102,29 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::Persona;
 
-    fn login(persona: Persona) -> Login {
-        Login { persona, confirmed_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700) }
-    }
-
-    fn confirmed(login: &Login, shares_phone: bool) -> String {
-        Payload::confirmed("sess_1", User::new(login, shares_phone), login.confirmed_at).to_body()
+    fn confirmed(persona: &Persona, shares_phone: bool) -> String {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700);
+        Payload::confirmed_by("sess_1", User::new(persona, shares_phone), at).to_body()
     }
 
     #[test]
     fn a_confirmation_is_as_documented() {
         assert_eq!(
-            confirmed(&login(Persona::new("7123456789", "Ada").username("ada")), false),
+            confirmed(&Persona::new("7123456789", "Ada").username("ada"), false),
             r#"{"event":"auth.confirmed","session_token":"sess_1","telegram_id":"7123456789","telegram_name":"Ada","telegram_username":"ada","confirmed_at":1700}"#
         );
     }
 
     #[test]
     fn a_missing_username_is_null() {
-        let body = confirmed(&login(Persona::new("1", "Ada")), true);
+        let body = confirmed(&Persona::new("1", "Ada"), true);
         assert!(body.contains(r#""telegram_username":null,"confirmed_at""#), "{body}");
     }
 
     #[test]
-    fn a_phone_number_is_passed_on_only_where_it_may_be() {
-        let ada = login(Persona::new("1", "Ada").phone("+44"));
+    fn a_phone_number_is_sent_only_if_it_is_shared() {
+        let ada = Persona::new("1", "Ada").phone("+44");
         assert!(confirmed(&ada, true).contains(r#"null,"telegram_phone":"+44","confirmed_at""#));
         assert!(!confirmed(&ada, false).contains("phone"));
     }

@@ -4,11 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// Who taps Confirm: a Telegram user as the bot sees one.
+/// The Telegram user who taps Confirm.
 ///
-/// As JSON, of a control call, every field may be left out: id and name are then those of
-/// the [default](Persona::default), username and phone are absent. `Debug` shows nothing of
-/// it.
+/// In the JSON of a control call every field is optional: id and name are then those of the
+/// [default](Persona::default), username and phone are absent. `Debug` shows no field.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Persona {
     /// Decimal digits.
@@ -20,8 +19,8 @@ pub struct Persona {
     /// The username without `@`.
     #[serde(default)]
     pub telegram_username: Option<String>,
-    /// The phone number. Bondify passes it on for projects with `req_phone` on the plans Pro
-    /// and Business.
+    /// The phone number. Bondify sends it for projects with `req_phone` on the plans Pro and
+    /// Business.
     #[serde(default)]
     pub telegram_phone: Option<String>,
 }
@@ -35,7 +34,7 @@ fn default_name() -> String {
 }
 
 impl Persona {
-    /// Somebody without username and phone.
+    /// Creates a persona without username and phone.
     ///
     /// ```
     /// use bondify_emulator::Persona;
@@ -53,21 +52,22 @@ impl Persona {
         }
     }
 
-    /// Gives them a username, without `@`.
+    /// Sets the username, without `@`.
     #[must_use]
     pub fn username(mut self, username: impl Into<String>) -> Self {
         self.telegram_username = Some(username.into());
         self
     }
 
-    /// Gives them a phone number.
+    /// Sets the phone number.
     #[must_use]
     pub fn phone(mut self, phone: impl Into<String>) -> Self {
         self.telegram_phone = Some(phone.into());
         self
     }
 
-    /// Personas to try an app with: each is hard on it in a way of their own.
+    /// Personas to test an app with. Each has another property that apps handle wrongly: a
+    /// missing username, a long name, a name written from right to left, emoji, markup.
     #[must_use]
     pub fn samples() -> Vec<Self> {
         let long = "Wolfeschlegelsteinhausenbergerdorff ".repeat(3);
@@ -86,10 +86,10 @@ impl Persona {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let id = &self.telegram_id;
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(Error::BadRequest("telegram_id is a string of decimal digits"));
+            return Err(Error::BadRequest("telegram_id must be a string of decimal digits"));
         }
         if self.telegram_name.is_empty() {
-            return Err(Error::BadRequest("telegram_name is not empty"));
+            return Err(Error::BadRequest("telegram_name must not be empty"));
         }
         Ok(())
     }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_sample_is_sound_and_somebody_else() {
+    fn every_sample_is_valid_and_has_its_own_id() {
         let samples = Persona::samples();
         let mut ids: Vec<_> = samples.iter().map(|persona| &persona.telegram_id).collect();
         ids.sort_unstable();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_leaves_out_is_filled_in() {
+    fn missing_json_fields_have_defaults() {
         let persona: Persona = serde_json::from_str(r#"{"telegram_name":"Bob"}"#).unwrap();
         assert_eq!(persona, Persona::new(Persona::default().telegram_id, "Bob"));
     }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_nobody() {
+    fn debug_shows_no_personal_data() {
         assert_eq!(format!("{:?}", Persona::default()), "Persona { .. }");
     }
 }

@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 use crate::{Error, Fault, clock::as_unix_ms, random, webhook_secret::WebhookSecret};
 
-/// What a project is worth to Bondify.
+/// The plan of a project.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -14,15 +14,14 @@ pub enum Plan {
     /// `hobby`.
     #[default]
     Hobby,
-    /// `pro`: delivered first, and retried for longer.
+    /// `pro`: its deliveries have priority and more retries.
     Pro,
-    /// `business`: as `pro`.
+    /// `business`: like `pro`.
     Business,
 }
 
 impl Plan {
-    /// Whether its deliveries go before others, are retried for longer, and may have a phone
-    /// number.
+    /// Whether the plan's deliveries have priority, more retries, and phone numbers.
     #[must_use]
     pub fn has_priority(self) -> bool {
         self > Self::Hobby
@@ -31,31 +30,30 @@ impl Plan {
 
 /// A project as the dashboard shows it.
 ///
-/// Serialised, it has a preview of its secret, never the secret. `Debug` shows its id only.
+/// Its JSON has a preview of the secret, never the secret. `Debug` shows the id only.
 #[derive(Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Project {
-    /// `proj_…`, unless it was given another.
+    /// The id: `proj_…` unless another was set.
     #[serde(rename = "project_id")]
     pub id: String,
-    /// What the bot calls it.
+    /// The name that the bot shows.
     pub name: String,
     #[serde(rename(serialize = "secret_preview", deserialize = "secret"))]
     pub(crate) secret: WebhookSecret,
-    /// Where events are delivered to, if anywhere.
+    /// The webhook URL. Without one, events are not delivered.
     pub webhook_url: Option<Url>,
-    /// How it is delivered.
+    /// The plan, which decides priority and retries.
     pub plan: Plan,
-    /// Whether the public API serves it.
+    /// Whether the public API serves the project.
     pub active: bool,
-    /// Whether browsers may create sessions of it.
+    /// Whether browsers may generate sessions of the project.
     pub public_access: bool,
-    /// Whether the bot asks for the phone number. It is passed on for the plans Pro and
-    /// Business.
+    /// Whether the bot asks for the phone number. Only the plans Pro and Business receive it.
     pub req_phone: bool,
-    /// What goes wrong on purpose.
+    /// The faults that are injected.
     pub faults: Vec<Fault>,
-    /// When it was created.
+    /// The time of creation.
     #[serde(with = "as_unix_ms")]
     pub created_at: SystemTime,
 }
@@ -79,13 +77,17 @@ impl Project {
         Ok(project)
     }
 
-    /// Sets what `settings` sets, all of it or, in case of an error, nothing.
+    /// Applies all of `settings` or, in case of an error, none.
     pub(crate) fn set(&mut self, settings: ProjectSettings) -> Result<(), Error> {
         let secret = settings.secret.map(WebhookSecret::new).transpose();
-        let secret = secret.map_err(|_| Error::BadRequest("the secret is empty or padded"))?;
+        let secret = secret.map_err(|_| {
+            Error::BadRequest(
+                "the secret must not be empty, and must not start or end with whitespace",
+            )
+        })?;
         let webhook_url = settings.webhook_url.as_deref().map(webhook_url).transpose()?;
         if settings.name.as_deref().is_some_and(|name| name.trim().is_empty()) {
-            return Err(Error::BadRequest("name is not empty"));
+            return Err(Error::BadRequest("name must not be empty"));
         }
         let keep = |setting: Option<bool>, current| setting.unwrap_or(current);
         self.name = settings.name.unwrap_or_else(|| self.name.clone());
@@ -103,13 +105,13 @@ impl Project {
         Ok(())
     }
 
-    /// The webhook secret, whole. Not for logs.
+    /// The whole webhook secret. Do not log it.
     #[must_use]
     pub fn reveal_secret(&self) -> &str {
         self.secret.reveal()
     }
 
-    /// Enough of the webhook secret to tell it from another.
+    /// A part of the webhook secret, by which people recognise it.
     #[must_use]
     pub fn secret_preview(&self) -> String {
         self.secret.preview()
@@ -121,7 +123,7 @@ impl Project {
         self.secret.key()
     }
 
-    /// Whether a phone number is passed on.
+    /// Whether events carry the phone number.
     pub(crate) fn shares_phone(&self) -> bool {
         self.req_phone && self.plan.has_priority()
     }
@@ -133,8 +135,8 @@ impl fmt::Debug for Project {
     }
 }
 
-/// The settings of a new project, or changes to those of one that there is: what is not set
-/// stays as it is, in a new project at its default.
+/// The settings of a new project, or changes to an existing one. A setting that is not set
+/// keeps its value, or has its default in a new project.
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[must_use]
@@ -153,63 +155,64 @@ pub struct ProjectSettings {
 }
 
 impl ProjectSettings {
-    /// Sets nothing: a new project has a random id, that id as its name, a random secret and
-    /// no webhook URL; it is on the plan Hobby, active, open to the public, and does not
-    /// ask for the phone number.
+    /// Creates settings that set nothing. A new project then has a random id, its id as the
+    /// name, a random secret and no webhook URL; it is on the plan Hobby, active, has public
+    /// access, and does not ask for the phone number.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The id of a new project.
+    /// Sets the id of a new project.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
     }
 
-    /// What the bot calls it. Not empty.
+    /// Sets the name that the bot shows. It must not be empty.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// The webhook secret, every character of it part of the key; neither empty nor padded.
+    /// Sets the webhook secret. Every character is part of the key. It must not be empty, and
+    /// must not start or end with whitespace.
     pub fn secret(mut self, secret: impl Into<String>) -> Self {
         self.secret = Some(secret.into());
         self
     }
 
-    /// Where events are delivered to; nowhere if it is empty. `https`, or `http` where that
-    /// may stay on this machine: to a loopback address or a name.
+    /// Sets the webhook URL. An empty text removes it. It must be `https`, or `http` with a
+    /// loopback address or a host name, which may stand for this machine.
     pub fn webhook_url(mut self, url: impl Into<String>) -> Self {
         self.webhook_url = Some(url.into());
         self
     }
 
-    /// The plan.
+    /// Sets the plan.
     pub fn plan(mut self, plan: Plan) -> Self {
         self.plan = Some(plan);
         self
     }
 
-    /// Whether the public API serves it.
+    /// Sets whether the public API serves the project.
     pub fn active(mut self, active: bool) -> Self {
         self.active = Some(active);
         self
     }
 
-    /// Whether browsers may create sessions of it.
+    /// Sets whether browsers may generate sessions of the project.
     pub fn public_access(mut self, public_access: bool) -> Self {
         self.public_access = Some(public_access);
         self
     }
 
-    /// Whether the bot asks for the phone number.
+    /// Sets whether the bot asks for the phone number.
     pub fn req_phone(mut self, req_phone: bool) -> Self {
         self.req_phone = Some(req_phone);
         self
     }
 
-    /// What goes wrong on purpose, in place of what did.
+    /// Sets the faults that are injected, in place of those before.
     pub fn faults(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
         self.faults = Some(faults.into_iter().collect());
         self
@@ -226,16 +229,18 @@ fn webhook_url(text: &str) -> Result<Option<Url>, Error> {
     if text.is_empty() {
         return Ok(None);
     }
-    let url = Url::parse(text).map_err(|_| Error::BadRequest("webhook_url is not a URL"))?;
+    let url = Url::parse(text).map_err(|_| Error::BadRequest("webhook_url must be a URL"))?;
     let may_be_local = ip(&url).is_none_or(|ip| ip.is_loopback());
     match url.scheme() {
         "https" => Ok(Some(url)),
         "http" if may_be_local => Ok(Some(url)),
-        _ => Err(Error::BadRequest("webhook_url starts with https://, or http:// for loopback")),
+        _ => Err(Error::BadRequest(
+            "webhook_url must be https:// (http:// is allowed to loopback and to host names)",
+        )),
     }
 }
 
-/// The address that the URL names, if it does not give a host name.
+/// The IP address in the URL, if its host is not a name.
 pub(crate) fn ip(url: &Url) -> Option<IpAddr> {
     match url.host()? {
         Host::Ipv4(ip) => Some(ip.into()),
@@ -253,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn http_is_for_what_may_be_this_machine() {
+    fn http_is_allowed_for_loopback_and_host_names() {
         let set = |url| project(ProjectSettings::new().webhook_url(url));
         for url in [
             "http://127.0.0.1:3000/hook",
@@ -271,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_set_stays() {
+    fn settings_that_are_not_set_keep_their_values() {
         let mut shop = project(ProjectSettings::new().id("shop").plan(Plan::Pro)).unwrap();
         assert_eq!((&*shop.name, shop.active, shop.public_access), ("shop", true, true));
         let secret = shop.reveal_secret().to_owned();

@@ -36,13 +36,13 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 }
 
 #[derive(Deserialize)]
-struct Generate {
+struct GenerateRequest {
     project_id: String,
 }
 
 async fn generate(
     State(app): State<Arc<App>>,
-    Input(Generate { project_id }): Input<Generate>,
+    Input(GenerateRequest { project_id }): Input<GenerateRequest>,
 ) -> Result<Json<Value>, Error> {
     let session = app.backend.with(|state, now| {
         state.admit(&project_id, now)?;
@@ -56,14 +56,14 @@ async fn generate(
 }
 
 #[derive(Deserialize)]
-struct Verify {
+struct VerifyRequest {
     project_id: String,
     session_token: String,
 }
 
 async fn verify(
     State(app): State<Arc<App>>,
-    Input(Verify { project_id, session_token }): Input<Verify>,
+    Input(VerifyRequest { project_id, session_token }): Input<VerifyRequest>,
 ) -> Result<Json<Value>, Error> {
     app.backend.with(|state, now| {
         state.admit(&project_id, now)?;
@@ -76,13 +76,13 @@ async fn verify(
             let claims = Claims::new(&project.id, &session.token, login, user, now);
             claims.sign(project.secret())
         };
-        Ok(Json(json!(Answer::new(&session, project, proof))))
+        Ok(Json(json!(VerifyResponse::new(&session, project, proof))))
     })
 }
 
 #[derive(Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
-enum Answer<'a> {
+enum VerifyResponse<'a> {
     Pending,
     Confirmed {
         #[serde(flatten)]
@@ -101,7 +101,7 @@ enum Answer<'a> {
     },
 }
 
-impl<'a> Answer<'a> {
+impl<'a> VerifyResponse<'a> {
     fn new(
         session: &'a Session,
         project: &Project,
@@ -114,12 +114,12 @@ impl<'a> Answer<'a> {
                 Self::Cancelled { cancelled_at: unix_ms(*cancelled_at) }
             }
             SessionStatus::Confirmed(login) => {
-                let user = User::new(login, project.shares_phone());
+                let user = User::new(&login.persona, project.shares_phone());
                 let proof = proof(user, login);
                 Self::Confirmed { user, proof, confirmed_at: login.confirmed_at_ms() }
             }
             SessionStatus::Used(login) => {
-                let user = User::new(login, project.shares_phone());
+                let user = User::new(&login.persona, project.shares_phone());
                 Self::Used { user, confirmed_at: login.confirmed_at_ms() }
             }
         }

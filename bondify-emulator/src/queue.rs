@@ -8,27 +8,27 @@ use tokio::time::Instant;
 
 use crate::DeliveryId;
 
-/// Deliveries that wait for their time or for their turn.
+/// The queue of deliveries.
 ///
-/// What is due goes out by priority, then project by project, then oldest first, as long as
-/// two bounds hold: so many at a time of one project, and so many over all. An endpoint that
-/// is slow to answer uses up the bound of its own project only, so it never holds up others.
+/// Due deliveries start by priority, then project by project in turn, then oldest first, within
+/// two limits on attempts in flight: per project, and in total. An attempt that takes long no
+/// longer counts toward the total, so a slow endpoint only delays its own project.
 #[derive(Debug)]
 pub(crate) struct Queue {
     limits: Limits,
     waiting: BTreeMap<(Instant, DeliveryId), Job>,
-    under_way: HashMap<DeliveryId, (String, Instant)>,
+    in_flight: HashMap<DeliveryId, (String, Instant)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    pub(crate) over_all: usize,
+    pub(crate) total: usize,
     pub(crate) per_project: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { over_all: 64, per_project: 16 }
+        Self { total: 64, per_project: 16 }
     }
 }
 
@@ -41,25 +41,25 @@ pub(crate) struct Job {
 }
 
 impl Queue {
-    /// An endpoint that takes longer to answer is slow.
-    const SLOW: Duration = Duration::from_millis(250);
+    /// The time after which an attempt no longer counts toward the total.
+    const SLOW_AFTER: Duration = Duration::from_millis(250);
 
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, waiting: BTreeMap::new(), under_way: HashMap::new() }
+        Self { limits, waiting: BTreeMap::new(), in_flight: HashMap::new() }
     }
 
     pub(crate) fn push(&mut self, job: Job) {
         self.waiting.insert((job.due, job.id), job);
     }
 
-    /// The next delivery that may go out at `now`. It is under way until
+    /// Takes the next delivery that may start at `now`. It is in flight until
     /// [`done`](Self::done).
     pub(crate) fn pop(&mut self, now: Instant) -> Option<DeliveryId> {
-        if self.prompt(now).count() >= self.limits.over_all {
+        if self.recent(now).count() >= self.limits.total {
             return None;
         }
         let mut busy: HashMap<&str, usize> = HashMap::new();
-        for (project_id, _) in self.under_way.values() {
+        for (project_id, _) in self.in_flight.values() {
             *busy.entry(project_id).or_default() += 1;
         }
         let busy = |job: &Job| busy.get(&*job.project_id).copied().unwrap_or(0);
@@ -68,32 +68,32 @@ impl Queue {
         let (key, _) = free.min_by_key(|(key, job)| (!job.priority, busy(job), **key))?;
         let key = *key;
         let job = self.waiting.remove(&key)?;
-        self.under_way.insert(job.id, (job.project_id, now));
+        self.in_flight.insert(job.id, (job.project_id, now));
         Some(job.id)
     }
 
     pub(crate) fn done(&mut self, id: DeliveryId) {
-        self.under_way.remove(&id);
+        self.in_flight.remove(&id);
     }
 
     pub(crate) fn clear(&mut self) {
         self.waiting.clear();
-        self.under_way.clear();
+        self.in_flight.clear();
     }
 
-    /// When [`pop`](Self::pop) may have something, if nothing is done before.
+    /// The time at which [`pop`](Self::pop) may return a delivery, if none is done before.
     pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
         let later = (Bound::Excluded((now, DeliveryId::MAX)), Bound::Unbounded);
         let next_due = self.waiting.range(later).next().map(|((due, _), _)| *due);
-        let next_slow = self.prompt(now).min().map(|started| started + Self::SLOW);
+        let next_slow = self.recent(now).min().map(|started| started + Self::SLOW_AFTER);
         let next_slow = next_slow.filter(|_| !self.waiting.is_empty());
         next_due.into_iter().chain(next_slow).min()
     }
 
-    /// When those that count over all were started.
-    fn prompt(&self, now: Instant) -> impl Iterator<Item = Instant> {
-        let started = self.under_way.values().map(|(_, started)| *started);
-        started.filter(move |started| now < *started + Self::SLOW)
+    /// The start times of the attempts that count toward the total.
+    fn recent(&self, now: Instant) -> impl Iterator<Item = Instant> {
+        let started = self.in_flight.values().map(|(_, started)| *started);
+        started.filter(move |started| now < *started + Self::SLOW_AFTER)
     }
 }
 
@@ -103,14 +103,14 @@ mod tests {
 
     use super::*;
 
-    struct Bench {
+    struct Fixture {
         queue: Queue,
         start: Instant,
     }
 
-    impl Bench {
-        fn new(over_all: usize, per_project: usize) -> Self {
-            Self { queue: Queue::new(Limits { over_all, per_project }), start: Instant::now() }
+    impl Fixture {
+        fn new(total: usize, per_project: usize) -> Self {
+            Self { queue: Queue::new(Limits { total, per_project }), start: Instant::now() }
         }
 
         fn push(&mut self, id: u64, project: &str, priority: bool) {
@@ -137,89 +137,89 @@ mod tests {
     }
 
     #[test]
-    fn priority_goes_first_then_age() {
-        let mut bench = Bench::new(1, 1);
+    fn priority_comes_first_then_age() {
+        let mut fixture = Fixture::new(1, 1);
         for (id, project, priority) in
             [(1, "h", false), (2, "h", false), (3, "p", true), (4, "h", false), (5, "b", true)]
         {
-            bench.push(id, project, priority);
+            fixture.push(id, project, priority);
         }
         let mut order = Vec::new();
-        while let Some(id) = bench.pop(0) {
-            assert_eq!(bench.pop(0), None, "one at a time");
-            bench.done(id);
+        while let Some(id) = fixture.pop(0) {
+            assert_eq!(fixture.pop(0), None, "one at a time");
+            fixture.done(id);
             order.push(id);
         }
         assert_eq!(order, [3, 5, 1, 2, 4]);
     }
 
     #[test]
-    fn nothing_goes_before_its_time() {
-        let mut bench = Bench::new(9, 9);
-        bench.push_due(1, "p", true, 20);
-        bench.push_due(2, "h", false, 10);
-        assert_eq!(bench.pop(9), None);
-        assert_eq!(bench.queue.next(bench.at(9)), Some(bench.at(10)));
-        assert_eq!(bench.pop(10), Some(2));
-        assert_eq!(bench.queue.next(bench.at(10)), Some(bench.at(20)));
-        assert_eq!(bench.pop(20), Some(1));
-        assert_eq!(bench.queue.next(bench.at(20)), None);
+    fn no_delivery_starts_before_it_is_due() {
+        let mut fixture = Fixture::new(9, 9);
+        fixture.push_due(1, "p", true, 20);
+        fixture.push_due(2, "h", false, 10);
+        assert_eq!(fixture.pop(9), None);
+        assert_eq!(fixture.queue.next(fixture.at(9)), Some(fixture.at(10)));
+        assert_eq!(fixture.pop(10), Some(2));
+        assert_eq!(fixture.queue.next(fixture.at(10)), Some(fixture.at(20)));
+        assert_eq!(fixture.pop(20), Some(1));
+        assert_eq!(fixture.queue.next(fixture.at(20)), None);
     }
 
     #[test]
-    fn a_project_at_its_bound_lets_others_pass() {
-        let mut bench = Bench::new(9, 2);
-        (1..=4).for_each(|id| bench.push(id, "busy", true));
-        bench.push(5, "other", false);
-        assert_eq!([bench.pop(0), bench.pop(0), bench.pop(0)], [Some(1), Some(2), Some(5)]);
-        assert_eq!(bench.pop(0), None);
-        bench.done(1);
-        assert_eq!([bench.pop(0), bench.pop(0)], [Some(3), None]);
+    fn a_project_at_its_limit_does_not_delay_others() {
+        let mut fixture = Fixture::new(9, 2);
+        (1..=4).for_each(|id| fixture.push(id, "busy", true));
+        fixture.push(5, "other", false);
+        assert_eq!([fixture.pop(0), fixture.pop(0), fixture.pop(0)], [Some(1), Some(2), Some(5)]);
+        assert_eq!(fixture.pop(0), None);
+        fixture.done(1);
+        assert_eq!([fixture.pop(0), fixture.pop(0)], [Some(3), None]);
     }
 
     #[test]
     fn projects_of_a_plan_take_turns() {
-        let mut bench = Bench::new(4, 4);
-        (1..=4).for_each(|id| bench.push(id, "busy", false));
-        bench.push(5, "other", false);
-        assert_eq!([bench.pop(0), bench.pop(0), bench.pop(0)], [Some(1), Some(5), Some(2)]);
+        let mut fixture = Fixture::new(4, 4);
+        (1..=4).for_each(|id| fixture.push(id, "busy", false));
+        fixture.push(5, "other", false);
+        assert_eq!([fixture.pop(0), fixture.pop(0), fixture.pop(0)], [Some(1), Some(5), Some(2)]);
     }
 
     proptest! {
         #[test]
-        fn each_goes_out_once_and_both_bounds_hold(
+        fn each_delivery_starts_once_and_both_limits_hold(
             jobs in vec((0..4_usize, any::<bool>(), 0..2_000_u64), 1..60),
             answers in vec(0..1_000_u64, 60),
-            over_all in 1..6_usize,
+            total in 1..6_usize,
             per_project in 1..4_usize,
         ) {
             let projects = ["a", "b", "c", "d"];
-            let mut bench = Bench::new(over_all, per_project);
+            let mut fixture = Fixture::new(total, per_project);
             for (id, (project, priority, due)) in jobs.iter().enumerate() {
-                bench.push_due(id as u64, projects[*project], *priority, *due);
+                fixture.push_due(id as u64, projects[*project], *priority, *due);
             }
-            let (mut sent, mut under_way, mut now) = (Vec::new(), BTreeMap::new(), 0);
+            let (mut sent, mut in_flight, mut now) = (Vec::new(), BTreeMap::new(), 0);
             while sent.len() < jobs.len() {
-                while let Some(id) = bench.pop(now) {
+                while let Some(id) = fixture.pop(now) {
                     prop_assert!(jobs[id as usize].2 <= now, "not before its time");
                     sent.push(id);
-                    under_way.insert(id, (now, now + answers[id as usize]));
+                    in_flight.insert(id, (now, now + answers[id as usize]));
                     let of_project = |id: &u64| jobs[*id as usize].0;
-                    let own = under_way.keys().filter(|other| of_project(other) == of_project(&id));
+                    let own = in_flight.keys().filter(|other| of_project(other) == of_project(&id));
                     prop_assert!(own.count() <= per_project);
-                    let prompt = under_way.values().filter(|(start, _)| now < start + 250);
-                    prop_assert!(prompt.count() <= over_all);
+                    let recent = in_flight.values().filter(|(start, _)| now < start + 250);
+                    prop_assert!(recent.count() <= total);
                 }
-                let next = bench.queue.next(bench.at(now)).map(|at| at - bench.start);
+                let next = fixture.queue.next(fixture.at(now)).map(|at| at - fixture.start);
                 let next = next.map(|at| at.as_millis() as u64);
-                let answered = under_way.values().map(|(_, end)| *end).min();
+                let answered = in_flight.values().map(|(_, end)| *end).min();
                 let later = next.into_iter().chain(answered).min();
                 prop_assert!(later.is_some() || sent.len() == jobs.len(), "it never stalls");
                 now = later.unwrap_or(now).max(now);
-                under_way.retain(|id, (_, end)| {
+                in_flight.retain(|id, (_, end)| {
                     let left = *end > now;
                     if !left {
-                        bench.done(*id);
+                        fixture.done(*id);
                     }
                     left
                 });
@@ -229,23 +229,26 @@ mod tests {
         }
     }
 
-    // However many projects are slow, together they hold up nobody.
+    // Even many slow projects together do not delay others.
     #[test]
-    fn what_is_slow_does_not_count_over_all() {
-        let mut bench = Bench::new(2, 2);
-        bench.push(1, "slow", true);
-        bench.push(2, "slower", true);
-        bench.push(3, "slow", true);
-        assert_eq!([bench.pop(0), bench.pop(0), bench.pop(0)], [Some(1), Some(2), None]);
-        bench.push(4, "quick", false);
-        let slow = bench.queue.next(bench.at(0)).unwrap();
-        assert_eq!(slow, bench.at(250));
-        assert_eq!([bench.pop(249), bench.pop(250), bench.pop(250)], [None, Some(3), Some(4)]);
-        bench.push(5, "slow", true);
-        bench.done(3);
-        bench.done(4);
-        assert_eq!(bench.pop(250), Some(5));
-        bench.push(6, "slow", true);
-        assert_eq!(bench.pop(900), None, "its own bound holds");
+    fn a_slow_attempt_does_not_count_toward_the_total() {
+        let mut fixture = Fixture::new(2, 2);
+        fixture.push(1, "slow", true);
+        fixture.push(2, "slower", true);
+        fixture.push(3, "slow", true);
+        assert_eq!([fixture.pop(0), fixture.pop(0), fixture.pop(0)], [Some(1), Some(2), None]);
+        fixture.push(4, "quick", false);
+        let slow = fixture.queue.next(fixture.at(0)).unwrap();
+        assert_eq!(slow, fixture.at(250));
+        assert_eq!(
+            [fixture.pop(249), fixture.pop(250), fixture.pop(250)],
+            [None, Some(3), Some(4)]
+        );
+        fixture.push(5, "slow", true);
+        fixture.done(3);
+        fixture.done(4);
+        assert_eq!(fixture.pop(250), Some(5));
+        fixture.push(6, "slow", true);
+        assert_eq!(fixture.pop(900), None, "its own bound holds");
     }
 }

@@ -3,7 +3,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// A token bucket for each project: so many requests at once, refilled evenly over a minute.
+/// A token bucket for each project: a minute's requests at once, refilled evenly.
 #[derive(Debug)]
 pub(crate) struct RateLimit {
     per_minute: u32,
@@ -21,7 +21,7 @@ impl RateLimit {
         Self { per_minute, buckets: HashMap::new() }
     }
 
-    /// Takes a token, or says when there will be one.
+    /// Takes a token, or returns the time until there is one.
     pub(crate) fn admit(&mut self, project_id: &str, now: SystemTime) -> Result<(), Duration> {
         let size = f64::from(self.per_minute);
         let per_second = size / 60.0;

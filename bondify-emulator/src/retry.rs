@@ -2,18 +2,18 @@ use std::time::Duration;
 
 use crate::{Plan, random};
 
-/// How often and how soon a failed delivery is tried again.
+/// The number and the delays of retries.
 #[derive(Clone, Debug)]
 pub(crate) struct RetrySchedule {
-    /// Retries after the first attempt.
+    /// The number of retries after the first attempt.
     pub(crate) retries: u32,
-    /// The same for the plans Pro and Business.
+    /// The number of retries for the plans Pro and Business.
     pub(crate) priority_retries: u32,
     /// The delay before the first retry.
     pub(crate) base: Duration,
-    /// What each further delay is longer by.
+    /// The factor of each further delay.
     pub(crate) factor: f64,
-    /// Whether delays are spread: each from half to one and a half times as long.
+    /// Whether each delay is random, from half to one and a half times its length.
     pub(crate) jitter: bool,
 }
 
@@ -25,22 +25,22 @@ impl Default for RetrySchedule {
 }
 
 impl RetrySchedule {
-    /// No delay is longer, whatever base and factor are.
-    const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+    /// The maximum delay, for any base and factor.
+    const MAX_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// How often an event of a project on `plan` is sent at most.
+    /// The maximum number of attempts for a project on `plan`.
     pub(crate) fn attempts(&self, plan: Plan) -> u32 {
         let retries = if plan.has_priority() { self.priority_retries } else { self.retries };
         retries.saturating_add(1)
     }
 
-    /// How long to wait after `failed` attempts, at least one.
+    /// The delay after `failed` attempts, of which there is at least one.
     pub(crate) fn delay_after(&self, failed: usize) -> Duration {
         let exponent = i32::try_from(failed.saturating_sub(1)).unwrap_or(i32::MAX);
         let spread = if self.jitter { 0.5 + random::fraction() } else { 1.0 };
         let seconds = self.base.as_secs_f64() * self.factor.powi(exponent) * spread;
-        let delay = Duration::try_from_secs_f64(seconds).unwrap_or(Self::LONGEST);
-        delay.min(Self::LONGEST)
+        let delay = Duration::try_from_secs_f64(seconds).unwrap_or(Self::MAX_DELAY);
+        delay.min(Self::MAX_DELAY)
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
     fn no_setting_is_too_much() {
         for factor in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
             let schedule = RetrySchedule { factor, ..RetrySchedule::default() };
-            assert!(schedule.delay_after(usize::MAX) <= RetrySchedule::LONGEST);
+            assert!(schedule.delay_after(usize::MAX) <= RetrySchedule::MAX_DELAY);
         }
     }
 }

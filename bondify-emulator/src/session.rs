@@ -7,55 +7,55 @@ use crate::{
     clock::{as_unix_ms, unix_ms},
 };
 
-/// A login session. `Debug` shows its state only.
+/// A login session. `Debug` shows its status only.
 #[derive(Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Session {
-    /// `sess_…`.
+    /// The token: `sess_…`.
     #[serde(rename = "session_token")]
     pub token: String,
-    /// Whose it is.
+    /// The project that the session belongs to.
     pub project_id: String,
-    /// When it was generated.
+    /// The time of creation.
     #[serde(with = "as_unix_ms")]
     pub created_at: SystemTime,
-    /// When it ends if nobody taps anything.
+    /// The expiry time.
     #[serde(with = "as_unix_ms")]
     pub expires_at: SystemTime,
-    /// What became of it, as of when it was asked for.
+    /// The status at the time of the call.
     #[serde(flatten)]
     pub status: SessionStatus,
 }
 
-/// What became of a session.
+/// The status of a session.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SessionStatus {
-    /// Nothing yet.
+    /// The user has not decided yet.
     Pending,
     /// The user tapped Confirm.
     Confirmed(Login),
     /// The user tapped Cancel.
     Cancelled {
-        /// When.
+        /// The time of the tap.
         #[serde(with = "as_unix_ms")]
         cancelled_at: SystemTime,
     },
-    /// Nobody tapped anything in time.
+    /// The user did not decide in time.
     Expired,
-    /// It was confirmed, and its proof has been used.
+    /// The user tapped Confirm, and the proof has been used.
     Used(Login),
 }
 
-/// Who tapped Confirm, and when.
+/// A confirmed login.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Login {
-    /// Who.
+    /// The user who tapped Confirm.
     #[serde(flatten)]
     pub persona: Persona,
-    /// When.
+    /// The time of the tap.
     #[serde(with = "as_unix_ms")]
     pub confirmed_at: SystemTime,
 }
@@ -70,7 +70,7 @@ impl Session {
         session
     }
 
-    /// Whether somebody may still tap something.
+    /// Checks that the session is pending.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl Session {
         }
     }
 
-    /// Who logged in, if anybody did.
+    /// The login, if the session was confirmed.
     #[must_use]
     pub fn login(&self) -> Option<&Login> {
         match &self.status {
@@ -93,7 +93,7 @@ impl Session {
 }
 
 impl SessionStatus {
-    /// Its name on the wire.
+    /// The name of the status in JSON.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {

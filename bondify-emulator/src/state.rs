@@ -19,8 +19,8 @@ use crate::{
     webhook_secret::WebhookSecret,
 };
 
-/// All that the emulator knows, and what may happen to it. It reads no clock, sends nothing
-/// and writes nothing: callers say what time it is, and act on the changes.
+/// The emulator's projects, sessions and deliveries, and their rules. The state reads no clock,
+/// sends nothing and writes nothing: callers pass the time, and act on the changes.
 pub(crate) struct State {
     rules: Rules,
     presets: Vec<Arc<Project>>,
@@ -32,7 +32,7 @@ pub(crate) struct State {
     changes: Vec<Change>,
 }
 
-/// What the state goes by.
+/// The settings that the state follows.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) session_lifetime: Duration,
@@ -52,34 +52,34 @@ impl Default for Rules {
     }
 }
 
-/// Something that changed, as it is from then on.
+/// A change, with the new value of the changed item.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Change {
     /// A project was created, or its settings were changed.
     Project(Arc<Project>),
-    /// The project of this id is gone, with its sessions and deliveries.
+    /// The project of this id was deleted, with its sessions and deliveries.
     ProjectDeleted(String),
-    /// A session was generated, or something happened to it. That one expires is no change.
+    /// A session was generated or changed. A session that expires causes no change.
     Session(Arc<Session>),
-    /// A delivery was made, or has come further.
+    /// A delivery was created, or its state changed.
     Delivery(Arc<Delivery>),
-    /// Everything is gone. The projects that the emulator was built with come again.
+    /// Everything was deleted. The projects of the builder follow as new changes.
     Reset,
 }
 
-/// What one attempt sends.
+/// The request of one attempt.
 #[derive(Clone)]
-pub(crate) struct Parcel {
+pub(crate) struct OutgoingRequest {
     pub(crate) url: Url,
     pub(crate) signature: String,
     pub(crate) body: String,
-    /// Whether the connection is to be cut half-way.
-    pub(crate) cut: bool,
+    /// Whether the connection is cut half-way through the body.
+    pub(crate) drop_connection: bool,
 }
 
-/// What changes the state.
+/// Changes.
 impl State {
     pub(crate) fn new(rules: Rules) -> Self {
         Self {
@@ -94,7 +94,7 @@ impl State {
         }
     }
 
-    /// Makes a change that happened before, and has been acted on.
+    /// Applies a change without recording it.
     pub(crate) fn restore(&mut self, change: Change) {
         match change {
             Change::Project(project) => {
@@ -130,12 +130,12 @@ impl State {
         self.restore(change);
     }
 
-    /// What changed since this was asked for last, to be written down and acted on.
+    /// Takes the changes since the last call, to be written to the state file and acted on.
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
         mem::take(&mut self.changes)
     }
 
-    /// The changes that lead to this state.
+    /// The changes that rebuild this state.
     pub(crate) fn to_changes(&self) -> impl Iterator<Item = Change> {
         let projects = self.projects.iter().cloned().map(Change::Project);
         let sessions = self.sessions.values().cloned().map(Change::Session);
@@ -143,7 +143,7 @@ impl State {
         projects.chain(sessions).chain(deliveries)
     }
 
-    // What is unfinished is never forgotten: it would be lost.
+    // An unfinished delivery is never dropped: its event would be lost.
     fn forget_old_deliveries(&mut self) {
         while self.deliveries.len() > self.rules.keep_deliveries {
             let mut old = self.deliveries.values();
@@ -154,11 +154,11 @@ impl State {
         }
     }
 
-    /// After a restart: forgets sessions that analytics no longer look back on, and queues
-    /// the deliveries that were not finished.
+    /// Continues after a restart: drops sessions that are too old for analytics, and queues the
+    /// unfinished deliveries.
     pub(crate) fn resume(&mut self, now: SystemTime) {
-        const MEMORY: Duration = Duration::from_secs(91 * 24 * 60 * 60);
-        self.sessions.retain(|_, session| session.created_at + MEMORY > now);
+        const SESSION_RETENTION: Duration = Duration::from_secs(91 * 24 * 60 * 60);
+        self.sessions.retain(|_, session| session.created_at + SESSION_RETENTION > now);
         let deliveries: Vec<_> = self.deliveries.values().cloned().collect();
         for delivery in deliveries {
             let due = match delivery.state {
@@ -174,8 +174,7 @@ impl State {
         }
     }
 
-    /// Forgets everything but the projects that were there from the start, which are as they
-    /// were then.
+    /// Deletes everything but the builder's projects, and resets their settings.
     pub(crate) fn reset(&mut self) {
         self.change(Change::Reset);
         for project in self.presets.clone() {
@@ -194,7 +193,7 @@ impl State {
         self.projects.iter().find(|project| project.id == id).ok_or(Error::ProjectNotFound)
     }
 
-    /// Creates a project; one of the same id has its settings changed instead.
+    /// Creates a project, or changes the settings of the project with the same id.
     pub(crate) fn add_project(
         &mut self,
         settings: ProjectSettings,
@@ -206,7 +205,7 @@ impl State {
         }
     }
 
-    /// Adds a project that a reset brings back.
+    /// Adds a project of the builder, which a reset restores.
     pub(crate) fn add_preset(
         &mut self,
         settings: ProjectSettings,
@@ -234,7 +233,7 @@ impl State {
         Ok(())
     }
 
-    /// Gives the project a new secret. What was signed with the old one stays so.
+    /// Gives the project a new secret. Existing deliveries keep their signature.
     pub(crate) fn rotate_secret(&mut self, id: &str) -> Result<Arc<Project>, Error> {
         let secret = WebhookSecret::random();
         let project = Project { secret, ..Project::clone(self.project(id)?) };
@@ -250,7 +249,7 @@ impl State {
 
 /// Sessions.
 impl State {
-    /// Whether the public API serves the project now.
+    /// Checks whether the public API serves the project now.
     pub(crate) fn admit(&mut self, project_id: &str, now: SystemTime) -> Result<(), Error> {
         let project = Arc::clone(self.project(project_id)?);
         let admitted = self.rate_limit.admit(project_id, now);
@@ -272,7 +271,9 @@ impl State {
             token: random::id("sess_"),
             project_id,
             created_at: now,
-            expires_at: expires_at.ok_or(Error::BadRequest("the session lifetime is too long"))?,
+            expires_at: expires_at.ok_or(Error::BadRequest(
+                "the session lifetime is too long for the system clock",
+            ))?,
             status: SessionStatus::Pending,
         }))
     }
@@ -300,9 +301,9 @@ impl State {
         let login = Login { persona, confirmed_at: now };
         let session = self.decide(token, SessionStatus::Confirmed(login.clone()), now)?;
         let project = Arc::clone(self.project(&session.project_id)?);
-        let user = User::new(&login, project.shares_phone());
-        let payload = |at| Payload::confirmed(&session.token, user, at);
-        self.dispatch(&project, payload, Cause::Session, now);
+        let user = User::new(&login.persona, project.shares_phone());
+        let payload = |at| Payload::confirmed_by(&session.token, user, at);
+        self.queue_event(&project, payload, Cause::Session, now);
         Ok(session)
     }
 
@@ -310,11 +311,11 @@ impl State {
         let session = self.decide(token, SessionStatus::Cancelled { cancelled_at: now }, now)?;
         let project = Arc::clone(self.project(&session.project_id)?);
         let payload = |at| Payload::cancelled(&session.token, at);
-        self.dispatch(&project, payload, Cause::Session, now);
+        self.queue_event(&project, payload, Cause::Session, now);
         Ok(session)
     }
 
-    /// Ends a session that nobody has decided on. Bondify tells nobody.
+    /// Ends a pending session. Nothing is delivered.
     pub(crate) fn expire(&mut self, token: &str, now: SystemTime) -> Result<Session, Error> {
         self.decide(token, SessionStatus::Expired, now)
     }
@@ -347,7 +348,7 @@ impl State {
 
 /// Deliveries.
 impl State {
-    /// How many deliveries are kept, as far as they are finished.
+    /// The number of finished deliveries that are kept.
     pub(crate) fn keep_deliveries(&self) -> usize {
         self.rules.keep_deliveries
     }
@@ -361,8 +362,8 @@ impl State {
         self.deliveries.get(&id).ok_or(Error::DeliveryNotFound)
     }
 
-    /// Queues an event for the project: a cancellation if it is called so, or else a
-    /// confirmation by the default persona that goes by the name of `event`.
+    /// Queues a test event: a cancellation if `event` is its name, or else a confirmation by the
+    /// default persona, with the name `event`.
     pub(crate) fn send_test_event(
         &mut self,
         project_id: &str,
@@ -371,17 +372,17 @@ impl State {
     ) -> Result<Arc<Delivery>, Error> {
         let project = Arc::clone(self.project(project_id)?);
         let token = random::id("sess_test_");
-        let login = Login { persona: Persona::default(), confirmed_at: now };
-        let user = User::new(&login, project.shares_phone());
+        let persona = Persona::default();
+        let user = User::new(&persona, project.shares_phone());
         let payload = |at| match event {
             bondify_core::Cancelled::NAME => Payload::cancelled(&token, at),
-            _ => Payload::confirmed(&token, user, at).named(event),
+            _ => Payload::confirmed_by(&token, user, at).named(event),
         };
-        self.dispatch(&project, payload, Cause::Test, now).ok_or(Error::NoWebhookUrl)
+        self.queue_event(&project, payload, Cause::Test, now).ok_or(Error::NoWebhookUrl)
     }
 
-    /// Queues the same bytes under the same signature once more, to where the project's
-    /// webhook URL is now.
+    /// Queues the same bytes with the same signature again, for the project's current webhook
+    /// URL.
     pub(crate) fn resend(
         &mut self,
         id: DeliveryId,
@@ -393,25 +394,25 @@ impl State {
         Ok(self.put_delivery(Delivery { url, ..delivery.copy(Cause::Resend(id), now) }))
     }
 
-    /// Takes a delivery out of the queue: what to send, if it is still to be sent.
-    pub(crate) fn begin_attempt(&mut self, id: DeliveryId) -> Option<Parcel> {
+    /// Starts an attempt. Returns `None` if the delivery is no longer queued.
+    pub(crate) fn begin_attempt(&mut self, id: DeliveryId) -> Option<OutgoingRequest> {
         let delivery = Delivery::clone(self.deliveries.get(&id)?);
         let DeliveryState::Queued { .. } = delivery.state else { return None };
         let project = self.project(&delivery.project_id).ok()?;
-        let parcel = Parcel {
+        let outgoing = OutgoingRequest {
             url: delivery.url.clone(),
             signature: delivery.signature.clone(),
             body: delivery.body.clone(),
-            cut: project.faults.contains(&Fault::DropConnection),
+            drop_connection: project.faults.contains(&Fault::DropConnection),
         };
         self.change(Change::Delivery(Arc::new(Delivery {
             state: DeliveryState::Sending,
             ..delivery
         })));
-        Some(parcel)
+        Some(outgoing)
     }
 
-    /// Takes down how an attempt ended, and queues what has to follow.
+    /// Records an attempt, and queues the retry or the duplicate that follows.
     pub(crate) fn end_attempt(&mut self, id: DeliveryId, attempt: Attempt, now: SystemTime) {
         let Some(delivery) = self.deliveries.get(&id) else { return };
         let mut delivery = Delivery::clone(delivery);
@@ -431,7 +432,7 @@ impl State {
         duplicate.map(|duplicate| self.put_delivery(duplicate));
     }
 
-    fn dispatch<'a>(
+    fn queue_event<'a>(
         &mut self,
         project: &Project,
         payload: impl FnOnce(SystemTime) -> Payload<'a>,
@@ -479,7 +480,7 @@ impl State {
         Some(delivery)
     }
 
-    /// Numbers a new delivery and queues it.
+    /// Gives a new delivery its number and queues it.
     fn put_delivery(&mut self, delivery: Delivery) -> Arc<Delivery> {
         let id = DeliveryId::new(self.next_delivery);
         let delivery = Arc::new(Delivery { id, ..delivery });
@@ -489,7 +490,7 @@ impl State {
 }
 
 impl Delivery {
-    /// The same bytes under the same signature, for a delivery of its own that is due now.
+    /// A new delivery of the same bytes with the same signature, due now.
     fn copy(&self, cause: Cause, now: SystemTime) -> Self {
         Self {
             cause,
@@ -579,7 +580,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whoever_logs_in_arrives_as_they_are(
+        fn a_persona_is_delivered_unchanged(
             id in "[0-9]{1,19}",
             name in ".+",
             username in option::of(".+"),
@@ -693,7 +694,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_secret_signs_what_is_new() {
+    fn a_rotated_secret_signs_new_deliveries() {
         let mut state = shop();
         let (before, after) = (generate(&mut state), generate(&mut state));
         state.confirm(&before, Persona::default(), now()).unwrap();
@@ -710,7 +711,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_break_what_they_say() {
+    fn each_fault_has_its_documented_effect() {
         for fault in [Fault::TamperedBody, Fault::WrongSecret] {
             let refused = verify(&confirmed_with([fault]));
             assert!(matches!(refused, Err(VerifyError::InvalidSignature)), "{fault}: {refused:?}");
@@ -767,7 +768,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_brings_back_what_was_there_at_the_start() {
+    fn a_reset_restores_the_projects_of_the_builder() {
         let mut state = State::new(Rules::default());
         state.add_preset(ProjectSettings::new().id("shop"), now()).unwrap();
         let secret = state.project("shop").unwrap().reveal_secret().to_owned();

@@ -21,29 +21,29 @@ use tokio::{
 };
 use url::{Position, Url};
 
-use crate::{Outcome, project::ip, state::Parcel};
+use crate::{Outcome, project::ip, state::OutgoingRequest};
 
-/// What carries deliveries to webhook URLs.
+/// Sends deliveries to webhook URLs.
 pub(crate) trait Transport: Send + Sync + 'static {
-    /// Makes one attempt: the request's headers, and what came of it.
-    fn send(&self, parcel: Parcel) -> impl Future<Output = (Headers, Outcome)> + Send;
+    /// Makes one attempt. Returns the request's headers and the outcome.
+    fn send(&self, outgoing: OutgoingRequest) -> impl Future<Output = (Headers, Outcome)> + Send;
 }
 
-/// Names and values.
+/// Names and values of headers.
 type Headers = Vec<(String, String)>;
 
 /// The network: one connection for each attempt, no redirects, no proxy.
 pub(crate) struct Network {
     client: Client,
     resolver: Resolver,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Network {
-    /// How much of a response's body is taken down, in bytes.
-    const MOST_OF_A_BODY: usize = 64 * 1024;
+    /// The maximum size of a recorded response body.
+    const MAX_BODY_BYTES: usize = 64 * 1024;
 
-    pub(crate) fn new(patience: Duration, remote: bool) -> reqwest::Result<Self> {
+    pub(crate) fn new(timeout: Duration, remote: bool) -> reqwest::Result<Self> {
         let resolver = Resolver { remote };
         let client = Client::builder()
             .dns_resolver(Arc::new(resolver))
@@ -52,19 +52,19 @@ impl Network {
             .http1_only()
             .pool_max_idle_per_host(0)
             .build()?;
-        Ok(Self { client, resolver, patience })
+        Ok(Self { client, resolver, timeout })
     }
 
-    fn request(&self, parcel: &Parcel) -> reqwest::Result<Request> {
+    fn request(&self, outgoing: &OutgoingRequest) -> reqwest::Result<Request> {
         self.client
-            .post(parcel.url.clone())
-            .header("host", host(&parcel.url))
+            .post(outgoing.url.clone())
+            .header("host", host(&outgoing.url))
             .header("user-agent", concat!("bondify-emulator/", env!("CARGO_PKG_VERSION")))
             .header("accept", "*/*")
             .header("content-type", "application/json")
-            .header(SIGNATURE_HEADER, &parcel.signature)
-            .header("content-length", parcel.body.len())
-            .body(parcel.body.clone())
+            .header(SIGNATURE_HEADER, &outgoing.signature)
+            .header("content-length", outgoing.body.len())
+            .body(outgoing.body.clone())
             .build()
     }
 
@@ -72,7 +72,7 @@ impl Network {
         if ip(request.url()).is_some_and(|ip| !self.resolver.allows(ip)) {
             return Outcome::NotLoopback;
         }
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + self.timeout;
         match timeout_at(deadline, self.client.execute(request)).await {
             Ok(Ok(mut response)) => Outcome::Answered {
                 status: response.status().as_u16(),
@@ -84,7 +84,7 @@ impl Network {
         }
     }
 
-    /// Sends the head and half of the body, and hangs up.
+    /// Sends the head and half of the body, and closes the connection.
     async fn send_half(&self, request: &Request, body: &str) -> Result<(), io::Error> {
         let url = request.url();
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
@@ -105,16 +105,16 @@ impl Network {
 }
 
 impl Transport for Network {
-    async fn send(&self, parcel: Parcel) -> (Headers, Outcome) {
-        let request = match self.request(&parcel) {
+    async fn send(&self, outgoing: OutgoingRequest) -> (Headers, Outcome) {
+        let request = match self.request(&outgoing) {
             Ok(request) => request,
             Err(error) => return (Vec::new(), failure(&error)),
         };
         let headers = to_text(request.headers());
-        if !parcel.cut {
+        if !outgoing.drop_connection {
             return (headers, self.exchange(request).await);
         }
-        let outcome = match timeout(self.patience, self.send_half(&request, &parcel.body)).await {
+        let outcome = match timeout(self.timeout, self.send_half(&request, &outgoing.body)).await {
             Ok(Ok(())) => Outcome::Dropped,
             Ok(Err(error)) => failure(&error),
             Err(_) => Outcome::TimedOut,
@@ -123,7 +123,7 @@ impl Transport for Network {
     }
 }
 
-/// Looks names up, and keeps to loopback addresses unless others are allowed.
+/// Resolves names. Refuses other than loopback addresses unless they are allowed.
 #[derive(Clone, Copy)]
 struct Resolver {
     remote: bool,
@@ -166,7 +166,7 @@ impl fmt::Display for NotLoopback {
 
 impl Error for NotLoopback {}
 
-/// The outcome that `error` amounts to, in the words of what caused it.
+/// Converts an error to an outcome, with the text of its root cause.
 fn failure(error: &(dyn Error + 'static)) -> Outcome {
     let mut cause = error;
     loop {
@@ -190,16 +190,16 @@ fn to_text(headers: &HeaderMap) -> Headers {
     headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect()
 }
 
-/// As much of the body as there is by then.
+/// Reads the body until the deadline or the maximum size.
 async fn read(response: &mut Response, deadline: Instant) -> String {
     let mut body = Vec::new();
-    while body.len() < Network::MOST_OF_A_BODY {
+    while body.len() < Network::MAX_BODY_BYTES {
         match timeout_at(deadline, response.chunk()).await {
             Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
             _ => break,
         }
     }
-    body.truncate(Network::MOST_OF_A_BODY);
+    body.truncate(Network::MAX_BODY_BYTES);
     String::from_utf8_lossy(&body).into_owned()
 }
 
@@ -207,9 +207,9 @@ async fn read(response: &mut Response, deadline: Instant) -> String {
 mod tests {
     use super::*;
 
-    // An address in digits is looked up like a name, and needs no DNS.
+    // A numeric address is resolved like a name, and needs no DNS.
     #[tokio::test]
-    async fn a_name_that_leads_elsewhere_is_refused() {
+    async fn a_name_of_another_machine_is_refused() {
         let local = Resolver { remote: false };
         for host in ["192.0.2.1", "2001:db8::1", "0.0.0.0", "::ffff:192.0.2.1"] {
             let refused = local.lookup(host, 443).await.unwrap_err();
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_in_the_words_of_its_cause() {
+    fn a_failure_has_the_text_of_its_cause() {
         let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "nobody is there");
         let wrapped = io::Error::other(refused);
         let reason = "nobody is there".to_owned();

@@ -35,7 +35,8 @@ impl WebhookSecret {
         &self.text
     }
 
-    /// Enough to tell two secrets apart: at most the prefix and the last four characters.
+    /// A part of the secret, by which people recognise it: at most the prefix and the last four
+    /// characters.
     pub(crate) fn preview(&self) -> String {
         let prefix = if self.text.starts_with("whsec_") { "whsec_" } else { "" };
         let count = self.text.chars().count();
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_preview_gives_little_away() {
+    fn a_preview_shows_at_most_four_characters() {
         let preview = |text: &str| WebhookSecret::new(text).unwrap().preview();
         assert_eq!(preview("whsec_0123456789abcdef0123"), "whsec_…0123");
         assert_eq!(preview("whsec_test"), "whsec_…");

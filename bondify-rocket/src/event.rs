@@ -1,62 +1,76 @@
 use bondify_core::{
     Event, Reply,
-    adapter::{self, define_bondify_event, misconfigured},
+    adapter::{self, define_bondify_event, define_rejection, misconfigured},
 };
 use rocket::{
-    Data, Ignite, Request, Rocket, Sentinel,
+    Data, Ignite, Request, Response, Rocket, Sentinel,
     data::{FromData, Outcome, ToByteUnit},
     http::Status,
+    response::{self, Responder},
 };
 use tokio_util::io::ReaderStream;
 
-use crate::{headers::RocketHeaders, mount::Mounted, parked::Parked};
+use crate::{
+    headers::RocketHeaders,
+    mount::{Mounted, lacks_state, write},
+    request_state::RequestState,
+};
 
 define_bondify_event! {
     /// The data guard of a verified event, on a route that is mounted through Bondify.
     ///
-    /// Goes with any request guards. Bondify answers in place of the handler, whatever the
-    /// catchers make of it; a handler that takes `Result<BondifyEvent, Reply>` is called, but
-    /// cannot change that.
+    /// Combines with any request guards. Without a verified event Bondify's reply is the
+    /// response: catchers do not change it, nor does a handler that takes
+    /// `Result<BondifyEvent, Rejection>`.
     ///
-    /// If no route is mounted through Bondify, the launch is aborted; on a route that is not,
-    /// beside one that is, it answers 500 `MISCONFIGURED` and logs what to do.
+    /// The launch is aborted if no route is mounted through Bondify. If another route is, a
+    /// route without Bondify answers 500 `MISCONFIGURED` and logs what to add.
 }
 
 #[rocket::async_trait]
 impl<'r> FromData<'r> for BondifyEvent {
-    type Error = Reply;
+    type Error = Rejection;
 
     async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r, Self> {
         match receive(request, data).await {
             Ok(event) => Outcome::Success(Self(event)),
             Err(reply) => {
-                Parked::of(request).answer(reply);
-                Outcome::Error((Status::new(reply.status()), reply))
+                RequestState::of(request).set_reply(reply);
+                Outcome::Error((Status::new(reply.status()), Rejection(reply)))
             }
         }
     }
 }
 
 async fn receive(request: &Request<'_>, data: Data<'_>) -> Result<Event, Reply> {
-    let parked = Parked::of(request);
-    let bondify = parked.bondify().ok_or_else(|| misconfigured(ADVICE))?;
-    // More than is ever read of a body: what is cut off here must not look complete.
+    let state = RequestState::of(request);
+    let bondify = state.bondify().ok_or_else(|| misconfigured(ADVICE))?;
+    // More than is read of any body, so that a body that is cut off here does not look complete.
     let body = data.open((2 * bondify.body_limit() + 1).bytes());
     let delivery =
         adapter::receive(&bondify, &RocketHeaders(request), ReaderStream::new(body)).await?;
     let (event, claim) = delivery.into_parts();
-    parked.hold(claim);
+    state.set_claim(claim);
     Ok(event)
 }
 
 const ADVICE: &str = "use `.attach(bondify.mount(base, routes![..]))` instead of `.mount(..)`";
 
+define_rejection! {
+    /// The error of a guard without a verified event or an accepted proof. As a responder it is
+    /// the response that the other adapters give.
+}
+
+impl<'r> Responder<'r, 'static> for Rejection {
+    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
+        let mut response = Response::new();
+        write(self.reply(), &mut response);
+        Ok(response)
+    }
+}
+
 impl Sentinel for BondifyEvent {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
-        let forgotten = rocket.state::<Mounted>().is_none();
-        if forgotten {
-            let _logged = misconfigured(ADVICE);
-        }
-        forgotten
+        lacks_state::<Mounted>(rocket, ADVICE)
     }
 }

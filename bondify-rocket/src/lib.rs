@@ -5,7 +5,7 @@ mod event;
 mod ext;
 mod headers;
 mod mount;
-mod parked;
+mod request_state;
 #[cfg(feature = "proof")]
 mod user;
 
@@ -21,4 +21,8 @@ pub use bondify_core::{Proof, ProofError, ProofVerifier};
 #[cfg(feature = "proof")]
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
 pub use crate::user::{BondifyUser, catchers};
-pub use crate::{event::BondifyEvent, ext::BondifyExt, mount::BondifyMount};
+pub use crate::{
+    event::{BondifyEvent, Rejection},
+    ext::BondifyExt,
+    mount::BondifyMount,
+};

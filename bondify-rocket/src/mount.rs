@@ -7,22 +7,22 @@ use std::{
     time::Duration,
 };
 
-use bondify_core::{Bondify, Reply};
+use bondify_core::{Bondify, Reply, adapter::misconfigured};
 use futures_util::FutureExt;
 use rocket::{
-    Build, Data, Orbit, Request, Response, Rocket, Route,
+    Build, Data, Ignite, Orbit, Request, Response, Rocket, Route,
     fairing::{self, Fairing, Info, Kind},
     http::Status,
     route::{self, Handler, Outcome},
 };
 
-use crate::parked::Parked;
+use crate::request_state::RequestState;
 
-/// Mounts routes that only verified events reach, each until it succeeds once; made by
-/// [`BondifyExt::mount`](crate::BondifyExt::mount).
+/// The fairing of [`BondifyExt::mount`](crate::BondifyExt::mount): mounts routes whose handlers are
+/// called with verified events only. An event that was answered with 2xx is not handled again.
 ///
-/// A delivery is settled by the status of the response as this fairing sees it, which is
-/// the final one if no fairing attached later changes it.
+/// A delivery is settled by the status that this fairing sees. That is the final status unless a
+/// fairing that is attached later changes it.
 #[must_use = "a fairing does nothing until it is attached"]
 pub struct BondifyMount {
     bondify: Bondify,
@@ -32,8 +32,8 @@ pub struct BondifyMount {
 }
 
 impl BondifyMount {
-    /// How long a shutdown waits for running handlers unless
-    /// [`drain_timeout`](Self::drain_timeout) says otherwise: 10 s.
+    /// The time that a shutdown waits for running handlers unless
+    /// [`drain_timeout`](Self::drain_timeout) sets another: 10 s.
     pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
     pub(crate) fn new(bondify: &Bondify, base: &str, routes: Vec<Route>) -> Self {
@@ -45,8 +45,8 @@ impl BondifyMount {
         }
     }
 
-    /// How long a shutdown waits for running handlers. Rocket's own periods of grace and
-    /// mercy, which cut connections and no handlers, run at the same time.
+    /// Sets the time that a shutdown waits for running handlers. Rocket's own grace and mercy
+    /// periods, which close connections but cancel no handlers, run at the same time.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
         self
@@ -54,7 +54,7 @@ impl BondifyMount {
 
     fn guarded(&self, mut route: Route) -> Route {
         let inner = mem::replace(&mut route.handler, Box::new(route::dummy_handler));
-        route.handler = Box::new(Guarded { inner, bondify: self.bondify.clone() });
+        route.handler = Box::new(BondifyHandler { inner, bondify: self.bondify.clone() });
         route
     }
 }
@@ -65,8 +65,17 @@ impl fmt::Debug for BondifyMount {
     }
 }
 
-/// In a Rocket's state once something is mounted through Bondify.
+/// Managed by a Rocket with routes that are mounted through Bondify.
 pub(crate) struct Mounted;
+
+/// Returns whether a Rocket lacks a managed `T`, and logs `advice` if so.
+pub(crate) fn lacks_state<T: Send + Sync + 'static>(rocket: &Rocket<Ignite>, advice: &str) -> bool {
+    let missing = rocket.state::<T>().is_none();
+    if missing {
+        let _logged = misconfigured(advice);
+    }
+    missing
+}
 
 #[rocket::async_trait]
 impl Fairing for BondifyMount {
@@ -83,11 +92,11 @@ impl Fairing for BondifyMount {
     }
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
-        let parked = Parked::of(request);
-        if let Some(reply) = parked.take_reply() {
+        let state = RequestState::of(request);
+        if let Some(reply) = state.take_reply() {
             write(reply, response);
         }
-        if let Some(claim) = parked.take_claim() {
+        if let Some(claim) = state.take_claim() {
             claim.settle(response.status().code).await;
         }
     }
@@ -109,22 +118,22 @@ pub(crate) fn write(reply: Reply, response: &mut Response<'_>) {
 
 /// A route's handler, mounted through Bondify.
 #[derive(Clone)]
-struct Guarded {
+struct BondifyHandler {
     inner: Box<dyn Handler>,
     bondify: Bondify,
 }
 
 #[rocket::async_trait]
-impl Handler for Guarded {
+impl Handler for BondifyHandler {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
-        let parked = Parked::of(request);
-        parked.mounted_through(&self.bondify);
+        let state = RequestState::of(request);
+        state.set_bondify(&self.bondify);
         match AssertUnwindSafe(self.inner.handle(request, data)).catch_unwind().await {
             Ok(outcome) => outcome,
             Err(_panic) => {
-                if let Some(claim) = parked.take_claim() {
+                if let Some(claim) = state.take_claim() {
                     claim.panicked().await;
-                    parked.answer(Reply::HandlerPanicked);
+                    state.set_reply(Reply::HandlerPanicked);
                 }
                 Outcome::Error(Status::new(Reply::HandlerPanicked.status()))
             }

@@ -9,59 +9,59 @@ use rocket::{
     request::{FromRequest, Outcome},
 };
 
-use crate::{headers::RocketHeaders, mount::write};
+use crate::{
+    Rejection,
+    headers::RocketHeaders,
+    mount::{lacks_state, write},
+};
 
 define_bondify_user! {
-    /// The request guard of the user whose proof a request carries, in
+    /// The request guard of the user whose proof the request carries, in
     /// `Authorization: Bearer …` or else in a cookie.
     ///
-    /// Anybody else is an error, 401, or 503 while the store of used proofs is away, for the catchers; [`catchers`] has some that answer in
-    /// JSON. `Option<BondifyUser>` lets guests in, as whom it counts everybody whose proof is
-    /// not accepted, for whatever reason.
+    /// Without an accepted proof the guard fails with 401, or with 503 if the store of used
+    /// proofs cannot be reached, and a catcher responds; those of [`catchers`] respond in JSON.
+    /// `Option<BondifyUser>` is `None` without an accepted proof.
     ///
-    /// The [`ProofVerifier`] is in the Rocket's state, `rocket::build().manage(proofs)`. If
-    /// it is not, the launch is aborted.
+    /// The [`ProofVerifier`] is in the Rocket's state: `rocket::build().manage(proofs)`. The
+    /// launch is aborted if it is missing.
 }
 
-/// What is known of a request's user, asked for once a request.
-struct Known(Result<Proof, Reply>);
+/// The result of the authentication of a request, which happens once.
+struct Authenticated(Result<Proof, Reply>);
 
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for BondifyUser {
-    type Error = Reply;
+    type Error = Rejection;
 
-    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Reply> {
-        let Known(known) = request.local_cache_async(authenticate(request)).await;
-        match known {
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Rejection> {
+        let Authenticated(result) = request.local_cache_async(authenticate(request)).await;
+        match result {
             Ok(proof) => Outcome::Success(Self(proof.clone())),
-            Err(reply) => Outcome::Error((Status::new(reply.status()), *reply)),
+            Err(reply) => Outcome::Error((Status::new(reply.status()), Rejection(*reply))),
         }
     }
 }
 
-async fn authenticate(request: &Request<'_>) -> Known {
+async fn authenticate(request: &Request<'_>) -> Authenticated {
     match request.rocket().state::<ProofVerifier>() {
-        Some(proofs) => Known(proofs.authenticate(&RocketHeaders(request), None).await),
-        None => Known(Err(misconfigured(ADVICE))),
+        Some(proofs) => Authenticated(proofs.authenticate(&RocketHeaders(request), None).await),
+        None => Authenticated(Err(misconfigured(ADVICE))),
     }
 }
 
 impl Sentinel for BondifyUser {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
-        let forgotten = rocket.state::<ProofVerifier>().is_none();
-        if forgotten {
-            let _logged = misconfigured(ADVICE);
-        }
-        forgotten
+        lacks_state::<ProofVerifier>(rocket, ADVICE)
     }
 }
 
 const ADVICE: &str = "add `.manage(proofs)` to the Rocket";
 
-/// Catchers that say in JSON why a request has no [`BondifyUser`], as the other adapters do,
-/// for the part of an application where that is wanted:
-/// `rocket::build().register("/api", bondify_rocket::catchers())`. What else is answered with 401
-/// or 503 there has no body then.
+/// Returns catchers of 401 and 503 that respond in JSON, as the other adapters do, when a request
+/// has no [`BondifyUser`]: `rocket::build().register("/api", bondify_rocket::catchers())`.
+///
+/// A 401 from another guard is answered as if no proof was sent; another 503 has no body.
 #[must_use]
 pub fn catchers() -> Vec<Catcher> {
     [Reply::MissingToken, Reply::StoreUnavailable]
@@ -70,10 +70,10 @@ pub fn catchers() -> Vec<Catcher> {
 }
 
 fn answer<'r>(status: Status, request: &'r Request<'_>) -> BoxFuture<'r, catcher::Result<'r>> {
-    // Of a 401 by another guard no more is known than that there is no user.
-    let Known(known) = request.local_cache(|| Known(Err(Reply::MissingToken)));
+    // A 401 from another guard is answered as if no proof was sent.
+    let Authenticated(result) = request.local_cache(|| Authenticated(Err(Reply::MissingToken)));
     let mut response = Response::build().status(status).finalize();
-    if let Err(reply) = known
+    if let Err(reply) = result
         && reply.status() == status.code
     {
         write(*reply, &mut response);

@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod handler;
 mod serve;
-#[cfg(feature = "proof")]
-mod users;
 
 use bondify_rocket::{Bondify, BondifyExt, Secret};
 use bondify_testkit::http_suite::{Adapter, App, Attached, Server};
+use handler::{BASE, on_event};
 use rocket::routes;
-use serve::{BASE, on_event, rocket, serve};
+use serve::{rocket, serve};
 
 struct OnRocket;
 

@@ -1,15 +1,17 @@
-//! What only Rocket can show.
+//! Behaviour that only Rocket shows.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod handler;
 mod serve;
 
 use std::{net::SocketAddr, time::Duration};
 
-use bondify_rocket::{Bondify, BondifyEvent, BondifyExt, MemoryStore, Reply, Secret};
+use bondify_rocket::{Bondify, BondifyEvent, BondifyExt, MemoryStore, Rejection, Secret};
 use bondify_testkit::{
     Call, Connection, Payload, ProbeStore, Response, Script, Step, WebhookRequest, within_a_minute,
 };
+use handler::{BASE, on_event};
 use rocket::{
     Request, catch, catchers,
     error::ErrorKind,
@@ -20,7 +22,7 @@ use rocket::{
     response::status::Custom,
     routes,
 };
-use serve::{BASE, on_event, rocket, serve};
+use serve::{rocket, serve};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 const PATH: &str = "/webhooks/bondify";
@@ -110,7 +112,7 @@ async fn a_catcher_changes_no_refusal_and_no_panic() {
 }
 
 #[post("/fallible", data = "<event>")]
-async fn fallible(event: Result<BondifyEvent, Reply>) -> &'static str {
+async fn fallible(event: Result<BondifyEvent, Rejection>) -> &'static str {
     if event.is_ok() { "an event" } else { "none" }
 }
 

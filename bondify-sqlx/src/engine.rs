@@ -3,12 +3,15 @@ use std::{sync::Arc, time::Duration};
 use bondify_core::EventKey;
 use sqlx::{Database, Error, Pool};
 
-use crate::table::TableName;
+use crate::name::TableName;
 
 /// All that differs between the engines: their SQL.
 pub trait Dialect {
     /// Whether a table name may say which schema it is in.
     const HAS_SCHEMAS: bool;
+
+    /// The quote around an identifier.
+    const QUOTE: char = '"';
 
     /// How many statements of one process may write at the same time.
     const WRITERS: usize;
@@ -94,6 +97,13 @@ macro_rules! bound {
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use bound;
+
+/// The statement with its parameters, which are SQL, written into it: `$1` and so on.
+pub(crate) fn inline(statement: &str, parameters: impl Iterator<Item = String>) -> String {
+    (1..).zip(parameters).fold(statement.to_owned(), |statement, (position, value)| {
+        statement.replace(&format!("${position}"), &value)
+    })
+}
 
 /// A database that the stores and inboxes work on. Sealed, as no other crate can name
 /// it.

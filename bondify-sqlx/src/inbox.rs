@@ -1,15 +1,16 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use bondify_core::{Event, Verifier};
-use sqlx::{Error, Pool, Transaction};
+use sqlx::{Error, Pool};
 
 use crate::{
     engine::{Engine, Manner},
-    table::{Table, TableNameError, millis},
+    name::TableNameError,
+    table::{Table, millis},
 };
 
-/// Records events in the transaction that they take effect in: `PostgresInbox` or
-/// `SqliteInbox`.
+/// Records events in the transaction that they take effect in: `PostgresInbox`,
+/// `MySqlInbox` or `SqliteInbox`.
 ///
 /// The record and the effect commit together or not at all, so an event takes effect
 /// exactly once, even if the process dies between the effect and the answer. For use with
@@ -101,7 +102,11 @@ impl<E: Engine> Inbox<E> {
         Self { table: self.table.purge_every(interval), ..self }
     }
 
-    /// Records `event` in `transaction`, and says whether it is there already.
+    /// Records `event` in the transaction that `connection` is in, and says whether it is there
+    /// already. `&mut transaction` is a connection, and so is what a pool returns.
+    ///
+    /// **On a connection in no transaction the record commits at once**, so that an effect that
+    /// fails afterwards is lost.
     ///
     /// A duplicate in another transaction waits until this one has ended, and is then
     /// [`Duplicate`](Recorded::Duplicate) if it committed, [`New`](Recorded::New) if it
@@ -113,7 +118,7 @@ impl<E: Engine> Inbox<E> {
     /// delivers the event again. It is not tried again here, as the transaction is yours.
     pub async fn record(
         &self,
-        transaction: &mut Transaction<'_, E>,
+        connection: &mut E::Connection,
         event: &Event,
     ) -> Result<Recorded, Error> {
         let key = match &self.namespace {
@@ -122,7 +127,7 @@ impl<E: Engine> Inbox<E> {
         };
         let record = self.table.statements.record.clone();
         let numbers = [millis(self.retention)];
-        let rows = E::run(transaction, record, Some(&key), &numbers, Manner::default()).await?;
+        let rows = E::run(connection, record, Some(&key), &numbers, Manner::default()).await?;
         Ok(if rows.is_empty() { Recorded::Duplicate } else { Recorded::New })
     }
 }

@@ -1,20 +1,27 @@
-#![cfg_attr(all(feature = "postgres", feature = "sqlite"), doc = include_str!("../README.md"))]
 #![cfg_attr(
-    not(all(feature = "postgres", feature = "sqlite")),
-    doc = "Dedupe stores on PostgreSQL (feature `postgres`) and SQLite (feature `sqlite`), and \
-           a transactional inbox. The README has it all."
+    all(feature = "mysql", feature = "postgres", feature = "sqlite"),
+    doc = include_str!("../README.md")
+)]
+#![cfg_attr(
+    not(all(feature = "mysql", feature = "postgres", feature = "sqlite")),
+    doc = "Dedupe stores on PostgreSQL (feature `postgres`), MySQL and MariaDB (feature `mysql`) \
+           and SQLite (feature `sqlite`), and a transactional inbox. The README has it all."
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
-    not(any(feature = "postgres", feature = "sqlite")),
-    allow(dead_code, reason = "only an engine's SQL needs all of it")
+    not(all(feature = "mysql", feature = "postgres", feature = "sqlite")),
+    allow(dead_code, reason = "only the engines together need all of it")
 )]
 
 mod call;
 mod engine;
 mod inbox;
+#[cfg(feature = "mysql")]
+mod mysql;
+mod name;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod purge;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
@@ -22,12 +29,14 @@ mod table;
 
 pub use sqlx;
 
+#[cfg(feature = "mysql")]
+pub use crate::mysql::{MySqlInbox, MySqlStore};
 #[cfg(feature = "postgres")]
 pub use crate::postgres::{PostgresInbox, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use crate::sqlite::{SqliteInbox, SqliteStore};
 pub use crate::{
     inbox::{Inbox, Recorded},
+    name::TableNameError,
     store::Store,
-    table::TableNameError,
 };

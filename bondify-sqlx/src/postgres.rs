@@ -6,8 +6,8 @@ use tokio::sync::Semaphore;
 
 use crate::{
     Inbox, Store,
-    engine::{Dialect, Engine, Manner, PURGE_BATCH, Remedy, Statements, bound},
-    table::TableName,
+    engine::{Dialect, Engine, Manner, PURGE_BATCH, Remedy, Statements, bound, inline},
+    name::TableName,
 };
 
 /// A dedupe store on PostgreSQL, for any number of instances.
@@ -58,7 +58,7 @@ impl Dialect for Postgres {
     const TIMEOUT: Duration = Duration::from_secs(2);
 
     fn statements(table: &TableName) -> Statements {
-        let (table, index) = (table.quoted(), table.quoted_index());
+        let (table, index) = (table.quoted(Self::QUOTE), table.quoted_index(Self::QUOTE));
 
         // Statements sent together are one transaction, which the lock and the setting end
         // with. The setting hides notices that the table is there.
@@ -177,7 +177,7 @@ impl Engine for Postgres {
         if manner.prepared {
             return bound!(statement, key, numbers).fetch_all(connection).await;
         }
-        let mut script = inline(&statement, key, numbers);
+        let mut script = with_parameters(&statement, key, numbers);
         // The server would go on waiting for a lock when we have gone, and each retry would
         // leave it another such session. The setting ends with this message's transaction.
         if let Some(limit) = manner.limit {
@@ -190,11 +190,8 @@ impl Engine for Postgres {
 }
 
 /// The statement with its parameters written into it: digits only, in quotes.
-fn inline(statement: &str, key: Option<&EventKey>, numbers: &[i64]) -> String {
+fn with_parameters(statement: &str, key: Option<&EventKey>, numbers: &[i64]) -> String {
     let key = key.map(|key| format!(r"E'\\x{key}'::bytea"));
     let numbers = numbers.iter().map(|number| format!("'{number}'::bigint"));
-    let parameters = (1..).zip(key.into_iter().chain(numbers));
-    parameters.fold(statement.to_owned(), |statement, (position, value)| {
-        statement.replace(&format!("${position}"), &value)
-    })
+    inline(statement, key.into_iter().chain(numbers))
 }

@@ -9,7 +9,7 @@ use sqlx::{
 use crate::{
     Inbox, Store,
     engine::{Dialect, Engine, Manner, PURGE_BATCH, Remedy, Statements, bound},
-    table::TableName,
+    name::TableName,
 };
 
 /// A dedupe store in an SQLite file, for the processes of one machine.
@@ -68,7 +68,7 @@ impl Dialect for Sqlite {
     const TIMEOUT: Duration = Duration::from_secs(4);
 
     fn statements(table: &TableName) -> Statements {
-        let (table, index) = (table.quoted(), table.quoted_index());
+        let (table, index) = (table.quoted(Self::QUOTE), table.quoted_index(Self::QUOTE));
 
         let migrate = format!(
             "CREATE TABLE IF NOT EXISTS {table} (

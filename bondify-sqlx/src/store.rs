@@ -7,10 +7,12 @@ use tokio::{runtime::Handle, time::sleep};
 use crate::{
     call::Call,
     engine::Engine,
-    table::{Table, TableNameError, millis},
+    name::TableNameError,
+    table::{Table, millis},
 };
 
-/// A dedupe store in one table of an SQL database: `PostgresStore` or `SqliteStore`.
+/// A dedupe store in one table of an SQL database: `PostgresStore`, `MySqlStore` or
+/// `SqliteStore`.
 ///
 /// Each call is one statement, judged by the database's clock, and ends within the
 /// [`timeout`](Self::timeout). Clones share one pool and table.
@@ -25,8 +27,8 @@ impl<E: Engine> Store<E> {
         Self { table: Table::new(pool) }
     }
 
-    /// A store in another table. On PostgreSQL the name may have a schema, as in
-    /// `shop.bondify_events`; it is the table's exact name, upper and lower case included.
+    /// A store in another table. On PostgreSQL the name may have a schema, and on
+    /// MySQL a database, as in `shop.bondify_events`; it is the table's exact name, upper and lower case included.
     ///
     /// # Errors
     ///
@@ -36,10 +38,10 @@ impl<E: Engine> Store<E> {
         Ok(Self { table: Table::named(pool, name)? })
     }
 
-    /// Sets how long a call may take, waiting for a connection included: 2 s on PostgreSQL and
-    /// 4 s on SQLite unless set. The pool's `acquire_timeout`, if shorter, comes first.
+    /// Sets how long a call may take, waiting for a connection included: 4 s on SQLite and
+    /// 2 s on the others unless set. The pool's `acquire_timeout`, if shorter, comes first.
     ///
-    /// On PostgreSQL this is also the time for retries. A call is made again, on a new
+    /// On all but SQLite this is also the time for retries. A call is made again, on a new
     /// connection, when the connection breaks, leads to a server that is read-only or shuts
     /// down, or has not answered after half of the time-out. The pool's idle connections are
     /// closed with it. A call is made again as well after a serialization failure or a
@@ -146,7 +148,8 @@ impl<E: Engine> fmt::Debug for Store<E> {
 impl<E: Engine> DedupeStore for Store<E> {
     async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
         // From the system, as copies of a virtual machine could otherwise draw the same.
-        let fresh = LeaseToken::new(getrandom::u64().map_err(StoreError::new)?);
+        let random = getrandom::u64().map_err(StoreError::new)?;
+        let fresh = LeaseToken::new(random >> 2 | LEAST_TOKEN);
         let numbers = &[to_column(fresh), millis(lease)];
         let statement = &self.table.statements.claim;
         let call = Call { key: Some(key), numbers, ..Call::new(statement, self.table.timeout) };
@@ -186,6 +189,10 @@ impl<E: Engine> DedupeStore for Store<E> {
         self.run_if_held(&self.table.statements.release, key, &[to_column(*token)]).await
     }
 }
+
+/// Tokens are positive as the engines' integers, and larger than all that an engine may answer
+/// besides a token.
+const LEAST_TOKEN: u64 = 1 << 62;
 
 fn to_column(token: LeaseToken) -> i64 {
     token.get().cast_signed()

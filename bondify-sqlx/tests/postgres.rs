@@ -22,6 +22,8 @@ type Store = PostgresStore;
 type Inbox = PostgresInbox;
 type Pool = PgPool;
 
+const KEY_TYPE: &str = "bytea";
+
 /// A key and an expiry of long ago, both made of the number `n`.
 const EXPIRED_ROW: &str =
     "convert_to(lpad(n::text, 16, '0'), 'UTF8'), to_timestamp(n::double precision / 1000)";

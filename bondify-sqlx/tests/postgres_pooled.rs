@@ -27,6 +27,8 @@ type Store = PostgresStore;
 type Inbox = PostgresInbox;
 type Pool = PgPool;
 
+const KEY_TYPE: &str = "bytea";
+
 const EXPIRED_ROW: &str =
     "convert_to(lpad(n::text, 16, '0'), 'UTF8'), to_timestamp(n::double precision / 1000)";
 const NOW_MILLIS: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";

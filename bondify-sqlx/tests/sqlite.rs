@@ -15,6 +15,8 @@ type Store = SqliteStore;
 type Inbox = SqliteInbox;
 type Pool = SqlitePool;
 
+const KEY_TYPE: &str = "BLOB";
+
 /// A key and an expiry of long ago, both made of the number `n`.
 const EXPIRED_ROW: &str = "CAST(printf('%016d', n) AS BLOB), n";
 const NOW_MILLIS: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";

@@ -52,46 +52,48 @@ pub use self::{
 };
 use crate::Script;
 
-/// Where a server under test takes deliveries.
+/// The path at which a server under test takes deliveries.
 pub const PATH: &str = "/webhooks/bondify";
 
 /// Starts servers of one framework.
 pub trait Adapter {
-    /// What the framework itself answers to `GET` [`PATH`]: 405, where it knows that.
+    /// The status that the framework itself answers to `GET` [`PATH`].
     const OTHER_METHOD_STATUS: u16 = 405;
 
-    /// The store that the cases run on: one in memory, unless the suite is to prove
-    /// another. Cases use keys of their own and can share it.
+    /// Returns the store that the cases run on, by default a new one in memory. Cases use
+    /// different keys and can share a store.
     fn store() -> impl Future<Output = Arc<dyn DedupeStore>> + Send {
         async { Arc::new(MemoryStore::new()) as Arc<dyn DedupeStore> }
     }
 
-    /// Serves `app` on an ephemeral loopback port, `POST` [`PATH`] only. `None` if the
-    /// framework does not compile or launch what is not [`Attached::Once`], which is the
-    /// best answer to a mistake.
+    /// Serves `app` on an ephemeral loopback port, `POST` [`PATH`] only. Returns `None` if the
+    /// framework does not compile or launch an app that is not [`Attached::Once`], which is the
+    /// best way to report that mistake.
     fn serve(app: App) -> impl Future<Output = Option<Server>> + Send;
 }
 
-/// What to serve.
+/// The application to serve.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct App {
-    /// To be attached to the route.
+    /// The value to attach to the route.
     pub bondify: Bondify,
-    /// For the route's handler, which takes the verified event.
+    /// The script of the route's handler, which takes the verified event.
     pub script: Script,
-    /// Whether to attach it.
+    /// How often to attach `bondify`.
     pub attached: Attached,
 }
 
-/// How a route has Bondify attached.
+/// The number of times that Bondify is attached to a route.
+///
+/// Not `#[non_exhaustive]`: an adapter that matches it must not compile without a new case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attached {
-    /// As it should be.
+    /// Once, as intended.
     Once,
-    /// Forgotten.
+    /// Not at all, by mistake.
     Never,
-    /// Once more than it should be.
+    /// Twice, by mistake.
     Twice,
 }
 
@@ -112,7 +114,7 @@ impl Server {
         Self { address, task: tokio::spawn(serve).abort_handle() }
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -187,7 +189,7 @@ macro_rules! http_suite {
             // leases
             a_lease_is_renewed_while_the_handler_runs
             a_crashed_handler_is_taken_over_after_its_lease
-            a_zombie_changes_nothing
+            a_handler_that_lost_its_lease_changes_nothing
             // settings
             a_store_that_is_down_is_503
             a_store_that_is_down_can_be_ignored

@@ -7,14 +7,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bondify_core::Secret;
+use bondify_core::{Cancelled, Confirmed, Secret};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::WebhookRequest;
 
-/// The JSON body of a delivery, or the claims of a proof, as Bondify signs them:
-/// everything is filled in, and a test sets what it is about.
+/// The JSON body of a delivery, or the claims of a proof, for Bondify's signature. All fields
+/// have defaults, and a test sets the fields that matter to it.
+///
+/// A field may have any value, so that tests can also build bodies that Bondify never sends.
 ///
 /// ```
 /// use bondify_core::Secret;
@@ -38,7 +40,7 @@ pub struct Payload {
 impl Payload {
     /// `auth.confirmed` of a new session, just now.
     pub fn confirmed() -> Self {
-        Self::new("auth.confirmed", "confirmed_at")
+        Self::new(Confirmed::NAME, "confirmed_at")
             .field("telegram_id", "123456789")
             .field("telegram_name", "Ada Lovelace")
             .field("telegram_username", "ada")
@@ -47,11 +49,11 @@ impl Payload {
 
     /// `auth.cancelled` of a new session, just now.
     pub fn cancelled() -> Self {
-        Self::new("auth.cancelled", "cancelled_at").at(SystemTime::now())
+        Self::new(Cancelled::NAME, "cancelled_at").at(SystemTime::now())
     }
 
-    /// An event that Bondify does not send yet, of a new session. It has no time unless
-    /// one is set, and that is its `confirmed_at`.
+    /// An event of an unknown name, of a new session. It has no time unless [`at`](Self::at)
+    /// sets its `confirmed_at`.
     pub fn unknown(name: &str) -> Self {
         Self::new(name, "confirmed_at")
     }
@@ -84,7 +86,7 @@ impl Payload {
         Self { time_field, fields: Map::new() }.field("session_token", new_session_token())
     }
 
-    /// Sets the session token, by which deliveries are duplicates of each other.
+    /// Sets the session token. Events of one name and session token are duplicates.
     pub fn session_token(self, token: impl Into<String>) -> Self {
         self.field("session_token", token.into())
     }
@@ -99,56 +101,56 @@ impl Payload {
         self.field("telegram_name", name.into())
     }
 
-    /// Sets the username, or that there is none.
+    /// Sets the username; `None` is `null`.
     pub fn telegram_username(self, username: Option<&str>) -> Self {
         self.field("telegram_username", username)
     }
 
-    /// Sets the phone number, which is absent otherwise.
+    /// Sets the phone number. By default it is absent.
     pub fn telegram_phone(self, phone: impl Into<String>) -> Self {
         self.field("telegram_phone", phone.into())
     }
 
-    /// Sets when it happened.
+    /// Sets the time of the event.
     ///
     /// # Panics
     ///
-    /// If that is before 1970.
+    /// If the time is before 1970.
     pub fn at(self, time: SystemTime) -> Self {
         let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).expect("is after 1970");
         let field = self.time_field;
         self.field(field, since_epoch.as_millis() as u64)
     }
 
-    /// Sets that it happened `age` ago.
+    /// Sets the time of the event to `age` ago.
     pub fn aged(self, age: Duration) -> Self {
         self.at(SystemTime::now() - age)
     }
 
-    /// Sets any field to any value, also to one of the wrong type.
+    /// Sets any field to any value, also of the wrong type.
     pub fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Leaves a field out.
+    /// Removes a field.
     pub fn without(mut self, name: &str) -> Self {
         self.fields.remove(name);
         self
     }
 
-    /// The bytes to be sent.
+    /// The bytes of the body.
     #[must_use]
     pub fn to_body(&self) -> Bytes {
         json!(self.fields).to_string().into()
     }
 
-    /// The request that Bondify makes of it.
+    /// The request that Bondify sends, signed with `secret`.
     pub fn signed_with(&self, secret: &Secret) -> WebhookRequest {
         WebhookRequest::signed(self.to_body(), secret)
     }
 
-    /// The proof that Bondify makes of it, a JWT.
+    /// The proof with these claims: a JWT, signed with `secret`.
     #[must_use]
     pub fn proof_signed_with(&self, secret: &Secret) -> String {
         secret.sign_proof(&self.fields).expect("is valid JSON")

@@ -11,8 +11,8 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::patience::wait_until;
 
-/// A dedupe store seen through a window: it keeps a journal of the calls and fails
-/// when told to. Clones share everything.
+/// A dedupe store that passes calls on to another, keeps a journal of them, and fails, holds or
+/// ignores calls as a test sets it. Clones share everything.
 #[derive(Clone)]
 pub struct ProbeStore(Arc<State>);
 
@@ -20,7 +20,7 @@ struct State {
     store: Box<dyn DedupeStore>,
     journal: watch::Sender<Vec<Call>>,
     down: AtomicBool,
-    deaf_to_renewals: AtomicBool,
+    ignores_renewals: AtomicBool,
     holding_claims: AtomicBool,
     held_claims: Semaphore,
 }
@@ -29,7 +29,7 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Call {
-    /// `claim`, and what it said.
+    /// `claim`, and its result.
     Claim(Claimed),
     /// `renew`, and whether the lease was still held.
     Renew(bool),
@@ -39,40 +39,41 @@ pub enum Call {
     Release(bool),
 }
 
-/// What a [`ProbeStore`] that is down says, and no client may see.
+/// The error of a [`ProbeStore`] that is down. No response may contain it.
 pub const STORE_ERROR: &str = "My error full of implementation details";
 
 impl ProbeStore {
-    /// Looks at `store`.
+    /// Creates a probe of `store`.
     #[must_use]
     pub fn new(store: impl DedupeStore) -> Self {
         Self(Arc::new(State {
             store: Box::new(store),
             journal: watch::Sender::default(),
             down: AtomicBool::default(),
-            deaf_to_renewals: AtomicBool::default(),
+            ignores_renewals: AtomicBool::default(),
             holding_claims: AtomicBool::default(),
             held_claims: Semaphore::new(0),
         }))
     }
 
-    /// From now on every call fails, or none.
+    /// Fails every call from now on, or none.
     pub fn set_down(&self, down: bool) {
         self.0.down.store(down, Ordering::SeqCst);
     }
 
-    /// From now on renewals are not passed on, or are.
-    pub fn set_deaf_to_renewals(&self, deaf: bool) {
-        self.0.deaf_to_renewals.store(deaf, Ordering::SeqCst);
+    /// Ignores renewals from now on, or no longer: an ignored renewal is answered with success
+    /// and not passed on.
+    pub fn ignore_renewals(&self, ignore: bool) {
+        self.0.ignores_renewals.store(ignore, Ordering::SeqCst);
     }
 
-    /// From now on claims take effect and are in the journal, but their answer is
-    /// held back until [`resume_claims`](Self::resume_claims).
+    /// Holds claims from now on: they take effect and are in the journal, but are not answered
+    /// before [`resume_claims`](Self::resume_claims).
     pub fn hold_claims(&self) {
         self.0.holding_claims.store(true, Ordering::SeqCst);
     }
 
-    /// Answers the claims that are held back, and holds no more.
+    /// Answers the claims that are held, and holds no more.
     pub fn resume_claims(&self) {
         self.0.holding_claims.store(false, Ordering::SeqCst);
         self.0.held_claims.add_permits(Semaphore::MAX_PERMITS / 2);
@@ -130,7 +131,7 @@ impl DedupeStore for ProbeStore {
         token: &LeaseToken,
         lease: Duration,
     ) -> Result<bool, StoreError> {
-        if self.0.deaf_to_renewals.load(Ordering::SeqCst) {
+        if self.0.ignores_renewals.load(Ordering::SeqCst) {
             return Ok(true);
         }
         let held = self.reach()?.renew(key, token, lease).await?;

@@ -8,10 +8,10 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::patience::wait_until;
 
-/// What the handler of a server under test does, delivery by delivery.
+/// The steps of the handler of a server under test, one for each delivery.
 ///
 /// The handler of an [`Adapter`](crate::http_suite::Adapter) calls
-/// [`handle`](Self::handle) and answers as it is told. Clones share the script.
+/// [`handle`](Self::handle) and answers with its result. Clones share the script.
 #[derive(Clone, Debug, Default)]
 pub struct Script(Arc<State>);
 
@@ -32,7 +32,7 @@ impl Default for State {
     }
 }
 
-/// How far the handlers got.
+/// The handlers that started and that finished.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Progress {
@@ -42,17 +42,17 @@ pub struct Progress {
     pub finished: usize,
 }
 
-/// What a handler does with one delivery.
+/// One step of a handler, for one delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
     /// Answers with this status.
     Answer(u16),
-    /// Ends with the framework's kind of error, whose status is 500.
+    /// Returns the framework's error, whose status is 500.
     Fail,
     /// Panics.
     Panic,
-    /// Waits for [`Script::resume`] before it does the next thing.
+    /// Waits for [`Script::resume`] before the next step.
     Hold(Box<Step>),
 }
 
@@ -64,54 +64,56 @@ impl Step {
     }
 }
 
-/// The handler shall end with its framework's kind of error.
+/// The error of [`Step::Fail`], which a handler turns into its framework's error.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Failure;
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the handler failed as told")
+        f.write_str("the script makes the handler fail")
     }
 }
 
 impl std::error::Error for Failure {}
 
 impl Script {
-    /// What the next handlers do, in order. Those beyond answer 200.
+    /// Adds the steps of the next handlers, in order. A handler without a step answers 200.
     pub fn then(&self, steps: impl IntoIterator<Item = Step>) {
         self.0.steps.lock().unwrap_or_else(PoisonError::into_inner).extend(steps);
     }
 
-    /// Lets `handlers` go on that are, or will be, held.
+    /// Resumes as many held handlers, in the order they came. If fewer are held, the next ones
+    /// are not held.
     pub fn resume(&self, handlers: usize) {
         self.0.held.add_permits(handlers);
     }
 
-    /// For adapters: what their handler does with `event`. A status to answer with, or
-    /// a [`Failure`] to turn into an error of the framework's kind.
+    /// Takes the next step with `event`, and returns the status to answer with. For the handlers
+    /// of adapters.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if the script says so.
+    /// [`Failure`] on [`Step::Fail`]; the handler returns an error of its framework.
     ///
     /// # Panics
     ///
-    /// If the script says so.
+    /// On [`Step::Panic`].
     pub async fn handle(&self, event: &Event) -> Result<u16, Failure> {
         let step = self.0.steps.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let mut step = step.unwrap_or(Step::Answer(200));
-        // Only now, or another handler could start upon this and take the step.
+        // After the step is taken: a test that waits for this may start another handler.
         self.0.progress.send_modify(|progress| progress.started.push(event.clone()));
         while let Step::Hold(next) = step {
             self.0.held.acquire().await.expect("is never closed").forget();
             step = *next;
         }
-        assert!(step != Step::Panic, "the handler panics as told");
+        assert!(step != Step::Panic, "the script makes the handler panic");
         self.0.progress.send_modify(|progress| progress.finished += 1);
         if let Step::Answer(status) = step { Ok(status) } else { Err(Failure) }
     }
 
-    /// How far the handlers got.
+    /// Returns the handlers that started and that finished.
     #[must_use]
     pub fn progress(&self) -> Progress {
         self.0.progress.borrow().clone()
@@ -121,7 +123,7 @@ impl Script {
     ///
     /// # Panics
     ///
-    /// If that takes half a minute.
+    /// After half a minute.
     pub async fn started(&self, handlers: usize) {
         wait_until(&self.0.progress, |progress| progress.started.len() >= handlers).await;
     }
@@ -130,7 +132,7 @@ impl Script {
     ///
     /// # Panics
     ///
-    /// If that takes half a minute.
+    /// After half a minute.
     pub async fn finished(&self, handlers: usize) {
         wait_until(&self.0.progress, |progress| progress.finished >= handlers).await;
     }

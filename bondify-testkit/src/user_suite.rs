@@ -12,23 +12,23 @@ use serde_json::Value;
 
 use crate::{Call, Connection, Payload, ProbeStore, Response, http_suite::Server};
 
-/// Where only users are let in; answers the user's Telegram id.
+/// The path that requires a user and answers the user's Telegram id.
 pub const ME: &str = "/me";
 
-/// Where anybody is let in; answers the user's Telegram id, or [`NOBODY`].
+/// The path that takes an optional user and answers the user's Telegram id, or [`NOBODY`].
 pub const MAYBE: &str = "/maybe";
 
-/// Where only users are let in, and are asked for twice, by a middleware and the handler or
-/// by two extractors; answers the user's Telegram id.
+/// The path that requires a user twice, by a middleware and the handler or by two extractors, and
+/// answers the user's Telegram id.
 pub const TWICE: &str = "/twice";
 
-/// What is answered to a guest.
+/// The answer of [`MAYBE`] without a user.
 pub const NOBODY: &str = "nobody";
 
 /// Starts servers of one framework.
 pub trait Adapter {
-    /// Serves `GET` of [`ME`], [`MAYBE`] and [`TWICE`] on an ephemeral loopback port, with
-    /// users known by `proofs`.
+    /// Serves `GET` of [`ME`], [`MAYBE`] and [`TWICE`] on an ephemeral loopback port, with users
+    /// verified by `proofs`.
     fn serve(proofs: ProofVerifier) -> impl Future<Output = Server> + Send;
 }
 
@@ -66,11 +66,11 @@ async fn get(server: &Server, path: &str, headers: &str) -> Response {
 }
 
 #[track_caller]
-fn assert_welcome(response: &Response) {
+fn assert_accepted(response: &Response) {
     assert_eq!((response.status, &*response.body), (200, ID), "{response:?}");
 }
 
-/// One status, one code and one JSON format, whatever the framework.
+/// Asserts the status, code and JSON format of a reply, which are the same in every framework.
 #[track_caller]
 fn assert_refused(response: &Response, code: &str) {
     assert_eq!((response.status, response.code().as_deref()), (401, Some(code)), "{response:?}");
@@ -83,59 +83,59 @@ fn assert_refused(response: &Response, code: &str) {
     assert!(challenge.is_some_and(|it| it.starts_with("Bearer")), "{response:?}");
 }
 
-/// Asserts that `headers` are refused where a user is needed, and a guest's elsewhere.
+/// Asserts that `headers` are refused where a user is required, and no user where one is optional.
 async fn refuses(server: &Server, headers: &str, code: &str) {
     assert_refused(&get(server, ME, headers).await, code);
-    let guest = get(server, MAYBE, headers).await;
-    assert_eq!((guest.status, &*guest.body), (200, NOBODY));
+    let optional = get(server, MAYBE, headers).await;
+    assert_eq!((optional.status, &*optional.body), (200, NOBODY));
 }
 
-/// A case of the suite.
+/// The scheme is `Bearer`, in any case.
 pub async fn a_proof_in_the_authorization_header_is_accepted<A: Adapter>() {
     let server = start::<A>(|proofs| proofs).await;
     let token = token(&proof());
-    assert_welcome(&get(&server, ME, &bearer(&token)).await);
-    assert_welcome(&get(&server, MAYBE, &bearer(&token)).await);
-    assert_welcome(&get(&server, ME, &format!("AUTHORIZATION: bearer  {token}\r\n")).await);
+    assert_accepted(&get(&server, ME, &bearer(&token)).await);
+    assert_accepted(&get(&server, MAYBE, &bearer(&token)).await);
+    assert_accepted(&get(&server, ME, &format!("AUTHORIZATION: bearer  {token}\r\n")).await);
 }
 
-/// A case of the suite.
+/// The cookie may be quoted, and among others.
 pub async fn a_proof_in_the_cookie_is_accepted<A: Adapter>() {
     let server = start::<A>(|proofs| proofs).await;
     let token = token(&proof());
-    assert_welcome(&get(&server, ME, &cookie(&token)).await);
+    assert_accepted(&get(&server, ME, &cookie(&token)).await);
     let among_others = format!("cookie: xbondify_proof=2; bondify_proof={token}; a=1\r\n");
-    assert_welcome(&get(&server, ME, &among_others).await);
+    assert_accepted(&get(&server, ME, &among_others).await);
     let in_another_line = format!("cookie: a=1\r\ncookie: bondify_proof=\"{token}\"\r\n");
-    assert_welcome(&get(&server, ME, &in_another_line).await);
+    assert_accepted(&get(&server, ME, &in_another_line).await);
 }
 
-/// A case of the suite.
+/// The cookie is ignored if there is a bearer token.
 pub async fn the_authorization_header_comes_before_the_cookie<A: Adapter>() {
     let server = start::<A>(|proofs| proofs).await;
     let other = token(&proof().telegram_id("1"));
     let both = bearer(&token(&proof())) + &cookie(&other);
-    assert_welcome(&get(&server, ME, &both).await);
+    assert_accepted(&get(&server, ME, &both).await);
     refuses(&server, &(bearer("forged") + &cookie(&token(&proof()))), "INVALID_TOKEN").await;
 }
 
-/// A case of the suite.
+/// A header of another scheme is ignored.
 pub async fn another_scheme_leaves_it_to_the_cookie<A: Adapter>() {
     let server = start::<A>(|proofs| proofs).await;
     let basic = "authorization: Basic YWRhOmxvdmVsYWNl\r\n";
-    assert_welcome(&get(&server, ME, &(basic.to_owned() + &cookie(&token(&proof())))).await);
+    assert_accepted(&get(&server, ME, &(basic.to_owned() + &cookie(&token(&proof())))).await);
     refuses(&server, basic, "MISSING_TOKEN").await;
 }
 
-/// A case of the suite.
+/// `ProofVerifier::cookie` sets the name of the cookie.
 pub async fn the_cookie_is_called_as_set<A: Adapter>() {
     let server = start::<A>(|proofs| proofs.cookie("login")).await;
     let token = token(&proof());
-    assert_welcome(&get(&server, ME, &format!("cookie: login={token}\r\n")).await);
+    assert_accepted(&get(&server, ME, &format!("cookie: login={token}\r\n")).await);
     refuses(&server, &cookie(&token), "MISSING_TOKEN").await;
 }
 
-/// A case of the suite.
+/// The code is `MISSING_TOKEN`.
 pub async fn no_proof_is_refused<A: Adapter>() {
     let server = start::<A>(|proofs| proofs).await;
     for none in ["", "cookie: a=1\r\n", "cookie: bondify_proof=\r\n", "authorization: Bearer\r\n"] {
@@ -143,8 +143,8 @@ pub async fn no_proof_is_refused<A: Adapter>() {
     }
 }
 
-/// A case of the suite.
-pub async fn what_is_no_proof_is_refused<A: Adapter>() {
+/// The code is `INVALID_TOKEN`.
+pub async fn a_malformed_proof_is_refused<A: Adapter>() {
     let server = start::<A>(|proofs| proofs).await;
     for token in ["x", "a.b.c", "eyJhbGciOiJub25lIn0.e30."] {
         refuses(&server, &bearer(token), "INVALID_TOKEN").await;
@@ -152,7 +152,7 @@ pub async fn what_is_no_proof_is_refused<A: Adapter>() {
     }
 }
 
-/// A case of the suite.
+/// The code is `INVALID_SIGNATURE`.
 pub async fn a_proof_signed_by_another_is_refused<A: Adapter>() {
     let server = start::<A>(|proofs| proofs).await;
     let other = Secret::new("whsec_other").expect("is a secret");
@@ -160,7 +160,7 @@ pub async fn a_proof_signed_by_another_is_refused<A: Adapter>() {
     refuses(&server, &bearer(&forged), "INVALID_SIGNATURE").await;
 }
 
-/// A case of the suite.
+/// The code is `MISSING_FIELDS`.
 pub async fn a_proof_that_lacks_a_claim_is_refused<A: Adapter>() {
     let server = start::<A>(|proofs| proofs).await;
     for claim in ["telegram_id", "telegram_name", "project_id", "session_token", "iat", "exp"] {
@@ -169,22 +169,22 @@ pub async fn a_proof_that_lacks_a_claim_is_refused<A: Adapter>() {
     }
 }
 
-/// A case of the suite.
+/// The code is `TOKEN_EXPIRED`.
 pub async fn an_expired_proof_is_refused<A: Adapter>() {
     let server = start::<A>(|proofs| proofs).await;
     let token = token(&proof().field("exp", 1_700_000_300));
     refuses(&server, &bearer(&token), "TOKEN_EXPIRED").await;
 }
 
-/// A case of the suite.
+/// The code is `WRONG_PROJECT`.
 pub async fn a_proof_of_another_project_is_refused<A: Adapter>() {
     let server = start::<A>(|proofs| proofs.project("proj_1")).await;
     refuses(&server, &bearer(&token(&proof())), "WRONG_PROJECT").await;
     let token = token(&proof().field("project_id", "proj_1"));
-    assert_welcome(&get(&server, ME, &bearer(&token)).await);
+    assert_accepted(&get(&server, ME, &bearer(&token)).await);
 }
 
-/// A case of the suite.
+/// A proof is accepted once its secret is.
 pub async fn secrets_of_proofs_rotate_while_running<A: Adapter>() {
     let proofs = ProofVerifier::new(secret());
     let server = A::serve(proofs.clone()).await;
@@ -192,49 +192,49 @@ pub async fn secrets_of_proofs_rotate_while_running<A: Adapter>() {
     let token = proof().proof_signed_with(&new);
     refuses(&server, &bearer(&token), "INVALID_SIGNATURE").await;
     proofs.rotate(new, []);
-    assert_welcome(&get(&server, ME, &bearer(&token)).await);
+    assert_accepted(&get(&server, ME, &bearer(&token)).await);
 }
 
-/// A case of the suite.
+/// The code of the second use is `TOKEN_USED`.
 pub async fn a_proof_of_single_use_is_used_once<A: Adapter>() {
     let server = start::<A>(|proofs| proofs.single_use(MemoryStore::new())).await;
     let first = token(&proof());
-    assert_welcome(&get(&server, ME, &bearer(&first)).await);
+    assert_accepted(&get(&server, ME, &bearer(&first)).await);
     refuses(&server, &bearer(&first), "TOKEN_USED").await;
     let second = token(&proof());
-    assert_welcome(&get(&server, MAYBE, &bearer(&second)).await);
+    assert_accepted(&get(&server, MAYBE, &bearer(&second)).await);
     assert_refused(&get(&server, ME, &bearer(&second)).await, "TOKEN_USED");
 }
 
-/// A case of the suite.
-pub async fn concurrent_uses_let_one_in<A: Adapter>() {
+/// One of several concurrent requests is accepted.
+pub async fn one_of_concurrent_uses_is_accepted<A: Adapter>() {
     let server = start::<A>(|proofs| proofs.single_use(MemoryStore::new())).await;
     let headers = bearer(&token(&proof()));
     let responses = join_all((0..20).map(|_| get(&server, ME, &headers))).await;
-    let (welcome, refused): (Vec<_>, Vec<_>) =
+    let (accepted, refused): (Vec<_>, Vec<_>) =
         responses.iter().partition(|response| response.status == 200);
-    assert_eq!(welcome.len(), 1, "{responses:?}");
+    assert_eq!(accepted.len(), 1, "{responses:?}");
     refused.into_iter().for_each(|response| assert_refused(response, "TOKEN_USED"));
 }
 
-/// A case of the suite.
+/// Two extractors, or a middleware and an extractor, redeem the proof once.
 pub async fn asking_twice_in_one_request_uses_a_proof_up_once<A: Adapter>() {
     let store = ProbeStore::new(MemoryStore::new());
     let server = start::<A>(|proofs| proofs.single_use(store.clone())).await;
     let headers = bearer(&token(&proof()));
     // A framework may ask for both at once: the second must not get ahead of the store.
     store.hold_claims();
-    let (welcome, ()) = tokio::join!(get(&server, TWICE, &headers), async {
+    let (accepted, ()) = tokio::join!(get(&server, TWICE, &headers), async {
         store.until(1, |call| matches!(call, Call::Claim(_))).await;
         store.resume_claims();
     });
-    assert_welcome(&welcome);
+    assert_accepted(&accepted);
     assert_eq!(store.calls().len(), 1);
     assert_refused(&get(&server, TWICE, &headers).await, "TOKEN_USED");
 }
 
-/// A case of the suite.
-pub async fn a_store_of_used_proofs_that_is_down_lets_nobody_in<A: Adapter>() {
+/// The response is 503.
+pub async fn a_store_of_used_proofs_that_is_down_accepts_no_proof<A: Adapter>() {
     let store = ProbeStore::new(Arc::new(MemoryStore::new()));
     store.set_down(true);
     let server = start::<A>(|proofs| proofs.single_use(store)).await;
@@ -259,16 +259,16 @@ macro_rules! user_suite {
             another_scheme_leaves_it_to_the_cookie
             the_cookie_is_called_as_set
             no_proof_is_refused
-            what_is_no_proof_is_refused
+            a_malformed_proof_is_refused
             a_proof_signed_by_another_is_refused
             a_proof_that_lacks_a_claim_is_refused
             an_expired_proof_is_refused
             a_proof_of_another_project_is_refused
             secrets_of_proofs_rotate_while_running
             a_proof_of_single_use_is_used_once
-            concurrent_uses_let_one_in
+            one_of_concurrent_uses_is_accepted
             asking_twice_in_one_request_uses_a_proof_up_once
-            a_store_of_used_proofs_that_is_down_lets_nobody_in
+            a_store_of_used_proofs_that_is_down_accepts_no_proof
         }
     };
     ($adapter:ty: $($case:ident)*) => {$(

@@ -9,11 +9,10 @@ use http_body_util::Full;
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// The body of an answer: the inner service's, or that of a
+    /// The body of a response: the inner service's, or that of a
     /// [`Reply`](bondify_core::Reply).
     ///
-    /// Its errors are those of the inner body, as servers that want a
-    /// `std::error::Error` expect.
+    /// Its error type is the inner body's, since some servers require a `std::error::Error`.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]

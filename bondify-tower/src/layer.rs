@@ -5,41 +5,68 @@ use std::{
     task::{Context, Poll},
 };
 
-use bondify_core::Bondify;
+use bondify_core::{
+    Bondify, Event, Reply,
+    adapter::{self, misconfigured},
+};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::Full;
+use http_body_util::{BodyDataStream, Full};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Deliver, ResponseBody, ResponseFuture};
+use crate::ResponseBody;
 
-/// Lets only verified events reach the service within, each until it succeeds once.
+/// Calls the inner service with verified events only. An event that was answered with 2xx is not
+/// handled again.
 ///
-/// The service finds the [`Event`](bondify_core::Event) in the request's extensions, and in the request's
-/// body, of type `B`, the bytes that were signed. See the [crate docs](crate) for an
-/// example.
+/// The inner service takes the event by [`BondifyEvent::from_extensions`], and the request's body,
+/// of type `B`, holds the bytes that were signed. See the [crate docs](crate) for an example.
+///
+/// [`BondifyEvent::from_extensions`]: crate::BondifyEvent::from_extensions
 pub struct BondifyLayer<B = Full<Bytes>> {
     bondify: Bondify,
     body: PhantomData<fn(Bytes) -> B>,
 }
 
 impl<B> BondifyLayer<B> {
-    /// A layer that receives through `bondify`.
+    /// Creates a layer that receives through `bondify`.
     #[must_use]
     pub fn new(bondify: &Bondify) -> Self {
         Self { bondify: bondify.clone(), body: PhantomData }
     }
 
-    /// What the layer's services do with a request, for adapters that answer with a
-    /// [`Reply`](bondify_core::Reply) in a form of their own. `inner` has to be ready.
-    pub fn deliver<S, In>(&self, inner: S, request: Request<In>) -> Deliver<S, B, In>
+    /// Receives a delivery and calls `inner`, which has to be ready, with its event. For adapters
+    /// that turn a [`Reply`] into a response of their own.
+    ///
+    /// # Errors
+    ///
+    /// The [`Reply`] to send instead of a response of `inner`.
+    pub async fn deliver<S, In, Out>(
+        &self,
+        mut inner: S,
+        request: Request<In>,
+    ) -> Result<Result<Response<Out>, S::Error>, Reply>
     where
-        S: Service<Request<B>>,
+        S: Service<Request<B>, Response = Response<Out>, Error: Send, Future: Send> + 'static,
+        B: From<Bytes> + 'static,
         In: Body,
+        Out: Send + 'static,
     {
-        Deliver::new(&self.bondify, inner, request)
+        let (mut parts, body) = request.into_parts();
+        if parts.extensions.get::<Event>().is_some() {
+            return Err(misconfigured("the layer is applied twice; apply it to the route once"));
+        }
+        let body = BodyDataStream::new(body);
+        let delivery = adapter::receive(&self.bondify, &parts.headers, body).await?;
+        let handler = move |event: Event| {
+            let body = B::from(event.raw().clone());
+            parts.extensions.insert(event);
+            inner.call(Request::from_parts(parts, body))
+        };
+        delivery.run_to_completion(handler, status).await
     }
 }
 
@@ -83,21 +110,36 @@ where
         + Send
         + 'static,
     B: From<Bytes> + 'static,
-    In: Body,
+    In: Body + Send + 'static,
     Out: Send + 'static,
 {
     type Response = Response<ResponseBody<Out>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S, B, In>;
+    type Future = BoxFuture<'static, Result<Self::Response, S::Error>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<In>) -> Self::Future {
-        // The one that was polled ready is the one to call.
-        let next = self.inner.clone();
-        let inner = mem::replace(&mut self.inner, next);
-        ResponseFuture::new(self.layer.deliver(inner, request))
+        let (inner, layer) = (take_ready(&mut self.inner), self.layer.clone());
+        Box::pin(async move {
+            match layer.deliver(inner, request).await {
+                Ok(response) => response.map(|response| response.map(ResponseBody::inner)),
+                Err(reply) => Ok(adapter::response(reply).map(ResponseBody::reply)),
+            }
+        })
     }
+}
+
+/// The status that a response is settled by. The server drops the connection on an error of the
+/// service, so that is a failure too.
+fn status<Out, E>(answer: &Result<Response<Out>, E>) -> u16 {
+    answer.as_ref().map_or(500, |response| response.status().as_u16())
+}
+
+/// Takes the service that was polled ready, which is the one to call, and leaves a clone.
+pub(crate) fn take_ready<S: Clone>(service: &mut S) -> S {
+    let next = service.clone();
+    mem::replace(service, next)
 }

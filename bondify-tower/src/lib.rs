@@ -2,7 +2,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
-mod future;
+mod event;
+mod ext;
 mod layer;
 #[cfg(feature = "proof")]
 mod user;
@@ -21,6 +22,7 @@ pub use bondify_core::{Proof, ProofError, ProofVerifier};
 pub use crate::user::{BondifyUserLayer, BondifyUserService};
 pub use crate::{
     body::ResponseBody,
-    future::{Deliver, ResponseFuture},
+    event::{BondifyEvent, Rejection},
+    ext::BondifyExt,
     layer::{BondifyLayer, BondifyService},
 };

@@ -1,21 +1,19 @@
-use std::{
-    mem,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
 use bondify_core::{Proof, ProofVerifier, adapter::response};
+use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::ResponseBody;
+use crate::{ResponseBody, layer::take_ready};
 
-/// Lets only users reach the service within: requests that carry a proof, in
+/// Calls the inner service with requests that carry a valid proof, in
 /// `Authorization: Bearer …` or else in a cookie.
 ///
-/// The service finds the [`Proof`] in the request's extensions. Anybody else is answered 401,
-/// or 503 while the store of used proofs is away, or let in [as a guest](Self::optional).
+/// The [`Proof`] is in the request's extensions. A request without a valid proof is answered
+/// 401, or 503 if the store of used proofs cannot be reached. With
+/// [`optional`](Self::optional) it is passed on without a `Proof`.
 #[derive(Clone, Debug)]
 pub struct BondifyUserLayer {
     proofs: ProofVerifier,
@@ -23,14 +21,13 @@ pub struct BondifyUserLayer {
 }
 
 impl BondifyUserLayer {
-    /// A layer that knows users by `proofs`.
+    /// Creates a layer that verifies proofs by `proofs`.
     #[must_use]
     pub fn new(proofs: &ProofVerifier) -> Self {
         Self { proofs: proofs.clone(), optional: false }
     }
 
-    /// Lets guests in, with no proof in the extensions: everybody whose proof is not
-    /// accepted, for whatever reason.
+    /// Passes on every request: without a [`Proof`] in its extensions if it carries no valid one.
     #[must_use]
     pub fn optional(mut self) -> Self {
         self.optional = true;
@@ -60,23 +57,21 @@ where
 {
     type Response = Response<ResponseBody<Out>>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+    type Future = BoxFuture<'static, Result<Self::Response, S::Error>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request<In>) -> Self::Future {
-        // The one that was polled ready is the one to call.
-        let next = self.inner.clone();
-        let mut inner = mem::replace(&mut self.inner, next);
+        let mut inner = take_ready(&mut self.inner);
         let BondifyUserLayer { proofs, optional } = self.layer.clone();
         Box::pin(async move {
             let asked = proofs.authenticate(request.headers(), request.extensions().get());
             request.extensions_mut().insert(asked.clone());
             match asked.await {
                 Ok(proof) => drop(request.extensions_mut().insert(proof)),
-                // Another verifier may have let somebody in.
+                // An outer layer with another verifier may have inserted one.
                 Err(_) if optional => drop(request.extensions_mut().remove::<Proof>()),
                 Err(reply) => return Ok(response(reply).map(ResponseBody::reply)),
             }

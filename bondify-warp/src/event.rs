@@ -1,8 +1,22 @@
-use bondify_core::adapter::define_bondify_event;
+use bondify_core::adapter::{define_bondify_event, define_rejection, response};
+use bytes::Bytes;
+use warp::reply::Response;
 
 define_bondify_event! {
     /// The verified event that a handler is called with.
     ///
-    /// No other way leads to one than [`webhook`](crate::webhook) and
-    /// [`Hook::run`](crate::Hook::run), so a route without Bondify does not compile.
+    /// Only [`webhook`](crate::BondifyExt::webhook) and [`Hook::run`](crate::Hook::run) make one,
+    /// so a handler without Bondify does not compile.
+}
+
+define_rejection! {
+    /// The response to a request without an accepted proof.
+    ///
+    /// It is a [`warp::Reply`], not a [`warp::Rejection`]: no later route is tried.
+}
+
+impl warp::Reply for Rejection {
+    fn into_response(self) -> Response {
+        response::<Bytes>(self.reply()).map(Vec::from).into_response()
+    }
 }

@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod event;
+mod ext;
 mod hook;
 #[cfg(feature = "proof")]
 mod user;
@@ -17,8 +18,9 @@ pub use bondify_core::{Proof, ProofError, ProofVerifier};
 
 #[cfg(feature = "proof")]
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
-pub use crate::user::{BondifyUser, Denied, user};
+pub use crate::user::{BondifyUser, user};
 pub use crate::{
-    event::BondifyEvent,
-    hook::{Hook, hook, webhook},
+    event::{BondifyEvent, Rejection},
+    ext::BondifyExt,
+    hook::Hook,
 };

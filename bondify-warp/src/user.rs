@@ -1,29 +1,29 @@
 use std::convert::Infallible;
 
-use bondify_core::{ProofVerifier, Reply, adapter::define_bondify_user};
-use warp::{Filter, http::HeaderMap, reply::Response};
+use bondify_core::{ProofVerifier, adapter::define_bondify_user};
+use warp::{Filter, http::HeaderMap};
 
-use crate::hook::respond;
+use crate::Rejection;
 
 define_bondify_user! {
-    /// The user whose proof a request carries; extracted by [`user`].
+    /// The user whose proof the request carries. [`user`] extracts it.
 }
 
-/// The filter that extracts the user whose proof a request carries, in
-/// `Authorization: Bearer …` or else in a cookie.
+/// Extracts the user whose proof the request carries, in `Authorization: Bearer …` or else in a
+/// cookie.
 ///
-/// It never rejects, so that no later route is tried: the handler gets a `Result`, whose
-/// error is the answer, 401, or 503 while the store of used proofs is away. For guests, take
-/// its `ok()`.
+/// The filter extracts a `Result` and never rejects, so no later route is tried. The error is the
+/// response: 401, or 503 if the store of used proofs cannot be reached. Take its `ok()` where a
+/// user is optional.
 ///
-/// Apply it once to a route, after every filter that may reject: it uses a proof of single use
-/// up, and the next route would find it used.
+/// Apply it to a route once, after all filters that may reject: it uses up a proof of single
+/// use, which the next route would refuse.
 ///
 /// ```
-/// use bondify_warp::{BondifyUser, Denied, ProofVerifier, user};
+/// use bondify_warp::{BondifyUser, Rejection, ProofVerifier, user};
 /// use warp::Filter;
 ///
-/// async fn me(user: Result<BondifyUser, Denied>) -> Result<String, Denied> {
+/// async fn me(user: Result<BondifyUser, Rejection>) -> Result<String, Rejection> {
 ///     Ok(format!("user {}", user?.telegram_id()))
 /// }
 ///
@@ -35,7 +35,7 @@ define_bondify_user! {
 /// ```
 pub fn user(
     proofs: &ProofVerifier,
-) -> impl Filter<Extract = (Result<BondifyUser, Denied>,), Error = Infallible>
+) -> impl Filter<Extract = (Result<BondifyUser, Rejection>,), Error = Infallible>
 + Clone
 + Send
 + Sync
@@ -43,16 +43,6 @@ pub fn user(
     let proofs = proofs.clone();
     warp::header::headers_cloned().then(move |headers: HeaderMap| {
         let authenticated = proofs.authenticate(&headers, None);
-        async move { authenticated.await.map(BondifyUser).map_err(Denied) }
+        async move { authenticated.await.map(BondifyUser).map_err(Rejection) }
     })
-}
-
-/// The answer to a request without a user: 401, unless something else is amiss.
-#[derive(Clone, Copy, Debug)]
-pub struct Denied(Reply);
-
-impl warp::Reply for Denied {
-    fn into_response(self) -> Response {
-        respond(self.0)
-    }
 }

@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod handler;
 mod serve;
-#[cfg(feature = "proof")]
-mod users;
 
 use bondify_testkit::http_suite::{Adapter, App, Attached, Server};
-use bondify_warp::{Bondify, Hook, hook, webhook};
-use serve::{on_event, serve};
+use bondify_warp::{Bondify, BondifyExt, Hook};
+use handler::on_event;
+use serve::serve;
 use warp::Filter;
 
 struct Warp;
@@ -19,7 +19,7 @@ impl Adapter for Warp {
         match attached {
             Attached::Once => {
                 let on_event = move |event| on_event(event, script.clone());
-                Some(serve(path.and(webhook(&bondify, on_event))).await)
+                Some(serve(path.and(bondify.webhook(on_event))).await)
             }
             // There is no event without Bondify: it does not compile.
             Attached::Never => None,
@@ -28,7 +28,7 @@ impl Adapter for Warp {
                     let script = script.clone();
                     outer.run(|_| inner.run(|event| on_event(event, script)))
                 };
-                let twice = path.and(hook(&bondify)).and(hook(&bondify)).then(run);
+                let twice = path.and(bondify.hook()).and(bondify.hook()).then(run);
                 Some(serve(twice).await)
             }
         }
@@ -52,7 +52,7 @@ mod composed {
             let script = warp::any().map(move || script.clone());
             let run = |hook: Hook, script| hook.run(|event| on_event(event, script));
             let path = warp::path!("webhooks" / "bondify").and(warp::post());
-            Some(serve(path.and(hook(&bondify)).and(script).then(run)).await)
+            Some(serve(path.and(bondify.hook()).and(script).then(run)).await)
         }
     }
 
@@ -60,5 +60,5 @@ mod composed {
 }
 
 fn _filters_are_clone_send_and_sync(bondify: &Bondify) -> impl Clone + Send + Sync + use<> {
-    hook(bondify)
+    bondify.hook()
 }

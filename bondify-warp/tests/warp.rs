@@ -1,14 +1,16 @@
-//! What only warp can show.
+//! Behaviour that only warp shows.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod handler;
 mod serve;
 
 use bondify_testkit::{
     Connection, Payload, ProbeStore, Response, Script, WebhookRequest, http_suite::Server,
 };
-use bondify_warp::{Bondify, BondifyEvent, Hook, MemoryStore, Secret, hook, webhook};
-use serve::{on_event, serve};
+use bondify_warp::{Bondify, BondifyEvent, BondifyExt, Hook, MemoryStore, Secret};
+use handler::on_event;
+use serve::serve;
 use warp::{Filter, http::StatusCode};
 
 fn secret() -> Secret {
@@ -33,7 +35,7 @@ async fn a_later_filter_that_rejects_has_claimed_nothing() {
     let (bondify, store) = probed();
     let token = warp::header::exact("x-internal", "yes");
     let run = |hook: Hook| hook.run(async |_: BondifyEvent| StatusCode::NO_CONTENT);
-    let server = serve(warp::post().and(hook(&bondify)).and(token).then(run)).await;
+    let server = serve(warp::post().and(bondify.hook()).and(token).then(run)).await;
 
     let request = confirmed();
     assert_eq!(deliver(&server, "/", &request).await.status, 400); // warp's own
@@ -44,7 +46,7 @@ async fn a_later_filter_that_rejects_has_claimed_nothing() {
 #[tokio::test]
 async fn a_refusal_does_not_fall_through_to_a_later_route() {
     let (bondify, _store) = probed();
-    let hook = warp::post().and(webhook(&bondify, async |_| StatusCode::NO_CONTENT));
+    let hook = warp::post().and(bondify.webhook(async |_| StatusCode::NO_CONTENT));
     let anything = warp::path::end().map(|| "anything goes");
     let server = serve(hook.or(anything)).await;
     let refused = deliver(&server, "/", &confirmed().tampered()).await;
@@ -55,14 +57,14 @@ async fn a_refusal_does_not_fall_through_to_a_later_route() {
 async fn a_body_that_another_filter_took_is_a_misconfiguration() {
     let (bondify, _store) = probed();
     let run = |_taken, hook: Hook| hook.run(async |_: BondifyEvent| StatusCode::NO_CONTENT);
-    let routes = warp::post().and(warp::body::bytes()).and(hook(&bondify)).then(run);
+    let routes = warp::post().and(warp::body::bytes()).and(bondify.hook()).then(run);
     let server = serve(routes).await;
     let response = deliver(&server, "/", &confirmed()).await;
     assert_eq!((response.status, response.code().unwrap()), (500, "MISCONFIGURED".into()));
 }
 
 #[tokio::test]
-async fn it_goes_among_other_filters() {
+async fn it_combines_with_other_filters() {
     let (bondify, _store) = probed();
     let script = Script::default();
     let script = warp::any().map(move || script.clone());
@@ -72,7 +74,7 @@ async fn it_goes_among_other_filters() {
     };
     let routes = warp::path!("webhooks" / String)
         .and(warp::post())
-        .and(hook(&bondify))
+        .and(bondify.hook())
         .and(warp::header::optional("user-agent"))
         .and(script)
         .then(run)

@@ -1,14 +1,11 @@
 use std::{future::pending, sync::mpsc, thread};
 
 use actix_web::{
-    App, Error, HttpResponse, HttpServer,
+    App, HttpServer,
     dev::ServerHandle,
-    error::ErrorInternalServerError,
-    http::StatusCode,
     rt::System,
     web::{Data, ServiceConfig},
 };
-use bondify_actix::BondifyEvent;
 use bondify_testkit::{Script, http_suite::Server};
 
 /// Serves on a thread and a runtime of its own, as `#[actix_web::main]` does.
@@ -43,12 +40,4 @@ impl Drop for Stopper {
         // The command is sent by the call; the future only waits for its end.
         drop(self.0.stop(false));
     }
-}
-
-pub(crate) async fn on_event(
-    event: BondifyEvent,
-    script: Data<Script>,
-) -> Result<HttpResponse, Error> {
-    let status = script.handle(&event).await.map_err(ErrorInternalServerError)?;
-    Ok(HttpResponse::new(StatusCode::from_u16(status).unwrap()))
 }

@@ -1,5 +1,4 @@
-//! A load generator that signs each event just before it sends it, so that no event comes
-//! twice.
+//! A load generator that signs a new event for each request, so that no event is a duplicate.
 
 use std::{
     cell::Cell,
@@ -17,12 +16,12 @@ use tokio::{
 
 use super::{process::Server, server::PATH};
 use crate::{
-    cores::stay_off_the_servers,
+    cores::pin_to_load_core,
     events::{USUAL_SIZE, body, signature},
     rounds::quantile,
 };
 
-/// So many connections, kept alive, with one request at a time each.
+/// Load on a server: keep-alive connections with one request at a time each.
 pub(super) struct Load {
     runtime: Rc<Runtime>,
     pub(super) connections: usize,
@@ -31,28 +30,28 @@ pub(super) struct Load {
     next: Rc<Cell<u64>>,
 }
 
-/// What one turn of load showed.
+/// The measurements of one turn of load.
 pub(super) struct Turn {
     /// Requests per second.
     pub(super) rate: f64,
     /// The latency that a hundredth of the requests exceeds, in microseconds.
     pub(super) p99: f64,
-    /// Of the server per request, in microseconds.
+    /// The server's CPU time per request, in microseconds.
     pub(super) cpu: f64,
-    /// The share of its core that the server had.
+    /// The share of its core that the server used.
     pub(super) busy: f64,
 }
 
 impl Load {
-    /// Load that lasts so many seconds a turn. From now on this thread stays on its core.
+    /// Creates load that lasts `seconds` a turn, and pins this thread to its core.
     pub(super) fn new(connections: usize, seconds: f64) -> io::Result<Self> {
-        stay_off_the_servers()?;
+        pin_to_load_core()?;
         let runtime = Rc::new(runtime::Builder::new_current_thread().enable_all().build()?);
         let length = Duration::from_secs_f64(seconds);
         Ok(Self { runtime, connections, length, next: Rc::default() })
     }
 
-    /// The same, but as long.
+    /// The same load with turns of another length.
     pub(super) fn lasting(&self, length: Duration) -> Self {
         let Self { runtime, connections, next, .. } = self;
         Self { runtime: runtime.clone(), connections: *connections, length, next: next.clone() }
@@ -65,7 +64,7 @@ impl Load {
         let (start, cpu_before) = (Instant::now(), server.cpu_time());
         let connections =
             (0..self.connections).map(|_| self.connection(server, start + self.length));
-        let latencies = self.runtime.block_on(unsleeping(join_all(connections)));
+        let latencies = self.runtime.block_on(without_sleep(join_all(connections)));
         let (taken, cpu) = (start.elapsed().as_secs_f64(), server.cpu_time() - cpu_before);
         let latencies = latencies.into_iter().map(|answers| answers.expect("the server answers"));
         let mut latencies: Vec<f64> = latencies.flatten().collect();
@@ -79,7 +78,7 @@ impl Load {
         }
     }
 
-    /// One request after the other until then. Returns their latencies in microseconds.
+    /// Sends one request after the other until then. Returns the latencies in microseconds.
     async fn connection(&self, server: &Server, until: Instant) -> io::Result<Vec<f64>> {
         let mut stream = TcpStream::connect(server.address).await?;
         stream.set_nodelay(true)?;
@@ -106,10 +105,9 @@ impl Load {
     }
 }
 
-/// Keeps the thread from sleeping for as long as `load` goes on. Waking it would be the
-/// server's work, dearer than a request's own where it takes an interrupt to a virtual core,
-/// and the more often needed the slower the server is.
-async fn unsleeping<T>(load: impl Future<Output = T>) -> T {
+/// Runs `load` without letting the thread sleep. Waking a sleeping thread would be work of the
+/// server: on a virtual core it takes an interrupt, which costs more than a request.
+async fn without_sleep<T>(load: impl Future<Output = T>) -> T {
     let spin = async {
         loop {
             tokio::task::yield_now().await;
@@ -121,7 +119,7 @@ async fn unsleeping<T>(load: impl Future<Output = T>) -> T {
     }
 }
 
-/// Reads one answer, which has to be 200 and to say how long it is.
+/// Reads one answer, which must have the status 200 and a content length.
 async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<()> {
     let mut filled = 0;
     loop {

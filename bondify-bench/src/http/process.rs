@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Framework, Handler};
+use super::server::{Framework, Handler};
 use crate::cores::spawn_server;
 
 /// A server process, killed when dropped.
@@ -34,7 +34,7 @@ impl Server {
         Ok(server)
     }
 
-    /// What all its threads have had of their core so far.
+    /// The CPU time of all threads so far.
     pub(super) fn cpu_time(&self) -> Duration {
         let threads = fs::read_dir(format!("/proc/{}/task", self.process.id()));
         let nanoseconds = threads.into_iter().flatten().flatten().map(|thread| {

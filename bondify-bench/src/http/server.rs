@@ -32,12 +32,12 @@ impl Framework {
     }
 }
 
-/// What a server does with a delivery.
+/// The handler of a server.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Handler {
     /// Reads the body and answers 200.
     Bare,
-    /// Answers 200 to what Bondify lets through.
+    /// Answers 200 to the events that Bondify accepts.
     Bondify,
 }
 
@@ -50,7 +50,7 @@ impl Handler {
     }
 }
 
-/// Where deliveries go.
+/// The path of the webhook.
 pub(super) const PATH: &str = "/webhooks/bondify";
 
 const LOCALHOST: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
@@ -70,7 +70,7 @@ fn on_one_worker(server: impl Future<Output = io::Result<()>> + Send + 'static) 
     runtime.block_on(async { tokio::spawn(server).await? })
 }
 
-/// On the current runtime. Its store has room for all events of a run.
+/// Builds Bondify on the current runtime, with room for all events of a run.
 fn bondify() -> Bondify {
     let store = MemoryStore::with_capacity(4_000_000);
     Bondify::builder(secret()).store(store).build().expect("makes sense")
@@ -144,7 +144,7 @@ async fn rocket(handler: Handler) -> io::Result<()> {
 }
 
 async fn warp(handler: Handler) -> io::Result<()> {
-    use bondify_warp::{BondifyEvent, webhook};
+    use bondify_warp::{BondifyEvent, BondifyExt};
     use bytes::Bytes;
     use warp::{Filter, http::StatusCode};
 
@@ -157,7 +157,7 @@ async fn warp(handler: Handler) -> io::Result<()> {
             warp::serve(route.and(bare)).incoming(listener).run().await;
         }
         Handler::Bondify => {
-            let on_event = webhook(&bondify(), async |_: BondifyEvent| StatusCode::OK);
+            let on_event = bondify().webhook(async |_: BondifyEvent| StatusCode::OK);
             warp::serve(route.and(on_event)).incoming(listener).run().await;
         }
     }

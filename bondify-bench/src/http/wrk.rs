@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 use super::{load::Load, process::Server, server::PATH};
 use crate::events::{USUAL_SIZE, body, signature};
 
-/// What has wrk send one signed event, again and again.
+/// A script with which wrk sends one signed event repeatedly.
 pub(super) fn script() -> io::Result<NamedTempFile> {
     let body = body(USUAL_SIZE, 1);
     let mut file = NamedTempFile::new()?;

@@ -7,7 +7,7 @@ use bondify_sqlx::{
 use tempfile::NamedTempFile;
 use tokio::runtime;
 
-use super::{LEASE, Outcome, RETENTION, compare, fresh_keys, rate};
+use super::rates::{LEASE, Outcome, RETENTION, compare, fresh_keys, rate};
 use crate::{report::Row, rounds::Plan};
 
 const IN_FLIGHT: usize = 32;

@@ -7,7 +7,7 @@ use bondify_redis::{
 use futures_util::StreamExt;
 use tokio::runtime;
 
-use super::{Outcome, compare, fresh_keys, rate};
+use super::rates::{Outcome, compare, fresh_keys, rate};
 use crate::{report::Row, rounds::Plan};
 
 pub(super) fn measure(plan: &Plan, url: &str) -> Outcome<Vec<Row>> {
@@ -15,7 +15,7 @@ pub(super) fn measure(plan: &Plan, url: &str) -> Outcome<Vec<Row>> {
     let client = Client::open(url)?;
     let connection = runtime.block_on(client.get_multiplexed_async_connection())?;
     let store = RedisStore::open(client.clone());
-    let commands = runtime.block_on(Commands::overheard(&client, &store))?;
+    let commands = runtime.block_on(Commands::recorded(&client, &store))?;
 
     let row = |in_flight: usize, calls: usize| {
         let ours = || runtime.block_on(rate(&store, &fresh_keys(calls), in_flight));
@@ -33,7 +33,7 @@ pub(super) fn measure(plan: &Plan, url: &str) -> Outcome<Vec<Row>> {
     [row(1, calls(20_000)), row(64, calls(100_000))].into_iter().collect()
 }
 
-/// What the store sends for one event, with another key and token.
+/// The commands that the store sends for one event, with another key and token.
 struct Commands {
     prefix: String,
     claim: Vec<String>,
@@ -45,8 +45,8 @@ const TOKEN: &str = "-token-!";
 const DIGITS: usize = 12;
 
 impl Commands {
-    async fn overheard(client: &Client, store: &RedisStore) -> Outcome<Self> {
-        rate(store, &fresh_keys(1), 1).await?; // teaches Redis the script
+    async fn recorded(client: &Client, store: &RedisStore) -> Outcome<Self> {
+        rate(store, &fresh_keys(1), 1).await?; // loads the script into Redis
         let monitor = client.get_async_monitor().await?;
         let mut lines = monitor.into_on_message::<String>();
         rate(store, &fresh_keys(1), 1).await?;
@@ -69,7 +69,7 @@ impl Commands {
         Ok(Self { prefix, claim, complete })
     }
 
-    /// Has the first so many keys held, for the completes to come.
+    /// Stores leases for the first `keys` keys, which the completes then end.
     async fn hold(
         &self,
         mut connection: MultiplexedConnection,
@@ -88,7 +88,7 @@ impl Commands {
         Ok(())
     }
 
-    /// How many a second redis-benchmark makes of `command`, on random keys of so many.
+    /// The rate of `command` in redis-benchmark, on `keys` random keys.
     fn rate(
         &self,
         url: &str,

@@ -4,7 +4,7 @@ use bondify_sqlx::{SqliteStore, sqlx::SqlitePool};
 use rusqlite::{Connection, params};
 use tokio::runtime;
 
-use super::{LEASE, Outcome, RETENTION, compare, fresh_keys, rate};
+use super::rates::{LEASE, Outcome, RETENTION, compare, fresh_keys, rate};
 use crate::{report::Row, rounds::Plan};
 
 pub(super) fn measure(plan: &Plan) -> Outcome<Vec<Row>> {

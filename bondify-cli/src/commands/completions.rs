@@ -1,7 +1,7 @@
-use clap::CommandFactory as _;
+use clap::Command;
 use clap_complete::{Shell, generate};
 
-use crate::{Exit, cli::Cli, output::Output};
+use crate::{exit::Exit, output::Output};
 
 /// Print a shell's completions
 #[derive(clap::Args)]
@@ -11,11 +11,12 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self, mut output: Output) -> anyhow::Result<Exit> {
+    /// Prints the completions of `bondify`, the whole command.
+    pub(crate) fn run(self, mut bondify: Command, mut output: Output) -> anyhow::Result<Exit> {
         // Into memory first, since `generate` panics if it cannot write.
         let mut script = Vec::new();
-        generate(self.shell, &mut Cli::command(), "bondify", &mut script);
+        generate(self.shell, &mut bondify, "bondify", &mut script);
         output.write(&script)?;
-        Ok(Exit::Yes)
+        Ok(Exit::Success)
     }
 }

@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 
 use self::shown::{Attempt, Ready};
 use crate::{
-    Exit, http,
+    exit::Exit,
+    http,
     interrupt::Interrupts,
     output::Output,
     secret::{SecretArgs, TokenArgs, utf8},
@@ -19,15 +20,15 @@ use crate::{
 
 /// Run a local Bondify: its API, its bot and its deliveries
 ///
-/// Shows where it is, and then each attempt to deliver an event. A secret and a developer
-/// token that are not given are made up and shown. Ctrl-C ends it, with exit code 0.
+/// Shows its URL, and then each attempt to deliver an event. A secret and a developer token
+/// that are not given are generated and shown. Ctrl-C ends it, with exit code 0.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The port of 127.0.0.1 to listen on; 0 is a free one
+    /// The port of 127.0.0.1 to listen on; 0 is any free port
     #[arg(long, default_value = "4680")]
     port: u16,
 
-    /// The id of the project to start with
+    /// The id of the project
     #[arg(long, value_name = "ID", default_value = "proj_local")]
     project: String,
 
@@ -35,29 +36,29 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL", value_parser = http::parse_url)]
     webhook_url: Option<Url>,
 
-    /// Deliver to other machines, too
+    /// Also deliver to other machines
     #[arg(long)]
     allow_remote_delivery: bool,
 
-    /// How often a failed delivery is tried again [default: 3, with priority 6]
+    /// The number of retries of a failed delivery [default: 3, with priority 6]
     #[arg(long, value_name = "N")]
     retries: Option<u32>,
 
-    /// How long after a failed first attempt the second comes; then twice as long each time
+    /// The delay before the first retry; it doubles with each further retry
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     #[arg(value_parser = humantime::parse_duration)]
     retry_base: Duration,
 
-    /// How long a receiver may take to answer
+    /// The time-out of an attempt
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     #[arg(value_parser = humantime::parse_duration)]
     timeout: Duration,
 
-    /// The project's plan; all but hobby have priority
+    /// The project's plan; pro and business have priority
     #[arg(long, default_value = "hobby")]
     plan: PlanName,
 
-    /// File to keep everything in over restarts [default: nothing is kept]
+    /// File that keeps everything over restarts [default: nothing is kept]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 
@@ -89,8 +90,10 @@ impl Args {
     pub(crate) async fn run(self, mut output: Output) -> anyhow::Result<Exit> {
         let mut interrupts = Interrupts::new()?;
         let (secret, token) = (self.secret.given()?, self.token.given()?);
-        let secret =
-            secret.map(|bytes| utf8(&bytes)).transpose().context("the secret is no text")?;
+        let secret = secret
+            .map(|bytes| utf8(&bytes))
+            .transpose()
+            .context("the secret is not valid UTF-8")?;
         let (has_secret, has_token) = (secret.is_some(), token.is_some());
         let project = self.project.clone();
         let emulator = self.builder(secret, token).start().await?;
@@ -112,7 +115,7 @@ impl Args {
             }
         }
         select! {
-            () = emulator.stop() => Ok(Exit::Yes),
+            () = emulator.stop() => Ok(Exit::Success),
             () = interrupts.next() => Ok(Exit::Interrupted),
         }
     }

@@ -26,7 +26,7 @@ use tokio::{
 
 use self::received::Received;
 use crate::{
-    Exit,
+    exit::Exit,
     http::{self, Answer, Endpoint, NoAnswer},
     interrupt::Interrupts,
     output::Output,
@@ -35,13 +35,13 @@ use crate::{
 
 /// Receive deliveries: verify, show and forward them
 ///
-/// What is forwarded is the exact bytes with their signature, and the answer to that is
-/// the answer to the delivery; 502 if there is none, 504 if it takes too long. Without
-/// --forward-to the answer is 204. What the secret did not sign is refused and never
-/// forwarded. Ctrl-C ends it, with exit code 0.
+/// Forwards the exact bytes with their signature, and answers the delivery as the endpoint
+/// answers: 502 if there is no answer, 504 after a time-out. Without --forward-to the answer is
+/// 204. A delivery with a wrong signature is refused and never forwarded. Ctrl-C ends it, with
+/// exit code 0.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The port of 127.0.0.1 to listen on, at any path; 0 is a free one
+    /// The port of 127.0.0.1 to listen on, at any path; 0 is any free port
     #[arg(long)]
     port: u16,
 
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL", value_parser = http::parse_url)]
     forward_to: Option<Url>,
 
-    /// How long to wait for the answer of that endpoint
+    /// The time-out for the answer of the endpoint
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     #[arg(value_parser = humantime::parse_duration)]
     timeout: Duration,
@@ -80,7 +80,7 @@ impl Args {
             select! {
                 delivery = to_show.recv() => match delivery {
                     Some(delivery) => output.show(&delivery)?,
-                    // The server is gone, and with it the last delivery.
+                    // The server has ended, and all deliveries are shown.
                     None => break,
                 },
                 () = interrupts.next() => if running.take().is_none() {
@@ -89,7 +89,7 @@ impl Args {
             }
         }
         server.await??;
-        Ok(Exit::Yes)
+        Ok(Exit::Success)
     }
 }
 
@@ -142,7 +142,7 @@ impl Listener {
         }
     }
 
-    /// Nobody is left to show it to once the command ends.
+    /// Shows a delivery. Does nothing once the command ends.
     fn show(&self, received: Received) {
         let _ = self.shown.send(received);
     }

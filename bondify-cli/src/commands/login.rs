@@ -1,19 +1,19 @@
 mod shown;
 
-use bondify_client::{ProofVerifier, Status};
+use bondify_client::{ProofVerifier, SessionStatus};
 
 use self::shown::{Begun, Ended};
 use crate::{
-    Exit,
     api::{ApiArgs, explained},
+    exit::Exit,
     output::Output,
     secret::SecretArgs,
 };
 
 /// Log in through Telegram: show the link and its QR code, wait, and verify the proof
 ///
-/// Succeeds if the user confirms and the project's secret signed the proof. The project
-/// needs its public access enabled.
+/// Succeeds if the user confirms and the project's secret signed the proof. The project needs
+/// its public access enabled.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The project to log in to
@@ -34,12 +34,12 @@ impl Args {
         let session = sessions.generate().await.map_err(explained)?;
         output.show(&Begun::new(&session)?)?;
         let ended = match sessions.wait(&session).await.map_err(explained)? {
-            Status::Confirmed(login) => match proofs.verify(login.proof()) {
+            SessionStatus::Confirmed(login) => match proofs.verify(login.proof()) {
                 Ok(proof) => Ended::proven(&proof, login.proof()),
                 Err(error) => Ended::Unproven { error: error.to_string() },
             },
-            Status::Cancelled { .. } => Ended::Cancelled,
-            Status::Expired => Ended::Expired,
+            SessionStatus::Cancelled { .. } => Ended::Cancelled,
+            SessionStatus::Expired => Ended::Expired,
             _ => Ended::Used,
         };
         output.show(&ended)?;

@@ -3,10 +3,10 @@ mod shown;
 use bondify_client::ProjectSettings;
 use clap::Subcommand;
 
-use self::shown::{Changed, Listed, Told};
+use self::shown::{Changed, Listed, ShownSecret};
 use crate::{
-    Exit,
     api::{ApiArgs, explained},
+    exit::Exit,
     output::Output,
     secret::TokenArgs,
 };
@@ -28,27 +28,27 @@ pub(crate) struct Args {
 enum Action {
     /// List all projects
     List,
-    /// Create a project, and show its secret, which the API tells this once
+    /// Create a project, and show its secret, which the API shows only once
     Create {
-        /// What the bot is to call it
+        /// The name that the bot shows
         name: String,
 
-        /// Where its events are delivered to: https://, or http:// on loopback
+        /// The webhook URL: https:// (http:// is allowed on loopback only)
         #[arg(long, value_name = "URL")]
         webhook_url: Option<String>,
     },
-    /// Set where a project's events are delivered to
+    /// Set a project's webhook URL
     SetWebhook {
         /// The project's id
         id: String,
 
-        /// https://, or http:// on loopback; empty for nowhere
+        /// https:// (http:// is allowed on loopback only); an empty URL removes it
         url: String,
     },
     /// Replace a project's secret, and show the new one
     ///
-    /// The old secret stops at once, but retries of older deliveries still carry its
-    /// signature: let the receiver accept both for a while.
+    /// New deliveries are signed with the new secret at once, but retries of older deliveries
+    /// still carry the old signature: let the receiver accept both for a while.
     Rotate {
         /// The project's id
         id: String,
@@ -73,7 +73,7 @@ impl Args {
                 let settings = webhook_url.as_deref().map(settings).transpose()?;
                 let settings = settings.unwrap_or_default();
                 let created = developer.create_project(&name, settings).await.map_err(explained)?;
-                output.show(&Told::new(&created.project_id, &created.secret))?;
+                output.show(&ShownSecret::new(&created.project_id, &created.secret))?;
             }
             Action::SetWebhook { id, url } => {
                 let settings = settings(&url)?;
@@ -82,14 +82,14 @@ impl Args {
             }
             Action::Rotate { id } => {
                 let secret = developer.regenerate(&id).await.map_err(explained)?;
-                output.show(&Told::new(&id, &secret))?;
+                output.show(&ShownSecret::new(&id, &secret))?;
             }
             Action::Delete { id } => {
                 developer.delete_project(&id).await.map_err(explained)?;
                 output.show(&Changed { project_id: &id, done: "deleted" })?;
             }
         }
-        Ok(Exit::Yes)
+        Ok(Exit::Success)
     }
 }
 

@@ -2,7 +2,7 @@ use std::fmt::{self, Display};
 
 use serde::Serialize;
 
-use crate::{Exit, body::BodyArgs, output::Output, secret::SecretArgs};
+use crate::{body::BodyArgs, exit::Exit, output::Output, secret::SecretArgs};
 
 /// Print the signature of a body, as in the header X-Bondify-Signature
 #[derive(clap::Args)]
@@ -19,7 +19,7 @@ impl Args {
         let secret = self.secret.secret()?;
         let signature = secret.sign(&self.body.read()?).to_string();
         output.show(&Signed { signature })?;
-        Ok(Exit::Yes)
+        Ok(Exit::Success)
     }
 }
 

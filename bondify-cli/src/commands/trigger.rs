@@ -5,7 +5,8 @@ mod summary;
 use std::{num::NonZero, path::PathBuf, pin::pin, time::Duration};
 
 use bondify_core::{SIGNATURE_HEADER, Secret};
-use clap::ValueEnum;
+use bondify_emulator::Fault;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use futures_util::{StreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::{Body, Url, header::CONTENT_TYPE};
@@ -17,7 +18,8 @@ use self::{
     summary::Tally,
 };
 use crate::{
-    Exit, body,
+    body,
+    exit::Exit,
     http::{self, Endpoint},
     interrupt::Interrupts,
     output::Output,
@@ -27,13 +29,13 @@ use crate::{
 /// Send signed deliveries to an endpoint
 ///
 /// Succeeds only if every answer is 2xx. Several events are summed up; with --json each
-/// delivery is an object, and the summary is the last.
+/// delivery is an object, and the summary is the last object.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     event: EventArgs,
 
-    /// File whose bytes to send instead; `-` is standard input
+    /// File to send as the body instead; `-` is standard input
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
 
@@ -41,19 +43,19 @@ pub(crate) struct Args {
     #[arg(long, value_parser = http::parse_url)]
     url: Url,
 
-    /// What to do wrong
-    #[arg(long)]
+    /// The fault to inject
+    #[arg(long, value_parser = fault_parser())]
     fault: Option<Fault>,
 
-    /// How many events to deliver
+    /// The number of events to deliver
     #[arg(long, value_name = "N", default_value = "1")]
     count: NonZero<u64>,
 
-    /// How many events to deliver at a time
+    /// The number of events to deliver at the same time
     #[arg(long, value_name = "N", default_value = "1")]
     concurrency: NonZero<usize>,
 
-    /// How long to wait for each answer
+    /// The time-out for each answer
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     #[arg(value_parser = humantime::parse_duration)]
     timeout: Duration,
@@ -62,22 +64,11 @@ pub(crate) struct Args {
     secret: SecretArgs,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Fault {
-    /// Each delivery once more, after the answer to the first
-    Duplicate,
-    /// Each delivery twice at the same time
-    ConcurrentDuplicate,
-    /// The body is changed after it was signed
-    TamperedBody,
-    /// Another secret signs it
-    WrongSecret,
-    /// It says that it happened 48 hours ago
-    StaleTimestamp,
-    /// An event that Bondify does not send
-    UnknownEvent,
-    /// Half of the request is sent, then the connection is cut
-    DropConnection,
+/// Parses the emulator's faults, except the delay: this command sends deliveries at once.
+fn fault_parser() -> impl TypedValueParser<Value = Fault> {
+    let faults = Fault::ALL.into_iter().filter(|fault| !matches!(fault, Fault::Delay(_)));
+    let values = faults.map(|fault| PossibleValue::new(fault.name()).help(fault.description()));
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Fault>())
 }
 
 impl Args {
@@ -96,7 +87,7 @@ impl Args {
                 () = interrupts.next() => break true,
                 attempts = deliveries.next() => attempts,
             };
-            let Some(attempts) = attempts.transpose()? else { break false };
+            let Some(attempts) = attempts else { break false };
             for attempt in attempts {
                 if output.is_json() || !many {
                     progress.suspend(|| output.show(&attempt))?;
@@ -115,7 +106,7 @@ impl Args {
     }
 }
 
-/// On standard error, if that is a terminal.
+/// A progress bar on standard error, if that is a terminal.
 fn progress_bar(count: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}, {per_sec}, {eta} left");
     ProgressBar::new(count).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
@@ -145,15 +136,15 @@ impl Sender {
         })
     }
 
-    /// Delivers the event of that number, in one attempt or two.
-    async fn deliver(&self, number: u64) -> anyhow::Result<Vec<Attempt>> {
-        let event = self.events.event(number)?;
+    /// Delivers the event of this number, in one attempt or two.
+    async fn deliver(&self, number: u64) -> Vec<Attempt> {
+        let event = self.events.event(number);
         let attempt = || self.attempt(number, &event);
-        Ok(match self.fault {
+        match self.fault {
             Some(Fault::Duplicate) => vec![attempt().await, attempt().await],
             Some(Fault::ConcurrentDuplicate) => <[_; 2]>::from(join!(attempt(), attempt())).into(),
             _ => vec![attempt().await],
-        })
+        }
     }
 
     async fn attempt(&self, number: u64, event: &Event) -> Attempt {
@@ -168,18 +159,5 @@ impl Sender {
         let request = request.header(CONTENT_TYPE, "application/json");
         let answer = http::send(request.header(SIGNATURE_HEADER, signature)).await;
         Attempt::new(number, event.session_token.clone(), answer)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn faults_are_called_as_those_of_the_emulator() {
-        for fault in Fault::value_variants() {
-            let name = fault.to_possible_value().unwrap();
-            assert!(name.get_name().parse::<bondify_emulator::Fault>().is_ok(), "{name:?}");
-        }
     }
 }

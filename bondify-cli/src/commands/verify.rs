@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use self::diagnosis::Diagnosis;
 use crate::{
-    Exit,
     body::BodyArgs,
+    exit::Exit,
     output::{BAD, GOOD, Output, Printable},
     secret::SecretArgs,
 };
 
-/// Verify the signature of a body, and say what is likely wrong if it is not valid
+/// Verify the signature of a body, and show the likely mistake if it is not valid
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The value of the header X-Bondify-Signature
@@ -43,7 +43,7 @@ impl Args {
     }
 }
 
-/// A valid signature, and what a receiver thinks of the event.
+/// A valid signature, and a note if a receiver would still refuse the event.
 #[derive(Serialize)]
 struct Verified {
     verified: bool,
@@ -65,7 +65,7 @@ impl Verified {
 }
 
 fn note(error: VerifyError) -> String {
-    format!("a receiver refuses it all the same: {error}")
+    format!("a receiver still refuses it: {error}")
 }
 
 impl Display for Verified {

@@ -15,7 +15,7 @@ async fn emulate(args: &[&str]) -> (Running, Value) {
     (emulator, ready)
 }
 
-/// Has a user confirm a new session, and returns its token.
+/// Confirms a new session and returns its token.
 async fn log_in(ready: &Value) -> String {
     let url = ready["api_url"].as_str().unwrap();
     let client = Client::builder().base_url(url).build().unwrap();
@@ -98,7 +98,7 @@ async fn no_answer_in_time_is_a_failure() {
 }
 
 #[tokio::test]
-async fn what_is_made_up_is_shown_and_what_is_given_is_not() {
+async fn generated_secrets_are_shown_and_given_ones_are_not() {
     within_a_minute(async {
         let mut command = bondify(&["emulate", "--port", "0"]);
         command.env_remove("BONDIFY_WEBHOOK_SECRET");
@@ -107,7 +107,7 @@ async fn what_is_made_up_is_shown_and_what_is_given_is_not() {
         assert_data_eq!(
             lines.join("\n"),
             str![[r#"
-proj_local is at http://127.0.0.1:[..] and delivers to nowhere; --webhook-url says where to
+proj_local is at http://127.0.0.1:[..] and delivers to nowhere (set --webhook-url)
 webhook secret: whsec_[..]
 developer token: dev_[..]
 "#]]
@@ -143,7 +143,7 @@ async fn state_is_kept_in_a_file() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_refused() {
+async fn invalid_options_are_refused() {
     within_a_minute(async {
         let (_emulator, ready) = emulate(&[]).await;
         let port = ready["api_url"].as_str().unwrap().rsplit(':').next().unwrap();

@@ -68,7 +68,7 @@ async fn a_server_ends_well() {
 }
 
 #[tokio::test]
-async fn a_second_ctrl_c_does_not_wait_for_what_is_under_way() {
+async fn a_second_ctrl_c_does_not_wait_for_a_request_in_flight() {
     within_a_minute(async {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let silent_url = format!("http://{}", silent.local_addr().unwrap());
@@ -76,7 +76,7 @@ async fn a_second_ctrl_c_does_not_wait_for_what_is_under_way() {
         let mut listener = Running::start(&args);
         let url = listener.json().await["listening"].as_str().unwrap().to_owned();
         let _sender = Running::start(&["trigger", "auth.cancelled", "--url", &url]);
-        let _under_way = silent.accept().await.unwrap();
+        let _in_flight = silent.accept().await.unwrap();
         let mut idle = TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
         idle.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
         idle.read_u8().await.unwrap();
@@ -90,7 +90,7 @@ async fn a_second_ctrl_c_does_not_wait_for_what_is_under_way() {
 }
 
 #[tokio::test]
-async fn quietly_when_nobody_reads_on() {
+async fn quietly_when_the_reader_closes_standard_output() {
     within_a_minute(async {
         let (_, url) = Recorder::start(|| StatusCode::OK).await;
         let args = ["trigger", "auth.cancelled", "--url", &url, "--count", "1000000000", "--json"];
@@ -103,7 +103,7 @@ async fn quietly_when_nobody_reads_on() {
 }
 
 #[tokio::test]
-async fn quietly_when_nobody_reads_at_all() {
+async fn quietly_when_standard_output_is_closed_from_the_start() {
     within_a_minute(async {
         for args in [
             &["completions", "bash"][..],

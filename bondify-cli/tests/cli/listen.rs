@@ -123,7 +123,7 @@ async fn every_delivery_is_forwarded_duplicates_too() {
 }
 
 #[tokio::test]
-async fn what_is_not_signed_is_refused_and_never_forwarded() {
+async fn an_unsigned_delivery_is_refused_and_never_forwarded() {
     within_a_minute(async {
         let (recorder, url) = Recorder::start(|| StatusCode::OK).await;
         let (mut listener, address) = listen(&["--forward-to", &url]).await;

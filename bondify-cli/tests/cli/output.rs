@@ -7,8 +7,8 @@ use crate::support::{Recorder, SECRET, run};
 
 const ESCAPE: char = '\u{1b}';
 
-/// What is shown on a terminal, which `script` of util-linux makes. `None` if that is not
-/// there.
+/// Runs a command on a terminal that `script` of util-linux emulates. Returns `None` if `script`
+/// is not installed.
 async fn on_a_terminal(command: &str, variable: (&str, &str)) -> Option<String> {
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--command", command, "/dev/null"]);

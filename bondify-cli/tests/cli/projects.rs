@@ -54,9 +54,9 @@ async fn a_new_one_and_its_secret() {
         let args = ["create", "Forum", "--webhook-url", url, "--json"];
         let created = projects(&emulator, &args).await;
         assert_eq!(created.code, Some(0), "{created}");
-        let told = created.json().remove(0);
-        let project = emulator.project(told["project_id"].as_str().unwrap()).unwrap();
-        assert_eq!(told["webhook_secret"], project.reveal_secret());
+        let created = created.json().remove(0);
+        let project = emulator.project(created["project_id"].as_str().unwrap()).unwrap();
+        assert_eq!(created["webhook_secret"], project.reveal_secret());
         assert_eq!(project.name, "Forum");
         assert_eq!(project.webhook_url.as_ref().unwrap().as_str(), url);
 
@@ -99,8 +99,8 @@ async fn a_secret_is_replaced() {
         let old = secret();
         let rotated = projects(&emulator, &["rotate", "proj_shop", "--json"]).await;
         assert_ne!(secret(), old);
-        let told = json!({ "project_id": "proj_shop", "webhook_secret": secret() });
-        assert_eq!((rotated.code, rotated.json()), (Some(0), vec![told]));
+        let expected = json!({ "project_id": "proj_shop", "webhook_secret": secret() });
+        assert_eq!((rotated.code, rotated.json()), (Some(0), vec![expected]));
     })
     .await;
 }

@@ -14,7 +14,7 @@ const RECEIVER: &str = "http://127.0.0.1:3000/webhooks/bondify";
 const EMULATOR: &str = "http://127.0.0.1:4680";
 
 #[tokio::test]
-async fn does_what_it_says() {
+async fn the_readme_is_correct() {
     within_a_minute(async {
         let receiver = Receiver::start().await;
         let project = ProjectSettings::new().id("proj_local");

@@ -45,7 +45,7 @@ pub(crate) async fn run_with(args: &[&str], stdin: impl AsRef<[u8]>) -> Finished
     Finished::from(child.wait_with_output().await.unwrap())
 }
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Finished {
     pub(crate) code: Option<i32>,
@@ -74,7 +74,7 @@ impl From<std::process::Output> for Finished {
     }
 }
 
-/// As it is in a snapshot.
+/// The form in snapshots.
 impl fmt::Display for Finished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let code = self.code.expect("was not ended by a signal");
@@ -86,7 +86,7 @@ impl fmt::Display for Finished {
     }
 }
 
-/// A command that goes on until it is told to end.
+/// A command that runs until it is ended.
 pub(crate) struct Running {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -179,7 +179,7 @@ fn receiving() -> Bondify {
     Bondify::builder(Secret::new(SECRET).unwrap()).build().unwrap()
 }
 
-/// A server that takes down what it gets, unseen, and answers as it is told.
+/// A server that records each request and sends a fixed answer.
 #[derive(Clone)]
 pub(crate) struct Recorder {
     requests: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,

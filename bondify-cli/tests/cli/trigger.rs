@@ -24,7 +24,7 @@ fn confirmed(events: &[Event]) -> &Confirmed {
 }
 
 #[tokio::test]
-async fn a_confirmation_of_somebody() {
+async fn a_confirmation_of_the_default_user() {
     within_a_minute(async {
         let receiver = Receiver::start().await;
         let triggered = trigger(&receiver.url, &["auth.confirmed"]).await;
@@ -48,7 +48,7 @@ exit code: 0
 }
 
 #[tokio::test]
-async fn a_confirmation_as_told() {
+async fn a_confirmation_with_given_fields() {
     within_a_minute(async {
         let receiver = Receiver::start().await;
         let args = [
@@ -223,7 +223,7 @@ async fn given_bytes_are_sent_as_they_are() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused() {
+async fn contradictory_options_are_refused() {
     within_a_minute(async {
         let url = "http://127.0.0.1:9";
         for args in [

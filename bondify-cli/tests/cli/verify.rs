@@ -39,12 +39,12 @@ exit code: 0
 }
 
 #[tokio::test]
-async fn a_valid_signature_of_what_receivers_refuse() {
+async fn a_valid_signature_of_an_event_that_receivers_refuse() {
     within_a_minute(async {
         assert_data_eq!(
             verify(BODY, &[]).await.to_string(),
             str![[r#"
-verified, but a receiver refuses it all the same: the event is outside the tolerance
+verified, but a receiver still refuses it: the event is outside the tolerance
 exit code: 0
 
 "#]]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use bondify_client::{Days, Developer, ErrorCode, ProjectSettings, SessionState};
+use bondify_client::{Days, Developer, ErrorCode, ProjectSettings, SessionStatus};
 use bondify_testkit::{Answer, ReceivedRequest, ScriptedServer, within_a_minute};
 use serde_json::{Value, json};
 
@@ -165,14 +165,14 @@ async fn sessions() {
         let [confirmed, pending, unknown] = &sessions[..] else { panic!() };
         assert_eq!(confirmed.session_token, "sess_hush");
         assert_eq!(confirmed.project_name, "Shop");
-        assert_eq!(confirmed.status, SessionState::Confirmed);
-        assert_eq!(confirmed.telegram_id.as_ref().unwrap().to_i64(), Some(7_123_456_789));
-        assert_eq!(confirmed.telegram_name.as_deref(), Some("Ada Hush"));
-        assert_eq!(confirmed.telegram_username.as_deref(), Some("ada"));
-        let took = confirmed.confirmed_at.unwrap().duration_since(confirmed.created_at);
+        let SessionStatus::Confirmed(login) = &confirmed.status else { panic!("{confirmed:?}") };
+        assert_eq!(login.telegram_id.as_ref().unwrap().to_i64(), Some(7_123_456_789));
+        assert_eq!(login.telegram_name.as_deref(), Some("Ada Hush"));
+        assert_eq!(login.telegram_username.as_deref(), Some("ada"));
+        let took = login.confirmed_at.unwrap().duration_since(confirmed.created_at);
         assert_eq!(took.unwrap(), Duration::from_secs(1));
-        assert_eq!((&pending.status, &pending.telegram_id), (&SessionState::Pending, &None));
-        assert_eq!(unknown.status.to_string(), "paused");
+        assert_eq!((&pending.status, pending.status.login()), (&SessionStatus::Pending, None));
+        assert_eq!(unknown.status, SessionStatus::Other("paused".into()));
         let shown = format!("{sessions:?}").to_lowercase();
         assert!(!shown.contains("hush") && !shown.contains("7123456789"), "{shown}");
         assert_eq!(request(&server).0, "GET /api/v1/dev/sessions");

@@ -1,4 +1,4 @@
-//! The client against a server on loopback that answers as told.
+//! The client against a scripted server on loopback.
 
 mod developer;
 mod polling;
@@ -19,10 +19,10 @@ pub(crate) fn client(server: &ScriptedServer) -> Client {
 }
 
 pub(crate) fn set_up(server: &ScriptedServer) -> ClientBuilder {
-    Client::builder().base_url(server.url()).poll_interval(ClientBuilder::LEAST_POLL_INTERVAL)
+    Client::builder().base_url(server.url()).poll_interval(ClientBuilder::MIN_POLL_INTERVAL)
 }
 
-/// What a session is generated with, which expires after that time.
+/// The response of `generate` for a session that expires after this time.
 pub(crate) fn generated(expires_in: Duration) -> Answer {
     let expires_at = std::time::SystemTime::now() + expires_in;
     let expires_at = expires_at.duration_since(std::time::UNIX_EPOCH).expect("is after 1970");

@@ -1,9 +1,9 @@
-//! Polling against a server that answers as told. In real time, at the shortest interval:
+//! Polling against a scripted server. In real time, at the shortest interval:
 //! what has to take time is bounded from below only.
 
 use std::time::Duration;
 
-use bondify_client::{ClientBuilder, ErrorCode, Status};
+use bondify_client::{ClientBuilder, ErrorCode, SessionStatus};
 use bondify_testkit::{Answer, ScriptedServer, within_a_minute};
 use futures_util::StreamExt;
 use serde_json::json;
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::{TOKEN, confirmed, session, status};
 
-const INTERVAL: Duration = ClientBuilder::LEAST_POLL_INTERVAL;
+const INTERVAL: Duration = ClientBuilder::MIN_POLL_INTERVAL;
 /// Long enough to be polled once before, on the slowest machine.
 const SHORT: Duration = Duration::from_secs(8);
 const LONG: Duration = Duration::from_secs(10 * 60);
@@ -33,7 +33,7 @@ async fn wait_polls_at_the_interval_until_the_user_confirms() {
         let answers = [status("pending"), status("pending"), confirmed()];
         let (server, sessions, session) = session(LONG, answers).await;
         let waiting = tokio::spawn(async move { sessions.wait(&session).await });
-        let Ok(Status::Confirmed(login)) = waiting.await.unwrap() else { panic!() };
+        let Ok(SessionStatus::Confirmed(login)) = waiting.await.unwrap() else { panic!() };
         assert_eq!(login.telegram_id().as_str(), "7123456789");
         assert_eq!(login.proof(), "header.claims.signature");
         assert_eq!(polls(&server), 3);
@@ -63,7 +63,10 @@ async fn the_stream_yields_every_change_and_then_ends() {
         let (server, sessions, session) = session(LONG, answers).await;
         let statuses: Vec<_> = sessions.statuses(&session).collect().await;
         let statuses: Vec<_> = statuses.into_iter().map(Result::unwrap).collect();
-        assert!(matches!(*statuses, [Status::Pending, Status::Confirmed(_)]), "{statuses:?}");
+        assert!(
+            matches!(*statuses, [SessionStatus::Pending, SessionStatus::Confirmed(_)]),
+            "{statuses:?}"
+        );
         assert_eq!(polls(&server), 3);
     })
     .await;
@@ -75,7 +78,7 @@ async fn the_stream_ends_after_an_error() {
         let answers = [status("pending"), Answer::json(404, json!({})), confirmed()];
         let (server, sessions, session) = session(LONG, answers).await;
         let mut statuses = sessions.statuses(&session);
-        assert!(matches!(statuses.next().await, Some(Ok(Status::Pending))));
+        assert!(matches!(statuses.next().await, Some(Ok(SessionStatus::Pending))));
         assert!(matches!(statuses.next().await, Some(Err(_))));
         assert!(statuses.next().await.is_none());
         assert_eq!(polls(&server), 2);
@@ -98,7 +101,7 @@ async fn outages_are_ridden_out() {
         ] {
             let (server, sessions, session) = session(LONG, [outage.clone(), confirmed()]).await;
             let ended = sessions.wait(&session).await;
-            assert!(matches!(ended, Ok(Status::Confirmed(_))), "{ended:?} after {outage:?}");
+            assert!(matches!(ended, Ok(SessionStatus::Confirmed(_))), "{ended:?} after {outage:?}");
             assert_eq!(polls(&server), 2, "{outage:?}");
             assert!(pauses(&server)[0] >= INTERVAL);
         }
@@ -111,7 +114,7 @@ async fn a_server_that_refuses_connections_is_ridden_out() {
     within_a_minute(async {
         let (server, sessions, session) = session(LONG, [status("pending")]).await;
         let mut statuses = sessions.statuses(&session);
-        assert!(matches!(statuses.next().await, Some(Ok(Status::Pending))));
+        assert!(matches!(statuses.next().await, Some(Ok(SessionStatus::Pending))));
         drop(server);
         // Nothing comes for longer than the interval, neither an error nor an end.
         assert!(timeout(3 * INTERVAL, statuses.next()).await.is_err());
@@ -127,8 +130,8 @@ async fn pauses_grow_with_each_failure() {
             session(LONG, [broken(), broken(), broken(), confirmed()]).await;
         assert!(sessions.wait(&session).await.is_ok());
         let pauses = pauses(&server);
-        let least = [INTERVAL, 2 * INTERVAL, 4 * INTERVAL];
-        assert!(pauses.iter().zip(least).all(|(pause, least)| *pause >= least), "{pauses:?}");
+        let minimum = [INTERVAL, 2 * INTERVAL, 4 * INTERVAL];
+        assert!(pauses.iter().zip(minimum).all(|(pause, minimum)| *pause >= minimum), "{pauses:?}");
     })
     .await;
 }
@@ -142,8 +145,8 @@ async fn retry_after_is_heeded_and_never_shortens_the_interval() {
         let (server, sessions, session) = session(LONG, answers).await;
         assert!(sessions.wait(&session).await.is_ok());
         let pauses = pauses(&server);
-        let least = [Duration::from_secs(2), INTERVAL, INTERVAL];
-        assert!(pauses.iter().zip(least).all(|(pause, least)| *pause >= least), "{pauses:?}");
+        let minimum = [Duration::from_secs(2), INTERVAL, INTERVAL];
+        assert!(pauses.iter().zip(minimum).all(|(pause, minimum)| *pause >= minimum), "{pauses:?}");
     })
     .await;
 }
@@ -183,24 +186,24 @@ async fn at_expiry_a_last_request_learns_of_a_late_confirmation() {
     within_a_minute(async {
         let asked_later = Answer::json(429, json!({})).header("Retry-After", "3600");
         let (server, sessions, session) = session(SHORT, [asked_later, confirmed()]).await;
-        assert!(matches!(sessions.wait(&session).await, Ok(Status::Confirmed(_))));
+        assert!(matches!(sessions.wait(&session).await, Ok(SessionStatus::Confirmed(_))));
         assert_eq!(polls(&server), 2);
     })
     .await;
 }
 
 #[tokio::test]
-async fn what_is_pending_at_expiry_has_expired() {
+async fn a_session_that_is_pending_at_expiry_has_expired() {
     within_a_minute(async {
         let (server, sessions, session) = session(SHORT, [status("pending")]).await;
         let statuses: Vec<_> = sessions.statuses(&session).map(Result::unwrap).collect().await;
-        assert_eq!(statuses, [Status::Pending, Status::Expired]);
+        assert_eq!(statuses, [SessionStatus::Pending, SessionStatus::Expired]);
         let polls_until_then = polls(&server);
         let most = SHORT.div_duration_f32(INTERVAL) as usize + 2;
         assert!(polls_until_then <= most, "{polls_until_then}");
 
         // From then on a wait is one request.
-        assert_eq!(sessions.wait(&session).await.unwrap(), Status::Expired);
+        assert_eq!(sessions.wait(&session).await.unwrap(), SessionStatus::Expired);
         assert_eq!(polls(&server), polls_until_then + 1);
     })
     .await;
@@ -226,7 +229,7 @@ async fn a_dropped_wait_sends_nothing_more_and_another_continues() {
             ended = sessions.wait(&session) => panic!("{ended:?}"),
             () = server.received(3) => {} // in the middle of the second answer
         }
-        assert!(matches!(sessions.wait(&session).await, Ok(Status::Confirmed(_))));
+        assert!(matches!(sessions.wait(&session).await, Ok(SessionStatus::Confirmed(_))));
         assert_eq!(polls(&server), 3);
     })
     .await;
@@ -244,7 +247,7 @@ async fn a_dropped_next_loses_nothing() {
                 seen.push(status.unwrap().unwrap());
             }
         }
-        assert!(matches!(*seen, [Status::Pending, Status::Confirmed(_)]), "{seen:?}");
+        assert!(matches!(*seen, [SessionStatus::Pending, SessionStatus::Confirmed(_)]), "{seen:?}");
         assert_eq!(polls(&server), 3);
         for _again in 0..2 {
             assert!(statuses.next().await.is_none());

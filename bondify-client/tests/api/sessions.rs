@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bondify_client::{Client, ErrorCode, Status};
+use bondify_client::{Client, ErrorCode, SessionStatus};
 use bondify_testkit::{Answer, ScriptedServer, within_a_minute};
 use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::TcpListener, time::timeout};
@@ -37,8 +37,8 @@ async fn a_status_is_asked_for_once() {
     within_a_minute(async {
         let server = ScriptedServer::start([status("pending"), confirmed()]).await;
         let sessions = client(&server).sessions(PROJECT);
-        assert_eq!(sessions.status(TOKEN).await.unwrap(), Status::Pending);
-        let Ok(Status::Confirmed(login)) = sessions.status(TOKEN).await else { panic!() };
+        assert_eq!(sessions.status(TOKEN).await.unwrap(), SessionStatus::Pending);
+        let Ok(SessionStatus::Confirmed(login)) = sessions.status(TOKEN).await else { panic!() };
         assert_eq!(login.telegram_name(), "Ada Lovelace");
 
         let [request, _] = &server.requests()[..] else { panic!() };
@@ -174,9 +174,9 @@ async fn a_connection_that_fails_is_an_error_with_its_cause() {
 #[tokio::test]
 async fn an_answer_without_end_is_given_up_at_the_limit() {
     within_a_minute(async {
-        let spaces = " ".repeat(Client::ANSWER_LIMIT);
+        let spaces = " ".repeat(Client::MAX_RESPONSE_BYTES);
         let whole = format!("{{\"status\":\"pending\"}}{spaces}");
-        let fits = &whole[..Client::ANSWER_LIMIT];
+        let fits = &whole[..Client::MAX_RESPONSE_BYTES];
         let chunked = format!(
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{whole}\r\n",
             whole.len()
@@ -184,7 +184,7 @@ async fn an_answer_without_end_is_given_up_at_the_limit() {
         let answers = [Answer::text(200, fits), Answer::text(200, &whole), Answer::bytes(chunked)];
         let server = ScriptedServer::start(answers).await;
         let sessions = client(&server).sessions(PROJECT);
-        assert_eq!(sessions.status(TOKEN).await.unwrap(), Status::Pending);
+        assert_eq!(sessions.status(TOKEN).await.unwrap(), SessionStatus::Pending);
         for _ in 0..2 {
             let error = sessions.status(TOKEN).await.unwrap_err();
             assert!(error.to_string().contains("larger than 8388608 bytes"), "{error}");

@@ -89,21 +89,22 @@ impl HeldLeases {
     }
 
     /// Begins the completion of a lease, unless it is lost.
-    pub(super) fn complete(&self, place: usize) {
+    pub(super) fn complete(&self, place: usize) -> (EventKey, LeaseToken) {
         let held = &mut self.lock()[place];
         if held.stage == Stage::Handling {
             held.stage = Stage::Completing;
         }
+        (held.key, held.token)
     }
 
-    /// Begins the release of a lease whose end was not begun, and returns its span. Removes one
-    /// that is ended or lost.
-    pub(super) fn release_or_remove(&self, place: usize) -> Option<Span> {
+    /// Begins the release of a lease whose end was not begun. Removes one that is ended or
+    /// lost.
+    pub(super) fn release_or_remove(&self, place: usize) -> Option<(EventKey, LeaseToken, Span)> {
         let mut leases = self.lock();
         let held = &mut leases[place];
         if held.stage == Stage::Handling {
             held.stage = Stage::Releasing;
-            return Some(held.span().clone());
+            return Some((held.key, held.token, held.span().clone()));
         }
         let held = leases.remove(place);
         drop(leases); // before the span, whose subscribers may take their time

@@ -1,11 +1,11 @@
 use std::{
     error::Error,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Weak},
     time::Duration,
 };
 
 use futures_util::{StreamExt, stream};
-
 use tokio::{
     runtime::Handle,
     time::{Instant, MissedTickBehavior, interval_at, sleep},
@@ -17,7 +17,7 @@ use super::{
     runtime::{Call, StoreRuntime},
 };
 use crate::{
-    Claimed, DedupeStore, EventKey, LeaseToken, StoreError,
+    Claimed, DedupeStore, EventKey, ImmediateStore, LeaseToken, StoreError,
     limits::{COMPLETION_LIMIT, STORE_TIMEOUT},
     store::within,
 };
@@ -45,7 +45,7 @@ impl LeaseManager {
     pub(crate) fn new(store: Arc<dyn DedupeStore>, lease: Duration, retention: Duration) -> Self {
         let (runtime, held) = (StoreRuntime::default(), HeldLeases::default());
         let this = Self(Arc::new(Shared { store, lease, retention, runtime, held }));
-        this.runtime();
+        this.is_renewing();
         this
     }
 
@@ -56,9 +56,20 @@ impl LeaseManager {
         holder: Holder,
         give_up: Instant,
     ) -> Call<Result<Attempt, StoreError>> {
-        match self.runtime() {
-            Some(runtime) => Call::start(&runtime, self.clone().attempt(key, holder, give_up)),
-            None => Call::Done(Err(StoreError::new("there is no tokio runtime"))),
+        let no_runtime = || Call::Done(Err(StoreError::new("there is no tokio runtime")));
+        if !self.is_renewing() {
+            return no_runtime();
+        }
+        let asked = Instant::now();
+        match self.0.at_once(|store| store.claim_now(&key, self.0.lease)) {
+            Some(Claimed::Acquired(token)) => {
+                Call::Done(Ok(Attempt::Acquired(self.hold(key, token, holder, asked))))
+            }
+            Some(Claimed::Completed) => Call::Done(Ok(Attempt::Completed)),
+            Some(Claimed::InFlight) => Call::Done(Ok(Attempt::InFlight)),
+            None => self.runtime().map_or_else(no_runtime, |runtime| {
+                Call::start(&runtime, self.clone().attempt(key, holder, give_up))
+            }),
         }
     }
 
@@ -88,11 +99,27 @@ impl LeaseManager {
 
     /// The runtime that the store is called on. The renewer lives exactly as long as it does.
     fn runtime(&self) -> Option<Handle> {
-        self.0.runtime.get(|runtime| runtime.spawn(renew_leases(Arc::downgrade(&self.0))))
+        self.with_runtime(Handle::clone)
+    }
+
+    /// Whether there is a runtime on which leases are renewed.
+    fn is_renewing(&self) -> bool {
+        self.with_runtime(|_| ()).is_some()
+    }
+
+    fn with_runtime<T>(&self, then: impl FnOnce(&Handle) -> T) -> Option<T> {
+        let start_renewer = |runtime: &Handle| runtime.spawn(renew_leases(Arc::downgrade(&self.0)));
+        self.0.runtime.with(start_renewer, then)
     }
 }
 
 impl Shared {
+    /// The answer of a store that does not wait. `None`: it does, or it panicked.
+    fn at_once<T>(&self, call: impl FnOnce(&dyn ImmediateStore) -> T) -> Option<T> {
+        let store = self.store.as_immediate()?;
+        catch_unwind(AssertUnwindSafe(|| call(store))).ok()
+    }
+
     async fn claim(&self, key: &EventKey, limit: Duration) -> Result<Claimed, StoreError> {
         within(limit, async { self.store.claim(key, self.lease).await }).await
     }
@@ -156,7 +183,12 @@ impl Lease {
         if !accepted {
             return None; // and released, as it is dropped
         }
-        self.shared().held.complete(self.place);
+        let shared = self.shared();
+        let (key, token) = shared.held.complete(self.place);
+        if shared.at_once(|store| store.complete_now(&key, &token, shared.retention)) == Some(true)
+        {
+            return None;
+        }
         let runtime = self.manager.runtime();
         if runtime.is_none() {
             tracing::error!("a handled event was not completed: there is no tokio runtime");
@@ -272,7 +304,11 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let Self { manager, place } = self;
         let held = &manager.0.held;
-        let Some(span) = held.release_or_remove(*place) else { return };
+        let Some((key, token, span)) = held.release_or_remove(*place) else { return };
+        if manager.0.at_once(|store| store.release_now(&key, &token)) == Some(true) {
+            drop(held.release_or_remove(*place));
+            return;
+        }
         let Some(runtime) = manager.runtime() else {
             drop(held.release_or_remove(*place));
             return tracing::error!("a lease was dropped where no runtime could release it");

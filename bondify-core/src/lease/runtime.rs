@@ -20,21 +20,22 @@ use crate::StoreError;
 pub(super) struct StoreRuntime(Mutex<Option<(Handle, AbortHandle)>>);
 
 impl StoreRuntime {
-    /// The runtime, if there is one. `start_renewer` is called for each new one.
-    pub(super) fn get(
+    /// Calls `then` with the runtime, if there is one, and `start_renewer` with each new one.
+    pub(super) fn with<T>(
         &self,
         start_renewer: impl FnOnce(&Handle) -> JoinHandle<()>,
-    ) -> Option<Handle> {
+        then: impl FnOnce(&Handle) -> T,
+    ) -> Option<T> {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((runtime, renewer)) = &*current
             && !renewer.is_finished()
         {
-            return Some(runtime.clone());
+            return Some(then(runtime));
         }
         let runtime = Handle::try_current().ok()?;
         let renewer = start_renewer(&runtime).abort_handle();
-        *current = Some((runtime.clone(), renewer));
-        Some(runtime)
+        let (runtime, _) = current.insert((runtime, renewer));
+        Some(then(runtime))
     }
 }
 

@@ -110,7 +110,7 @@ impl PendingDelivery {
         record.verified(&event, event.key());
         let running = Arc::new(pipeline.running.token());
         let pending = Verified { event, record, running };
-        let Some(admission) = Admission::begin(&pipeline, key, &pending) else {
+        let Some(admission) = Admission::begin(pipeline, key, &pending) else {
             return ControlFlow::Break(pending.decide(Ok(None)));
         };
         match admission.claim() {
@@ -170,20 +170,14 @@ struct Admission {
 
 impl Admission {
     /// `None` if events are not claimed.
-    fn begin(pipeline: &Arc<Pipeline>, key: EventKey, delivery: &Verified) -> Option<Self> {
+    fn begin(pipeline: Arc<Pipeline>, key: EventKey, delivery: &Verified) -> Option<Self> {
         let leases = pipeline.leases.clone()?;
         let Verified { record, running, .. } = delivery;
         let (span, received) = (record.span.clone(), record.received);
-        let now = Instant::now();
-        let wait_until = now + pipeline.settings.wait;
-        Some(Self {
-            pipeline: pipeline.clone(),
-            leases,
-            key,
-            holder: Holder::new(span, received, running.clone()),
-            wait_until,
-            give_up: wait_until.max(now + STORE_TIMEOUT) + TIME_TO_ANSWER,
-        })
+        let wait_until = received + pipeline.settings.wait;
+        let give_up = wait_until.max(received + STORE_TIMEOUT) + TIME_TO_ANSWER;
+        let holder = Holder::new(span, received, running.clone());
+        Some(Self { pipeline, leases, key, holder, wait_until, give_up })
     }
 
     fn claim(&self) -> Call<Result<Attempt, StoreError>> {

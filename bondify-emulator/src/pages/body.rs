@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use serde::de::IgnoredAny;
 
-/// The ways to look at a body.
+/// The views of a body.
 pub(super) struct Body<'a> {
     text: &'a str,
 }
@@ -20,7 +20,7 @@ impl<'a> Body<'a> {
         self.text.len()
     }
 
-    /// The same JSON on lines, otherwise token for token as it is; `None` if it is none.
+    /// The JSON with line breaks and indents, tokens unchanged; `None` if the body is not JSON.
     pub(super) fn pretty(&self) -> Option<String> {
         serde_json::from_str::<IgnoredAny>(self.text).ok()?;
         let (mut pretty, mut depth, mut in_string, mut escaped) = (String::new(), 0, false, false);
@@ -59,7 +59,7 @@ impl<'a> Body<'a> {
         Some(pretty)
     }
 
-    /// Each byte: where, in hexadecimal, and as ASCII.
+    /// A hex dump: offset, bytes in hexadecimal, and ASCII.
     pub(super) fn hex(&self) -> String {
         let mut dump = String::new();
         for (row, bytes) in self.text.as_bytes().chunks(16).enumerate() {
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_not_prettied() {
+    fn a_body_that_is_not_json_is_not_formatted() {
         for text in ["", "ok", "{", "]", "{} {}", &"[".repeat(100_000)] {
             assert_eq!(pretty(text), None);
         }

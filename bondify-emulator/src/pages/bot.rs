@@ -10,13 +10,13 @@ use axum::{
 use serde::Deserialize;
 
 use super::{
-    Answer, Refusal, html,
     markup::{Countdown, Moment},
+    result::{PageResult, Refusal, html},
     selection::Selection,
 };
 use crate::{Error, Persona, Project, Session, SessionStatus, app::App};
 
-/// The page that stands for the bot: where deeplinks lead to.
+/// The bot page, which deeplinks open.
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/bot", get(page).post(decide))
 }
@@ -36,7 +36,7 @@ struct BotPage {
     now: SystemTime,
 }
 
-async fn page(State(app): State<Arc<App>>, Query(Start { start }): Query<Start>) -> Answer {
+async fn page(State(app): State<Arc<App>>, Query(Start { start }): Query<Start>) -> PageResult {
     let (project, session, now) = app.backend.with(|state, now| {
         let session = state.session(&start, now)?;
         let project = Arc::clone(state.project(&session.project_id)?);
@@ -56,7 +56,7 @@ enum Tap {
     Cancel,
 }
 
-/// Decides, unless that is done already; the page says either way what came of it.
+/// Confirms or cancels a pending session, and shows its status.
 async fn decide(
     State(app): State<Arc<App>>,
     Query(Start { start }): Query<Start>,
@@ -65,7 +65,7 @@ async fn decide(
     let decided = match tap {
         Tap::Confirm { persona } => {
             let persona = Persona::samples().into_iter().find(|p| p.telegram_id == persona);
-            let persona = persona.ok_or(Error::BadRequest("there is no such persona"))?;
+            let persona = persona.ok_or(Error::BadRequest("unknown persona"))?;
             app.backend.with(|state, now| state.confirm(&start, persona, now))
         }
         Tap::Cancel => app.backend.with(|state, now| state.cancel(&start, now)),
@@ -78,14 +78,14 @@ async fn decide(
 }
 
 impl BotPage {
-    /// Where the inspector shows what was delivered.
+    /// The address of the inspector with the session's deliveries.
     fn deliveries(&self) -> String {
         let text = self.session.token.clone();
         Selection { text, ..Selection::default() }.address()
     }
 }
 
-/// What stands for somebody's picture.
+/// The letter that is shown in place of a picture.
 fn initial(name: &str) -> char {
     name.chars().find(|c| !c.is_whitespace()).unwrap_or('?')
 }

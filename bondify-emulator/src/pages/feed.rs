@@ -16,14 +16,14 @@ use tokio::sync::broadcast::{
 };
 
 use super::{
-    inspector::{DeliveryRow, Detail, Live, SessionRow, Shown},
+    inspector::{DeliveryRow, Detail, Live, SessionRow, View},
     selection::{Selection, Tab},
 };
 use crate::{Change, DeliveryId, app::App};
 
-/// What keeps an open inspector up to date: parts of the page, each to take the place of the
-/// one with its id. The first has all that changes by itself, and so has one after too many
-/// changes to tell one by one.
+/// Updates of an open inspector. Each update has parts of the page, which replace the parts with
+/// the same id. The first update has all live parts, and so has an update after more changes than
+/// the listener's buffer holds.
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/inspector/feed", get(feed))
 }
@@ -35,7 +35,7 @@ async fn feed(
     let stopped = app.stopped.clone().cancelled_owned();
     let feed = Feed {
         changes: app.backend.changes(),
-        news: News { everything: true, ..News::default() },
+        updates: Updates { everything: true, ..Updates::default() },
         app,
         selection,
     };
@@ -50,12 +50,12 @@ struct Feed {
     app: Arc<App>,
     selection: Selection,
     changes: Receiver<Change>,
-    news: News,
+    updates: Updates,
 }
 
-/// What has changed since the last part.
+/// The changes since the last update.
 #[derive(Default)]
-struct News {
+struct Updates {
     everything: bool,
     sessions: Vec<String>,
     deliveries: BTreeSet<DeliveryId>,
@@ -64,13 +64,13 @@ struct News {
 impl Feed {
     const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
-    /// The next parts, as HTML, of all that has changed in the meantime.
+    /// Waits for the next update, as HTML, with all changes since the last one.
     async fn next(&mut self) -> Option<String> {
         loop {
-            if !self.news.everything {
+            if !self.updates.everything {
                 match self.changes.recv().await {
-                    Ok(change) => self.news.add(change),
-                    Err(RecvError::Lagged(_)) => self.news.everything = true,
+                    Ok(change) => self.updates.add(change),
+                    Err(RecvError::Lagged(_)) => self.updates.everything = true,
                     Err(RecvError::Closed) => return None,
                 }
             }
@@ -85,29 +85,29 @@ impl Feed {
     fn drain(&mut self) {
         loop {
             match self.changes.try_recv() {
-                Ok(change) => self.news.add(change),
-                Err(TryRecvError::Lagged(_)) => self.news.everything = true,
+                Ok(change) => self.updates.add(change),
+                Err(TryRecvError::Lagged(_)) => self.updates.everything = true,
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
         }
     }
 
     fn render(&mut self) -> String {
-        let news = std::mem::take(&mut self.news);
-        if !news.everything {
-            return self.render_rows(&news);
+        let updates = std::mem::take(&mut self.updates);
+        if !updates.everything {
+            return self.render_rows(&updates);
         }
-        // What was deleted leaves its place to what there is.
-        let shown = Shown::new(&self.app, self.selection.clone())
-            .or_else(|_| Shown::new(&self.app, self.selection.closed()))
-            .or_else(|_| Shown::new(&self.app, Selection::default().on(self.selection.tab)));
-        shown.map(|shown| Live { shown }.to_string()).unwrap_or_default()
+        // A deleted delivery or project is left out of the selection.
+        let view = View::new(&self.app, self.selection.clone())
+            .or_else(|_| View::new(&self.app, self.selection.closed()))
+            .or_else(|_| View::new(&self.app, Selection::default().on(self.selection.tab)));
+        view.map(|view| Live { view }.to_string()).unwrap_or_default()
     }
 
-    fn render_rows(&self, news: &News) -> String {
+    fn render_rows(&self, updates: &Updates) -> String {
         let mut html = String::new();
         self.app.backend.with(|state, now| {
-            for token in &news.sessions {
+            for token in &updates.sessions {
                 let session = state.session(token, now).ok();
                 let session = session.filter(|session| self.selection.has_session(session));
                 let row =
@@ -122,7 +122,7 @@ impl Feed {
                     Tab::Settings => {}
                 }
             }
-            for &id in news.deliveries.iter().filter(|_| self.selection.tab == Tab::Deliveries) {
+            for &id in updates.deliveries.iter().filter(|_| self.selection.tab == Tab::Deliveries) {
                 let delivery = state.delivery(id).ok();
                 let wanted = delivery.filter(|delivery| self.selection.has_delivery(delivery));
                 let row = wanted.map(|delivery| {
@@ -141,7 +141,7 @@ impl Feed {
     }
 }
 
-/// Writes a row, or that there is none of this id.
+/// Writes a row, or the mark that removes the row of this id.
 fn put(html: &mut String, row: Option<impl std::fmt::Display>, id: std::fmt::Arguments<'_>) {
     let _ = match row {
         Some(row) => writeln!(html, "{row}"),
@@ -149,7 +149,7 @@ fn put(html: &mut String, row: Option<impl std::fmt::Display>, id: std::fmt::Arg
     };
 }
 
-impl News {
+impl Updates {
     fn add(&mut self, change: Change) {
         match change {
             Change::Session(session) => {

@@ -9,10 +9,9 @@ use axum::{
 use bondify_core::{Cancelled, Confirmed, SIGNATURE_HEADER};
 
 use super::{
-    Answer, actions,
     body::Body,
-    html,
     markup::{Countdown, Moment, Span},
+    result::{PageResult, html},
     selection::{Progress, Selection, Tab},
 };
 use crate::{
@@ -21,11 +20,11 @@ use crate::{
 };
 
 pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/", get(page)).merge(actions::routes())
+    Router::new().route("/", get(page))
 }
 
-/// All that one address of the inspector shows.
-pub(super) struct Shown {
+/// The content of the inspector for one selection.
+pub(super) struct View {
     selection: Selection,
     url: String,
     projects: Vec<Arc<Project>>,
@@ -41,32 +40,32 @@ pub(super) struct Shown {
 #[derive(Template)]
 #[template(path = "inspector.html")]
 struct Page {
-    shown: Shown,
+    view: View,
 }
 
-/// What of it changes by itself.
+/// The live parts of the inspector.
 #[derive(Template)]
 #[template(path = "live.html")]
 pub(super) struct Live {
-    pub(super) shown: Shown,
+    pub(super) view: View,
 }
 
-async fn page(State(app): State<Arc<App>>, Query(selection): Query<Selection>) -> Answer {
-    html(&Page { shown: Shown::new(&app, selection)? })
+async fn page(State(app): State<Arc<App>>, Query(selection): Query<Selection>) -> PageResult {
+    html(&Page { view: View::new(&app, selection)? })
 }
 
-/// The settings with the secret in them.
-pub(super) fn page_with_secret(app: &App, project_id: &str) -> Answer {
-    let shown = Shown::new(app, Selection::of_project(project_id, Tab::Settings))?;
-    html(&Page { shown: Shown { secret_is_shown: true, ..shown } })
+/// The settings page with the secret shown.
+pub(super) fn page_with_secret(app: &App, project_id: &str) -> PageResult {
+    let view = View::new(app, Selection::of_project(project_id, Tab::Settings))?;
+    html(&Page { view: View { secret_is_shown: true, ..view } })
 }
 
-impl Shown {
-    /// How many sessions, of all that there ever were, are listed.
-    const MOST_SESSIONS: usize = 100;
+impl View {
+    /// The maximum number of sessions in the list.
+    const MAX_SESSIONS: usize = 100;
 
     pub(super) fn new(app: &App, selection: Selection) -> Result<Self, Error> {
-        let mut shown = app.backend.with(|state, now| {
+        let mut view = app.backend.with(|state, now| {
             let project = selection.find(state.projects()).cloned();
             if project.is_none() && !selection.project.is_empty() {
                 return Err(Error::ProjectNotFound);
@@ -82,7 +81,7 @@ impl Shown {
             });
             let row = |session| SessionRow::new(state, &selection, session, now);
             Ok(Self {
-                sessions: wanted.take(Self::MOST_SESSIONS).map(row).collect(),
+                sessions: wanted.take(Self::MAX_SESSIONS).map(row).collect(),
                 deliveries: Vec::new(),
                 projects: state.projects().to_vec(),
                 project,
@@ -97,13 +96,13 @@ impl Shown {
                 selection: selection.clone(),
             })
         })?;
-        if shown.selection.tab == Tab::Deliveries {
-            shown.list_deliveries(app);
+        if view.selection.tab == Tab::Deliveries {
+            view.list_deliveries(app);
         }
-        Ok(shown)
+        Ok(view)
     }
 
-    /// Searches bodies without keeping everybody else waiting.
+    /// Filters the deliveries. Bodies are searched without holding the lock on the state.
     fn list_deliveries(&mut self, app: &App) {
         let all: Vec<_> = app.backend.with(|state, _| state.deliveries().cloned().collect());
         let known = [Confirmed::NAME, Cancelled::NAME, Fault::UNKNOWN_EVENT].map(str::to_owned);
@@ -122,7 +121,7 @@ impl Shown {
         self.sessions.iter().map(|row| row.clone().among("pending"))
     }
 
-    /// The title and the address of each tab, and whether it is this one.
+    /// The title and the address of each tab, and whether it is selected.
     fn tabs(&self) -> [(&'static str, String, bool); 3] {
         let link =
             |tab: Tab| (tab.title(), self.selection.on(tab).address(), tab == self.selection.tab);
@@ -147,12 +146,12 @@ impl Shown {
     }
 }
 
-/// A delivery in a line.
+/// A delivery in a list.
 #[derive(Template)]
 #[template(path = "delivery_row.html")]
 pub(super) struct DeliveryRow {
     delivery: Arc<Delivery>,
-    /// Whose it is, if that does not go without saying.
+    /// Its project; `None` on a page of a single project.
     project: Option<Arc<Project>>,
     href: String,
     is_open: bool,
@@ -188,12 +187,12 @@ impl DeliveryRow {
     }
 }
 
-/// A session in a line.
+/// A session in a list.
 #[derive(Clone, Template)]
 #[template(path = "session_row.html")]
 pub(super) struct SessionRow {
     session: Session,
-    /// Whose it is, if that does not go without saying.
+    /// Its project; `None` on a page of a single project.
     project: Option<Arc<Project>>,
     deliveries: String,
     now: SystemTime,
@@ -220,7 +219,7 @@ impl SessionRow {
         }
     }
 
-    /// The same in the list of this name.
+    /// Moves the row to the list of this name.
     pub(super) fn among(self, list: &'static str) -> Self {
         Self { list, ..self }
     }
@@ -230,7 +229,7 @@ impl SessionRow {
     }
 }
 
-/// All there is to know of a delivery.
+/// All details of a delivery.
 #[derive(Template)]
 #[template(path = "delivery.html")]
 pub(super) struct Detail {
@@ -262,7 +261,7 @@ impl Detail {
         Body::new(&self.delivery.body)
     }
 
-    /// The delivery that this one repeats, and why.
+    /// The delivery that this one repeats: the reason, the id and the address.
     fn original(&self) -> Option<(&'static str, String, String)> {
         let (why, id) = match self.delivery.cause {
             Cause::Resend(id) => ("Resent", id),
@@ -281,7 +280,7 @@ impl Detail {
     }
 }
 
-/// What came of an attempt, in a word or two.
+/// The outcome of an attempt in short.
 fn result(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Answered { status, .. } => status.to_string(),
@@ -292,20 +291,18 @@ fn result(outcome: &Outcome) -> String {
     }
 }
 
-/// A switch for each fault, with the delay that the project has or could have.
+/// The switch of a fault, with the delay that is set or the default delay.
 struct FaultSwitch {
     fault: Fault,
     is_on: bool,
     title: &'static str,
-    effect: &'static str,
 }
 
 impl FaultSwitch {
     fn all(project: &Project) -> Vec<Self> {
         let switch = |kind: Fault| {
             let on = project.faults.iter().find(|fault| fault.name() == kind.name());
-            let (title, effect) = explain(&kind);
-            Self { fault: *on.unwrap_or(&kind), is_on: on.is_some(), title, effect }
+            Self { fault: *on.unwrap_or(&kind), is_on: on.is_some(), title: title(&kind) }
         };
         Fault::ALL.map(switch).into()
     }
@@ -318,22 +315,16 @@ impl FaultSwitch {
     }
 }
 
-fn explain(fault: &Fault) -> (&'static str, &'static str) {
+fn title(fault: &Fault) -> &'static str {
     match fault {
-        Fault::Duplicate => ("Duplicate", "What was delivered is delivered once more."),
-        Fault::ConcurrentDuplicate => {
-            ("Concurrent duplicate", "Every event is delivered twice at the same time.")
-        }
-        Fault::Delay(_) => ("Delay", "The first attempt comes later."),
-        Fault::TamperedBody => ("Tampered body", "The body is changed after it was signed."),
-        Fault::WrongSecret => ("Wrong secret", "Another secret signs the event."),
-        Fault::StaleTimestamp => {
-            ("Stale timestamp", "The event says that it happened 48 hours ago.")
-        }
-        Fault::UnknownEvent => ("Unknown event", "The event has a name nobody knows."),
-        Fault::DropConnection => {
-            ("Drop the connection", "Half of the request is sent, then the connection is cut.")
-        }
+        Fault::Duplicate => "Duplicate",
+        Fault::ConcurrentDuplicate => "Concurrent duplicate",
+        Fault::Delay(_) => "Delay",
+        Fault::TamperedBody => "Tampered body",
+        Fault::WrongSecret => "Wrong secret",
+        Fault::StaleTimestamp => "Stale timestamp",
+        Fault::UnknownEvent => "Unknown event",
+        Fault::DropConnection => "Drop the connection",
     }
 }
 

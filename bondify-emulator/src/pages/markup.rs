@@ -1,4 +1,4 @@
-//! Small things that many templates show.
+//! Small parts that many templates share.
 
 use std::{
     fmt,
@@ -8,7 +8,7 @@ use std::{
 use askama::{Template, filters::HtmlSafe};
 use time::OffsetDateTime;
 
-/// A moment, to the millisecond. The script has it in the reader's own time zone.
+/// A time, to the millisecond. The script converts it to the reader's time zone.
 #[derive(Template)]
 #[template(source = r#"<time datetime="{{ iso }}">{{ iso }}</time>"#, ext = "html")]
 pub(super) struct Moment {
@@ -31,7 +31,7 @@ impl Moment {
     }
 }
 
-/// How long it is until then. The script counts it down.
+/// The time left until `end`. The script counts it down.
 #[derive(Template)]
 #[template(
     source = r#"<span class="timer" data-left="{{ left.as_millis() }}">{{ left.as_secs() / 60 }}:{{ "{:02}"|format(left.as_secs() % 60) }}</span>"#,

@@ -5,21 +5,20 @@ use url::form_urlencoded::Serializer;
 
 use crate::{Delivery, DeliveryId, DeliveryState, Project, Session};
 
-/// What of the emulator the inspector shows: the query of its address. Whatever is empty
-/// selects nothing.
+/// The filters of the inspector, from the query of its address. An empty value does not filter.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Selection {
-    /// The project of this id only.
+    /// The id of the only project to show.
     pub(super) project: String,
     pub(super) tab: Tab,
-    /// Deliveries of this event only.
+    /// The only event to show.
     pub(super) event: String,
-    /// Deliveries that have come so far only.
+    /// The only progress to show.
     pub(super) outcome: Progress,
-    /// Deliveries that have this text somewhere, in any case.
+    /// A text that the deliveries contain, ignoring case.
     pub(super) text: String,
-    /// The delivery that is open.
+    /// The id of the open delivery.
     pub(super) delivery: String,
 }
 
@@ -33,7 +32,7 @@ pub(super) enum Tab {
     Settings,
 }
 
-/// How far a delivery has come, in a word.
+/// The progress of a delivery in a word.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Progress {
@@ -94,7 +93,7 @@ impl Tab {
 }
 
 impl Selection {
-    /// The project that is looked at, if it is one: the one that is selected, or the only one.
+    /// The selected project, or the only one.
     pub(super) fn find<'a>(&self, projects: &'a [Arc<Project>]) -> Option<&'a Arc<Project>> {
         match projects {
             [only] if self.project.is_empty() => Some(only),
@@ -129,12 +128,12 @@ impl Selection {
         wanted.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(&wanted))
     }
 
-    /// Whether only some of the deliveries are wanted.
+    /// Whether a filter on deliveries is set.
     pub(super) fn is_filtered(&self) -> bool {
         !self.event.is_empty() || self.outcome != Progress::Any || !self.text.is_empty()
     }
 
-    /// The number of the delivery that is open.
+    /// The number of the open delivery.
     pub(super) fn open(&self) -> Option<DeliveryId> {
         self.delivery.parse().ok()
     }
@@ -159,12 +158,12 @@ impl Selection {
         Self { project: id.to_owned(), tab, ..Self::default() }
     }
 
-    /// The same with this delivery open.
+    /// The selection with this delivery open.
     pub(super) fn opening(&self, delivery: &Delivery) -> Self {
         Self { delivery: delivery.id.to_string(), tab: Tab::Deliveries, ..self.clone() }
     }
 
-    /// The same with no delivery open.
+    /// The selection with no delivery open.
     pub(super) fn closed(&self) -> Self {
         Self { delivery: String::new(), ..self.clone() }
     }

@@ -17,7 +17,7 @@ async fn it_says_that_it_is_well() {
 }
 
 #[tokio::test]
-async fn a_session_is_confirmed_by_whoever_is_asked_for() {
+async fn a_session_is_confirmed_by_the_given_persona() {
     let emulator = plain().await;
     let confirm = async |body: &'static str| {
         let token = emulator.generate(SHOP).unwrap().token;
@@ -35,7 +35,7 @@ async fn a_session_is_confirmed_by_whoever_is_asked_for() {
 }
 
 #[tokio::test]
-async fn nobody_has_an_id_of_letters() {
+async fn an_id_of_letters_is_refused() {
     let emulator = plain().await;
     let token = emulator.generate(SHOP).unwrap().token;
     let path = format!("/emulator/sessions/{token}/confirm");
@@ -193,7 +193,7 @@ async fn a_reset_starts_over() {
 }
 
 #[tokio::test]
-async fn changes_are_told_as_they_happen() {
+async fn changes_are_streamed_as_they_happen() {
     let emulator = plain().await;
     let mut events = request(&emulator, "GET", "/emulator/events").send().await.unwrap();
     assert_eq!(events.headers()["content-type"], "text/event-stream");

@@ -30,7 +30,7 @@ async fn confirm(builder: Builder, url: impl Into<String>) -> (Emulator, String)
     (emulator, token)
 }
 
-/// What came of an only attempt to that URL.
+/// The outcome of a single attempt to that URL.
 async fn outcome(builder: Builder, url: impl Into<String>) -> Outcome {
     let (emulator, token) = confirm(builder, url).await;
     let delivery = emulator.delivery_of(&token).await.unwrap();
@@ -40,7 +40,7 @@ async fn outcome(builder: Builder, url: impl Into<String>) -> Outcome {
 }
 
 #[tokio::test]
-async fn what_is_recorded_is_what_was_sent() {
+async fn an_attempt_records_exactly_the_sent_request() {
     within_a_minute(async {
         let receiver = RawReceiver::start().await;
         let (emulator, token) = confirm(once(), receiver.url()).await;
@@ -273,7 +273,7 @@ async fn faults_are_for_one_project_and_can_be_switched_off() {
 }
 
 #[tokio::test]
-async fn waiting_for_what_never_comes_ends() {
+async fn waiting_for_a_delivery_that_cannot_come_ends() {
     within_a_minute(async {
         let settings = ProjectSettings::new().webhook_url("http://localhost:1/");
         let builder = Emulator::builder().session_lifetime(Duration::from_millis(50));

@@ -147,7 +147,7 @@ async fn a_regenerated_secret_replaces_the_old_one() {
 }
 
 #[tokio::test]
-async fn sessions_are_listed_with_who_logged_in() {
+async fn sessions_are_listed_with_their_logins() {
     let clock = TestClock::new();
     let emulator = start(clock.of(Emulator::builder()), ProjectSettings::new().name("Shop")).await;
     let first = emulator.generate(SHOP).unwrap().token;

@@ -78,7 +78,7 @@ async fn a_confirmation_reaches_the_handler() {
 }
 
 #[tokio::test]
-async fn what_is_delivered_twice_is_handled_once() {
+async fn an_event_that_is_delivered_twice_is_handled_once() {
     within_a_minute(async {
         let mut login = Login::start(Emulator::builder(), accept).await;
         for fault in [Fault::Duplicate, Fault::ConcurrentDuplicate] {
@@ -98,7 +98,7 @@ async fn what_is_delivered_twice_is_handled_once() {
 }
 
 #[tokio::test]
-async fn what_no_receiver_should_take_is_refused() {
+async fn faulty_deliveries_are_refused_by_a_receiver() {
     within_a_minute(async {
         let login = Login::start(Emulator::builder().retries(0), accept).await;
         for fault in [Fault::TamperedBody, Fault::WrongSecret, Fault::StaleTimestamp] {

@@ -105,7 +105,7 @@ async fn a_cancelled_session_says_when() {
 }
 
 #[tokio::test]
-async fn a_session_expires_after_ten_minutes_or_what_is_set() {
+async fn a_session_expires_after_ten_minutes_or_the_lifetime_that_is_set() {
     for (set, lifetime) in [(None, 600), (Some(Duration::from_secs(5)), 5)] {
         let clock = TestClock::new();
         let builder = clock.of(Emulator::builder());
@@ -120,7 +120,7 @@ async fn a_session_expires_after_ten_minutes_or_what_is_set() {
 }
 
 #[tokio::test]
-async fn what_is_missing_or_malformed_is_a_bad_request() {
+async fn a_missing_or_malformed_parameter_is_a_bad_request() {
     let emulator = plain().await;
     for path in [GENERATE, VERIFY] {
         for body in ["", "{}", "[]", "nonsense", r#"{"project_id":7}"#, "\u{0}"] {
@@ -162,7 +162,7 @@ async fn a_session_is_its_own_projects_only() {
 }
 
 #[tokio::test]
-async fn too_many_requests_are_told_when_to_come_again() {
+async fn too_many_requests_are_answered_with_retry_after() {
     let clock = TestClock::new();
     let builder = clock.of(Emulator::builder()).rate_limit(4);
     let emulator = start(builder, ProjectSettings::new()).await;
@@ -205,7 +205,7 @@ async fn browsers_of_any_origin_may_call() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_said_in_json() {
+async fn an_unknown_path_is_answered_in_json() {
     let emulator = plain().await;
     let call = async |method, path| {
         let answer = answer(request(&emulator, method, path)).await;

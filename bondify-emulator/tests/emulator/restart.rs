@@ -32,7 +32,7 @@ async fn projects_and_sessions_outlive_a_restart() {
 }
 
 #[tokio::test]
-async fn what_the_builder_sets_goes_before_what_was_kept() {
+async fn the_builders_settings_override_the_state_file() {
     within_a_minute(async {
         let folder = tempfile::tempdir().unwrap();
         let settings = ProjectSettings::new().name("Shop").req_phone(true);
@@ -44,7 +44,7 @@ async fn what_the_builder_sets_goes_before_what_was_kept() {
 }
 
 #[tokio::test]
-async fn an_unfinished_delivery_goes_on() {
+async fn an_unfinished_delivery_continues_after_a_restart() {
     within_a_minute(async {
         let folder = tempfile::tempdir().unwrap();
         let receiver = RawReceiver::start().await;
@@ -54,9 +54,9 @@ async fn an_unfinished_delivery_goes_on() {
         let token = emulator.generate(SHOP).unwrap().token;
         emulator.confirm(&token, Persona::default()).unwrap();
         let first = receiver.answer_status(503).await;
-        let under_way = receiver.accept().await;
+        let in_flight = receiver.accept().await;
         emulator.stop().await;
-        drop(under_way);
+        drop(in_flight);
 
         let emulator = start(builder(), settings()).await;
         let last = receiver.answer_status(200).await;
@@ -79,7 +79,7 @@ async fn a_file_has_one_emulator() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_said_at_the_start() {
+async fn invalid_settings_are_refused_at_the_start() {
     let builder = Emulator::builder().project(ProjectSettings::new().secret(""));
     assert!(matches!(builder.start().await.unwrap_err(), StartError::Project(_)));
     let taken = Emulator::builder().start().await.unwrap();

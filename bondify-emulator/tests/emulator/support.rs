@@ -12,13 +12,13 @@ use tokio::{
     time::timeout,
 };
 
-/// No test waits longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time-out of every wait in a test.
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The project of most tests.
 pub(crate) const SHOP: &str = "proj_shop";
 
-/// Starts an emulator with that project.
+/// Starts an emulator with the project [`SHOP`].
 pub(crate) async fn start(builder: Builder, shop: ProjectSettings) -> Emulator {
     builder.project(shop.id(SHOP)).start().await.unwrap()
 }
@@ -31,7 +31,7 @@ pub(crate) fn shop(emulator: &Emulator) -> Arc<Project> {
     emulator.project(SHOP).unwrap()
 }
 
-/// What an HTTP API answered.
+/// The answer of an HTTP API.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -54,7 +54,7 @@ impl Answer {
 pub(crate) fn request(emulator: &Emulator, method: &str, path: &str) -> RequestBuilder {
     let method: Method = method.parse().unwrap();
     let url = format!("{}{path}", emulator.url());
-    Client::new().request(method, url).timeout(PATIENCE)
+    Client::new().request(method, url).timeout(TEST_TIMEOUT)
 }
 
 pub(crate) async fn answer(request: RequestBuilder) -> Answer {
@@ -97,7 +97,7 @@ impl TestClock {
     }
 }
 
-/// A receiver of which a test sees every byte.
+/// A receiver that shows a test every byte.
 pub(crate) struct RawReceiver(TcpListener);
 
 impl RawReceiver {
@@ -110,7 +110,7 @@ impl RawReceiver {
     }
 
     pub(crate) async fn accept(&self) -> RawRequest {
-        let accepted = timeout(PATIENCE, self.0.accept()).await;
+        let accepted = timeout(TEST_TIMEOUT, self.0.accept()).await;
         let (mut stream, _) = accepted.expect("a delivery within a minute").unwrap();
         let mut bytes = Vec::new();
         while !is_complete(&bytes) && stream.read_buf(&mut bytes).await.unwrap() > 0 {}

@@ -38,7 +38,7 @@ async fn exhibition(receiver: &Receiver) -> (Emulator, Vec<(&'static str, String
 }
 
 /// Shows everything on this device; pictures of it are left for people to look at.
-async fn nobody_is_kept_out(device: Device, name: &str) {
+async fn pages_are_accessible(device: Device, name: &str) {
     let receiver = Receiver::start().await;
     let (emulator, addresses) = exhibition(&receiver).await;
     let Some(browser) = Browser::open().await else { return };
@@ -52,21 +52,21 @@ async fn nobody_is_kept_out(device: Device, name: &str) {
 }
 
 #[tokio::test]
-async fn nobody_is_kept_out_on_a_screen() {
-    nobody_is_kept_out(Device::SCREEN, "screen").await;
+async fn pages_are_accessible_on_a_screen() {
+    pages_are_accessible(Device::SCREEN, "screen").await;
 }
 
 #[tokio::test]
-async fn nobody_is_kept_out_on_a_dark_screen() {
-    nobody_is_kept_out(Device::SCREEN.dark(), "dark-screen").await;
+async fn pages_are_accessible_on_a_dark_screen() {
+    pages_are_accessible(Device::SCREEN.dark(), "dark-screen").await;
 }
 
 #[tokio::test]
-async fn nobody_is_kept_out_on_a_phone() {
-    nobody_is_kept_out(Device::PHONE, "phone").await;
+async fn pages_are_accessible_on_a_phone() {
+    pages_are_accessible(Device::PHONE, "phone").await;
 }
 
 #[tokio::test]
-async fn nobody_is_kept_out_on_a_dark_phone() {
-    nobody_is_kept_out(Device::PHONE.dark(), "dark-phone").await;
+async fn pages_are_accessible_on_a_dark_phone() {
+    pages_are_accessible(Device::PHONE.dark(), "dark-phone").await;
 }

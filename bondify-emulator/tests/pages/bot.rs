@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{NAME, Receiver, SHOP, shop, start};
 
-/// Where an app is told to send its user to.
+/// The address of the bot page that an app gets.
 async fn deeplink(emulator: &Emulator) -> (String, String) {
     let generate = reqwest::Client::new()
         .post(format!("{}/api/v1/generate/public", emulator.url()))
@@ -54,7 +54,7 @@ async fn a_login_is_cancelled() {
 }
 
 #[tokio::test]
-async fn what_is_decided_elsewhere_is_told() {
+async fn a_decision_made_elsewhere_is_shown() {
     let emulator = start(Emulator::builder()).await;
     let (deeplink, token) = deeplink(&emulator).await;
     let Some(browser) = Browser::open().await else { return };

@@ -101,7 +101,7 @@ async fn the_feed_is_escaped() {
 }
 
 #[tokio::test]
-async fn who_falls_behind_is_told_all() {
+async fn a_slow_listener_gets_all_live_parts() {
     within_a_minute(async {
         let emulator = start(Emulator::builder()).await;
         let mut feed = get_page(&emulator, "/inspector/feed").await;
@@ -157,7 +157,7 @@ async fn other_hosts_and_origins_get_no_page_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_drives_nothing() {
+async fn a_page_of_another_origin_cannot_call_the_emulator() {
     let receiver = Receiver::start().await;
     let emulator =
         Emulator::builder().project(shop().webhook_url(receiver.url())).start().await.unwrap();
@@ -180,7 +180,7 @@ async fn a_page_of_another_origin_drives_nothing() {
     );
     assert_eq!(browser.value_of(&format!("{test}.then(() => 'sent')")).await, "sent");
     browser.click("button").await;
-    browser.wait_for_text("pages of other origins may use the public API only").await;
+    browser.wait_for_text("a page of another origin may call the public API only").await;
     assert!(emulator.deliveries().is_empty());
 }
 

@@ -70,7 +70,7 @@ async fn an_open_delivery_shows_every_byte_of_every_attempt() {
 }
 
 #[tokio::test]
-async fn an_open_delivery_goes_on() {
+async fn an_open_delivery_is_updated() {
     let endpoint = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", endpoint.local_addr().unwrap());
     let emulator = Emulator::builder().timeout(Duration::from_secs(300));
@@ -114,7 +114,7 @@ async fn keys_find_open_resend_and_close() {
 }
 
 #[tokio::test]
-async fn a_filter_holds_for_what_comes_too() {
+async fn a_filter_also_applies_to_new_deliveries() {
     let receiver = Receiver::start().await;
     let emulator = delivering_to(receiver.url()).await;
     let Some(browser) = inspect(&emulator, "?event=auth.cancelled&outcome=delivered").await else {
@@ -149,7 +149,7 @@ async fn the_newest_are_kept() {
 }
 
 #[tokio::test]
-async fn what_is_missed_is_caught_up_with() {
+async fn missed_changes_are_shown_after_a_reconnect() {
     let receiver = Receiver::start().await;
     let emulator = delivering_to(receiver.url()).await;
     let port = emulator.address().port();
@@ -178,7 +178,7 @@ async fn settings_are_saved() {
 
     browser.fill("#webhook-url", "ftp://127.0.0.1/").await;
     browser.click("#save-webhook").await;
-    browser.wait_for_text("webhook_url starts with https://").await;
+    browser.wait_for_text("webhook_url must be https://").await;
     assert_eq!(project().await.webhook_url.as_ref().unwrap().as_str(), "http://127.0.0.1:9/hook");
 
     browser.click("#set-active").await;
@@ -233,7 +233,7 @@ async fn the_secret_is_there_for_whom_asks() {
 }
 
 #[tokio::test]
-async fn what_is_being_typed_is_left_alone() {
+async fn an_update_keeps_text_that_is_being_typed() {
     let emulator = start(Emulator::builder()).await;
     let Some(browser) = inspect(&emulator, "?tab=settings").await else { return };
     browser.fill("#webhook-url", "http://127.0.0.1:3").await;

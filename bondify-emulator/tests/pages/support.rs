@@ -12,10 +12,10 @@ use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
 pub(crate) const SHOP: &str = "proj_shop";
 
-/// A name that is markup, from right to left in part.
+/// A name that is markup and partly written from right to left.
 pub(crate) const NAME: &str = "<script>alert(1)</script> & \"متجر\"";
 
-/// Starts an emulator with a project of that name, which delivers to nowhere.
+/// Starts an emulator with a project of that name and no webhook URL.
 pub(crate) async fn start(builder: Builder) -> Emulator {
     builder.project(shop()).start().await.unwrap()
 }
@@ -24,7 +24,7 @@ pub(crate) fn shop() -> ProjectSettings {
     ProjectSettings::new().id(SHOP).name(NAME)
 }
 
-/// The inspector in a browser, if there is one, kept up to date.
+/// Opens the live inspector in a browser, if one is installed.
 pub(crate) async fn inspect(emulator: &Emulator, query: &str) -> Option<Browser> {
     let browser = Browser::open().await?;
     browser.goto(&format!("{}/{query}", emulator.url())).await;
@@ -32,7 +32,7 @@ pub(crate) async fn inspect(emulator: &Emulator, query: &str) -> Option<Browser>
     Some(browser)
 }
 
-/// What comes of it, which does not take for ever.
+/// Awaits a future, for a minute at most.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(60), future).await.expect("it happens within a minute")
 }
@@ -43,7 +43,7 @@ pub(crate) struct Receiver {
     received: mpsc::UnboundedReceiver<Received>,
 }
 
-/// What it got.
+/// A received request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Received {
     pub(crate) signature: String,
@@ -60,12 +60,12 @@ impl Receiver {
         Self { url, received }
     }
 
-    /// Where it answers 204.
+    /// The URL at which it answers 200.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where it answers with this status and some markup.
+    /// The URL at which it answers with this status and some markup.
     pub(crate) fn url_of(&self, status: u16) -> String {
         format!("{}/{status}", self.url)
     }

@@ -3,19 +3,13 @@ use std::{
     sync::Mutex,
 };
 
-use bondify_rocket::BondifyEvent;
 use bondify_testkit::{Script, http_suite::Server};
 use rocket::{
-    Build, Config, Rocket, State,
+    Build, Config, Rocket,
     config::{LogLevel, Shutdown},
     fairing::AdHoc,
-    http::Status,
-    post,
-    response::status::Custom,
 };
 use tokio::sync::oneshot;
-
-pub(crate) const BASE: &str = "/webhooks";
 
 pub(crate) fn rocket(script: Script) -> Rocket<Build> {
     let config = Config {
@@ -43,13 +37,4 @@ pub(crate) async fn serve(rocket: Rocket<Build>) -> Option<Server> {
     let server = tokio::spawn(rocket.launch());
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, starting.await.unwrap()));
     Some(Server::new(address, async { drop(server.await.unwrap().unwrap()) }))
-}
-
-#[post("/bondify", data = "<event>")]
-pub(crate) async fn on_event(
-    event: BondifyEvent,
-    script: &State<Script>,
-) -> Result<Custom<()>, std::io::Error> {
-    let status = script.handle(&event).await.map_err(std::io::Error::other)?;
-    Ok(Custom(Status::new(status), ()))
 }

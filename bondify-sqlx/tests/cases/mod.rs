@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
 use crate::{
-    Database, EXPIRED_ROW, EXPIRES_MILLIS, Inbox, NOW_MILLIS, Pool, Store, another_pool,
+    Database, EXPIRED_ROW, EXPIRES_MILLIS, Inbox, KEY_TYPE, NOW_MILLIS, Pool, Store, another_pool,
     empty_database, one_connection,
 };
 
@@ -73,7 +73,7 @@ async fn number(executor: impl Executor<'_, Database = Database>, query: String)
 
 async fn insert_expired(pool: &Pool, rows: usize) {
     let insert = format!(
-        "INSERT INTO {TABLE} (key, expires)
+        "INSERT INTO {TABLE} (\"key\", expires)
         WITH RECURSIVE numbers (n) AS (
             SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {rows}
         )
@@ -162,12 +162,12 @@ async fn purge_deletes_in_batches() {
     let (pool, store) = store().await;
     insert_expired(&pool, 2500).await;
     // The last row cannot be deleted, which takes nothing but its own batch with it.
-    for statement in [
-        "CREATE TABLE guard (key bytea REFERENCES bondify_events (key))",
-        "INSERT INTO guard SELECT key FROM bondify_events ORDER BY expires DESC LIMIT 1",
-    ] {
-        run(&pool, statement).await;
-    }
+    let guard =
+        format!(r#"CREATE TABLE guard ("key" {KEY_TYPE} REFERENCES bondify_events ("key"))"#);
+    run(&pool, guard).await;
+    let last =
+        r#"INSERT INTO guard SELECT "key" FROM bondify_events ORDER BY expires DESC LIMIT 1"#;
+    run(&pool, last).await;
     store.purge().await.unwrap_err();
     assert_eq!(count(&pool, TABLE).await, 500);
 }
@@ -239,6 +239,7 @@ async fn an_exhausted_pool_is_an_error_and_works_again() {
 async fn a_lease_begins_after_the_wait_for_a_lock() {
     let (pool, store) = store().await;
     store.claim(&key(), Duration::from_millis(1)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
 
     let mut lock = pool.begin().await.unwrap();
     let touch = "UPDATE bondify_events SET expires = expires";
@@ -287,6 +288,22 @@ async fn an_event_is_new_once() {
     let elsewhere = elsewhere.record(&mut transaction, &event("sess_1")).await.unwrap();
     transaction.commit().await.unwrap();
     assert_eq!((later, other, elsewhere), (Recorded::Duplicate, Recorded::New, Recorded::New),);
+}
+
+/// As whoever has a transaction of another library, or a connection in one, has it.
+#[tokio::test]
+async fn an_event_can_be_recorded_on_a_connection() {
+    let (pool, inbox) = inbox().await;
+    let mut connection = pool.acquire().await.unwrap();
+    for (end, expected) in
+        [("ROLLBACK", Recorded::New), ("COMMIT", Recorded::New), ("ROLLBACK", Recorded::Duplicate)]
+    {
+        run(&mut *connection, "BEGIN").await;
+        assert_eq!(inbox.record(&mut connection, &event("sess_1")).await.unwrap(), expected);
+        run(&mut *connection, end).await;
+    }
+    let driver: &mut <Database as sqlx::Database>::Connection = &mut connection;
+    assert_eq!(inbox.record(driver, &event("sess_1")).await.unwrap(), Recorded::Duplicate);
 }
 
 #[tokio::test]

@@ -1,15 +1,15 @@
 use std::{
     fs,
-    os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
 };
 
-use rustix::process::{Signal, geteuid};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::{
     Engine, Upstream,
+    owner::{become_user, own_as},
     server::{absent, new_folder},
 };
 
@@ -100,25 +100,12 @@ fn programs() -> PathBuf {
     newest.map(|path| path.join("bin")).unwrap_or_default()
 }
 
-/// Gives a folder to the user that PostgreSQL runs as.
+/// Gives a folder to the user that PostgreSQL and PgBouncer run as.
 pub(super) fn own(folder: &TempDir) {
-    if let Some((user, group)) = owner() {
-        chown(folder, Some(user), Some(group)).expect("root may");
-    }
+    own_as("postgres", folder);
 }
 
 /// Runs a program as that user.
 pub(super) fn become_owner(command: &mut Command) {
-    if let Some((user, group)) = owner() {
-        command.uid(user).gid(group);
-    }
-}
-
-/// The user and group that PostgreSQL and PgBouncer run as, since they refuse to run as root.
-fn owner() -> Option<(u32, u32)> {
-    let id = |which| {
-        let output = Command::new("id").args([which, "postgres"]).output().ok()?;
-        str::from_utf8(&output.stdout).ok()?.trim().parse().ok()
-    };
-    geteuid().is_root().then(|| id("-u").zip(id("-g")))?
+    become_user("postgres", command);
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{Call, Payload, WebhookRequest};
 
-/// 200 from the handler, and the store knows it.
+/// The handler answers 200, and the store completes the event.
 pub async fn a_signed_event_is_handled_and_completed<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     assert_handled(&rig.post(&confirmed()).await);
@@ -17,7 +17,7 @@ pub async fn a_signed_event_is_handled_and_completed<A: Adapter>() {
     assert_eq!(rig.script.progress().finished, 1);
 }
 
-/// The handler gets the event that was sent, byte for byte.
+/// The handler gets the bytes that were sent.
 pub async fn an_event_keeps_its_bytes<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let request = Payload::confirmed()
@@ -35,7 +35,7 @@ pub async fn an_event_keeps_its_bytes<A: Adapter>() {
     assert_eq!(login.telegram_username(), None);
 }
 
-/// `application/json; charset=utf-8`.
+/// The content type is `application/json; charset=utf-8`.
 pub async fn a_charset_parameter_is_accepted<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let request =
@@ -43,20 +43,20 @@ pub async fn a_charset_parameter_is_accepted<A: Adapter>() {
     assert_handled(&rig.post(&request).await);
 }
 
-/// The official SDK decodes the digits, so their case does not matter.
+/// The official SDK decodes the digits in either case.
 pub async fn an_upper_case_signature_is_accepted<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     assert_handled(&rig.post(&confirmed().signature_as(str::to_uppercase)).await);
 }
 
-/// As HTTP has it.
+/// HTTP trims header values.
 pub async fn whitespace_around_the_signature_is_ignored<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let request = confirmed().signature_as(|signature| format!("  {signature} \t"));
     assert_handled(&rig.post(&request).await);
 }
 
-/// Twice the same value is no conflict.
+/// Two equal signature headers do not conflict.
 pub async fn a_repeated_signature_is_accepted<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let request = confirmed();
@@ -64,7 +64,7 @@ pub async fn a_repeated_signature_is_accepted<A: Adapter>() {
     assert_handled(&rig.post(&request.with(SIGNATURE_HEADER, signature)).await);
 }
 
-/// No `content-length` is needed.
+/// A body may have no `content-length`.
 pub async fn a_body_in_chunks_is_accepted<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let mut connection = rig.open().await;
@@ -72,7 +72,7 @@ pub async fn a_body_in_chunks_is_accepted<A: Adapter>() {
     assert_handled(&response(connection).await);
 }
 
-/// The limit itself is still within it.
+/// A body of exactly the limit is accepted.
 pub async fn a_body_that_fills_the_limit_is_accepted<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let body = Payload::confirmed().to_body();
@@ -81,7 +81,7 @@ pub async fn a_body_that_fills_the_limit_is_accepted<A: Adapter>() {
     assert_handled(&rig.post(&WebhookRequest::signed(padded, &secret())).await);
 }
 
-/// With its name, session token and JSON.
+/// The handler gets its name, session token and JSON.
 pub async fn an_unknown_event_reaches_the_handler<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let request = Payload::unknown("auth.renamed").signed_with(&secret());

@@ -6,13 +6,13 @@ use super::{
 };
 use crate::{Connection, Step};
 
-/// One handler that is held, and all but one of `count` deliveries waiting for it.
+/// Begins `count` deliveries of one event: the first runs a held handler, the others wait for it.
 async fn begin_concurrently(rig: &Rig, count: usize, held: Step) -> Vec<Connection> {
     rig.script.then([held]);
     let request = confirmed();
     let mut connections = vec![rig.begin(&request).await];
     rig.script.started(1).await;
-    // Held back, each asks once: as many answers are as many deliveries that wait.
+    // Each delivery claims once while claims are held, so the calls count the waiting deliveries.
     rig.store.hold_claims();
     for _ in 1..count {
         connections.push(rig.begin(&request).await);
@@ -33,17 +33,17 @@ async fn run_it_once<A: Adapter>(count: usize) {
     assert_eq!(rig.runs(), 1);
 }
 
-/// The second waits for the first and shares its success.
+/// The second delivery waits for the first and is answered as a duplicate.
 pub async fn two_concurrent_deliveries_run_it_once<A: Adapter>() {
     run_it_once::<A>(2).await;
 }
 
-/// However many there are.
+/// All other deliveries wait for the first and are answered as duplicates.
 pub async fn fifty_concurrent_deliveries_run_it_once<A: Adapter>() {
     run_it_once::<A>(50).await;
 }
 
-/// It does not share the first one's failure.
+/// The handler runs again for one of the waiting deliveries.
 pub async fn a_waiting_duplicate_takes_over_after_a_failure<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let connections = begin_concurrently(&rig, 3, Step::held(500)).await;
@@ -59,7 +59,7 @@ pub async fn a_waiting_duplicate_takes_over_after_a_failure<A: Adapter>() {
     assert_eq!(rig.runs(), 2);
 }
 
-/// With `Retry-After`, before Bondify itself gives up.
+/// The response has `Retry-After` and comes before Bondify's time-out.
 pub async fn a_waiting_duplicate_gives_up_with_409<A: Adapter>() {
     let rig = Rig::with::<A>(|builder| builder.wait(Duration::from_millis(50))).await;
     let connections = begin_concurrently(&rig, 2, Step::held(200)).await;
@@ -70,7 +70,7 @@ pub async fn a_waiting_duplicate_gives_up_with_409<A: Adapter>() {
     assert_eq!(rig.runs(), 1);
 }
 
-/// Only duplicates wait.
+/// A delivery waits for deliveries of the same event only.
 pub async fn different_events_do_not_wait_for_each_other<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let connections = begin_concurrently(&rig, 1, Step::held(200)).await;
@@ -81,7 +81,7 @@ pub async fn different_events_do_not_wait_for_each_other<A: Adapter>() {
     }
 }
 
-/// And says so when the time is up before it ended.
+/// `drain` returns an error if the time runs out first.
 pub async fn draining_waits_for_the_running_handler<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let mut connections = begin_concurrently(&rig, 1, Step::held(200)).await;

@@ -14,14 +14,14 @@ enum By {
     Rst,
 }
 
-/// Hangs up and gives the server time to notice. A server that hangs up in turn has
-/// noticed; one that does not may take its time, and a reset is answered by nothing.
+/// Closes or resets the connection and waits until the server has noticed: until it closes its
+/// side, or for a fixed time, since a reset has no answer.
 async fn hang_up(mut connection: Connection, by: By) {
     const TIME_TO_NOTICE: Duration = Duration::from_millis(250);
     match by {
         By::Fin => {
             if let Ok(hung_up) = timeout(TIME_TO_NOTICE, connection.hang_up()).await {
-                hung_up.expect("the server hangs up in turn");
+                hung_up.expect("the server closes its side");
             }
         }
         By::Rst => {
@@ -46,17 +46,17 @@ async fn does_not_stop_the_handler<A: Adapter>(by: By) {
     assert_eq!(rig.runs(), 1);
 }
 
-/// What is started is finished.
+/// The handler finishes and its event is completed, although the client closed the connection.
 pub async fn a_client_that_hangs_up_does_not_stop_the_handler<A: Adapter>() {
     does_not_stop_the_handler::<A>(By::Fin).await;
 }
 
-/// However rude.
+/// The handler finishes and its event is completed, although the client reset the connection.
 pub async fn a_client_that_resets_does_not_stop_the_handler<A: Adapter>() {
     does_not_stop_the_handler::<A>(By::Rst).await;
 }
 
-/// Nobody saw the failure, yet it counts.
+/// The event is released by the status, although no client received it.
 pub async fn a_failure_after_a_hang_up_is_handled_again<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     rig.script.then([Step::held(500)]);
@@ -83,17 +83,17 @@ async fn during_the_claim_loses_nothing<A: Adapter>(by: By) {
     assert_eq!(rig.runs(), 1);
 }
 
-/// The lease is not left behind.
+/// The lease is released or its event completed, although the client closed the connection.
 pub async fn a_client_that_hangs_up_during_the_claim_loses_nothing<A: Adapter>() {
     during_the_claim_loses_nothing::<A>(By::Fin).await;
 }
 
-/// However rude.
+/// The lease is released or its event completed, although the client reset the connection.
 pub async fn a_client_that_resets_during_the_claim_loses_nothing<A: Adapter>() {
     during_the_claim_loses_nothing::<A>(By::Rst).await;
 }
 
-/// What is not received is not claimed, and the server goes on.
+/// An incomplete delivery claims nothing, and the server serves the next one.
 pub async fn half_a_body_claims_nothing<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let request = confirmed();

@@ -13,7 +13,7 @@ fn key_of(request: &WebhookRequest) -> EventKey {
     request.verified_by(&secret()).expect("is genuine").key()
 }
 
-/// A handler may take many times its lease.
+/// A handler may run for longer than its lease.
 pub async fn a_lease_is_renewed_while_the_handler_runs<A: Adapter>() {
     let request = confirmed();
     let key = key_of(&request);
@@ -29,7 +29,7 @@ pub async fn a_lease_is_renewed_while_the_handler_runs<A: Adapter>() {
     assert_eq!(rig.runs(), 1);
 }
 
-/// A process that is gone renews nothing, so a delivery that waits gets its turn.
+/// A crashed process renews nothing, so a waiting delivery acquires the lease.
 pub async fn a_crashed_handler_is_taken_over_after_its_lease<A: Adapter>() {
     let request = confirmed();
     let key = key_of(&request);
@@ -43,23 +43,23 @@ pub async fn a_crashed_handler_is_taken_over_after_its_lease<A: Adapter>() {
     assert_eq!(rig.runs(), 1);
 }
 
-/// A handler that lost its lease cannot complete what another one handles now.
-pub async fn a_zombie_changes_nothing<A: Adapter>() {
+/// A handler that lost its lease cannot complete an event that another handler runs for.
+pub async fn a_handler_that_lost_its_lease_changes_nothing<A: Adapter>() {
     let request = confirmed();
     let key = key_of(&request);
     let rig = Rig::with::<A>(|builder| builder.lease(RENEWED)).await;
     rig.script.then([Step::held(200), Step::held(500)]);
-    rig.store.set_deaf_to_renewals(true);
-    let zombie = rig.begin(&request).await;
+    rig.store.ignore_renewals(true);
+    let loser = rig.begin(&request).await;
     rig.script.started(1).await;
     let successor = rig.begin(&request).await;
     rig.store.until(2, ACQUIRED).await;
-    rig.store.set_deaf_to_renewals(false);
+    rig.store.ignore_renewals(false);
     rig.script.started(2).await;
     rig.store.until(1, |call| *call == Call::Renew(true)).await;
 
-    rig.script.resume(1); // held handlers go on in the order they came
-    assert_handled(&response(zombie).await);
+    rig.script.resume(1); // held handlers are resumed in the order they came
+    assert_handled(&response(loser).await);
     rig.store.until(1, |call| *call == Call::Complete(false)).await;
     assert_eq!(rig.store.claim(&key, LONG).await.expect("the store is up"), Claimed::InFlight);
 

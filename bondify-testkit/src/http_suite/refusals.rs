@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{Payload, WebhookRequest};
 
-/// 415, whatever else the type is.
+/// The response is 415 without a content type and with another one.
 pub async fn a_body_that_is_not_json_typed_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let untyped = confirmed().without("content-type");
@@ -22,13 +22,13 @@ fn oversized(rig: &Rig) -> WebhookRequest {
     Payload::confirmed().field("padding", padding).signed_with(&secret())
 }
 
-/// 413, though signed.
+/// The response is 413, although the body is signed.
 pub async fn an_oversized_body_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     rig.refuses(&oversized(&rig), 413, "PAYLOAD_TOO_LARGE").await;
 }
 
-/// 413, also when no length was announced.
+/// The response is 413 without a `content-length` too.
 pub async fn an_oversized_body_in_chunks_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let mut connection = rig.open().await;
@@ -38,7 +38,7 @@ pub async fn an_oversized_body_in_chunks_is_refused<A: Adapter>() {
     assert_eq!((rig.runs(), rig.store.calls()), (0, Vec::new()));
 }
 
-/// 400, when the body breaks off in a way that leaves room for an answer.
+/// The response is 400 to a body in malformed chunks.
 pub async fn a_broken_body_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let request = Payload::confirmed().field("padding", "x".repeat(2000)).signed_with(&secret());
@@ -52,13 +52,13 @@ pub async fn a_broken_body_is_refused<A: Adapter>() {
     assert_eq!((rig.runs(), rig.store.calls()), (0, Vec::new()));
 }
 
-/// 401.
+/// The response is 401.
 pub async fn a_missing_signature_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     rig.refuses(&confirmed().without(SIGNATURE_HEADER), 401, "MISSING_SIGNATURE").await;
 }
 
-/// 401.
+/// The response is 401.
 pub async fn a_wrong_secret_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let wrong = Secret::new("whsec_another").expect("is a secret");
@@ -66,13 +66,13 @@ pub async fn a_wrong_secret_is_refused<A: Adapter>() {
     rig.refuses(&forged, 401, "INVALID_SIGNATURE").await;
 }
 
-/// 401, if only a space was added.
+/// The response is 401, although only a space was added.
 pub async fn a_tampered_body_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     rig.refuses(&confirmed().tampered(), 401, "INVALID_SIGNATURE").await;
 }
 
-/// 401 for anything but 64 hexadecimal digits.
+/// The response is 401 to a signature that is not 64 hexadecimal digits.
 pub async fn a_signature_of_another_form_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let forms: [fn(&str) -> String; 6] = [
@@ -88,7 +88,7 @@ pub async fn a_signature_of_another_form_is_refused<A: Adapter>() {
     }
 }
 
-/// 401, in either order.
+/// The response is 401 in either order of the headers.
 pub async fn conflicting_signatures_are_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let (wrong, request) = ("0".repeat(64), confirmed());
@@ -99,7 +99,7 @@ pub async fn conflicting_signatures_are_refused<A: Adapter>() {
     rig.refuses(&wrong_first, 401, "INVALID_SIGNATURE").await;
 }
 
-/// 400, and Bondify may try again.
+/// The response is 400, so Bondify retries.
 pub async fn a_signed_body_that_is_no_event_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let incomplete = Payload::confirmed().without("telegram_id").to_body();
@@ -109,7 +109,7 @@ pub async fn a_signed_body_that_is_no_event_is_refused<A: Adapter>() {
     }
 }
 
-/// 401 and not 400: whoever cannot sign learns nothing of the parser.
+/// The response is 401 and not 400, so that an unsigned body does not reach the parser.
 pub async fn an_unsigned_body_is_never_parsed<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let forged = WebhookRequest::signed("not json", &secret()).tampered();
@@ -119,7 +119,7 @@ pub async fn an_unsigned_body_is_never_parsed<A: Adapter>() {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// 401: a captured delivery verifies for ever, but is not taken for ever.
+/// The response is 401 to a captured delivery, whose signature is valid for ever.
 pub async fn an_event_that_is_too_old_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let age = Verifier::DEFAULT_TOLERANCE + MINUTE;
@@ -130,7 +130,7 @@ pub async fn an_event_that_is_too_old_is_refused<A: Adapter>() {
     assert_handled(&rig.post(&old_enough.signed_with(&secret())).await);
 }
 
-/// 401, past what clocks may differ.
+/// The response is 401 past the accepted difference of clocks.
 pub async fn an_event_from_the_future_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let now = std::time::SystemTime::now();
@@ -140,7 +140,7 @@ pub async fn an_event_from_the_future_is_refused<A: Adapter>() {
     assert_handled(&rig.post(&soon.signed_with(&secret())).await);
 }
 
-/// One without a time has no age to judge.
+/// An unknown event without a time is accepted.
 pub async fn an_unknown_event_is_judged_by_its_time_if_it_has_one<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let unknown = Payload::unknown("auth.renamed");
@@ -149,7 +149,7 @@ pub async fn an_unknown_event_is_judged_by_its_time_if_it_has_one<A: Adapter>() 
     assert_handled(&rig.post(&unknown.signed_with(&secret())).await);
 }
 
-/// Bondify's own answers are for deliveries only.
+/// Bondify replies to deliveries only.
 pub async fn another_method_is_the_frameworks_answer<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let mut connection = rig.open().await;
@@ -161,7 +161,7 @@ pub async fn another_method_is_the_frameworks_answer<A: Adapter>() {
     assert_eq!((rig.runs(), rig.store.calls()), (0, Vec::new()));
 }
 
-/// A sender that shares a connection among deliveries is not cut off by one of them.
+/// The next delivery on the connection is handled.
 pub async fn a_refusal_keeps_the_connection_alive<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let mut connection = rig.open().await;
@@ -180,16 +180,15 @@ pub async fn a_refusal_keeps_the_connection_alive<A: Adapter>() {
     assert_handled(&connection.post(PATH, &confirmed()).await.expect("the server responds"));
 }
 
-/// 500, if it can be served at all: only verified events reach a handler, so an
-/// unprotected one gets none.
+/// The response is 500, unless the framework does not compile or launch it.
 pub async fn an_extractor_without_bondify_is_a_misconfiguration<A: Adapter>() {
     let served = Rig::attached::<A>(Attached::Never, |builder| builder).await;
     let Some(rig) = served else { return };
     rig.refuses(&confirmed(), 500, "MISCONFIGURED").await;
 }
 
-/// 500, if it can be served at all, rather than a delivery that waits for itself. Nothing
-/// stays claimed.
+/// The response is 500, unless the framework does not compile or launch it: the delivery does not
+/// wait for itself, and nothing stays claimed.
 pub async fn bondify_attached_twice_is_a_misconfiguration<A: Adapter>() {
     let served = Rig::attached::<A>(Attached::Twice, |builder| builder).await;
     let Some(rig) = served else { return };

@@ -5,7 +5,7 @@ use bondify_core::{Bondify, Builder, Claimed, Reply, Secret};
 use super::{Adapter, App, Attached, PATH, Server};
 use crate::{Call, Connection, Payload, ProbeStore, Response, Script, WebhookRequest};
 
-/// A server under test with everything that a case looks at.
+/// A server under test with its store and its handler's script.
 pub(super) struct Rig {
     pub(super) bondify: Bondify,
     pub(super) script: Script,
@@ -13,13 +13,13 @@ pub(super) struct Rig {
     pub(super) server: Server,
 }
 
-/// For what must not run out on a slow machine.
+/// A time that does not run out on a slow machine.
 pub(super) const LONG: Duration = Duration::from_secs(60);
 
-/// For a lease that is renewed on a slow machine too, and watched while it is.
+/// A lease that is renewed in time on a slow machine, and often enough to watch.
 pub(super) const RENEWED: Duration = Duration::from_secs(1);
 
-/// For what has to run out before a case goes on.
+/// A lease that a case waits for to expire.
 pub(super) const SHORT: Duration = Duration::from_millis(300);
 
 pub(super) const ACQUIRED: fn(&Call) -> bool =
@@ -63,7 +63,7 @@ impl Rig {
         self.open().await.post(PATH, request).await.expect("the server responds")
     }
 
-    /// Opens a connection and sends the request; the response is not waited for.
+    /// Opens a connection and sends the request, without waiting for the response.
     pub(super) async fn begin(&self, request: &WebhookRequest) -> Connection {
         let mut connection = self.open().await;
         connection.send(&request.to_http1(PATH)).await.expect("the server reads");
@@ -74,7 +74,7 @@ impl Rig {
         self.script.progress().started.len()
     }
 
-    /// Posts a request that is to be answered by bondify itself, without a handler.
+    /// Posts a request and asserts that Bondify answers it without running the handler.
     pub(super) async fn refuses(&self, request: &WebhookRequest, status: u16, code: &str) {
         let runs = self.runs();
         assert_reply(&self.post(request).await, status, code);
@@ -95,8 +95,8 @@ pub(super) async fn response(mut connection: Connection) -> Response {
     connection.response().await.expect("the server responds")
 }
 
-/// One status, one code, one JSON format, whatever the framework. The literals are the
-/// contract; core's table must agree with them.
+/// Asserts the status, code and JSON format of a reply, which are the same in every framework.
+/// The literals of the cases are the contract; core's table has to agree with them.
 #[track_caller]
 pub(super) fn assert_reply(response: &Response, status: u16, code: &str) {
     let shown = format!("{response:?}");

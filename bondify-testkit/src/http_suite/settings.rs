@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{Connection, Payload, STORE_ERROR, Step};
 
-/// Nothing is handled that could not be claimed, and the retry is.
+/// A delivery that cannot be claimed is not handled; its retry is.
 pub async fn a_store_that_is_down_is_503<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let request = confirmed();
@@ -16,7 +16,7 @@ pub async fn a_store_that_is_down_is_503<A: Adapter>() {
     assert_handled(&rig.post(&request).await);
 }
 
-/// By choice: every delivery is handled then.
+/// With `fail_open`, every delivery is handled.
 pub async fn a_store_that_is_down_can_be_ignored<A: Adapter>() {
     let rig = Rig::with::<A>(|builder| builder.fail_open()).await;
     let request = confirmed();
@@ -29,7 +29,7 @@ pub async fn a_store_that_is_down_can_be_ignored<A: Adapter>() {
     assert_reply(&rig.post(&forged).await, 401, "INVALID_SIGNATURE");
 }
 
-/// A client learns no more than that there is a problem.
+/// No response contains the error of the store.
 pub async fn a_store_error_stays_inside<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     rig.store.set_down(true);
@@ -37,7 +37,7 @@ pub async fn a_store_error_stays_inside<A: Adapter>() {
     assert!(!format!("{response:?}").contains(STORE_ERROR), "{response:?}");
 }
 
-/// The handler succeeded, so its answer stays what it was.
+/// The handler succeeded, so its response is sent.
 pub async fn a_settlement_that_fails_keeps_the_answer<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     rig.script.then([Step::held(201)]);
@@ -49,7 +49,7 @@ pub async fn a_settlement_that_fails_keeps_the_answer<A: Adapter>() {
     assert_eq!(response.status, 201, "{response:?}");
 }
 
-/// Old and new side by side, then the new one alone.
+/// Both secrets are accepted after the first rotation, the new one alone after the second.
 pub async fn secrets_rotate_while_running<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let new = Secret::new("whsec_new").expect("is a secret");
@@ -63,7 +63,7 @@ pub async fn secrets_rotate_while_running<A: Adapter>() {
     assert_reply(&rig.post(&by(&secret())).await, 401, "INVALID_SIGNATURE");
 }
 
-/// For handlers that deduplicate in their own transaction.
+/// With `verify_only`, nothing is claimed, for handlers that deduplicate in a transaction.
 pub async fn verify_only_hands_over_every_delivery<A: Adapter>() {
     let rig = Rig::with::<A>(|builder| builder.verify_only()).await;
     let request = confirmed();
@@ -77,7 +77,7 @@ pub async fn verify_only_hands_over_every_delivery<A: Adapter>() {
     assert_reply(&rig.post(&request.tampered()).await, 401, "INVALID_SIGNATURE");
 }
 
-/// Two projects that use one store do not see each other's sessions.
+/// The same event is handled once in each namespace.
 pub async fn namespaces_share_a_store<A: Adapter>() {
     let shop = Rig::with::<A>(|builder| builder.namespace("shop")).await;
     let blog = Bondify::builder(secret()).store(shop.store.clone()).namespace("blog").build();

@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{Payload, Step};
 
-/// 200, and the handler does not run again.
+/// The response is 200, and the handler does not run again.
 pub async fn a_completed_event_is_a_duplicate<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let request = confirmed();
@@ -15,7 +15,7 @@ pub async fn a_completed_event_is_a_duplicate<A: Adapter>() {
     assert_eq!(rig.runs(), 1);
 }
 
-/// Delivers one event twice; the first handler does `step`, the second succeeds.
+/// Delivers one event twice; the first handler takes `step`, the second succeeds.
 async fn handles_again_after<A: Adapter>(step: Step, status: u16, code: Option<&str>) {
     let rig = Rig::start::<A>().await;
     rig.script.then([step]);
@@ -30,27 +30,27 @@ async fn handles_again_after<A: Adapter>(step: Step, status: u16, code: Option<&
     assert_eq!(rig.runs(), 2);
 }
 
-/// Not 2xx is not done.
+/// A status other than 2xx releases the event.
 pub async fn a_failed_event_is_handled_again<A: Adapter>() {
     handles_again_after::<A>(Step::Answer(503), 503, None).await;
 }
 
-/// In the framework's own kind of error.
+/// An error of the framework's own type releases the event.
 pub async fn an_error_is_handled_again<A: Adapter>() {
     handles_again_after::<A>(Step::Fail, 500, None).await;
 }
 
-/// The panic is answered, and is no crash.
+/// A panic is answered with 500 and releases the event.
 pub async fn a_panic_is_handled_again<A: Adapter>() {
     handles_again_after::<A>(Step::Panic, 500, Some("HANDLER_PANICKED")).await;
 }
 
-/// Bondify takes a redirect for a failure, and so does the store.
+/// A redirect releases the event, since Bondify counts it as a failure.
 pub async fn a_redirect_is_no_acknowledgement<A: Adapter>() {
     handles_again_after::<A>(Step::Answer(302), 302, None).await;
 }
 
-/// From 200 to 299.
+/// Each status from 200 to 299 completes the event.
 pub async fn any_2xx_is_an_acknowledgement<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     for status in [201, 202, 204, 299] {
@@ -62,7 +62,7 @@ pub async fn any_2xx_is_an_acknowledgement<A: Adapter>() {
     assert_eq!(rig.runs(), 4);
 }
 
-/// The event's name is part of what it is deduplicated by.
+/// The event's name is part of its key.
 pub async fn both_events_of_one_session_are_handled<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let confirmed = confirmed().verified_by(&secret()).expect("is genuine");

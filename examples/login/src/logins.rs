@@ -44,7 +44,7 @@ impl Logins {
             deeplink: session.deeplink().to_owned(),
             expires_at: session
                 .expires_at()
-                .unwrap_or_else(|| SystemTime::now() + Session::LIFETIME),
+                .unwrap_or_else(|| SystemTime::now() + Session::DEFAULT_LIFETIME),
             outcome: watch::Sender::default(),
         };
         let browser = random_id();

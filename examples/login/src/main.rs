@@ -24,7 +24,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (sessions, secret, _emulator) = match env::var("BONDIFY_PROJECT_ID") {
         Ok(project_id) => {
             let secret = Secret::from_env("BONDIFY_WEBHOOK_SECRET").unwrap_or_else(usage);
-            let api = env::var("BONDIFY_API_URL").unwrap_or_else(|_| Client::BASE_URL.to_owned());
+            let api =
+                env::var("BONDIFY_API_URL").unwrap_or_else(|_| Client::DEFAULT_BASE_URL.to_owned());
             (sessions(&api, project_id), secret, None)
         }
         Err(_) => {

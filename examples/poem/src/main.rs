@@ -7,9 +7,9 @@
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
-use std::{convert::Infallible, error::Error, time::Duration};
+use std::{error::Error, time::Duration};
 
-use bondify_tower::{Bondify, BondifyLayer, Event, Secret};
+use bondify_tower::{Bondify, BondifyEvent, BondifyExt, Secret};
 use bytes::Bytes;
 use example_support::{port, usage};
 use http::{Request, Response};
@@ -17,6 +17,7 @@ use http_body_util::Full;
 use poem::{
     Route, Server,
     endpoint::TowerCompatExt,
+    error::InternalServerError,
     listener::{Acceptor, Listener, TcpListener},
     post,
 };
@@ -27,7 +28,7 @@ use tower::{Layer, service_fn};
 async fn main() -> Result<(), Box<dyn Error>> {
     let secret = Secret::from_env("BONDIFY_WEBHOOK_SECRET").unwrap_or_else(usage);
     let bondify = Bondify::builder(secret).build()?;
-    let hook = BondifyLayer::<Full<Bytes>>::new(&bondify).layer(service_fn(on_event));
+    let hook = bondify.layer().layer(service_fn(on_event));
     let app = Route::new().at("/webhooks/bondify", post(hook.compat()));
 
     let acceptor = TcpListener::bind(("127.0.0.1", port())).into_acceptor().await?;
@@ -40,11 +41,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(bondify.drain(Duration::from_secs(10)).await?)
 }
 
-async fn on_event(request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn on_event(request: Request<Full<Bytes>>) -> poem::Result<Response<Full<Bytes>>> {
+    let event = BondifyEvent::from_extensions(request.extensions()).map_err(InternalServerError)?;
     // Upsert the user here. A 2xx is the acknowledgement: answer it when that is done.
-    if let Some(event) = request.extensions().get::<Event>() {
-        println!("handled {event}");
-    }
+    println!("handled {event}");
     let mut response = Response::default();
     *response.status_mut() = http::StatusCode::NO_CONTENT;
     Ok(response)

@@ -7,10 +7,7 @@ use bondify_testkit::{
     Script,
     http_suite::{Adapter, App, Attached, PATH, Server},
 };
-use bondify_tower::{
-    BondifyLayer, Event,
-    bondify_core::adapter::{misconfigured, response},
-};
+use bondify_tower::{BondifyEvent, BondifyExt};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
@@ -27,13 +24,13 @@ struct Poem;
 
 impl Adapter for Poem {
     async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
-        let layer = || BondifyLayer::<Full<Bytes>>::new(&bondify);
+        let layer = || bondify.layer::<Full<Bytes>>();
         let handler = service_fn(move |request| on_event(script.clone(), request));
         let app = Route::new().at(
             PATH,
             match attached {
                 Attached::Once => post(layer().layer(handler).compat()),
-                // Its handler takes the body as it comes, and finds no event.
+                // The handler has to take a body of another type, and finds no event.
                 Attached::Never => post(handler.map_request(without_body).compat()),
                 Attached::Twice => post(layer().layer(layer().layer(handler)).compat()),
             },
@@ -54,11 +51,12 @@ async fn on_event(
     script: Script,
     request: Request<Full<Bytes>>,
 ) -> Result<Response<Full<Bytes>>, poem::Error> {
-    let Some(event) = request.extensions().get::<Event>() else {
-        return Ok(response(misconfigured("add a BondifyLayer")));
+    let event = match BondifyEvent::from_extensions(request.extensions()) {
+        Ok(event) => event,
+        Err(rejection) => return Ok(rejection.into()),
     };
     let mut response = Response::default();
-    let status = script.handle(event).await.map_err(InternalServerError)?;
+    let status = script.handle(&event).await.map_err(InternalServerError)?;
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     Ok(response)
 }

@@ -9,7 +9,7 @@
 
 use std::{env, error::Error};
 
-use bondify_client::{Client, ConfirmedSession, ProofVerifier, Secret, SecretError, Status};
+use bondify_client::{Client, ConfirmedSession, ProofVerifier, Secret, SecretError, SessionStatus};
 use example_support::usage;
 use qrcode::{QrCode, render::unicode::Dense1x2};
 
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Err(SecretError::Unset(_)) => None,
         Err(error) => usage(error),
     };
-    let url = env::var("BONDIFY_API_URL").unwrap_or_else(|_| Client::BASE_URL.to_owned());
+    let url = env::var("BONDIFY_API_URL").unwrap_or_else(|_| Client::DEFAULT_BASE_URL.to_owned());
     let client = Client::builder().base_url(url).build().unwrap_or_else(usage);
     let sessions = client.sessions(project_id);
 
@@ -32,9 +32,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     match sessions.wait(&session).await? {
         // Used, if the answer that said it first was lost on its way.
-        Status::Confirmed(login) | Status::Used(Some(login)) => greet(&login, proofs)?,
-        Status::Cancelled { .. } => println!("cancelled"),
-        Status::Expired => println!("expired"),
+        SessionStatus::Confirmed(login) | SessionStatus::Used(Some(login)) => {
+            greet(&login, proofs)?
+        }
+        SessionStatus::Cancelled { .. } => println!("cancelled"),
+        SessionStatus::Expired => println!("expired"),
         _ => println!("this login was completed before"),
     }
     Ok(())

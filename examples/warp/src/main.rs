@@ -8,7 +8,7 @@
 
 use std::{error::Error, time::Duration};
 
-use bondify_warp::{Bondify, BondifyEvent, Secret, webhook};
+use bondify_warp::{Bondify, BondifyEvent, BondifyExt, Secret};
 use example_support::{port, usage};
 use tokio::{net::TcpListener, signal::ctrl_c};
 use warp::{Filter, http::StatusCode};
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let secret = Secret::from_env("BONDIFY_WEBHOOK_SECRET").unwrap_or_else(usage);
     let bondify = Bondify::builder(secret).build()?;
     let path = warp::path!("webhooks" / "bondify").and(warp::post());
-    let app = path.and(webhook(&bondify, on_event));
+    let app = path.and(bondify.webhook(on_event));
 
     let listener = TcpListener::bind(("127.0.0.1", port())).await?;
     println!("listening on http://{}/webhooks/bondify", listener.local_addr()?);

@@ -1,7 +1,7 @@
 //! The effects of events that the inbox records: rows beside it, as often as they happen.
 
 use bondify_sqlx::SqliteStore;
-use bondify_sqlx::sqlx::{PgPool, SqlitePool, query, query_as};
+use bondify_sqlx::sqlx::{MySqlPool, PgPool, SqlitePool, query, query_as};
 
 use crate::ledger::Entry;
 
@@ -12,6 +12,10 @@ pub(crate) async fn create_table(url: &str) {
     let created = match url.strip_prefix("sqlite:") {
         Some(path) => {
             let pool = SqlitePool::connect_with(SqliteStore::options(path)).await.expect("a file");
+            query(TABLE).execute(&pool).await.map(drop)
+        }
+        None if url.starts_with("mysql") => {
+            let pool = MySqlPool::connect(url).await.expect("it is up");
             query(TABLE).execute(&pool).await.map(drop)
         }
         None => {
@@ -26,6 +30,10 @@ pub(crate) async fn read(url: &str) -> Vec<Entry> {
     let rows: Result<Vec<(i64, i64)>, _> = match url.strip_prefix("sqlite:") {
         Some(path) => {
             let pool = SqlitePool::connect_with(SqliteStore::options(path)).await.expect("a file");
+            query_as(ALL).fetch_all(&pool).await
+        }
+        None if url.starts_with("mysql") => {
+            let pool = MySqlPool::connect(url).await.expect("it is up");
             query_as(ALL).fetch_all(&pool).await
         }
         None => {

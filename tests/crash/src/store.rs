@@ -28,6 +28,12 @@ impl Store {
         Engine::postgres().map(Box::new).map(Self::Engine)
     }
 
+    /// `None` if there is none to start.
+    #[must_use]
+    pub fn mariadb() -> Option<Self> {
+        Engine::mariadb().map(Box::new).map(Self::Engine)
+    }
+
     /// A PostgreSQL behind a PgBouncer in transaction mode. `None` if there is none to start.
     #[must_use]
     pub fn pooled_postgres() -> Option<Self> {
@@ -46,7 +52,7 @@ impl Store {
         Self::File(tempfile::tempdir().expect("there is room for a folder"))
     }
 
-    /// Where it is: `redis+unix://…`, `postgres://…` or `sqlite:PATH`.
+    /// Where it is: `redis+unix://…`, `postgres://…`, `mysql://…` or `sqlite:PATH`.
     #[must_use]
     pub fn url(&self) -> String {
         match self {

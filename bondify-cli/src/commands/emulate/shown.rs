@@ -8,7 +8,7 @@ use crate::{
     output::{FAINT, Printable, Status, millis},
 };
 
-/// That the emulator is there, and how to use it.
+/// The emulator's URL and settings, shown once it listens.
 #[derive(Serialize)]
 pub(super) struct Ready<'a> {
     ready: Details<'a>,
@@ -48,7 +48,7 @@ impl Display for Ready<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Details { api_url, project_id, webhook_url, webhook_secret, developer_token } =
             &self.ready;
-        let webhook_url = webhook_url.unwrap_or("nowhere; --webhook-url says where to");
+        let webhook_url = webhook_url.unwrap_or("nowhere (set --webhook-url)");
         write!(f, "{project_id} is at {api_url} and delivers to {webhook_url}")?;
         if let Some(secret) = webhook_secret {
             write!(f, "\nwebhook secret: {secret}")?;
@@ -74,7 +74,7 @@ pub(super) struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    /// The attempt by whose end the delivery came this far, if it is one.
+    /// The attempt whose end caused this change of the delivery, if an attempt caused it.
     pub(super) fn just_ended(delivery: &'a Delivery) -> Option<Self> {
         let state = match delivery.state {
             DeliveryState::Queued { .. } => "queued",
@@ -93,7 +93,7 @@ impl<'a> Attempt<'a> {
             Emulated::TimedOut => unanswered("timed out"),
             Emulated::Disconnected { reason } => unanswered(reason),
             Emulated::NotLoopback => {
-                unanswered("another machine, which --allow-remote-delivery would allow")
+                unanswered("not a loopback address: allow it with --allow-remote-delivery")
             }
             Emulated::Dropped => unanswered("cut off half-way through the request"),
             _ => unanswered("unknown"),

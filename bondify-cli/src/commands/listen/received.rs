@@ -9,7 +9,7 @@ use crate::{
     output::{BAD, FAINT, Printable, Status, millis},
 };
 
-/// What a delivery was, and how it was answered.
+/// A delivery and its answer.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Received {
@@ -19,10 +19,10 @@ pub(super) enum Received {
         #[serde(skip_serializing_if = "Option::is_none")]
         session_token: Option<String>,
         status: Status,
-        /// Of the endpoint that it was forwarded to.
+        /// The latency of the endpoint that it was forwarded to.
         #[serde(skip_serializing_if = "Option::is_none")]
         latency_ms: Option<f64>,
-        /// Why that did not answer.
+        /// The reason why the endpoint did not answer.
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<String>,
         body: String,

@@ -18,7 +18,7 @@ pub(super) struct Begun<'a> {
 impl<'a> Begun<'a> {
     pub(super) fn new(session: &'a Session) -> Result<Self, QrError> {
         let deeplink = session.deeplink();
-        // In the colours of a terminal that writes light on dark.
+        // The colours suit a terminal that writes light on dark.
         let qr_code = QrCode::new(deeplink)?
             .render::<Dense1x2>()
             .dark_color(Dense1x2::Light)
@@ -34,7 +34,7 @@ impl Display for Begun<'_> {
     }
 }
 
-/// How a login ended.
+/// The end of a login.
 #[derive(Serialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub(super) enum Ended {
@@ -46,7 +46,7 @@ pub(super) enum Ended {
         telegram_phone: Option<String>,
         proof: String,
     },
-    /// Confirmed, as the API says, but the proof is not valid.
+    /// The API says that the login is confirmed, but the proof is not valid.
     Unproven {
         error: String,
     },

@@ -36,20 +36,20 @@ impl Display for Listed {
     }
 }
 
-/// A secret that is shown this once.
+/// A new secret, which is shown once.
 #[derive(Serialize)]
-pub(super) struct Told<'a> {
+pub(super) struct ShownSecret<'a> {
     project_id: &'a str,
     webhook_secret: &'a str,
 }
 
-impl<'a> Told<'a> {
+impl<'a> ShownSecret<'a> {
     pub(super) fn new(project_id: &'a str, secret: &'a ProjectSecret) -> Self {
         Self { project_id, webhook_secret: secret.expose() }
     }
 }
 
-impl Display for Told<'_> {
+impl Display for ShownSecret<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { project_id, webhook_secret } = self;
         write!(f, "{}\nwebhook secret: {}", Printable(project_id), Printable(webhook_secret))

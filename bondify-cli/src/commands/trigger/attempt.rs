@@ -8,7 +8,7 @@ use crate::{
     output::{FAINT, Printable, Status, millis},
 };
 
-/// One request, and what came of it.
+/// One request and its outcome.
 #[derive(Serialize)]
 pub(super) struct Attempt {
     delivery: u64,

@@ -2,14 +2,11 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::ensure;
 use bondify_core::{Cancelled, Confirmed};
-use bondify_emulator::Fault as Emulated;
+use bondify_emulator::{Fault, Payload, Persona};
 use bytes::Bytes;
 use clap::ValueEnum;
 
-use super::Fault;
-use crate::payload;
-
-/// The event to send. Everything about it has a default.
+/// The event to send. Every field has a default.
 #[derive(clap::Args)]
 pub(super) struct EventArgs {
     /// The event to send
@@ -28,7 +25,7 @@ pub(super) struct EventArgs {
     #[arg(long, value_name = "NAME", conflicts_with = "body")]
     telegram_name: Option<String>,
 
-    /// The user's Telegram name, without @; empty for none [default: ada]
+    /// The user's Telegram username, without @; empty for none [default: ada]
     #[arg(long, value_name = "NAME", conflicts_with = "body")]
     username: Option<String>,
 
@@ -57,19 +54,31 @@ impl EventArgs {
             .any(Option::is_some)
     }
 
+    /// The user: the emulator's default persona, but without its phone number.
+    fn persona(&self) -> Persona {
+        let default = Persona::default();
+        let username = self.username.clone().or(default.telegram_username);
+        Persona {
+            telegram_id: self.telegram_id.clone().unwrap_or(default.telegram_id),
+            telegram_name: self.telegram_name.clone().unwrap_or(default.telegram_name),
+            telegram_username: username.filter(|name| !name.is_empty()),
+            telegram_phone: self.phone.clone(),
+        }
+    }
+
     fn name(&self) -> Name {
         self.event.unwrap_or(Name::Confirmed)
     }
 }
 
-/// Where the deliveries' bodies come from.
+/// The source of the bodies.
 pub(super) enum Events {
     Given(Bytes),
     Made {
         args: EventArgs,
-        /// Makes this run's session tokens differ from another's.
+        /// A random part of this run's session tokens.
         run: u64,
-        /// Instead of the event's own name.
+        /// Whether the events have an unknown name.
         unknown: bool,
         age: Duration,
     },
@@ -85,8 +94,7 @@ impl Events {
     pub(super) fn new(args: EventArgs, fault: Option<Fault>) -> anyhow::Result<Self> {
         ensure!(
             args.name() == Name::Confirmed || !args.is_about_a_user(),
-            "{} says nothing of the user: leave --telegram-id, --telegram-name, --username and \
-             --phone out",
+            "{} carries no user: remove --telegram-id, --telegram-name, --username and --phone",
             Cancelled::NAME,
         );
         let stale = fault == Some(Fault::StaleTimestamp);
@@ -94,49 +102,36 @@ impl Events {
             args,
             run: getrandom::u64()?,
             unknown: fault == Some(Fault::UnknownEvent),
-            age: if stale { Emulated::STALE_BY } else { Duration::ZERO },
+            age: if stale { Fault::STALE_BY } else { Duration::ZERO },
         })
     }
 
     pub(super) fn given(body: Vec<u8>, fault: Option<Fault>) -> anyhow::Result<Self> {
         ensure!(
             !matches!(fault, Some(Fault::StaleTimestamp | Fault::UnknownEvent)),
-            "the faults stale-timestamp and unknown-event change the body: leave --body out",
+            "the faults stale-timestamp and unknown-event change the body: remove --body",
         );
         Ok(Self::Given(body.into()))
     }
 
-    /// The event of that number.
-    pub(super) fn event(&self, number: u64) -> serde_json::Result<Event> {
+    /// The event of this number.
+    pub(super) fn event(&self, number: u64) -> Event {
         let (args, run, unknown, age) = match self {
-            Self::Given(body) => return Ok(Event { session_token: None, body: body.clone() }),
+            Self::Given(body) => return Event { session_token: None, body: body.clone() },
             Self::Made { args, run, unknown, age } => (args, run, *unknown, *age),
         };
         let session_token =
             args.session_token.clone().unwrap_or_else(|| format!("sess_{run:016x}{number:04}"));
-        let body = match args.name() {
-            Name::Confirmed => serde_json::to_vec(&payload::Confirmed {
-                event: if unknown { Emulated::UNKNOWN_EVENT } else { Confirmed::NAME },
-                session_token: &session_token,
-                telegram_id: args.telegram_id.as_deref().unwrap_or("7123456789"),
-                telegram_name: args.telegram_name.as_deref().unwrap_or("Ada Lovelace"),
-                telegram_username: Some(args.username.as_deref().unwrap_or("ada"))
-                    .filter(|name| !name.is_empty()),
-                telegram_phone: args.phone.as_deref(),
-                confirmed_at: unix_millis_before_now(age),
-            }),
-            Name::Cancelled => serde_json::to_vec(&payload::Cancelled {
-                event: if unknown { Emulated::UNKNOWN_EVENT } else { Cancelled::NAME },
-                session_token: &session_token,
-                cancelled_at: unix_millis_before_now(age),
-            }),
-        }?;
-        Ok(Event { session_token: Some(session_token), body: body.into() })
+        let at = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        let persona = args.persona();
+        let mut payload = match args.name() {
+            Name::Confirmed => Payload::confirmed(&session_token, &persona, at),
+            Name::Cancelled => Payload::cancelled(&session_token, at),
+        };
+        if unknown {
+            payload = payload.named(Fault::UNKNOWN_EVENT);
+        }
+        let body = payload.to_body().into();
+        Event { session_token: Some(session_token), body }
     }
-}
-
-fn unix_millis_before_now(age: Duration) -> u64 {
-    let then = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-    let since_epoch = then.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    since_epoch.as_millis() as u64
 }

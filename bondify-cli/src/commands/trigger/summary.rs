@@ -12,7 +12,7 @@ use crate::{
     output::{BAD, GOOD, millis},
 };
 
-/// Counts what becomes of deliveries.
+/// Counts the outcomes of deliveries.
 pub(super) struct Tally {
     start: Instant,
     accepted: u64,
@@ -64,7 +64,7 @@ struct Figures {
     deliveries: u64,
     accepted: u64,
     elapsed_ms: f64,
-    /// By status, or by the reason why there is no answer.
+    /// The number of deliveries by status, or by the reason why there is no answer.
     outcomes: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_ms: Option<Latency>,

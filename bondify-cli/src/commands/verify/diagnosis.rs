@@ -1,5 +1,5 @@
-//! What is likely wrong with a signature that is not valid, found by trying the mistakes
-//! that integrations make.
+//! Finds the likely mistake behind a signature that is not valid, by trying the mistakes that
+//! integrations make.
 
 use std::{
     borrow::Cow,
@@ -37,7 +37,7 @@ impl Display for Cause {
     }
 }
 
-/// Judges a `signature` that `secret` did not make of `body`.
+/// Diagnoses a `signature` that is not valid for `secret` and `body`.
 pub(super) fn diagnose(body: &[u8], secret: &[u8], signature: &str) -> Diagnosis {
     let (cause, reason) = match signature.parse() {
         Err(_) => (Cause::Format, wrong_format(signature.trim())),
@@ -73,7 +73,7 @@ fn decode_base64(text: impl AsRef<[u8]>) -> Option<Vec<u8>> {
     alphabets.iter().find_map(|alphabet| GeneralPurpose::new(alphabet, LENIENT).decode(&text).ok())
 }
 
-/// The body or the secret with which `signature` would be valid.
+/// Finds the body or the secret with which `signature` would be valid.
 fn find_mistake(
     body: &[u8],
     secret: &[u8],
@@ -111,7 +111,7 @@ fn bodies_instead_of(body: &[u8]) -> Vec<(Cow<'_, str>, &'static str)> {
     bodies
 }
 
-/// The same JSON as Bondify would write it: fields in their order, no whitespace.
+/// Rewrites the JSON as Bondify writes it: the same order of fields, no whitespace.
 fn rewritten(json: &str) -> Option<String> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let mut compact = Vec::with_capacity(json.len());
@@ -122,10 +122,10 @@ fn rewritten(json: &str) -> Option<String> {
 const PREFIX: &[u8] = b"whsec_";
 
 fn secrets_instead_of(secret: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
-    const DECODED: &str = "what signed decodes it from base64; Bondify's key is the text as it is";
+    const DECODED: &str = "the sender decoded it from base64; Bondify's key is the text itself";
     let mut secrets = Vec::new();
     if let Some(tail) = secret.strip_prefix(PREFIX) {
-        secrets.push((tail.into(), "what signed leaves `whsec_` out; it is part of Bondify's key"));
+        secrets.push((tail.into(), "the sender left `whsec_` out; it is part of Bondify's key"));
         secrets.extend(decode_base64(tail).map(|key| (key, DECODED)));
     } else {
         let whole = [PREFIX, secret].concat();
@@ -139,7 +139,7 @@ fn secrets_instead_of(secret: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
     secrets
 }
 
-/// No known mistake: Bondify sends compact JSON, so a body that is not was changed.
+/// Guesses without a known mistake: Bondify sends compact JSON, so other JSON was changed.
 fn guess(body: &[u8]) -> (Cause, String) {
     let text = str::from_utf8(body).ok();
     match text.map(|text| (text, rewritten(text))) {
@@ -166,14 +166,14 @@ mod tests {
     const BODY: &str = r#"{"event":"auth.cancelled","session_token":"İ","cancelled_at":1}"#;
     const SECRET: &str = "whsec_c2VjcmV0";
 
-    /// Of what was signed, with what; the receiver has `BODY` and `SECRET`.
+    /// Diagnoses the signature of `body` with `secret`; the receiver has `BODY` and `SECRET`.
     fn diagnosed(body: impl AsRef<[u8]>, secret: impl AsRef<[u8]>) -> (Cause, String) {
         let signature = Secret::new(secret).unwrap().sign(body.as_ref()).to_string();
         let Diagnosis { cause, reason } = diagnose(BODY.as_bytes(), SECRET.as_bytes(), &signature);
         (cause, reason)
     }
 
-    /// Of what a receiver has got, when `BODY` was signed with `SECRET`.
+    /// Diagnoses what a receiver got, when `BODY` was signed with `SECRET`.
     fn received(body: &str, secret: &str) -> (Cause, String) {
         let signature = Secret::new(SECRET).unwrap().sign(BODY.as_bytes()).to_string();
         let Diagnosis { cause, reason } = diagnose(body.as_bytes(), secret.as_bytes(), &signature);
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_secret_that_is_treated_as_other_senders_treat_theirs() {
-        assert_says(diagnosed(BODY, "c2VjcmV0"), Cause::Secret, "leaves `whsec_` out");
+        assert_says(diagnosed(BODY, "c2VjcmV0"), Cause::Secret, "left `whsec_` out");
         assert_says(diagnosed(BODY, "secret"), Cause::Secret, "base64");
         assert_says(received(BODY, "c2VjcmV0"), Cause::Secret, "missing");
         assert_says(received(BODY, &format!("\"{SECRET}\"")), Cause::Secret, "quotes");

@@ -18,11 +18,14 @@ use axum::{Router, extract::State, http::StatusCode};
 use bondify_axum::{Bondify, BondifyEvent, BondifyExt, DedupeStore, Event, Secret};
 use bondify_redis::{RedisStore, redis::Client};
 use bondify_sqlx::{
-    PostgresInbox, PostgresStore, Recorded, SqliteInbox, SqliteStore,
-    sqlx::{self, PgPool, SqlitePool, postgres::PgPoolOptions},
+    MySqlInbox, MySqlStore, PostgresInbox, PostgresStore, Recorded, SqliteInbox, SqliteStore,
+    sqlx::{self, MySqlPool, PgPool, SqlitePool, pool::PoolOptions},
 };
 use crash_tests::{Entry, Ledger, Mode, SECRET, Ticket};
 use tokio::{net::TcpListener, time::sleep};
+
+/// How long a receiver waits for a server that is restarted.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -60,9 +63,8 @@ async fn dedupe_store(url: &str) -> Result<Arc<dyn DedupeStore>, Box<dyn Error>>
     }
     Ok(match Database::connect(url).await? {
         Database::Sqlite(pool, _) => Arc::new(SqliteStore::new(pool)),
-        Database::Postgres(pool, _) => {
-            Arc::new(PostgresStore::new(pool).timeout(Duration::from_secs(4)))
-        }
+        Database::Postgres(pool, _) => Arc::new(PostgresStore::new(pool).timeout(PATIENCE)),
+        Database::MySql(pool, _) => Arc::new(MySqlStore::new(pool).timeout(PATIENCE)),
     })
 }
 
@@ -105,16 +107,17 @@ fn ticket(event: &Event) -> Option<Ticket> {
     event.session_token()?.parse().ok()
 }
 
-/// Either engine, and the table of its stores and inboxes.
+/// One of the engines, and the table of its stores and inboxes.
 #[derive(Clone)]
 enum Database {
     Sqlite(SqlitePool, SqliteInbox),
     Postgres(PgPool, PostgresInbox),
+    MySql(MySqlPool, MySqlInbox),
 }
 
-/// The same on both engines, whose pools and transactions are types of their own.
+/// The same on all engines, whose pools and transactions are types of their own.
 macro_rules! handle {
-    ($pool:ident, $inbox:ident, $event:ident, $process:ident) => {{
+    ($pool:ident, $inbox:ident, $event:ident, $process:ident, $insert:literal) => {{
         let Some(ticket) = ticket($event) else { return Ok(()) };
         let mut transaction = $pool.begin().await?;
         if $inbox.record(&mut transaction, $event).await? == Recorded::Duplicate {
@@ -122,7 +125,7 @@ macro_rules! handle {
         }
         // Short, as SQLite's other writers wait.
         sleep(ticket.pause / 10).await;
-        sqlx::query("INSERT INTO effects (event, process) VALUES ($1, $2)")
+        sqlx::query($insert)
             .bind(ticket.event as i64)
             .bind($process as i64)
             .persistent(false) // for a pooler
@@ -142,8 +145,13 @@ impl Database {
         }
         // Connections are tested, as is the default: one that a restart broke could cost a
         // delivery its last attempt.
-        let options = PgPoolOptions::new().acquire_timeout(Duration::from_secs(4));
-        let pool = options.connect(url).await?;
+        if url.starts_with("mysql") {
+            let pool = PoolOptions::new().acquire_timeout(PATIENCE).connect(url).await?;
+            let inbox = MySqlInbox::new(pool.clone());
+            inbox.migrate().await?;
+            return Ok(Self::MySql(pool, inbox));
+        }
+        let pool = PoolOptions::new().acquire_timeout(PATIENCE).connect(url).await?;
         let inbox = PostgresInbox::new(pool.clone());
         inbox.migrate().await?;
         Ok(Self::Postgres(pool, inbox))
@@ -151,8 +159,15 @@ impl Database {
 
     async fn handle(&self, event: &Event, process: usize) -> sqlx::Result<()> {
         match self {
-            Self::Sqlite(pool, inbox) => handle!(pool, inbox, event, process),
-            Self::Postgres(pool, inbox) => handle!(pool, inbox, event, process),
+            Self::Sqlite(pool, inbox) => {
+                handle!(pool, inbox, event, process, "INSERT INTO effects VALUES ($1, $2)")
+            }
+            Self::Postgres(pool, inbox) => {
+                handle!(pool, inbox, event, process, "INSERT INTO effects VALUES ($1, $2)")
+            }
+            Self::MySql(pool, inbox) => {
+                handle!(pool, inbox, event, process, "INSERT INTO effects VALUES (?, ?)")
+            }
         }
     }
 }

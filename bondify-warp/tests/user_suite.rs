@@ -1,13 +1,18 @@
 //! The contract suite for users against warp.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![cfg(feature = "proof")]
+
+mod serve;
+
 use bondify_testkit::{
     http_suite::Server,
     user_suite::{Adapter, NOBODY},
 };
-use bondify_warp::{BondifyUser, Denied, ProofVerifier, user};
+use bondify_warp::{BondifyUser, ProofVerifier, Rejection, user};
 use warp::Filter;
 
-use crate::serve::serve;
+use serve::serve;
 
 struct Warp;
 
@@ -22,11 +27,11 @@ impl Adapter for Warp {
     }
 }
 
-async fn me(user: Result<BondifyUser, Denied>) -> Result<String, Denied> {
+async fn me(user: Result<BondifyUser, Rejection>) -> Result<String, Rejection> {
     Ok(user?.telegram_id().to_string())
 }
 
-async fn maybe(user: Result<BondifyUser, Denied>) -> String {
+async fn maybe(user: Result<BondifyUser, Rejection>) -> String {
     user.map_or_else(|_| NOBODY.to_owned(), |user| user.telegram_id().to_string())
 }
 

@@ -3,11 +3,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bondify_core::{Bondify, Reply, adapter::Claim};
 use rocket::Request;
 
-/// What is known of a request between the guard, which cannot wrap the handler, and the
-/// response. Kept in the request's local cache: a request that is given up drops it, which
-/// releases the claim.
+/// The claim and the reply of a request, from the guard, which cannot wrap the handler, to the
+/// response. It is in the request's local cache: a cancelled request drops it, which releases the
+/// claim.
 #[derive(Default)]
-pub(crate) struct Parked(Mutex<State>);
+pub(crate) struct RequestState(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -16,13 +16,13 @@ struct State {
     reply: Option<Reply>,
 }
 
-impl Parked {
+impl RequestState {
     pub(crate) fn of<'r>(request: &'r Request<'_>) -> &'r Self {
         request.local_cache(Self::default)
     }
 
-    /// Says through which Bondify the route being tried is mounted.
-    pub(crate) fn mounted_through(&self, bondify: &Bondify) {
+    /// Sets the Bondify of the route that is being tried.
+    pub(crate) fn set_bondify(&self, bondify: &Bondify) {
         self.state().bondify = Some(bondify.clone());
     }
 
@@ -30,7 +30,7 @@ impl Parked {
         self.state().bondify.clone()
     }
 
-    pub(crate) fn hold(&self, claim: Claim) {
+    pub(crate) fn set_claim(&self, claim: Claim) {
         self.state().claim = Some(claim);
     }
 
@@ -38,8 +38,8 @@ impl Parked {
         self.state().claim.take()
     }
 
-    /// Answers with `reply`, whatever the handler or a catcher says.
-    pub(crate) fn answer(&self, reply: Reply) {
+    /// Sets the reply that replaces the response of a handler or a catcher.
+    pub(crate) fn set_reply(&self, reply: Reply) {
         self.state().reply = Some(reply);
     }
 

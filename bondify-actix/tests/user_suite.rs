@@ -1,5 +1,10 @@
 //! The contract suite for users against actix-web.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![cfg(feature = "proof")]
+
+mod serve;
+
 use actix_web::web;
 use bondify_actix::{BondifyUser, ProofVerifier};
 use bondify_testkit::{
@@ -8,7 +13,7 @@ use bondify_testkit::{
     user_suite::{Adapter, MAYBE, ME, NOBODY, TWICE},
 };
 
-use crate::serve::serve;
+use serve::serve;
 
 struct Actix;
 

@@ -1,0 +1,196 @@
+use std::{sync::Arc, time::Duration};
+
+use bondify_core::EventKey;
+use sqlx::{
+    AssertSqlSafe, Error, MySql, MySqlConnection, Pool,
+    mysql::{MySqlDatabaseError, MySqlQueryResult},
+    raw_sql,
+};
+use tokio::sync::Semaphore;
+
+use crate::{
+    Inbox, Store,
+    engine::{Dialect, Engine, Manner, PURGE_BATCH, Remedy, Statements, inline},
+    name::TableName,
+};
+
+/// A dedupe store on MySQL 8 or later, or MariaDB 10.6 or later, for any number of instances.
+///
+/// ```no_run
+/// use bondify_sqlx::{MySqlStore, sqlx::MySqlPool};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let pool = MySqlPool::connect("mysql://localhost/shop").await?;
+/// let store = MySqlStore::new(pool);
+/// store.migrate().await?;
+/// # Ok(())
+/// # }
+/// ```
+pub type MySqlStore = Store<MySql>;
+
+/// An inbox on MySQL or MariaDB.
+pub type MySqlInbox = Inbox<MySql>;
+
+/// Milliseconds since 1970 at the beginning of the statement: the same throughout it. In UTC,
+/// whatever the session's time zone.
+const START: &str =
+    "(TIMESTAMPDIFF(MICROSECOND, TIMESTAMP'1970-01-01 00:00:00', UTC_TIMESTAMP(6)) DIV 1000)";
+
+/// The same when a row that had to be waited for is looked at. There is no `SYSDATE` in UTC, so
+/// this adds the time since the beginning.
+const NOW: &str = "((TIMESTAMPDIFF(MICROSECOND, TIMESTAMP'1970-01-01 00:00:00', UTC_TIMESTAMP(6))
+                + TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6))) DIV 1000)";
+
+/// In the last insert ID, the answer that a row has no token.
+const NO_TOKEN: u64 = 1;
+
+/// In the last insert ID, the answer that there is no row.
+const NO_ROW: u64 = 2;
+
+/// MySQL cannot return rows from a statement that writes. Such a statement answers with its last
+/// insert ID, which `LAST_INSERT_ID(expression)` sets: a token, [`NO_TOKEN`] or [`NO_ROW`].
+/// The number of affected rows would not do: it depends on a setting of the connection whether
+/// an unchanged row counts.
+///
+/// No assignment reads a column that one before it has assigned: whether it would see the old
+/// value or the new one depends on the `sql_mode`.
+impl Dialect for MySql {
+    const HAS_SCHEMAS: bool = true;
+    const QUOTE: char = '`';
+    const WRITERS: usize = Semaphore::MAX_PERMITS;
+    const IS_REMOTE: bool = true;
+    const TIMEOUT: Duration = Duration::from_secs(2);
+
+    fn statements(table: &TableName) -> Statements {
+        let (table, index) = (table.quoted(Self::QUOTE), table.quoted_index(Self::QUOTE));
+
+        let migrate = format!(
+            "CREATE TABLE IF NOT EXISTS {table} (
+                `key` binary(16) NOT NULL PRIMARY KEY,
+                token bigint,
+                expires bigint NOT NULL,
+                INDEX {index} (expires)
+            ) ENGINE = InnoDB"
+        );
+
+        // Whether the row in the way has run out is judged at the beginning of the statement, as
+        // both columns have to agree. A lease that runs out during a wait is taken over by the
+        // next claim.
+        let claim = format!(
+            "INSERT INTO {table} (`key`, token, expires)
+            VALUES ($1, LAST_INSERT_ID($2), {NOW} + $3)
+            ON DUPLICATE KEY UPDATE
+                token = IF(
+                    expires < {START},
+                    LAST_INSERT_ID($2),
+                    NULLIF(LAST_INSERT_ID(IFNULL(token, {NO_TOKEN})), {NO_TOKEN})
+                ),
+                expires = IF(expires < {START}, {NOW} + $3, expires)"
+        );
+
+        let held = format!("`key` = $1 AND token = $2 AND expires >= {NOW}");
+        let renew = format!(
+            "UPDATE {table} SET token = LAST_INSERT_ID(token), expires = {NOW} + $3 WHERE {held}"
+        );
+        let complete =
+            format!("UPDATE {table} SET token = NULL, expires = {NOW} + $3 WHERE {held}");
+        let release = format!("DELETE FROM {table} WHERE {held}");
+
+        let record = format!(
+            "INSERT INTO {table} (`key`, token, expires)
+            VALUES ($1, NULLIF(LAST_INSERT_ID({NO_TOKEN}), {NO_TOKEN}), {NOW} + $2)
+            ON DUPLICATE KEY UPDATE
+                expires = IF(
+                    LAST_INSERT_ID(IF(token IS NULL, {NO_ROW}, {NO_TOKEN})) = {NO_ROW},
+                    expires,
+                    {NOW} + $2
+                ),
+                token = NULL"
+        );
+
+        // Here it is the time at the beginning, which an index can be searched for.
+        let purge = format!(
+            "DELETE FROM {table} WHERE expires < {START} ORDER BY expires LIMIT {PURGE_BATCH}"
+        );
+
+        Statements {
+            migrate: migrate.into(),
+            claim: claim.into(),
+            renew: renew.into(),
+            complete: complete.into(),
+            release: release.into(),
+            record: record.into(),
+            purge: purge.into(),
+        }
+    }
+
+    fn remedy(error: &Error) -> Remedy {
+        match error {
+            // The connection broke, was answered with something else, or is silent.
+            Error::Io(_) | Error::Protocol(_) => Remedy::Reconnect,
+            Error::Database(error) => match error.try_downcast_ref::<MySqlDatabaseError>() {
+                Some(error) => remedy_of(error.number(), error.code().unwrap_or_default()),
+                None => Remedy::None,
+            },
+            _ => Remedy::None,
+        }
+    }
+}
+
+/// See the error references of MySQL and MariaDB.
+fn remedy_of(number: u16, state: &str) -> Remedy {
+    match number {
+        // A lock that was waited for too long, a deadlock, a row that changed since the snapshot,
+        // a statement that was cancelled or took too long.
+        1205 | 1213 | 1020 | 1317 | 1969 => Remedy::Repeat,
+        // A server or a transaction that only reads.
+        1290 | 1792 | 1836 => Remedy::Reconnect,
+        // A server that shuts down, or that closed the connection or an idle session.
+        1053 | 1077 | 1079 | 1927 | 4031 => Remedy::Reconnect,
+        // A connection that broke between a proxy and the server: a client's error, or ProxySQL's.
+        2000..3000 | 9001..9010 => Remedy::Reconnect,
+        // All other errors of connections.
+        _ if state.starts_with("08") => Remedy::Reconnect,
+        _ => Remedy::None,
+    }
+}
+
+impl Engine for MySql {
+    async fn run_script(pool: &Pool<Self>, script: Arc<str>) -> Result<(), Error> {
+        raw_sql(AssertSqlSafe(script)).execute(pool).await?;
+        Ok(())
+    }
+
+    /// Sends one message. A prepared statement would be two, and each client of a proxy would
+    /// have prepared statements of its own there.
+    async fn run(
+        connection: &mut MySqlConnection,
+        statement: Arc<str>,
+        key: Option<&EventKey>,
+        numbers: &[i64],
+        manner: Manner,
+    ) -> Result<Vec<Option<i64>>, Error> {
+        let key = key.map(|key| format!("X'{key}'"));
+        let numbers = numbers.iter().map(i64::to_string);
+        let mut script = inline(&statement, key.into_iter().chain(numbers));
+        // The server would go on waiting for a lock when we have gone, and each retry would
+        // leave it another such session. To MySQL, which has no such setting, this is a comment.
+        if let Some(limit) = manner.limit {
+            let seconds = limit.as_secs_f64().max(0.001);
+            script = format!("/*M! SET STATEMENT max_statement_time={seconds:.3} FOR */ {script}");
+        }
+        let result = raw_sql(AssertSqlSafe(script)).execute(connection).await?;
+        Ok(rows(&result))
+    }
+}
+
+/// The tokens of the rows that a statement leaves or removes.
+fn rows(result: &MySqlQueryResult) -> Vec<Option<i64>> {
+    match result.last_insert_id() {
+        // It has none to tell: these are the rows that it changed or removed.
+        0 => (0..result.rows_affected()).map(|_| None).collect(),
+        NO_TOKEN => vec![None],
+        NO_ROW => Vec::new(),
+        token => vec![Some(token.cast_signed())],
+    }
+}

@@ -1,0 +1,47 @@
+//! The deletion of expired rows.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::Error;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    call::Call,
+    engine::{Engine, PURGE_BATCH},
+    table::Table,
+};
+
+/// How long it may take to delete [`PURGE_BATCH`] rows of a large table on a busy disk.
+const PURGE_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl<E: Engine> Table<E> {
+    pub(crate) async fn purge(&self) -> Result<u64, Error> {
+        let mut purged = 0;
+        loop {
+            let call = Call::new(&self.statements.purge, PURGE_TIMEOUT);
+            let batch = self.run(call, &mut false).await?.len();
+            purged += batch as u64;
+            if batch < PURGE_BATCH {
+                return Ok(purged);
+            }
+        }
+    }
+
+    pub(crate) fn purge_every(self, interval: Duration) -> Self {
+        let table = Self { purger: None, ..self.clone() };
+        let purger = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(interval).await;
+                match table.purge().await {
+                    Ok(rows) => tracing::debug!(table = %table.name, rows, "purged expired rows"),
+                    Err(error) => tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        table = %table.name,
+                        "expired rows could not be purged; will try again",
+                    ),
+                }
+            }
+        });
+        Self { purger: Some(Arc::new(AbortOnDropHandle::new(purger))), ..self }
+    }
+}

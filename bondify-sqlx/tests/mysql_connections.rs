@@ -1,0 +1,353 @@
+//! The store on connections that break, go deaf, or lead to a read-only server. Each test has a
+//! table of its own on the MariaDB or MySQL that `BONDIFY_TEST_MYSQL_URL` says, and where
+//! the server becomes read-only, a MariaDB of its own.
+
+use std::{
+    error::Error,
+    process,
+    str::FromStr,
+    thread,
+    time::{Duration, Instant},
+};
+
+use bondify_core::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError};
+use bondify_sqlx::{
+    MySqlStore,
+    sqlx::{
+        AssertSqlSafe, MySql, MySqlPool, Row,
+        mysql::{MySqlConnectOptions, MySqlPoolOptions},
+        pool::PoolConnection,
+        raw_sql,
+    },
+};
+use bondify_testkit::{
+    engine_url,
+    engines::{Engine, Proxy, Upstream},
+    within_a_minute,
+};
+use futures_util::future::{join, join_all};
+use tokio::task::block_in_place;
+
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Of the store.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a call may take on a busy machine.
+const IN_TIME: Duration = Duration::from_secs(8);
+
+bondify_testkit::network_store_suite!(async || {
+    let Rig { proxy, store, .. } = Rig::start().await;
+    Some((store, proxy, ()))
+});
+
+/// A store whose connections can be harmed.
+struct Rig {
+    proxy: Proxy,
+    /// Through the proxy, as the store's.
+    pool: MySqlPool,
+    /// Around it.
+    direct: MySqlPool,
+    store: MySqlStore,
+    table: String,
+}
+
+impl Rig {
+    async fn start() -> Self {
+        Self::with(|pool| pool.test_before_acquire(false)).await
+    }
+
+    async fn with(configure: impl Fn(MySqlPoolOptions) -> MySqlPoolOptions) -> Self {
+        let url = engine_url("BONDIFY_TEST_MYSQL_URL").unwrap_or_else(|| process::exit(0));
+        let options = MySqlConnectOptions::from_str(&url).expect("a URL");
+        let engine = format!("{}:{}", options.get_host(), options.get_port());
+        let engine = Upstream::Tcp(engine.parse().expect("an address"));
+        let proxy = Proxy::start(engine).await.expect("loopback has ports");
+        let (host, port) = (proxy.address().ip().to_string(), proxy.address().port());
+        let pool = configure(MySqlPoolOptions::new().max_connections(5));
+        let pool = pool.connect_with(options.clone().host(&host).port(port)).await;
+        let pool = pool.expect("it can be reached");
+        let direct =
+            MySqlPoolOptions::new().connect_with(options).await.expect("it can be reached");
+
+        let test = thread::current().name().expect("a test's thread").to_owned();
+        let table: String = test.chars().take(55).collect();
+        let store = MySqlStore::with_table(pool.clone(), &table).expect("a name");
+        let store = store.timeout(TIMEOUT);
+        run(&direct, format!("DROP TABLE IF EXISTS {table}")).await;
+        store.migrate().await.expect("a table");
+        let rig = Self { proxy, pool, direct, store, table };
+        rig.fill_pool().await;
+        rig
+    }
+
+    /// Leaves five idle connections in the pool.
+    async fn fill_pool(&self) -> Vec<u64> {
+        let all = join_all((0..5).map(|_| self.pool.acquire())).await;
+        let mut sessions = Vec::new();
+        for connection in all {
+            let mut connection = connection.expect("there are five");
+            let row = raw_sql("SELECT connection_id()").fetch_one(&mut *connection).await;
+            sessions.push(row.expect("it answers").get(0));
+            connection.return_to_pool().await;
+        }
+        sessions
+    }
+
+    /// Makes five idle connections of the pool read-only.
+    async fn demote(&self) {
+        let all = join_all((0..5).map(|_| self.pool.acquire())).await;
+        for connection in all {
+            let mut connection = connection.expect("there are five");
+            let set = raw_sql("SET SESSION TRANSACTION READ ONLY");
+            set.execute(&mut *connection).await.expect("anybody may");
+            connection.return_to_pool().await;
+        }
+    }
+
+    async fn lock(&self) -> PoolConnection<MySql> {
+        let mut lock = self.direct.acquire().await.expect("it answers");
+        let statement = format!("LOCK TABLES {} WRITE", self.table);
+        raw_sql(AssertSqlSafe(statement)).execute(&mut *lock).await.expect("nobody holds it");
+        lock
+    }
+
+    /// A query for the number of sessions that wait for the table.
+    fn waiting(&self) -> String {
+        format!(
+            "SELECT count(*) FROM information_schema.processlist
+            WHERE state LIKE 'Waiting for table%' AND info LIKE '%{}%' AND id != connection_id()",
+            self.table
+        )
+    }
+
+    /// Locks the table while `call` begins and until it waits for the lock; then does
+    /// `meanwhile` and unlocks it.
+    async fn locked_out<T>(&self, call: impl Future<Output = T>, meanwhile: impl FnOnce()) -> T {
+        let mut lock = self.lock().await;
+        let unlock = async {
+            while number(&self.direct, self.waiting()).await == 0 {}
+            meanwhile();
+            raw_sql("UNLOCK TABLES").execute(&mut *lock).await.expect("it answers");
+        };
+        join(call, unlock).await.0
+    }
+}
+
+async fn is_mariadb(pool: &MySqlPool) -> bool {
+    number(pool, "SELECT version() LIKE '%MariaDB%'".to_owned()).await == 1
+}
+
+async fn run(pool: &MySqlPool, statement: String) {
+    raw_sql(AssertSqlSafe(statement)).execute(pool).await.expect("a superuser may");
+}
+
+async fn number(pool: &MySqlPool, query: String) -> i64 {
+    raw_sql(AssertSqlSafe(query)).fetch_one(pool).await.expect("it answers").get(0)
+}
+
+fn key(name: &str) -> EventKey {
+    EventKey::new("", name)
+}
+
+fn acquired(claimed: Result<Claimed, StoreError>) -> LeaseToken {
+    match claimed {
+        Ok(Claimed::Acquired(token)) => token,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Makes each of the four calls right after `harm` was done to the connections.
+async fn every_call_succeeds_after(rig: &Rig, harm: impl AsyncFn()) {
+    let mut tokens = Vec::new();
+    for name in ["renewed", "completed", "released"] {
+        tokens.push(acquired(rig.store.claim(&key(name), LONG).await));
+    }
+    let in_time = async |call: &mut (dyn Future<Output = Result<bool, StoreError>> + Unpin)| {
+        rig.fill_pool().await;
+        harm().await;
+        let start = Instant::now();
+        assert!(call.await.expect("it is tried again"), "the lease is held");
+        assert!(start.elapsed() < IN_TIME, "{:?}", start.elapsed());
+    };
+    in_time(&mut rig.store.renew(&key("renewed"), &tokens[0], LONG)).await;
+    in_time(&mut rig.store.complete(&key("completed"), &tokens[1], LONG)).await;
+    in_time(&mut rig.store.release(&key("released"), &tokens[2])).await;
+    let claim = async || rig.store.claim(&key("claimed"), LONG).await;
+    let claim = async { Ok(matches!(claim().await?, Claimed::Acquired(_))) };
+    in_time(&mut Box::pin(claim)).await;
+}
+
+#[tokio::test]
+async fn connections_that_were_cut_are_no_error() {
+    let test = async {
+        let rig = Rig::start().await;
+        every_call_succeeds_after(&rig, async || rig.proxy.cut()).await;
+    };
+    within_a_minute(test).await;
+}
+
+#[tokio::test]
+async fn terminated_sessions_are_no_error() {
+    let test = async {
+        let rig = Rig::start().await;
+        let terminate = async || {
+            for session in rig.fill_pool().await {
+                run(&rig.direct, format!("KILL {session}")).await;
+                let left = format!(
+                    "SELECT count(*) FROM information_schema.processlist WHERE id = {session}"
+                );
+                while number(&rig.direct, left.clone()).await > 0 {}
+            }
+        };
+        every_call_succeeds_after(&rig, async || terminate().await).await;
+    };
+    within_a_minute(test).await;
+}
+
+/// As after a failover, they stay open to a server that has become read-only.
+#[tokio::test]
+async fn read_only_connections_are_no_error() {
+    let test = async {
+        let rig = Rig::start().await;
+        every_call_succeeds_after(&rig, async || rig.demote().await).await;
+    };
+    within_a_minute(test).await;
+}
+
+#[tokio::test]
+async fn deaf_connections_are_no_error() {
+    let test = async {
+        let rig = Rig::start().await;
+        every_call_succeeds_after(&rig, async || rig.proxy.go_deaf()).await;
+    };
+    within_a_minute(test).await;
+}
+
+#[tokio::test]
+async fn deaf_connections_that_the_pool_tests_are_no_error() {
+    let test = async {
+        let rig = Rig::with(|pool| pool.test_before_acquire(true)).await;
+        every_call_succeeds_after(&rig, async || rig.proxy.go_deaf()).await;
+    };
+    within_a_minute(test).await;
+}
+
+/// Under load connections go deaf in every state, also on their way back to the pool.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pool_does_not_run_dry_when_connections_go_deaf_under_load() {
+    let test = async {
+        let rig = Rig::start().await;
+        for round in 0..3 {
+            let calls = (0..40).map(async |call| {
+                let claimed = rig.store.claim(&key(&format!("{round} {call}")), LONG).await;
+                if call % 10 == 5 {
+                    rig.proxy.go_deaf();
+                }
+                claimed.is_ok()
+            });
+            join_all(calls).await;
+        }
+        let start = Instant::now();
+        acquired(rig.store.claim(&key("after it"), LONG).await);
+        assert!(start.elapsed() < IN_TIME, "{:?}", start.elapsed());
+    };
+    within_a_minute(test).await;
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_got_lost_is_acquired() {
+    let test = async {
+        let rig = Rig::start().await;
+        let store = rig.store.clone().timeout(3 * TIMEOUT);
+        let key = key("once");
+        let claim = store.claim(&key, LONG);
+        let token = acquired(rig.locked_out(claim, || rig.proxy.go_deaf()).await);
+        assert_eq!(store.claim(&key, LONG).await.unwrap(), Claimed::InFlight);
+        assert!(store.complete(&key, &token, LONG).await.unwrap());
+    };
+    within_a_minute(test).await;
+}
+
+#[tokio::test]
+async fn a_claim_that_nobody_waits_for_is_released() {
+    let test = async {
+        let rig = Rig::start().await;
+        let key = key("given up");
+        let (given_up, is_given_up) = tokio::sync::oneshot::channel();
+        let claim = async {
+            tokio::select! {
+                biased;
+                _ = is_given_up => {}
+                claimed = rig.store.claim(&key, LONG) => panic!("{claimed:?} without a lock"),
+            }
+        };
+        let give_up = || given_up.send(()).expect("the claim waits");
+        rig.locked_out(claim, give_up).await;
+        // As a lease, it would last for longer.
+        while !matches!(rig.store.claim(&key, LONG).await, Ok(Claimed::Acquired(_))) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within_a_minute(test).await;
+}
+
+#[tokio::test]
+async fn every_call_ends_although_the_database_does_not_answer() {
+    let test = async {
+        let rig = Rig::start().await;
+        let store = rig.store.clone().timeout(TIMEOUT / 4);
+        let mut lock = rig.lock().await;
+        let (key, token) = (key("locked"), LeaseToken::new(1));
+        let start = Instant::now();
+        store.claim(&key, LONG).await.unwrap_err();
+        store.renew(&key, &token, LONG).await.unwrap_err();
+        store.complete(&key, &token, LONG).await.unwrap_err();
+        store.release(&key, &token).await.unwrap_err();
+        assert!(start.elapsed() < IN_TIME, "{:?}", start.elapsed());
+
+        // Nor does a MariaDB go on waiting with them.
+        while is_mariadb(&rig.direct).await && number(&rig.direct, rig.waiting()).await > 0 {}
+        raw_sql("UNLOCK TABLES").execute(&mut *lock).await.unwrap();
+        acquired(store.claim(&key, LONG).await);
+    };
+    within_a_minute(test).await;
+}
+
+/// A server that has become read-only, with the connections to it still open.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_stays_read_only_is_an_error_that_says_so() {
+    let Some(engine) = block_in_place(Engine::mariadb) else { return };
+    let test = async {
+        let options = MySqlConnectOptions::from_str(engine.url()).unwrap();
+        let root = MySqlPool::connect_with(options.clone()).await.unwrap();
+        MySqlStore::new(root.clone()).migrate().await.unwrap();
+        run(&root, "CREATE USER shop; GRANT ALL ON test.* TO shop".to_owned()).await;
+        let pool = MySqlPool::connect_with(options.username("shop")).await.unwrap();
+        let store = MySqlStore::new(pool.clone()).timeout(TIMEOUT / 4);
+        let token = acquired(store.claim(&key("before"), LONG).await);
+
+        run(&root, "SET GLOBAL read_only = 1".to_owned()).await;
+        let start = Instant::now();
+        for error in [
+            store.claim(&key("anything"), LONG).await.unwrap_err(),
+            store.complete(&key("before"), &token, LONG).await.unwrap_err(),
+        ] {
+            let cause = error.source().unwrap().to_string();
+            assert!(cause.contains("--read-only"), "{cause}");
+        }
+        assert!(start.elapsed() < IN_TIME, "{:?}", start.elapsed());
+
+        // The call that began before the end of it succeeds.
+        let store = store.timeout(LONG);
+        let before = key("before");
+        let complete = store.complete(&before, &token, LONG);
+        let end = async {
+            tokio::time::sleep(TIMEOUT / 10).await;
+            run(&root, "SET GLOBAL read_only = 0".to_owned()).await;
+        };
+        assert!(join(complete, end).await.0.unwrap());
+    };
+    within_a_minute(test).await;
+}

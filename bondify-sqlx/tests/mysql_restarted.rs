@@ -1,0 +1,142 @@
+//! The store on a MariaDB of its own, which is restarted under load.
+
+use std::time::Duration;
+
+use bondify_core::{Claimed, DedupeStore, EventKey, StoreError};
+use bondify_sqlx::{MySqlStore, sqlx::mysql::MySqlPoolOptions};
+use bondify_testkit::engines::{Engine, Stop};
+use bondify_testkit::within_a_minute;
+use tokio::{
+    sync::watch,
+    task::{JoinSet, block_in_place},
+    time::timeout,
+};
+
+/// Longer than the tests take.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// How long a call waits for a connection.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long it may take in all, on a machine that is busy.
+const IN_TIME: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_under_load_is_an_error_in_time_and_forgets_nothing() {
+    is_an_error_in_time_and_forgets_nothing(Stop::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_under_load_is_an_error_in_time_and_forgets_nothing() {
+    is_an_error_in_time_and_forgets_nothing(Stop::Crash).await;
+}
+
+async fn is_an_error_in_time_and_forgets_nothing(stop: Stop) {
+    let Some(mut engine) = Engine::mariadb() else { return };
+    let pool = MySqlPoolOptions::new().acquire_timeout(PATIENCE).test_before_acquire(false);
+    let store = MySqlStore::new(pool.connect(engine.url()).await.expect("it is up"));
+    store.migrate().await.expect("the database is empty");
+
+    within_a_minute(async {
+        let load = Load::start(&store);
+        load.completes(500).await;
+        block_in_place(|| engine.stop(stop));
+        let refused = in_time(store.claim(&EventKey::new("while it is down", ""), LONG)).await;
+        refused.expect_err("it is down");
+
+        block_in_place(|| engine.start_again());
+        load.completes(500).await;
+        load.end().await.must_be_known_to(&store).await;
+    })
+    .await;
+}
+
+/// Keys that are claimed and completed all the time, through any error.
+struct Load {
+    tasks: JoinSet<Known>,
+    completed: watch::Sender<usize>,
+    goes_on: watch::Sender<bool>,
+}
+
+/// What the store has answered.
+#[derive(Default)]
+struct Known {
+    completed: Vec<EventKey>,
+    /// And maybe completed, if the answer to that got lost.
+    acquired: Vec<EventKey>,
+}
+
+impl Known {
+    /// Asserts that the store has forgotten nothing.
+    async fn must_be_known_to(self, store: &MySqlStore) {
+        for key in self.completed {
+            assert_eq!(answer_to_claim(store, &key).await, Claimed::Completed);
+        }
+        for key in self.acquired {
+            let claimed = answer_to_claim(store, &key).await;
+            assert!(!matches!(claimed, Claimed::Acquired(_)), "{key} was handed out before");
+        }
+    }
+}
+
+impl Load {
+    fn start(store: &MySqlStore) -> Self {
+        let (completed, goes_on) = (watch::Sender::new(0), watch::Sender::new(true));
+        let task = |task| {
+            let (store, completed, goes_on) = (store.clone(), completed.clone(), goes_on.clone());
+            async move {
+                let mut known = Known::default();
+                for number in 0.. {
+                    if !*goes_on.borrow() {
+                        break;
+                    }
+                    let key = EventKey::new(&format!("{task}"), format!("{number}"));
+                    let claimed = in_time(store.claim(&key, LONG)).await;
+                    let Ok(Claimed::Acquired(token)) = claimed else {
+                        assert!(claimed.is_err(), "{key} is {claimed:?} without a claim before");
+                        continue;
+                    };
+                    if let Ok(held) = in_time(store.complete(&key, &token, LONG)).await {
+                        assert!(held, "{key} was lost");
+                        known.completed.push(key);
+                        completed.send_modify(|completed| *completed += 1);
+                    } else {
+                        known.acquired.push(key);
+                    }
+                }
+                known
+            }
+        };
+        Self { tasks: (0..16).map(task).collect(), completed, goes_on }
+    }
+
+    /// Returns once so many more are completed.
+    async fn completes(&self, more: usize) {
+        let enough = *self.completed.borrow() + more;
+        let mut completed = self.completed.subscribe();
+        completed.wait_for(|&completed| completed >= enough).await.expect("we have the sender");
+    }
+
+    async fn end(self) -> Known {
+        self.goes_on.send_replace(false);
+        let mut all = Known::default();
+        for Known { completed, acquired } in self.tasks.join_all().await {
+            all.completed.extend(completed);
+            all.acquired.extend(acquired);
+        }
+        all
+    }
+}
+
+/// The first that is no error.
+async fn answer_to_claim(store: &MySqlStore, key: &EventKey) -> Claimed {
+    loop {
+        if let Ok(claimed) = in_time(store.claim(key, LONG)).await {
+            return claimed;
+        }
+    }
+}
+
+async fn in_time<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    timeout(IN_TIME, call).await.expect("it does not hang")
+}

@@ -1,0 +1,31 @@
+//! The users that engines run as, since they refuse to run as root.
+
+use std::{
+    os::unix::{fs::chown, process::CommandExt},
+    process::Command,
+};
+
+use rustix::process::geteuid;
+use tempfile::TempDir;
+
+/// Gives a folder to a user, if we are root.
+pub(super) fn own_as(user: &str, folder: &TempDir) {
+    if let Some((user, group)) = ids(user) {
+        chown(folder, Some(user), Some(group)).expect("root may");
+    }
+}
+
+/// Runs a program as a user, if we are root.
+pub(super) fn become_user(user: &str, command: &mut Command) {
+    if let Some((user, group)) = ids(user) {
+        command.uid(user).gid(group);
+    }
+}
+
+fn ids(user: &str) -> Option<(u32, u32)> {
+    let id = |which| {
+        let output = Command::new("id").args([which, user]).output().ok()?;
+        str::from_utf8(&output.stdout).ok()?.trim().parse().ok()
+    };
+    geteuid().is_root().then(|| id("-u").zip(id("-g")))?
+}

@@ -1,0 +1,87 @@
+//! The HTTP contract suite against a plain hyper server.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod serve;
+
+use std::io;
+
+use bondify_testkit::{
+    Script,
+    http_suite::{Adapter, App, Attached, PATH, Server},
+};
+use bondify_tower::{Bondify, BondifyEvent, BondifyExt};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serve::{Answer, boxed, serve};
+use tower::{Service, ServiceExt, layer::Layer, service_fn, util::BoxCloneSyncService};
+
+type Route<B> = BoxCloneSyncService<Request<B>, Answer, io::Error>;
+
+struct Hyper;
+
+impl Adapter for Hyper {
+    async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
+        let route = route(&bondify, script, attached);
+        Some(serve(move |request| dispatch(route.clone(), request)).await)
+    }
+}
+
+/// A router of one route, since hyper has none. hyper would drop the connection on an error of
+/// the route; it becomes a 500.
+async fn dispatch(route: Route<Incoming>, request: Request<Incoming>) -> Answer {
+    assert_eq!(request.uri().path(), PATH);
+    if request.method() != Method::POST {
+        return status(405);
+    }
+    route.oneshot(request).await.unwrap_or_else(|_| status(500))
+}
+
+fn route(bondify: &Bondify, script: Script, attached: Attached) -> Route<Incoming> {
+    let once = bondify.layer::<Full<Bytes>>();
+    let twice = bondify.layer::<Full<Bytes>>();
+    match attached {
+        Attached::Once => cloneable(once.layer(handler(script))),
+        Attached::Never => cloneable(handler(script)),
+        Attached::Twice => cloneable(twice.layer(once.layer(handler(script)))),
+    }
+}
+
+fn handler<B: Send + 'static>(script: Script) -> Route<B> {
+    cloneable(service_fn(move |request: Request<B>| {
+        let script = script.clone();
+        async move {
+            let event = match BondifyEvent::from_extensions(request.extensions()) {
+                Ok(event) => event,
+                Err(rejection) => return Ok(rejection.into()),
+            };
+            let code = script.handle(&event).await.map_err(io::Error::other)?;
+            let mut response = Response::<Full<Bytes>>::default();
+            *response.status_mut() = StatusCode::from_u16(code).unwrap();
+            Ok(response)
+        }
+    }))
+}
+
+fn status(code: u16) -> Answer {
+    let mut response = boxed(Response::<Full<Bytes>>::default());
+    *response.status_mut() = StatusCode::from_u16(code).unwrap();
+    response
+}
+
+fn cloneable<S, B, Out>(service: S) -> Route<B>
+where
+    S: Service<Request<B>, Response = Response<Out>, Error = io::Error, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    B: Send + 'static,
+    Out: http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + Sync + 'static,
+{
+    BoxCloneSyncService::new(service.map_response(boxed))
+}
+
+bondify_testkit::http_suite!(Hyper);
