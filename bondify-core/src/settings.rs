@@ -78,9 +78,9 @@ pub enum BuildError {
          the clock skew together: in between, a replayed delivery would be handled again"
     )]
     ShortRetention {
-        /// What was set.
+        /// The retention that was set.
         retention: Duration,
-        /// What it must be at least.
+        /// The shortest retention that is accepted.
         least_retention: Duration,
     },
 }

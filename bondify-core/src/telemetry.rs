@@ -8,7 +8,7 @@ use crate::{
     limits::{DELIVERY_TIMEOUT, STORE_TIMEOUT, TIME_TO_ANSWER},
 };
 
-/// What is known of a delivery. When dropped, it is reported.
+/// The record of a delivery, which is reported when it is dropped.
 pub(crate) struct Record {
     pub(crate) span: Span,
     pub(crate) received: Instant,

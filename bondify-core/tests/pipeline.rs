@@ -1,4 +1,4 @@
-//! What only the pipeline without a server can show: cancellation to the point, stores
+//! Behaviour that only the pipeline without a server can show: cancellation to the point, stores
 //! that misbehave, and runtimes that come and go.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]

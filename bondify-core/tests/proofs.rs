@@ -25,7 +25,7 @@ fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-/// What a request with the proof would be answered with.
+/// The answer to a request with the proof.
 fn code(verified: Result<Proof, ProofError>) -> &'static str {
     verified.map_or_else(|error| Reply::from(error).code(), |_| "ok")
 }

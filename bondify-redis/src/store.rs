@@ -21,7 +21,7 @@ use crate::{
     script::Script,
 };
 
-/// What a completed key holds. A lease holds its token, eight bytes. Redis keeps small
+/// The value of a completed key. A lease holds its token, eight bytes. Redis keeps small
 /// numbers in no memory of their own.
 const COMPLETED: &str = "1";
 
@@ -89,7 +89,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
 }
 
 impl<C> RedisStore<C> {
-    /// What the names of all keys begin with. Stores with different prefixes share
+    /// Sets the prefix of all keys. Stores with different prefixes share
     /// nothing.
     ///
     /// On a cluster, braces would be a hash tag, which puts all keys on one node.

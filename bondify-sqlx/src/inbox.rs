@@ -76,7 +76,7 @@ impl<E: Engine> Inbox<E> {
     ///
     /// # Errors
     ///
-    /// What the database says, for example that this user may not create tables.
+    /// The database's error, for example that this user may not create tables.
     pub async fn migrate(&self) -> Result<(), Error> {
         self.table.migrate().await
     }
@@ -86,7 +86,7 @@ impl<E: Engine> Inbox<E> {
     ///
     /// # Errors
     ///
-    /// What the database says. The rows deleted before it did are gone.
+    /// The database's error. The rows deleted before it did are gone.
     pub async fn purge(&self) -> Result<u64, Error> {
         self.table.purge().await
     }
@@ -114,7 +114,7 @@ impl<E: Engine> Inbox<E> {
     ///
     /// # Errors
     ///
-    /// What the database says. Nothing is recorded then: answer with a 500, and Bondify
+    /// The database's error. Nothing is recorded then: answer with a 500, and Bondify
     /// delivers the event again. It is not tried again here, as the transaction is yours.
     pub async fn record(
         &self,

@@ -57,7 +57,7 @@ impl<E: Engine> Store<E> {
     ///
     /// # Errors
     ///
-    /// What the database says, for example that this user may not create tables.
+    /// The database's error, for example that this user may not create tables.
     pub async fn migrate(&self) -> Result<(), Error> {
         self.table.migrate().await
     }
@@ -67,7 +67,7 @@ impl<E: Engine> Store<E> {
     ///
     /// # Errors
     ///
-    /// What the database says. The rows deleted before it did are gone.
+    /// The database's error. The rows deleted before it did are gone.
     pub async fn purge(&self) -> Result<u64, Error> {
         self.table.purge().await
     }

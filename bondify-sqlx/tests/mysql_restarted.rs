@@ -58,7 +58,7 @@ struct Load {
     goes_on: watch::Sender<bool>,
 }
 
-/// What the store has answered.
+/// The answers of the store.
 #[derive(Default)]
 struct Known {
     completed: Vec<EventKey>,

@@ -132,7 +132,7 @@ struct Load {
     goes_on: watch::Sender<bool>,
 }
 
-/// What the store has answered.
+/// The answers of the store.
 #[derive(Default)]
 struct Known {
     completed: Vec<EventKey>,

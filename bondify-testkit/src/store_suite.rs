@@ -57,10 +57,10 @@ use futures_util::{
 };
 use tokio::{sync::Barrier, task::yield_now};
 
-/// What has to stay for a whole case is held for longer than any case takes.
+/// A lease that outlasts every case.
 const LONG: Duration = Duration::from_secs(60);
 
-/// What has to run out is held for this long. No case relies on doing anything
+/// A lease that runs out during a case. No case relies on doing anything
 /// before it does.
 const SHORT: Duration = Duration::from_millis(200);
 

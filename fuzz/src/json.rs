@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
         Some(fields)
     }
 
-    /// What is between `open` and `close`, with commas between.
+    /// The values between `open` and `close`, separated by commas.
     fn list(
         &mut self,
         open: u8,

@@ -21,7 +21,7 @@ pub enum ParseError {
     Field {
         /// The field's name.
         name: &'static str,
-        /// The type that the field must have.
+        /// The expected type.
         expected: &'static str,
     },
 }

@@ -264,7 +264,7 @@ mod tests {
 
     type Read = [(Option<String>, Option<SystemTime>); 4];
 
-    /// The values of some fields.
+    /// The values that the fields are read as.
     fn read(payload: &Payload<'_>, body: &str) -> Read {
         let text =
             |field: &Field<'_>| field.text_or_empty(body).map(|text| text.within(body).to_owned());

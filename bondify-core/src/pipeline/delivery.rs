@@ -141,7 +141,7 @@ where
     }
 }
 
-/// What the handler answered, and by which status it is settled. `None`: it panicked.
+/// The handler's response and the status that it is settled by. `None`: it panicked.
 fn poll_handler<F, S>(
     mut handling: Pin<&mut Option<F>>,
     status: &mut Option<S>,
@@ -198,7 +198,7 @@ impl<F: Future, S> Drop for Handling<F, S> {
     }
 }
 
-/// What a client that hung up leaves behind.
+/// Spawns what is left to run when a client hung up.
 fn spawn_rest(run: impl Future<Output: Send> + Send + 'static) {
     match Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn(run)),

@@ -1,4 +1,4 @@
-//! What the pipeline reads of an HTTP request, whatever the framework.
+//! Reads an HTTP request of any framework: the headers that matter, and the body.
 
 use std::{
     mem,

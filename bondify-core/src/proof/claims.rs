@@ -80,7 +80,7 @@ impl Proof {
         self.expires_at
     }
 
-    /// What its single use is remembered by. The name is no event's, so that a store
+    /// The key that its single use is remembered by. The name is no event's, so that a store
     /// can be shared with those.
     pub(super) fn key(&self) -> EventKey {
         EventKey::new("proof", self.session_token()).within(self.project_id())

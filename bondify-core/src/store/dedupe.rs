@@ -190,7 +190,7 @@ pub trait ImmediateStore {
     fn release_now(&self, key: &EventKey, token: &LeaseToken) -> bool;
 }
 
-/// What became of a claim.
+/// The result of a claim.
 #[expect(clippy::exhaustive_enums, reason = "the pipeline has to know them all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claimed {

@@ -2,7 +2,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// What an event is remembered by: 128 bits that stand for its name and its
+/// The key that an event is remembered by: 128 bits that stand for its name and its
 /// session token.
 ///
 /// A digest, so that every key has the same small size in every engine and no

@@ -91,7 +91,7 @@ fn is_explained(history: &[Entry]) -> bool {
     false
 }
 
-/// What the threads of a round share.
+/// The state that the threads of a round share.
 struct Round {
     store: MemoryStore,
     keys: [EventKey; KEYS],

@@ -100,7 +100,7 @@ impl Model {
 /// A key that one thread alone plays with.
 struct Player {
     key: EventKey,
-    /// What is possible.
+    /// The possible answers.
     models: Vec<Model>,
     tokens: Vec<LeaseToken>,
 }

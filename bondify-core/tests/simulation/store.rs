@@ -43,7 +43,7 @@ impl Faults {
     }
 }
 
-/// What happens to one call.
+/// The fate of one call.
 struct Fate {
     /// The time until the engine executes it, and from then to its answer.
     delays: [Duration; 2],

@@ -279,7 +279,7 @@ impl Wire {
         Self { connection, asked: Arc::default(), times: 1, lost: Arc::default() }
     }
 
-    /// What was asked since the last time.
+    /// The commands that were sent since the last time.
     fn asked(&self) -> Vec<Cmd> {
         mem::take(&mut self.asked.lock().expect("nothing panics with it"))
     }

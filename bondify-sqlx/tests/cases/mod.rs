@@ -1,4 +1,4 @@
-//! What holds on every engine. The test that includes this says which one: `Store`,
+//! Behaviour on every engine. The test that includes this says which one: `Store`,
 //! `Inbox`, `Pool` and the functions that make pools are its.
 
 #![expect(clippy::unwrap_used, reason = "all of this is tests, helpers too")]
@@ -82,7 +82,7 @@ async fn insert_expired(pool: &Pool, rows: usize) {
     run(pool, insert).await;
 }
 
-/// What the engine said.
+/// The engine's error.
 pub(crate) fn cause(error: &StoreError) -> String {
     assert_eq!(error.to_string(), "dedupe store failed");
     let source = error.source().expect("the engine's own error");

@@ -12,7 +12,7 @@ use super::{
 /// The user that Debian's MariaDB runs as.
 const USER: &str = "mysql";
 
-/// What is about MariaDB only.
+/// Methods of MariaDB only.
 impl Engine {
     /// A MariaDB with the superuser `root` and the database `test`. `None` if it is not installed,
     /// which is [`skipped`](crate::skipped).

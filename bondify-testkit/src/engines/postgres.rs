@@ -16,7 +16,7 @@ use super::{
 /// The port that names PostgreSQL's sockets. No engine here listens on TCP.
 pub(super) const PORT: u16 = 5432;
 
-/// What is about PostgreSQL only.
+/// Methods of PostgreSQL only.
 impl Engine {
     /// A PostgreSQL with the superuser `postgres`. `None` if it is not installed, which is
     /// [`skipped`](crate::skipped).

@@ -70,7 +70,7 @@ const FIELDS: &[&str] = &[
     "new",
 ];
 
-/// Whatever the emulator is asked, in whatever order, it answers and does not fail.
+/// The emulator answers any requests in any order and does not fail.
 ///
 /// The bytes are a list of requests: one byte chooses, one says how long the body is, and the
 /// body follows.

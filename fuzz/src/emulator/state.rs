@@ -57,8 +57,8 @@ const DELIVERY: &[(&str, &str)] = &[
     ),
 ];
 
-/// Whatever is in a state file, the emulator either refuses it with an error and leaves it as it
-/// is, or starts, shows it and reads it again.
+/// The emulator either refuses a state file with an error and leaves it as it is, or starts,
+/// shows it and reads it again, for any content.
 ///
 /// The bytes are the file; or after `~`, they choose lines that are nearly those of one.
 pub fn emulator_state(data: &[u8]) {

@@ -44,7 +44,7 @@ pub use crate::{
     ticket::Ticket,
 };
 
-/// What receivers and sender share.
+/// The secret that receivers and sender share.
 pub const SECRET: &str = "whsec_test";
 
 /// How long an event is blocked by a process that died, unless handlers are long. Twenty restarts of the store take

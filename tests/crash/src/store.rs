@@ -3,7 +3,7 @@ use std::fmt;
 use bondify_testkit::engines::{Engine, PgBouncer};
 use tempfile::TempDir;
 
-/// What the receivers share.
+/// The store that the receivers share.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "there is no third kind")]
 pub enum Store {
