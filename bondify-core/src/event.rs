@@ -1,4 +1,4 @@
-//! Events, and the signed JSON that they are read from.
+//! Events, and the signed JSON that they are parsed from.
 
 mod kinds;
 mod parse;

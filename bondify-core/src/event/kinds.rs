@@ -7,11 +7,11 @@ use smol_str::SmolStr;
 use super::payload::Text;
 use crate::EventKey;
 
-/// Something that happened to a login session, as Bondify signed it.
+/// A verified event of a login session.
 ///
-/// Only verification makes one, so holding an `Event` means that Bondify sent it.
+/// Only verification creates an `Event`, so one that you hold was signed by Bondify.
 /// Clones are cheap: they share the delivery's body. `Debug` and `Display` show the
-/// event's name and a digest of its session token, nothing personal.
+/// event's name and a digest of its session token, and no personal data.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Event {
@@ -19,7 +19,7 @@ pub enum Event {
     Confirmed(Confirmed),
     /// `auth.cancelled`: the user tapped Cancel.
     Cancelled(Cancelled),
-    /// A signed event that this version has no type for.
+    /// A signed event of a kind unknown to this version.
     Unknown(Unknown),
 }
 
@@ -34,8 +34,8 @@ impl Event {
         }
     }
 
-    /// The token of the login session that the event belongs to. Only an
-    /// [`Unknown`] event may have none.
+    /// The token of the login session that the event belongs to. `None` only for an
+    /// [`Unknown`] event.
     #[must_use]
     pub fn session_token(&self) -> Option<&str> {
         match self {
@@ -45,7 +45,7 @@ impl Event {
         }
     }
 
-    /// When it happened, to the millisecond. Only an [`Unknown`] event may not say.
+    /// The time of the event, to the millisecond. `None` only for an [`Unknown`] event.
     #[must_use]
     pub fn occurred_at(&self) -> Option<SystemTime> {
         match self {
@@ -115,7 +115,7 @@ impl Confirmed {
         &self.telegram_id
     }
 
-    /// The display name, any Unicode. Users change it at will.
+    /// The display name: any Unicode text, which users can change at any time.
     #[must_use]
     pub fn telegram_name(&self) -> &str {
         self.telegram_name.within(&self.body)
@@ -127,13 +127,13 @@ impl Confirmed {
         Some(self.telegram_username.as_ref()?.within(&self.body))
     }
 
-    /// The phone number, if the project's plan asks for it and the user shared it.
+    /// The phone number, if the project's plan includes it and the user shared it.
     #[must_use]
     pub fn telegram_phone(&self) -> Option<&str> {
         Some(self.telegram_phone.as_ref()?.within(&self.body))
     }
 
-    /// When the user tapped Confirm, to the millisecond.
+    /// The time at which the user tapped Confirm, to the millisecond.
     #[must_use]
     pub fn confirmed_at(&self) -> SystemTime {
         self.confirmed_at
@@ -164,7 +164,7 @@ impl Cancelled {
         self.session_token.within(&self.body)
     }
 
-    /// When the user tapped Cancel, to the millisecond.
+    /// The time at which the user tapped Cancel, to the millisecond.
     #[must_use]
     pub fn cancelled_at(&self) -> SystemTime {
         self.cancelled_at
@@ -177,7 +177,7 @@ impl Cancelled {
     }
 }
 
-/// A signed event that this version has no type for. Its JSON is [`Event::raw`].
+/// A signed event of a kind unknown to this version. Its JSON is [`Event::raw`].
 #[derive(Clone)]
 pub struct Unknown {
     pub(super) body: ByteString,
@@ -199,8 +199,8 @@ impl Unknown {
         Some(self.session_token.as_ref()?.within(&self.body))
     }
 
-    /// When it happened: the later of its `confirmed_at` and `cancelled_at`, if it has
-    /// one of these.
+    /// The time of the event: the later of its `confirmed_at` and `cancelled_at`, if it has
+    /// one of them.
     #[must_use]
     pub fn occurred_at(&self) -> Option<SystemTime> {
         self.occurred_at
@@ -227,8 +227,8 @@ debug_shows_nothing_personal!(Confirmed, Cancelled, Unknown, TelegramId);
 
 /// A Telegram user's id: decimal digits, stable for the life of the account.
 ///
-/// A string, as on the wire. `Debug` does not show it, `Display` does. Clones are cheap, and
-/// to keep one keeps nothing else of the event.
+/// A string, as on the wire. `Display` shows it, `Debug` does not. Clones are cheap and do not
+/// keep the event's body in memory.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TelegramId(pub(crate) SmolStr);
 
@@ -260,7 +260,7 @@ impl TelegramId {
 }
 
 impl From<String> for TelegramId {
-    /// Takes an id that was kept, such as one from a database, as it is.
+    /// Converts a stored id, such as one from a database, without checking it.
     fn from(id: String) -> Self {
         Self(id.into())
     }

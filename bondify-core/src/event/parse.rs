@@ -1,4 +1,4 @@
-//! From a signed body to an [`Event`].
+//! Parsing of a signed body into an [`Event`].
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -8,7 +8,7 @@ use super::{
     payload::{Field, Payload},
 };
 
-/// A signed body that is not an event. Says what is wrong, never what it holds.
+/// The error for a signed body that is not an event. Its text never quotes the body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {

@@ -5,19 +5,18 @@ pub const SIGNATURE_HEADER: &str = "x-bondify-signature";
 
 /// An HMAC-SHA256 signature, 64 hexadecimal digits on the wire.
 ///
-/// `Display` writes it as Bondify does, in lower case. Two signatures cannot be
-/// compared: [`Secret::verifies`](crate::Secret::verifies) does that, in constant
-/// time.
+/// `Display` writes it in lower case, as Bondify does. There is no `PartialEq`:
+/// [`Secret::verifies`](crate::Secret::verifies) compares in constant time.
 #[derive(Clone)]
 pub struct Signature(pub(crate) [u8; 32]);
 
 impl Signature {
-    /// Reads a header's value: exactly 64 hexadecimal digits of either case, with
-    /// whitespace around them ignored.
+    /// Parses a header's value: exactly 64 hexadecimal digits in either case. Whitespace
+    /// around them is ignored.
     ///
     /// # Errors
     ///
-    /// [`MalformedSignature`] for any other form.
+    /// [`MalformedSignature`] if the value has another form.
     #[inline]
     pub fn parse(value: &[u8]) -> Result<Self, MalformedSignature> {
         let digits: &[u8; 64] = value.trim_ascii().try_into().map_err(|_| MalformedSignature)?;
@@ -39,14 +38,14 @@ impl fmt::Display for Signature {
     }
 }
 
-// A signature and its body are all it takes to replay a delivery.
+// Whoever knows a signature and its body can replay the delivery.
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Signature([redacted])")
     }
 }
 
-/// A value that is not 64 hexadecimal digits.
+/// The error for a signature that is not 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a signature is 64 hexadecimal digits")]
 pub struct MalformedSignature;

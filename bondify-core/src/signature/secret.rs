@@ -30,8 +30,8 @@ impl Secret {
     /// # Errors
     ///
     /// [`SecretError::Empty`] if it is empty or only whitespace, and
-    /// [`SecretError::Padded`] if whitespace surrounds it: nearly always a line end
-    /// that came along from a file, with which no signature would ever match.
+    /// [`SecretError::Padded`] if whitespace surrounds it: nearly always the line end of
+    /// the file that it was copied from. No signature would ever match.
     ///
     /// ```
     /// use bondify_core::{Secret, SecretError};
@@ -78,17 +78,17 @@ impl Secret {
         Signature(self.mac(body).into_bytes().into())
     }
 
-    /// Whether `signature` is this secret's for `body`, in constant time.
+    /// Returns `true` if `signature` is this secret's for `body`. Takes constant time.
     #[inline]
     #[must_use]
     pub fn verifies(&self, body: &[u8], signature: &Signature) -> bool {
         self.mac(body) == CtOutput::new(signature.0.into())
     }
 
-    /// On the level of blocks, as all of the body is there and need not be buffered.
+    /// Computes the signature block by block: the whole body is there, so nothing is buffered.
     fn mac(&self, body: &[u8]) -> CtOutput<Hmac> {
-        // Neither is zeroized: in the end, the copy of the key schedule is overwritten with
-        // hashes, and nothing of the key comes into the other.
+        // Neither needs to be zeroized: the copy of the key schedule is overwritten with hashes
+        // in the end, and the buffer holds nothing of the key.
         let mut mac = ManuallyDrop::new(Hmac::clone(&self.0));
         let (blocks, rest) = Array::slice_as_chunks(body);
         mac.update_blocks(blocks);
@@ -109,10 +109,10 @@ impl fmt::Debug for Secret {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretError {
-    /// Nothing but whitespace, or nothing at all.
+    /// The secret is empty or only whitespace.
     #[error("the webhook secret is empty")]
     Empty,
-    /// Whitespace before or after it.
+    /// Whitespace surrounds the secret.
     #[error("the webhook secret has whitespace around it; copy it without line end or spaces")]
     Padded,
     /// The environment variable does not exist.

@@ -13,11 +13,11 @@ use super::{
 };
 use crate::{Event, ParseError};
 
-/// Turns signed bytes into an [`Event`]: signature first, then JSON, then age.
+/// Turns signed bytes into an [`Event`]: checks the signature, then the JSON, then the age.
 ///
-/// Synchronous and usable alone, wherever deliveries arrive by other means than
-/// HTTP: a queue, a lambda, a file. It remembers nothing: deduplication is
-/// [`Bondify`](crate::Bondify)'s part.
+/// It is synchronous and can be used alone, where deliveries do not arrive by HTTP but
+/// from a queue, a lambda or a file. It does not deduplicate: [`Bondify`](crate::Bondify)
+/// does.
 ///
 /// ```
 /// use bondify_core::{Event, Secret, Verifier};
@@ -29,8 +29,8 @@ use crate::{Event, ParseError};
 ///
 /// match verifier.verify(body, signature)? {
 ///     Event::Confirmed(login) => println!("hello {}", login.telegram_name()),
-///     Event::Cancelled(_) => println!("another time, then"),
-///     other => println!("{} is news to us", other.name()),
+///     Event::Cancelled(_) => println!("the user cancelled"),
+///     other => println!("unknown event: {}", other.name()),
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -41,14 +41,14 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// How old an event may be unless [`tolerance`](Self::tolerance) says otherwise:
+    /// The maximum age of an event, unless [`tolerance`](Self::tolerance) sets another:
     /// 24 hours.
     pub const DEFAULT_TOLERANCE: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// How far in the future an event may lie, since clocks differ: 5 minutes.
+    /// The maximum time that an event may lie in the future, since clocks differ: 5 minutes.
     pub const SKEW: Duration = Duration::from_secs(5 * 60);
 
-    /// Accepts what `secret` signed.
+    /// Creates a verifier that accepts events signed with `secret`.
     #[must_use]
     pub fn new(secret: Secret) -> Self {
         Self {
@@ -58,8 +58,8 @@ impl Verifier {
         }
     }
 
-    /// Accepts what `secret` signed as well: while a secret is being rotated,
-    /// retries of older deliveries still carry the old signature.
+    /// Also accepts events signed with `secret`. While a secret is being rotated, retries of
+    /// older deliveries still carry the old signature.
     #[must_use]
     pub fn also_accept(mut self, secret: Secret) -> Self {
         self.secrets = Arc::new(self.secrets.with(secret));
@@ -73,14 +73,14 @@ impl Verifier {
         self
     }
 
-    /// Judges age by `clock` instead of [`SystemTime::now`].
+    /// Reads the time from `clock` instead of [`SystemTime::now`].
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Replaces the secrets: accepts what `secret` or one of `old` signed, and nothing else.
+    /// Replaces the secrets: from now on only `secret` and those of `old` are accepted.
     pub fn rotate(&self, secret: Secret, old: impl IntoIterator<Item = Secret>) {
         self.secrets.rotate(secret, old);
     }
@@ -108,8 +108,8 @@ impl Verifier {
         Ok(event)
     }
 
-    /// For how long a captured delivery can verify: from a skew before its time to a
-    /// tolerance after it.
+    /// The time during which a captured delivery verifies: from [`SKEW`](Self::SKEW) before its
+    /// event to the tolerance after it.
     pub(crate) fn replayable(&self) -> Duration {
         self.tolerance.saturating_add(Self::SKEW)
     }
@@ -135,20 +135,20 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// Why a delivery is not to be trusted, in the order of the checks.
+/// The error for a delivery that does not verify. The variants are in the order of the checks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// There is no signature.
     #[error("the signature is missing")]
     MissingSignature,
-    /// The signature is malformed, or none of the secrets made it for this body.
+    /// The signature is malformed, or was made for another body or with another secret.
     #[error("the signature is not valid for this body")]
     InvalidSignature,
-    /// Signed, but not an event.
+    /// The body is signed, but is not an event.
     #[error("the signed body is not an event")]
     Parse(#[from] ParseError),
-    /// Signed, but too old or too far in the future.
+    /// The event is signed, but too old or too far in the future.
     #[error("the event is outside the tolerance")]
     Stale,
 }

@@ -5,6 +5,7 @@ mod shard;
 mod tick;
 
 use std::{
+    collections::hash_map::{Entry, OccupiedEntry},
     fmt, io,
     sync::{
         Arc, OnceLock, Weak,
@@ -15,7 +16,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use hashbrown::hash_table::{Entry, OccupiedEntry};
 
 use self::{
     completed::{Completed, CompletedKeys},
@@ -36,11 +36,11 @@ const MAX_SHARDS: usize = 1 << 16;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The store of a single process: in memory, bounded, gone with the process.
+/// A bounded dedupe store in the memory of a single process.
 ///
-/// Clones share what they remember, and every call answers at once, on the first
-/// poll. A completed key costs 30 bytes of heap, as measured at a million keys. It is
-/// dropped when its retention has run out, by a thread that ends with the store.
+/// Clones share their keys, and every call returns on the first poll. A completed key
+/// costs 30 bytes of heap, as measured at a million keys. A thread, which ends with the
+/// store, drops it when its retention has run out.
 ///
 /// # What it forgets
 ///
@@ -62,38 +62,38 @@ impl MemoryStore {
     /// The completed keys that [`MemoryStore::new`] has room for: one million.
     pub const DEFAULT_CAPACITY: usize = 1_000_000;
 
-    /// A store with room for [`DEFAULT_CAPACITY`](Self::DEFAULT_CAPACITY) completed
+    /// Creates a store with room for [`DEFAULT_CAPACITY`](Self::DEFAULT_CAPACITY) completed
     /// keys. Empty, it takes 17 KB, and the rest as it fills.
     #[must_use]
     pub fn new() -> Self {
         Self::with_capacity(Self::DEFAULT_CAPACITY)
     }
 
-    /// A store with room for `completed_keys`, at least one.
+    /// Creates a store with room for `completed_keys`, at least one.
     ///
-    /// A key stays for its retention, so the room to have is the number of events
-    /// within one retention.
+    /// A key stays for its retention, so choose the number of events within one
+    /// retention.
     #[must_use]
     pub fn with_capacity(completed_keys: usize) -> Self {
         Self(Arc::new(Shared::new(completed_keys.max(1))))
     }
 
-    /// How many completed keys it remembers. One whose retention has just run out
+    /// The number of completed keys in the store. A key whose retention has run out
     /// counts until it is dropped, about a second later.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len.load(Relaxed)
     }
 
-    /// Whether it remembers no completed key. Leases may be running.
+    /// Returns `true` if the store has no completed key. It may have leases.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many completed keys it forgot before their retention ran out, for want
-    /// of room. Not zero: [`with_capacity`](Self::with_capacity) was given too
-    /// little.
+    /// The number of completed keys that were dropped before their retention ran out,
+    /// because the store was full. If it is not zero, pass a higher number to
+    /// [`with_capacity`](Self::with_capacity).
     #[must_use]
     pub fn forgotten(&self) -> u64 {
         self.0.forgotten.load(Relaxed)
@@ -185,6 +185,8 @@ struct Shared {
     capacity: usize,
     shards: Box<[Shard]>,
     len: AtomicUsize,
+    /// The token of the next lease.
+    next_token: AtomicU64,
     forgotten: AtomicU64,
     /// The first tick in which a forgotten key is logged again.
     next_warning: AtomicU32,
@@ -200,6 +202,7 @@ impl Shared {
             capacity,
             shards: (0..shards.next_power_of_two()).map(|_| Shard::default()).collect(),
             len: AtomicUsize::new(0),
+            next_token: AtomicU64::new(1),
             forgotten: AtomicU64::new(0),
             next_warning: AtomicU32::new(0),
             sweeper: OnceLock::new(),
@@ -209,18 +212,18 @@ impl Shared {
     fn claim(&self, key: &EventKey, lease: Duration) -> Claimed {
         let Keys { leases, completed } = &mut *self.shard(key).lock();
         let now = self.now();
-        // First what has to wait for memory, as the rest can be done meanwhile.
+        // Look up the completed key first: it is the likely cache miss.
         if self.is_completed(completed, key, now) {
             return Claimed::Completed;
         }
-        let token = leases.next_token();
-        let place = leases.entry(key);
-        if let Entry::Occupied(held) = &place
+        let entry = leases.entry(key);
+        if let Entry::Occupied(held) = &entry
             && !held.get().has_run_out(now)
         {
             return Claimed::InFlight;
         }
-        place.insert(Lease { key: *key, token, expires: after(now, lease) });
+        let token = LeaseToken::new(self.next_token.fetch_add(1, Relaxed));
+        entry.insert_entry(Lease { token, expires: after(now, lease) });
         Claimed::Acquired(token)
     }
 
@@ -263,11 +266,11 @@ impl Shared {
         held.map(OccupiedEntry::remove).is_some()
     }
 
-    /// Counts one more completed key. In a full store, drops the one that expires
-    /// first, and says whether that one was still to be remembered.
+    /// Counts one more completed key. In a full store, drops the key that expires first,
+    /// and returns `true` if its retention had not run out.
     ///
-    /// It is sought before the new key goes in, which so always stays: of all events
-    /// the latest is the likeliest to be delivered again.
+    /// This happens before the new key is inserted, so that the new key stays: the latest
+    /// event is the likeliest to be delivered again.
     fn make_room(&self, completed: &mut CompletedKeys, now: Duration) -> bool {
         if self.len.fetch_add(1, Relaxed) < self.capacity {
             return false;
@@ -277,7 +280,7 @@ impl Shared {
         !first.has_run_out(tick(now))
     }
 
-    /// Called without a lock, since a subscriber may take its time.
+    /// Call it without a lock, since a subscriber of the log may be slow.
     fn report_forgotten(&self, now: Duration) {
         let forgotten = self.forgotten.fetch_add(1, Relaxed) + 1;
         #[cfg(feature = "metrics")]
@@ -298,7 +301,7 @@ impl Shared {
         }
     }
 
-    /// Drops what has run out.
+    /// Drops the leases and completed keys that have run out.
     fn sweep(&self) {
         for shard in &self.shards {
             let Keys { leases, completed } = &mut *shard.lock();
@@ -314,8 +317,8 @@ impl Shared {
         &self.shards[number & (self.shards.len() - 1)]
     }
 
-    /// The time since the store's creation. Asked for under a shard's lock, so that
-    /// no key sees time run backwards.
+    /// The time since the store's creation. Read under a shard's lock, so that time never
+    /// goes backwards for a key.
     fn now(&self) -> Duration {
         clock::monotonic().saturating_sub(self.created)
     }

@@ -1,6 +1,6 @@
-//! The completed keys of a shard, laid out so that a fresh event touches one line of memory
-//! that is in no cache, where a general hash table touches two: the same that is read to see
-//! that a key is not there is written to put it there.
+//! The completed keys of a shard. A fresh event touches one cache line, where a general hash
+//! table touches two: the line that is read to find that a key is absent is the line that the
+//! key is written to.
 
 use std::mem;
 
@@ -11,7 +11,7 @@ use crate::EventKey;
 #[derive(Clone, Copy)]
 pub(super) struct Completed {
     pub(super) key: EventKey,
-    /// The last tick in which it is remembered.
+    /// The last tick of its retention.
     pub(super) until: u32,
 }
 
@@ -28,12 +28,12 @@ impl Completed {
     }
 }
 
-/// A line of the processor's cache.
+/// A cache line.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Bucket {
     slots: [Completed; SLOTS],
-    /// How many keys would be here, or passed by here on their way, if there had been room.
+    /// The number of keys that found this bucket full and are in a later one.
     overflow: u32,
 }
 
@@ -43,13 +43,13 @@ impl Bucket {
     const EMPTY: Self = Self { slots: [Completed::NONE; SLOTS], overflow: 0 };
 }
 
-/// A hash table of buckets. A key is in its own bucket or, if that was full, in one of those
-/// after it; each that it passed by knows. So a search ends at the first bucket that nothing
-/// passed by, and nothing is left behind where a key was removed.
+/// A hash table of buckets. A key is in its own bucket or, if that was full, in a later one.
+/// Each bucket counts the keys that found it full, so a search ends at the first bucket with a
+/// count of zero, and removing a key leaves no tombstone.
 pub(super) struct CompletedKeys {
     buckets: Box<[Bucket]>,
     len: usize,
-    /// None runs out in an earlier tick.
+    /// No key runs out before this tick.
     earliest: u32,
 }
 
@@ -59,7 +59,7 @@ impl Default for CompletedKeys {
     }
 }
 
-/// Where a key is.
+/// The place of a key.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     bucket: usize,
@@ -135,12 +135,12 @@ impl CompletedKeys {
         old.iter().for_each(|completed| self.put(*completed));
     }
 
-    /// The bucket that a key belongs in. Any number of buckets has an equal share.
+    /// The bucket that a key belongs in. Keys are spread evenly over any number of buckets.
     fn home(&self, key: &EventKey) -> usize {
         ((u128::from(key.hash()) * self.buckets.len() as u128) >> 64) as usize
     }
 
-    /// All of them, from that one round to it.
+    /// The numbers of all buckets, beginning with `first` and wrapping around.
     fn buckets_from(&self, first: usize) -> impl Iterator<Item = usize> + use<> {
         (first..self.buckets.len()).chain(0..first)
     }
@@ -153,7 +153,7 @@ impl CompletedKeys {
         self.earliest < tick
     }
 
-    /// Drops what has run out before `tick`, and says how many keys that were.
+    /// Drops the keys that have run out before `tick`, and returns their number.
     pub(super) fn drop_expired(&mut self, tick: u32) -> usize {
         if !self.may_hold_expired(tick) {
             return 0;
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!((size_of::<Bucket>(), align_of::<Bucket>()), (64, 64));
     }
 
-    /// Whatever is done to it, it holds what a `HashMap` holds after the same.
+    /// After the same steps it holds the same keys as a `HashMap`.
     #[test]
     fn it_is_a_map() {
         let (mut table, mut map) = (CompletedKeys::default(), HashMap::new());

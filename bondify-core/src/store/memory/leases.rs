@@ -1,15 +1,15 @@
-use std::time::Duration;
-
-use hashbrown::{
-    HashTable,
-    hash_table::{Entry, OccupiedEntry},
+use std::{
+    collections::{
+        HashMap,
+        hash_map::{Entry, OccupiedEntry},
+    },
+    hash::{BuildHasherDefault, Hasher},
+    time::Duration,
 };
 
 use crate::{EventKey, LeaseToken};
 
-#[derive(Clone, Copy)]
 pub(super) struct Lease {
-    pub(super) key: EventKey,
     pub(super) token: LeaseToken,
     /// Since the store's creation.
     pub(super) expires: Duration,
@@ -21,23 +21,14 @@ impl Lease {
     }
 }
 
-/// The leases of a shard.
+/// The leases of a shard, by the bits of their keys.
 #[derive(Default)]
-pub(super) struct Leases {
-    table: HashTable<Lease>,
-    tokens: u64,
-}
+pub(super) struct Leases(HashMap<u128, Lease, BuildHasherDefault<LowHalf>>);
 
 impl Leases {
-    /// A token that no other lease of the shard has.
-    pub(super) fn next_token(&mut self) -> LeaseToken {
-        self.tokens += 1;
-        LeaseToken::new(self.tokens)
-    }
-
-    /// The place of `key`, whether it is taken or not.
-    pub(super) fn entry(&mut self, key: &EventKey) -> Entry<'_, Lease> {
-        self.table.entry(key.hash(), |lease| lease.key == *key, |lease| lease.key.hash())
+    /// The entry of `key`, occupied by a lease or vacant.
+    pub(super) fn entry(&mut self, key: &EventKey) -> Entry<'_, u128, Lease> {
+        self.0.entry(key.bits())
     }
 
     /// The lease of `key`, if `token` holds it and it has not run out.
@@ -46,21 +37,39 @@ impl Leases {
         key: &EventKey,
         token: &LeaseToken,
         now: Duration,
-    ) -> Option<OccupiedEntry<'_, Lease>> {
-        let lease = self.table.find_entry(key.hash(), |lease| lease.key == *key).ok()?;
+    ) -> Option<OccupiedEntry<'_, u128, Lease>> {
+        let Entry::Occupied(lease) = self.entry(key) else { return None };
         (lease.get().token == *token && !lease.get().has_run_out(now)).then_some(lease)
     }
 
     pub(super) fn drop_expired(&mut self, now: Duration) {
-        self.table.retain(|lease| !lease.has_run_out(now));
+        self.0.retain(|_, lease| !lease.has_run_out(now));
         // Gives back the memory of a table that is mostly empty.
-        if self.table.len() < self.table.capacity() / 4 {
-            self.table.shrink_to(2 * self.table.len(), |lease| lease.key.hash());
+        if self.0.len() < self.0.capacity() / 4 {
+            self.0.shrink_to(2 * self.0.len());
         }
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.table.len()
+        self.0.len()
+    }
+}
+
+/// The lower half of a key's bits as its hash, since a key is a digest already.
+#[derive(Default)]
+struct LowHalf(u64);
+
+impl Hasher for LowHalf {
+    fn write_u128(&mut self, bits: u128) {
+        self.0 = bits as u64;
+    }
+
+    fn write(&mut self, _bytes: &[u8]) {
+        unreachable!("a key is hashed as one u128");
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }

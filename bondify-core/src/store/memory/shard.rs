@@ -2,12 +2,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{completed::CompletedKeys, leases::Leases};
 
-/// Some of the keys, behind a lock. No two shards share a line of the cache.
+/// A part of the keys, behind a lock. No two shards share a cache line.
 #[derive(Default)]
 #[repr(align(64))]
 pub(super) struct Shard(Mutex<Keys>);
 
-/// A key is in one of them at most.
+/// The keys of a shard. Each is in one of the two tables at most.
 #[derive(Default)]
 pub(super) struct Keys {
     pub(super) leases: Leases,
