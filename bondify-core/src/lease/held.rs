@@ -1,8 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use slab::Slab;
-use tokio::time::Instant;
-use tokio_util::task::task_tracker::TaskTrackerToken;
+use tokio::{sync::watch, time::Instant};
 use tracing::Span;
 
 use crate::{EventKey, LeaseToken, limits::DELIVERY_TIMEOUT};
@@ -13,11 +12,11 @@ pub(crate) struct Holder {
     span: Span,
     received: Instant,
     /// Keeps `drain` waiting.
-    _running: Arc<TaskTrackerToken>,
+    _running: Arc<watch::Receiver<()>>,
 }
 
 impl Holder {
-    pub(crate) fn new(span: Span, received: Instant, running: Arc<TaskTrackerToken>) -> Self {
+    pub(crate) fn new(span: Span, received: Instant, running: Arc<watch::Receiver<()>>) -> Self {
         Self { span, received, _running: running }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use tokio_util::task::task_tracker::TaskTrackerToken;
+use tokio::sync::watch;
 use tracing::{Instrument, Span};
 
 use crate::{
@@ -25,14 +25,14 @@ use crate::{
 pub struct Claim {
     lease: Option<Lease>,
     record: Record,
-    _running: Arc<TaskTrackerToken>,
+    _running: Arc<watch::Receiver<()>>,
 }
 
 impl Claim {
     pub(super) fn new(
         lease: Option<Lease>,
         record: Record,
-        running: Arc<TaskTrackerToken>,
+        running: Arc<watch::Receiver<()>>,
     ) -> Self {
         Self { lease, record, _running: running }
     }

@@ -13,8 +13,10 @@ use std::{
 use bytes::{Buf, Bytes};
 use futures_util::{FutureExt, Stream, future::BoxFuture};
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, sleep_until};
-use tokio_util::task::task_tracker::TaskTrackerToken;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 use tracing::Instrument;
 
 use super::{
@@ -108,7 +110,7 @@ impl PendingDelivery {
         };
         let key = pipeline.key(&event);
         record.verified(&event, event.key());
-        let running = Arc::new(pipeline.running.token());
+        let running = Arc::new(pipeline.running.subscribe());
         let pending = Verified { event, record, running };
         let Some(admission) = Admission::begin(pipeline, key, &pending) else {
             return ControlFlow::Break(pending.decide(Ok(None)));
@@ -132,7 +134,7 @@ impl PendingDelivery {
 struct Verified {
     event: Event,
     record: Record,
-    running: Arc<TaskTrackerToken>,
+    running: Arc<watch::Receiver<()>>,
 }
 
 impl Verified {
@@ -210,8 +212,12 @@ impl Admission {
         if now >= self.wait_until {
             return Err(Reply::InFlight);
         }
-        let pause = sleep_until(self.wait_until.min(now + pause));
-        self.pipeline.leaving.run_until_cancelled(pause).await.ok_or(Reply::InFlight)
+        let mut leaving = self.pipeline.leaving.subscribe();
+        let left = leaving.wait_for(|&leaving| leaving);
+        match timeout_at(self.wait_until.min(now + pause), left).await {
+            Err(_elapsed) => Ok(()),
+            Ok(_left) => Err(Reply::InFlight),
+        }
     }
 
     fn without_store(&self, error: &StoreError) -> Result<Option<Lease>, Reply> {

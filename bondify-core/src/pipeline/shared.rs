@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::sync::watch;
 
 use crate::{DedupeStore, Verifier, lease::LeaseManager, settings::Settings};
 
@@ -10,9 +10,11 @@ pub(crate) struct Pipeline {
     pub(crate) settings: Settings,
     /// `None`: no delivery is claimed.
     pub(super) leases: Option<LeaseManager>,
-    /// Counts deliveries from their verification to their settlement, for `drain`.
-    pub(super) running: TaskTracker,
-    pub(super) leaving: CancellationToken,
+    /// Counts deliveries from their verification to their settlement, for `drain`: each holds a
+    /// receiver.
+    pub(super) running: watch::Sender<()>,
+    /// Whether waiting duplicates are answered at once, as the process is about to end.
+    pub(super) leaving: watch::Sender<bool>,
 }
 
 impl Pipeline {
@@ -26,21 +28,20 @@ impl Pipeline {
             verifier,
             settings,
             leases: store.map(|store| LeaseManager::new(store, lease, retention)),
-            running: TaskTracker::new(),
-            leaving: CancellationToken::new(),
+            running: watch::Sender::new(()),
+            leaving: watch::Sender::new(false),
         }
     }
 
     /// The deliveries that are neither settled nor answered in the handler's place.
     pub(crate) fn running(&self) -> usize {
-        self.running.len()
+        self.running.receiver_count()
     }
 
     /// Ends waiting duplicates, and waits until all running deliveries have ended.
     pub(crate) async fn drain(&self, timeout: Duration) -> Result<(), DrainTimedOut> {
-        self.leaving.cancel();
-        self.running.close();
-        let drained = tokio::time::timeout(timeout, self.running.wait()).await;
+        self.leaving.send_replace(true);
+        let drained = tokio::time::timeout(timeout, self.running.closed()).await;
         drained.map_err(|_late| DrainTimedOut { running: self.running() })
     }
 }
