@@ -49,6 +49,7 @@ pub(crate) const DEFAULT_TOLERANCE: Duration = Duration::from_secs(24 * 60 * 60)
 pub(crate) const SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// A proof lives for five minutes, so it takes less leeway than an event.
+#[cfg(feature = "proof")]
 pub(crate) const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
 
 /// Half of [`DEFAULT_LEASE`], so that the lease has ended by one of the next two retries.
