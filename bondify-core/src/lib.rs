@@ -21,7 +21,7 @@ pub use async_trait::async_trait;
 pub use crate::{
     bondify::{Bondify, Builder},
     event::{Cancelled, Confirmed, Event, ParseError, TelegramId, Unknown},
-    pipeline::DrainTimedOut,
+    pipeline::{DrainTimedOut, HandleError, Handled},
     reply::Reply,
     settings::BuildError,
     signature::{

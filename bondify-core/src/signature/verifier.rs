@@ -114,7 +114,7 @@ impl Verifier {
         self.tolerance.saturating_add(Self::SKEW)
     }
 
-    fn check_age(&self, event: &Event) -> Result<(), VerifyError> {
+    pub(crate) fn check_age(&self, event: &Event) -> Result<(), VerifyError> {
         let Some(occurred_at) = event.occurred_at() else {
             return Ok(());
         };
