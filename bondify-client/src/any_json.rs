@@ -8,7 +8,7 @@ use reqwest::{StatusCode, header::HeaderMap};
 use serde_json::Value;
 
 use crate::{
-    Account, Analytics, Error, Project, ProjectSecret, Session, SessionRecord, SessionStatus,
+    Account, Analytics, Error, Project, ProjectSecret, Session, SessionRecord,
     project::SecretResponse,
     session::{GenerateResponse, VerifyResponse},
 };
@@ -20,7 +20,7 @@ fn parse_all(body: &[u8]) {
         parsed.map_err(|error| Error::malformed(&error).to_string()).ok()
     }
 
-    let _ = parse::<VerifyResponse>(body).map(SessionStatus::try_from);
+    let _ = parse::<VerifyResponse>(body).map(|answer| answer.into_status("sess_1"));
     let _ = parse::<GenerateResponse>(body).map(Session::try_from);
     let _ = parse::<SecretResponse>(body).map(|answer| answer.into_project(""));
     let _ = parse::<SecretResponse>(body).map(ProjectSecret::try_from);

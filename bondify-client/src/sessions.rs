@@ -53,7 +53,7 @@ impl Sessions {
             "session_token": session_token,
         }));
         let answer: VerifyResponse = call(request).await.map_err(Error::code_by_status)?;
-        answer.try_into()
+        answer.into_status(session_token)
     }
 
     fn request(&self, path: &str) -> RequestBuilder {

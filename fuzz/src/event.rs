@@ -51,6 +51,14 @@ impl<'a> Fields<'a> {
         self.get(name).text().filter(|text| !text.is_empty())
     }
 
+    /// An id: a non-empty string of Unicode text, or a whole number in digits.
+    pub(crate) fn id(&self, name: &str) -> Option<String> {
+        match self.get(name) {
+            Json::Number(number) => number.parse::<u64>().ok().map(|number| number.to_string()),
+            _ => self.text(name),
+        }
+    }
+
     /// A string that a person chose; what is not Unicode in it is replaced.
     pub(crate) fn name(&self, name: &str) -> Option<String> {
         self.get(name).mended()

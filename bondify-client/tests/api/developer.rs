@@ -166,10 +166,11 @@ async fn sessions() {
         assert_eq!(confirmed.session_token, "sess_hush");
         assert_eq!(confirmed.project_name, "Shop");
         let SessionStatus::Confirmed(login) = &confirmed.status else { panic!("{confirmed:?}") };
-        assert_eq!(login.telegram_id.as_ref().unwrap().to_i64(), Some(7_123_456_789));
-        assert_eq!(login.telegram_name.as_deref(), Some("Ada Hush"));
-        assert_eq!(login.telegram_username.as_deref(), Some("ada"));
-        let took = login.confirmed_at.unwrap().duration_since(confirmed.created_at);
+        let user = confirmed.user().unwrap();
+        assert_eq!(login.user(), Some(user));
+        assert_eq!(user.id().to_i64(), Some(7_123_456_789));
+        assert_eq!((user.name(), user.username(), user.phone()), ("Ada Hush", Some("ada"), None));
+        let took = login.confirmed_at().unwrap().duration_since(confirmed.created_at);
         assert_eq!(took.unwrap(), Duration::from_secs(1));
         assert_eq!((&pending.status, pending.status.login()), (&SessionStatus::Pending, None));
         assert_eq!(unknown.status, SessionStatus::Other("paused".into()));

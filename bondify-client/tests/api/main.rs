@@ -1,6 +1,7 @@
 //! The client against a scripted server on loopback.
 
 mod developer;
+mod one_login;
 mod polling;
 mod sessions;
 

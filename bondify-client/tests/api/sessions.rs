@@ -39,7 +39,7 @@ async fn a_status_is_asked_for_once() {
         let sessions = client(&server).sessions(PROJECT);
         assert_eq!(sessions.status(TOKEN).await.unwrap(), SessionStatus::Pending);
         let Ok(SessionStatus::Confirmed(login)) = sessions.status(TOKEN).await else { panic!() };
-        assert_eq!(login.telegram_name(), "Ada Lovelace");
+        assert_eq!(login.user().name(), "Ada Lovelace");
 
         let [request, _] = &server.requests()[..] else { panic!() };
         assert_eq!((&*request.method, &*request.path), ("POST", "/api/v1/verify/public"));

@@ -16,6 +16,8 @@ use serde_core::{
 };
 use serde_json::{Deserializer, value::RawValue};
 
+use super::telegram_id::TelegramId;
+
 macro_rules! payload {
     ($($(#[$cfg:meta])? $field:ident: $from:ident,)+) => {
         /// The values of all known fields.
@@ -60,7 +62,7 @@ macro_rules! payload {
 payload! {
     event: strict,
     session_token: strict,
-    telegram_id: strict,
+    telegram_id: id,
     telegram_name: lossy,
     telegram_username: lossy,
     telegram_phone: strict,
@@ -129,7 +131,7 @@ impl Text {
         }
     }
 
-    fn owned(text: &str) -> Self {
+    pub(super) fn owned(text: &str) -> Self {
         Self::Owned(Box::new(text.into()))
     }
 
@@ -181,6 +183,18 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// A string, or a number in digits. Unlike [`strict`](Self::strict) it takes no number that a
+    /// float has to hold: an id must be exact.
+    fn id(value: &'a RawValue) -> Self {
+        let json = value.get();
+        match serde_json::from_str(json) {
+            Ok(number) => Self::Number(number),
+            Err(_) => {
+                serde_json::from_str(json).map_or(Self::Other, |text| Self::Text(Cow::Owned(text)))
+            }
+        }
+    }
+
     /// A string in which invalid Unicode is replaced by U+FFFD.
     fn lossy(value: &'a RawValue) -> Self {
         // serde_json does not require a byte string to be UTF-8.
@@ -203,6 +217,15 @@ impl<'a> Field<'a> {
         match self {
             Self::Text(Cow::Borrowed(text)) => Some(Text::part_of(body, text)),
             Self::Text(Cow::Owned(text)) => Some(Text::owned(text)),
+            _ => None,
+        }
+    }
+
+    /// An id: a non-empty string, or a whole number.
+    pub(super) fn telegram_id(&self) -> Option<TelegramId> {
+        match self {
+            Self::Text(text) if !text.is_empty() => Some(TelegramId::sent(text)),
+            Self::Number(number) => Some(TelegramId::sent_as_number(*number)),
             _ => None,
         }
     }

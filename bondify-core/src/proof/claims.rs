@@ -3,7 +3,7 @@ use std::{fmt, time::SystemTime};
 use bytestring::ByteString;
 
 use crate::{
-    EventKey, StoreError, TelegramId,
+    Confirmed, Event, EventKey, ParseError, StoreError, TelegramUser,
     event::{Field, Payload, Text},
 };
 
@@ -14,10 +14,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Proof {
     claims: ByteString,
-    telegram_id: TelegramId,
-    telegram_name: Text,
-    telegram_username: Option<Text>,
-    telegram_phone: Option<Text>,
+    user: TelegramUser,
     project_id: Text,
     session_token: Text,
     confirmed_at: Option<SystemTime>,
@@ -26,28 +23,10 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// The user's Telegram id, the stable key of an account.
+    /// The user who confirmed.
     #[must_use]
-    pub fn telegram_id(&self) -> &TelegramId {
-        &self.telegram_id
-    }
-
-    /// The display name, any Unicode. Users change it at will.
-    #[must_use]
-    pub fn telegram_name(&self) -> &str {
-        self.telegram_name.within(&self.claims)
-    }
-
-    /// The username without `@`, if the user has one.
-    #[must_use]
-    pub fn telegram_username(&self) -> Option<&str> {
-        Some(self.telegram_username.as_ref()?.within(&self.claims))
-    }
-
-    /// The phone number, if the project's plan asks for it and the user shared it.
-    #[must_use]
-    pub fn telegram_phone(&self) -> Option<&str> {
-        Some(self.telegram_phone.as_ref()?.within(&self.claims))
+    pub fn user(&self) -> &TelegramUser {
+        &self.user
     }
 
     /// The project that the user logged in to.
@@ -90,18 +69,12 @@ impl Proof {
     pub(super) fn parse(claims: ByteString) -> Result<Self, ProofError> {
         let mut payload = Payload::default();
         payload.read(&claims).ok_or(ProofError::Malformed)?;
-        let text = |field: &Field<'_>| field.text(&claims);
         let required =
-            |name, field: &Field<'_>| text(field).ok_or(ProofError::MissingField { name });
+            |name, field: &Field<'_>| field.text(&claims).ok_or(ProofError::MissingField { name });
         let time =
             |name, field: &Field<'_>| field.seconds().ok_or(ProofError::MissingField { name });
         Ok(Self {
-            telegram_id: TelegramId(
-                required("telegram_id", &payload.telegram_id)?.within(&claims).into(),
-            ),
-            telegram_name: required("telegram_name", &payload.telegram_name)?,
-            telegram_username: text(&payload.telegram_username),
-            telegram_phone: text(&payload.telegram_phone),
+            user: user(&payload, &claims)?,
             project_id: required("project_id", &payload.project_id)?,
             session_token: required("session_token", &payload.session_token)?,
             confirmed_at: payload.confirmed_at.millis(),
@@ -110,6 +83,25 @@ impl Proof {
             claims,
         })
     }
+}
+
+impl From<&Proof> for Event {
+    /// The event of the login that the proof states, as its webhook has it, with the same
+    /// [`key`](Event::key). A proof without `confirmed_at` counts from when it was issued.
+    fn from(proof: &Proof) -> Self {
+        let confirmed_at = proof.confirmed_at.unwrap_or(proof.issued_at);
+        Self::Confirmed(Confirmed::new(proof.session_token(), &proof.user, confirmed_at))
+    }
+}
+
+/// Reads the user, who has a name in a proof.
+fn user(payload: &Payload<'_>, claims: &ByteString) -> Result<TelegramUser, ProofError> {
+    let missing = |name| ProofError::MissingField { name };
+    let user = TelegramUser::read(payload, claims).map_err(|error| match error {
+        ParseError::Field { name, .. } => missing(name),
+        ParseError::NotAnObject => ProofError::Malformed,
+    })?;
+    if user.name().is_empty() { Err(missing("telegram_name")) } else { Ok(user) }
 }
 
 impl fmt::Debug for Proof {

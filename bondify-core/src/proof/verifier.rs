@@ -33,7 +33,7 @@ use crate::{
 ///
 /// # let token = Payload::proof().field("project_id", "proj_1").telegram_id("7123456789").proof_signed_with(&secret);
 /// let proof = proofs.verify(&token)?;
-/// assert_eq!(proof.telegram_id().as_str(), "7123456789");
+/// assert_eq!(proof.user().id().as_str(), "7123456789");
 ///
 /// let forged = token.replace('.', "_");
 /// assert!(matches!(proofs.verify(&forged), Err(ProofError::Malformed)));

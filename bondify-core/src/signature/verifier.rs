@@ -28,7 +28,7 @@ use crate::{Event, ParseError};
 /// let verifier = Verifier::new(Secret::new("whsec_5f2b0c9d")?);
 ///
 /// match verifier.verify(body, signature)? {
-///     Event::Confirmed(login) => println!("hello {}", login.telegram_name()),
+///     Event::Confirmed(login) => println!("hello {}", login.user().name()),
 ///     Event::Cancelled(_) => println!("the user cancelled"),
 ///     other => println!("unknown event: {}", other.name()),
 /// }
