@@ -4,7 +4,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::{payload::Text, user::TelegramUser};
-use crate::EventKey;
+use crate::{EventKey, signature::SecretName};
 
 /// An event of a login session.
 ///
@@ -84,6 +84,17 @@ impl Event {
         }
     }
 
+    /// The [name](crate::Secret::named) of the secret that signed the event. `None` if the secret
+    /// has no name, and for an event that did not arrive by webhook or proof.
+    #[must_use]
+    pub fn signed_by(&self) -> Option<&str> {
+        match self {
+            Self::Confirmed(event) => event.signed_by.as_deref(),
+            Self::Cancelled(event) => event.signed_by.as_deref(),
+            Self::Unknown(event) => event.signed_by.as_deref(),
+        }
+    }
+
     /// The key that the event is deduplicated by.
     #[must_use]
     pub fn key(&self) -> EventKey {
@@ -113,6 +124,7 @@ pub struct Confirmed {
     /// The user, with the body that both are read from.
     pub(super) user: TelegramUser,
     pub(super) confirmed_at: SystemTime,
+    pub(super) signed_by: SecretName,
 }
 
 impl Confirmed {
@@ -121,7 +133,12 @@ impl Confirmed {
 
     /// The event of a login that did not arrive by webhook.
     #[cfg(feature = "proof")]
-    pub(crate) fn new(session_token: &str, user: &TelegramUser, confirmed_at: SystemTime) -> Self {
+    pub(crate) fn new(
+        session_token: &str,
+        user: &TelegramUser,
+        confirmed_at: SystemTime,
+        signed_by: SecretName,
+    ) -> Self {
         let since_epoch = confirmed_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let body = serde_json::json!({
             "event": Self::NAME,
@@ -136,6 +153,7 @@ impl Confirmed {
             session_token: Text::owned(session_token),
             user: user.within(body.to_string().into()),
             confirmed_at,
+            signed_by,
         }
     }
 
@@ -170,6 +188,7 @@ pub struct Cancelled {
     pub(super) body: ByteString,
     pub(super) session_token: Text,
     pub(super) cancelled_at: SystemTime,
+    pub(super) signed_by: SecretName,
 }
 
 impl Cancelled {
@@ -202,6 +221,7 @@ pub struct Unknown {
     pub(super) name: Text,
     pub(super) session_token: Option<Text>,
     pub(super) occurred_at: Option<SystemTime>,
+    pub(super) signed_by: SecretName,
 }
 
 impl Unknown {

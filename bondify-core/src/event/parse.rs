@@ -8,6 +8,7 @@ use super::{
     payload::{Field, Payload},
     user::TelegramUser,
 };
+use crate::signature::SecretName;
 
 /// The error for a signed body that is not an event. Its text never quotes the body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,11 +51,11 @@ impl Event {
     ///
     /// [`ParseError`] if the JSON is not an event.
     pub fn from_trusted(json: impl Into<Bytes>) -> Result<Self, ParseError> {
-        Self::parse(json.into())
+        Self::parse(json.into(), None)
     }
 
     /// Parses a body whose signature has been checked.
-    pub(crate) fn parse(raw: Bytes) -> Result<Self, ParseError> {
+    pub(crate) fn parse(raw: Bytes, signed_by: SecretName) -> Result<Self, ParseError> {
         let body = ByteString::try_from(raw).map_err(|_| ParseError::NotAnObject)?;
         let mut payload = Payload::default();
         payload.read(&body).ok_or(ParseError::NotAnObject)?;
@@ -72,16 +73,19 @@ impl Event {
                 session_token: required("session_token", &payload.session_token)?,
                 user: TelegramUser::read(&payload, &body)?,
                 confirmed_at: time("confirmed_at", &payload.confirmed_at)?,
+                signed_by,
             }),
             Cancelled::NAME => Self::Cancelled(Cancelled {
                 session_token: required("session_token", &payload.session_token)?,
                 cancelled_at: time("cancelled_at", &payload.cancelled_at)?,
+                signed_by,
                 body,
             }),
             _ => Self::Unknown(Unknown {
                 name,
                 session_token: text(&payload.session_token),
                 occurred_at: payload.confirmed_at.millis().max(payload.cancelled_at.millis()),
+                signed_by,
                 body,
             }),
         })
@@ -95,7 +99,7 @@ mod tests {
     use super::*;
 
     fn parse(json: &str) -> Result<Event, ParseError> {
-        Event::parse(Bytes::copy_from_slice(json.as_bytes()))
+        Event::from_trusted(Bytes::copy_from_slice(json.as_bytes()))
     }
 
     fn millis(millis: u64) -> SystemTime {
@@ -223,7 +227,7 @@ mod tests {
             assert_eq!(parse(json).unwrap_err(), ParseError::NotAnObject);
         }
         assert_eq!(
-            Event::parse(Bytes::from_static(b"{\"event\":\"\xff\"}")).unwrap_err(),
+            Event::from_trusted(Bytes::from_static(b"{\"event\":\"\xff\"}")).unwrap_err(),
             ParseError::NotAnObject
         );
     }

@@ -5,6 +5,7 @@ use bytestring::ByteString;
 use crate::{
     Confirmed, Event, EventKey, ParseError, StoreError, TelegramUser,
     event::{Field, Payload, Text},
+    signature::SecretName,
 };
 
 /// The statement, signed by Bondify, that a user confirmed a login session.
@@ -14,6 +15,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Proof {
     claims: ByteString,
+    signed_by: SecretName,
     user: TelegramUser,
     project_id: Text,
     session_token: Text,
@@ -59,6 +61,12 @@ impl Proof {
         self.expires_at
     }
 
+    /// The [name](crate::Secret::named) of the secret that signed the proof, if it has one.
+    #[must_use]
+    pub fn signed_by(&self) -> Option<&str> {
+        self.signed_by.as_deref()
+    }
+
     /// The key that its single use is remembered by. The name is no event's, so that a store
     /// can be shared with those.
     pub(super) fn key(&self) -> EventKey {
@@ -66,7 +74,7 @@ impl Proof {
     }
 
     /// Reads claims whose signature has been checked.
-    pub(super) fn parse(claims: ByteString) -> Result<Self, ProofError> {
+    pub(super) fn parse(claims: ByteString, signed_by: SecretName) -> Result<Self, ProofError> {
         let mut payload = Payload::default();
         payload.read(&claims).ok_or(ProofError::Malformed)?;
         let required =
@@ -80,6 +88,7 @@ impl Proof {
             confirmed_at: payload.confirmed_at.millis(),
             issued_at: time("iat", &payload.iat)?,
             expires_at: time("exp", &payload.exp)?,
+            signed_by,
             claims,
         })
     }
@@ -90,7 +99,8 @@ impl From<&Proof> for Event {
     /// [`key`](Event::key). A proof without `confirmed_at` counts from when it was issued.
     fn from(proof: &Proof) -> Self {
         let confirmed_at = proof.confirmed_at.unwrap_or(proof.issued_at);
-        Self::Confirmed(Confirmed::new(proof.session_token(), &proof.user, confirmed_at))
+        let signed_by = proof.signed_by.clone();
+        Self::Confirmed(Confirmed::new(proof.session_token(), &proof.user, confirmed_at, signed_by))
     }
 }
 

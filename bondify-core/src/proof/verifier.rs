@@ -134,7 +134,8 @@ impl ProofVerifier {
     ///
     /// [`ProofError`] says which of the checks failed first.
     pub fn verify(&self, token: &str) -> Result<Proof, ProofError> {
-        let proof = Proof::parse(jwt::verify(&self.0.secrets, token)?)?;
+        let (claims, signed_by) = jwt::verify(&self.0.secrets, token)?;
+        let proof = Proof::parse(claims, signed_by)?;
         let now = (self.0.clock)();
         if self.usable_for(&proof, now).is_zero() {
             return Err(ProofError::Expired);
