@@ -67,6 +67,34 @@ fn tokens_of_pyjwt_are_judged_as_expected() {
 }
 
 #[test]
+fn times_may_have_fractions_and_a_proof_is_not_valid_before_its_nbf() {
+    const NOW: u64 = 1_700_000_000;
+    let judged = |claim: &str, time: Value| {
+        let claims = Payload::proof().field("iat", NOW).field("exp", NOW + 300);
+        let token = claims.field(claim, time).proof_signed_with(&secret());
+        let proofs = ProofVerifier::new(secret()).clock(|| at(NOW)).leeway(Duration::ZERO);
+        code(proofs.verify(&token))
+    };
+    for (claim, time, expected) in [
+        ("exp", json!(1_700_000_000.25), "ok"),
+        ("exp", json!(1_699_999_999.75), "TOKEN_EXPIRED"),
+        ("iat", json!(1_699_999_999.75), "ok"),
+        ("iat", json!(1_700_000_000.25), "INVALID_TOKEN"),
+        ("nbf", json!(1_700_000_000), "ok"),
+        ("nbf", json!(1_699_999_999.75), "ok"),
+        ("nbf", json!(1_700_000_000.25), "INVALID_TOKEN"),
+        ("nbf", json!(1_700_000_001), "INVALID_TOKEN"),
+        ("nbf", json!(null), "ok"),
+        ("nbf", json!("1700000000"), "MISSING_FIELDS"),
+        ("exp", json!("1700000300"), "MISSING_FIELDS"),
+        ("exp", json!(-0.5), "MISSING_FIELDS"),
+        ("exp", json!(1e300), "MISSING_FIELDS"),
+    ] {
+        assert_eq!(judged(claim, time.clone()), expected, "{claim} {time}");
+    }
+}
+
+#[test]
 fn a_numeric_telegram_id_is_exact() {
     let huge = 9_007_199_254_740_993_u64; // No float holds it.
     let verify = |id: Value| {

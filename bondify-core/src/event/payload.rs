@@ -50,7 +50,7 @@ macro_rules! payload {
                 let _valid: IgnoredAny = serde_json::from_str(body).ok()?;
                 let fields: HashMap<Name, &'a RawValue> = serde_json::from_str(body).ok()?;
                 let field = |name, from: fn(&'a RawValue) -> Field<'a>| {
-                    fields.get(str::as_bytes(name)).map_or(Field::Other, |value| from(value))
+                    fields.get(str::as_bytes(name)).map_or(Field::Absent, |value| from(value))
                 };
                 *self = Self { $($(#[$cfg])? $field: field(stringify!($field), Field::$from),)+ };
                 Some(())
@@ -71,9 +71,11 @@ payload! {
     #[cfg(feature = "proof")]
     project_id: strict,
     #[cfg(feature = "proof")]
-    iat: strict,
+    iat: fractional,
     #[cfg(feature = "proof")]
-    exp: strict,
+    exp: fractional,
+    #[cfg(feature = "proof")]
+    nbf: fractional,
 }
 
 impl<'a> Payload<'a> {
@@ -144,13 +146,18 @@ impl Text {
     }
 }
 
-/// A JSON value of which only strings and whole numbers matter.
+/// A JSON value of which only strings and numbers matter.
 #[derive(Default)]
 pub(crate) enum Field<'a> {
+    /// Not there, or `null`.
     #[default]
-    Other,
+    Absent,
     Text(Cow<'a, str>),
     Number(u64),
+    /// A number that is not whole, read by [`fractional`](Self::fractional) only.
+    #[cfg(feature = "proof")]
+    Fraction(f64),
+    Other,
 }
 
 impl<'a> Field<'a> {
@@ -160,7 +167,7 @@ impl<'a> Field<'a> {
             return Some((Self::Text(text.into()), after));
         }
         if let Some(after) = json.strip_prefix("null") {
-            return Some((Self::Other, after));
+            return Some((Self::Absent, after));
         }
         let (digits, after) = json.split_at(json.bytes().position(|byte| !byte.is_ascii_digit())?);
         let number = digits.parse().ok().filter(|_| !digits.starts_with('0'))?;
@@ -178,8 +185,20 @@ impl<'a> Field<'a> {
             Self::Number(number)
         } else if let Some(number) = serde_json::from_str(json).ok().filter(is_whole) {
             Self::Number(number as u64)
+        } else if json == "null" {
+            Self::Absent
         } else {
             Self::Other
+        }
+    }
+
+    /// As [`strict`](Self::strict), and any number that is not negative: the times of a JWT may
+    /// have fractions.
+    #[cfg(feature = "proof")]
+    fn fractional(value: &'a RawValue) -> Self {
+        match (Self::strict(value), serde_json::from_str::<f64>(value.get())) {
+            (Self::Other, Ok(number)) if number >= 0.0 => Self::Fraction(number),
+            (field, _) => field,
         }
     }
 
@@ -235,10 +254,20 @@ impl<'a> Field<'a> {
         self.since_epoch(Duration::from_millis)
     }
 
-    /// A time in Unix seconds.
+    /// A time in Unix seconds, which may have a fraction.
     #[cfg(feature = "proof")]
     pub(crate) fn seconds(&self) -> Option<SystemTime> {
-        self.since_epoch(Duration::from_secs)
+        match self {
+            Self::Fraction(seconds) => {
+                SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(*seconds).ok()?)
+            }
+            _ => self.since_epoch(Duration::from_secs),
+        }
+    }
+
+    #[cfg(feature = "proof")]
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
     }
 
     fn since_epoch(&self, unit: fn(u64) -> Duration) -> Option<SystemTime> {

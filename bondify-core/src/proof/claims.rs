@@ -22,6 +22,7 @@ pub struct Proof {
     confirmed_at: Option<SystemTime>,
     issued_at: SystemTime,
     expires_at: SystemTime,
+    not_before: Option<SystemTime>,
 }
 
 impl Proof {
@@ -49,16 +50,21 @@ impl Proof {
         self.confirmed_at
     }
 
-    /// When Bondify signed it, to the second.
+    /// The time at which Bondify signed it.
     #[must_use]
     pub fn issued_at(&self) -> SystemTime {
         self.issued_at
     }
 
-    /// From when on it is worth nothing, to the second.
+    /// The expiry time.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
+    }
+
+    /// The time from which the proof is valid: the later of `iat` and `nbf`.
+    pub(super) fn valid_from(&self) -> SystemTime {
+        self.not_before.map_or(self.issued_at, |not_before| not_before.max(self.issued_at))
     }
 
     /// The [name](crate::Secret::named) of the secret that signed the proof, if it has one.
@@ -88,6 +94,10 @@ impl Proof {
             confirmed_at: payload.confirmed_at.millis(),
             issued_at: time("iat", &payload.iat)?,
             expires_at: time("exp", &payload.exp)?,
+            not_before: match &payload.nbf {
+                nbf if nbf.is_absent() => None,
+                nbf => Some(time("nbf", nbf)?),
+            },
             signed_by,
             claims,
         })
@@ -140,8 +150,8 @@ pub enum ProofError {
     /// Its time is over.
     #[error("the proof has expired")]
     Expired,
-    /// It was issued later than now.
-    #[error("the proof was issued in the future")]
+    /// It was issued later than now, or its `nbf` is later than now.
+    #[error("the proof is not valid yet: its `iat` or `nbf` is in the future")]
     NotYetValid,
     /// It belongs to another project.
     #[error("the proof is for another project")]

@@ -140,7 +140,7 @@ impl ProofVerifier {
         if self.usable_for(&proof, now).is_zero() {
             return Err(ProofError::Expired);
         }
-        if proof.issued_at().duration_since(now).is_ok_and(|ahead| ahead > self.0.leeway) {
+        if proof.valid_from().duration_since(now).is_ok_and(|ahead| ahead > self.0.leeway) {
             return Err(ProofError::NotYetValid);
         }
         if self.0.project.as_deref().is_some_and(|project| project != proof.project_id()) {
