@@ -28,7 +28,7 @@ pub use crate::{
     developer::{Account, Developer, MonthlyUsers},
     error::{Error, ErrorCode},
     loopback::is_loopback,
-    project::{NewProject, Project, ProjectSecret, ProjectSettings},
+    project::{NewProject, Project, ProjectSettings, SecretKey, WebhookSecret},
     record::{RecordedLogin, SessionRecord},
     session::{ConfirmedSession, Session, SessionStatus},
     sessions::Sessions,

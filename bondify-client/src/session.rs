@@ -56,11 +56,12 @@ impl Session {
         self.poll_until.saturating_duration_since(Instant::now())
     }
 
-    /// The lifetime of a session that was generated just now. An expiry time in the past means
-    /// that this machine's clock is wrong, so the default applies.
-    fn lifetime(expires_at: Option<SystemTime>) -> Duration {
-        let left = expires_at.and_then(|end| end.duration_since(SystemTime::now()).ok());
-        left.filter(|left| !left.is_zero())
+    /// The lifetime of a session that was generated at `date`. Both times are the server's, because
+    /// this machine's clock may be wrong. The default applies if one of them is missing.
+    fn lifetime(expires_at: Option<SystemTime>, date: Option<SystemTime>) -> Duration {
+        let both = expires_at.zip(date);
+        both.and_then(|(end, date)| end.duration_since(date).ok())
+            .filter(|lifetime| !lifetime.is_zero())
             .unwrap_or(Self::DEFAULT_LIFETIME)
             .min(Self::MAX_LIFETIME)
     }
@@ -80,16 +81,15 @@ pub(crate) struct GenerateResponse {
     expires_at: Option<Time>,
 }
 
-impl TryFrom<GenerateResponse> for Session {
-    type Error = Error;
-
-    fn try_from(answer: GenerateResponse) -> Result<Self, Error> {
-        let expires_at = answer.expires_at.map(|time| time.0);
-        Ok(Self {
-            session_token: required("session_token", answer.session_token)?,
-            deeplink: required("deeplink", answer.deeplink)?,
+impl GenerateResponse {
+    /// The session of a response that has just arrived, and that the server sent at `date`.
+    pub(crate) fn into_session(self, date: Option<SystemTime>) -> Result<Session, Error> {
+        let expires_at = self.expires_at.map(|time| time.0);
+        Ok(Session {
+            session_token: required("session_token", self.session_token)?,
+            deeplink: required("deeplink", self.deeplink)?,
             expires_at,
-            poll_until: Instant::now() + Self::lifetime(expires_at),
+            poll_until: Instant::now() + Session::lifetime(expires_at, date),
         })
     }
 }
@@ -278,7 +278,7 @@ mod tests {
     fn session(json: &str) -> Result<Session, Error> {
         let answer: GenerateResponse =
             serde_json::from_str(json).map_err(|error| Error::malformed(&error))?;
-        answer.try_into()
+        answer.into_session(Some(millis(1_700_000_000_000)))
     }
 
     fn millis(millis: u64) -> SystemTime {
@@ -286,17 +286,28 @@ mod tests {
     }
 
     #[test]
-    fn a_session_expires_when_the_api_says_or_after_ten_minutes() {
-        let known = r#"{"session_token":"s","deeplink":"d","expires_at":1700000000123}"#;
+    fn a_session_expires_by_the_servers_clock_or_after_ten_minutes() {
+        // The server's clock is years behind this machine's.
+        let known = r#"{"session_token":"s","deeplink":"d","expires_at":1700000300123}"#;
         let known = session(known).unwrap();
-        assert_eq!(known.expires_at(), Some(millis(1_700_000_000_123)));
-        let wrong_clock = known.time_left();
-        assert!(wrong_clock > Duration::from_secs(9 * 60), "{wrong_clock:?}");
+        assert_eq!(known.expires_at(), Some(millis(1_700_000_300_123)));
+        let left = known.time_left();
+        assert!(
+            (Duration::from_secs(4 * 60)..=Duration::from_secs(301)).contains(&left),
+            "{left:?}"
+        );
 
         let unknown = session(r#"{"session_token":"s","deeplink":"d"}"#).unwrap();
         assert_eq!(unknown.expires_at(), None);
         let nine_minutes = Duration::from_secs(9 * 60);
         assert!((nine_minutes..=Session::DEFAULT_LIFETIME).contains(&unknown.time_left()));
+
+        let default = Session::DEFAULT_LIFETIME;
+        let lifetime = |end, date| Session::lifetime(Some(millis(end)), date);
+        assert_eq!(lifetime(1, None), default);
+        assert_eq!(lifetime(1, Some(millis(1))), default);
+        assert_eq!(lifetime(1, Some(millis(2))), default);
+        assert_eq!(lifetime(u64::MAX, Some(millis(2))), Session::MAX_LIFETIME);
     }
 
     #[test]

@@ -105,6 +105,20 @@ pub(crate) fn any_time<'de, D: Deserializer<'de>>(
     Ok(Time::deserialize(value).ok())
 }
 
+/// Reads a flag that is a boolean or a number. A number other than 0 is `true`.
+pub(crate) fn number_or_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Flag {
+        Bool(bool),
+        Number(f64),
+    }
+    Ok(match Flag::deserialize(deserializer)? {
+        Flag::Bool(flag) => flag,
+        Flag::Number(number) => number != 0.0,
+    })
+}
+
 /// Reads an optional id, a string or a whole number. Any other value is read as `None`.
 pub(crate) fn any_id<'de, D: Deserializer<'de>>(
     deserializer: D,

@@ -157,7 +157,7 @@ impl Bench {
             9 => {
                 let secret = developer.webhook_secret("proj_1").await?;
                 if let Some(json) = json {
-                    let names = ["secret_key", "webhook_secret", "secret"];
+                    let names = ["webhook_secret", "secret"];
                     assert!(names.iter().any(|name| json[name] == secret.expose()));
                 }
             }

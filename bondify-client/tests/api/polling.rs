@@ -95,6 +95,7 @@ async fn outages_are_ridden_out() {
             Answer::bytes("SSH-2.0-OpenSSH_9.6\r\n"),
             confirmed().cut_short(),
             Answer::json(500, json!({"error": "oops", "code": "INTERNAL"})),
+            Answer::text(408, "<html>"),
             Answer::text(502, "<html>"),
             Answer::json(503, json!({})).cut_short(),
             Answer::json(429, json!({"code": "RATE_LIMITED"})),
