@@ -24,7 +24,7 @@ pub use crate::{
         Cancelled, Confirmed, Event, MalformedTelegramId, ParseError, TelegramId, TelegramUser,
         Unknown,
     },
-    pipeline::DrainTimedOut,
+    pipeline::{DrainTimedOut, HandleError, Handled},
     reply::Reply,
     settings::BuildError,
     signature::{

@@ -1,10 +1,10 @@
-//! One span per delivery and, with the feature `metrics`, one count.
+//! One span per delivery and per call of `handle`, and, with the feature `metrics`, one count.
 
 use tokio::time::Instant;
 use tracing::{Span, field::Empty};
 
 use crate::{
-    Event, EventKey, Reply,
+    Event, Reply,
     limits::{DELIVERY_TIMEOUT, STORE_TIMEOUT, TIME_TO_ANSWER},
 };
 
@@ -12,8 +12,30 @@ use crate::{
 pub(crate) struct Record {
     pub(crate) span: Span,
     pub(crate) received: Instant,
+    /// The time after which Bondify takes no answer, if it waits for one.
+    pub(crate) answer_by: Option<Instant>,
+    #[cfg(feature = "metrics")]
+    source: Source,
     event: &'static str,
     outcome: &'static str,
+}
+
+/// The way in which an event arrived.
+#[derive(Clone, Copy)]
+pub(crate) enum Source {
+    /// A delivery of Bondify's.
+    Webhook,
+    /// A call of `handle` by the application.
+    Handle,
+}
+
+impl Source {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Handle => "handle",
+        }
+    }
 }
 
 impl Record {
@@ -21,9 +43,10 @@ impl Record {
     /// because its sender hung up half-way through the body.
     const ABANDONED: &str = "ABANDONED";
 
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(source: Source) -> Self {
         let span = tracing::info_span!(
             "bondify.delivery",
+            source = source.name(),
             event = Empty,
             session = Empty,
             outcome = Empty,
@@ -31,10 +54,23 @@ impl Record {
         );
         // One that nobody listens to is not entered again and again for the `log` crate.
         let span = if span.is_disabled() { Span::none() } else { span };
-        Self { span, received: Instant::now(), event: "none", outcome: Self::ABANDONED }
+        let received = Instant::now();
+        let answer_by = match source {
+            Source::Webhook => Some(received + DELIVERY_TIMEOUT),
+            Source::Handle => None,
+        };
+        Self {
+            span,
+            received,
+            answer_by,
+            #[cfg(feature = "metrics")]
+            source,
+            event: "none",
+            outcome: Self::ABANDONED,
+        }
     }
 
-    pub(crate) fn verified(&mut self, event: &Event, key: EventKey) {
+    pub(crate) fn verified(&mut self, event: &Event) {
         self.event = match event {
             Event::Confirmed(_) => "auth.confirmed",
             Event::Cancelled(_) => "auth.cancelled",
@@ -42,7 +78,7 @@ impl Record {
         };
         if !self.span.is_disabled() {
             self.span.record("event", event.name());
-            self.span.record("session", tracing::field::display(key.short()));
+            self.span.record("session", tracing::field::display(event.key().short()));
         }
     }
 
@@ -53,23 +89,24 @@ impl Record {
     }
 
     pub(crate) fn handled(&mut self, accepted: bool) {
-        let elapsed = self.received.elapsed();
-        if elapsed > DELIVERY_TIMEOUT {
+        if self.answer_by.is_some_and(|answer_by| Instant::now() > answer_by) {
             tracing::warn!(
                 parent: &self.span,
-                ?elapsed,
+                elapsed = ?self.received.elapsed(),
                 "the answer is too late: Bondify has stopped waiting for this delivery"
             );
         }
         self.outcome = if accepted { "ACCEPTED" } else { "REJECTED" };
     }
 
-    /// Until when the answer may wait for the store: in time for Bondify, unless the
-    /// handler itself took too long.
+    /// The time until which the answer may wait for the store: in time for Bondify, unless
+    /// the handler itself took too long.
     pub(crate) fn settle_by(&self) -> Instant {
         let now = Instant::now();
-        let in_time = self.received + DELIVERY_TIMEOUT - TIME_TO_ANSWER;
-        (now + STORE_TIMEOUT).min(in_time).max(now + TIME_TO_ANSWER)
+        let by_store = now + STORE_TIMEOUT;
+        self.answer_by.map_or(by_store, |answer_by| {
+            by_store.min(answer_by - TIME_TO_ANSWER).max(now + TIME_TO_ANSWER)
+        })
     }
 
     pub(crate) fn panicked(&mut self) {
@@ -87,6 +124,7 @@ impl Drop for Record {
         #[cfg(feature = "metrics")]
         metrics::counter!(
             "bondify_deliveries_total",
+            "source" => self.source.name(),
             "event" => self.event,
             "outcome" => self.outcome,
         )

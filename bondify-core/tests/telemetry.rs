@@ -170,6 +170,20 @@ async fn a_handler_that_outlasts_bondify_is_warned_about() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_no_delivery_waits_for_may_take_its_time() {
+    let bondify = Bondify::builder(secret()).build().unwrap();
+    let (log, _guard) = Log::capture();
+    let event = request().verified_by(&secret()).unwrap();
+    let handler = async |_: Event| {
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        Ok::<_, ()>(())
+    };
+    bondify.handle(event, handler).await.unwrap();
+    assert!(log.delivery().contains("source=\"handle\""), "{}", log.text());
+    assert!(!log.text().contains("WARN"), "{}", log.text());
+}
+
 #[cfg(feature = "metrics")]
 #[test]
 fn deliveries_are_counted_by_outcome() {
@@ -184,6 +198,8 @@ fn deliveries_are_counted_by_outcome() {
             for request in [request(), request(), request().tampered()] {
                 let _ = handle(&bondify, &request, 200).await;
             }
+            let event = request().verified_by(&secret()).unwrap();
+            bondify.handle(event, async |_| Ok::<_, ()>(())).await.unwrap();
         });
     });
     let mut counts: Vec<_> = snapshotter
@@ -199,9 +215,10 @@ fn deliveries_are_counted_by_outcome() {
         .collect();
     counts.sort_by(|a, b| a.0.cmp(&b.0));
     let expected = [
-        ["auth.confirmed", "ACCEPTED"],
-        ["auth.confirmed", "DUPLICATE"],
-        ["none", "INVALID_SIGNATURE"],
+        ["handle", "auth.confirmed", "DUPLICATE"],
+        ["webhook", "auth.confirmed", "ACCEPTED"],
+        ["webhook", "auth.confirmed", "DUPLICATE"],
+        ["webhook", "none", "INVALID_SIGNATURE"],
     ];
     assert_eq!(
         counts,

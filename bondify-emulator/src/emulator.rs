@@ -114,8 +114,9 @@ impl Emulator {
         self.update_project(project_id, ProjectSettings::new().faults(faults)).map(drop)
     }
 
-    /// Gives the project a new random secret, which [`Project::reveal_secret`] returns. New
-    /// deliveries are signed with it; retries of older deliveries keep their signature.
+    /// Gives the project a new random secret key and a new random webhook secret, which
+    /// [`Project::reveal_secret`] returns. New deliveries are signed with it; retries of older
+    /// deliveries keep their signature.
     ///
     /// # Errors
     ///
@@ -136,8 +137,7 @@ impl Emulator {
 
 /// Sessions.
 impl Emulator {
-    /// Generates a session, like the public API, but also for a project that the public API
-    /// does not serve.
+    /// Generates a session, like the public API, but also for a project without public access.
     ///
     /// # Errors
     ///

@@ -125,6 +125,7 @@ fn to_lines(changes: &[Change]) -> Vec<u8> {
         let mut line = json!(change);
         if let Change::Project(project) = change {
             line["project"]["secret"] = json!(project.reveal_secret());
+            line["project"]["secret_key"] = json!(project.reveal_secret_key());
         }
         lines.push_str(&line.to_string());
         lines.push('\n');

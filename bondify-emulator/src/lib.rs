@@ -28,6 +28,7 @@ mod random;
 mod rate_limit;
 mod retry;
 mod router;
+mod secret_key;
 mod session;
 mod state;
 mod transport;

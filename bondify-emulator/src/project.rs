@@ -1,10 +1,12 @@
 use std::{fmt, net::IpAddr, time::SystemTime};
 
 use bondify_core::Secret;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use url::{Host, Url};
 
-use crate::{Error, Fault, clock::as_unix_ms, random, webhook_secret::WebhookSecret};
+use crate::{
+    Error, Fault, clock::as_unix_ms, random, secret_key::SecretKey, webhook_secret::WebhookSecret,
+};
 
 /// The plan of a project.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,7 +32,8 @@ impl Plan {
 
 /// A project as the dashboard shows it.
 ///
-/// Its JSON has a preview of the secret, never the secret. `Debug` shows the id only.
+/// Its JSON has previews of the secret key and of the webhook secret, never one of them whole.
+/// `Debug` shows the id only.
 #[derive(Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Project {
@@ -39,18 +42,25 @@ pub struct Project {
     pub id: String,
     /// The name that the bot shows.
     pub name: String,
-    #[serde(rename(serialize = "secret_preview", deserialize = "secret"))]
+    #[serde(rename(serialize = "secret_preview", deserialize = "secret_key"))]
+    #[serde(default = "SecretKey::random")]
+    pub(crate) secret_key: SecretKey,
+    #[serde(rename(serialize = "webhook_secret_preview", deserialize = "secret"))]
     pub(crate) secret: WebhookSecret,
     /// The webhook URL. Without one, events are not delivered.
     pub webhook_url: Option<Url>,
     /// The plan, which decides priority and retries.
     pub plan: Plan,
-    /// Whether the public API serves the project.
+    /// Whether users can log in.
     pub active: bool,
-    /// Whether browsers may generate sessions of the project.
+    /// Whether the public API serves the project.
     pub public_access: bool,
     /// Whether the bot asks for the phone number. Only the plans Pro and Business receive it.
     pub req_phone: bool,
+    /// Whether a used session is answered as documented, with the status only. By default the
+    /// user and a proof are sent too, because the official React and Flutter SDKs read them.
+    #[serde(default)]
+    pub bare_used: bool,
     /// The faults that are injected.
     pub faults: Vec<Fault>,
     /// The time of creation.
@@ -63,12 +73,14 @@ impl Project {
         let mut project = Self {
             id: settings.id.clone().unwrap_or_else(|| random::id("proj_")),
             name: String::new(),
+            secret_key: SecretKey::random(),
             secret: WebhookSecret::random(),
             webhook_url: None,
             plan: Plan::default(),
             active: true,
-            public_access: true,
+            public_access: false,
             req_phone: false,
+            bare_used: false,
             faults: Vec::new(),
             created_at: now,
         };
@@ -97,12 +109,21 @@ impl Project {
         self.active = keep(settings.active, self.active);
         self.public_access = keep(settings.public_access, self.public_access);
         self.req_phone = keep(settings.req_phone, self.req_phone);
+        self.bare_used = keep(settings.bare_used, self.bare_used);
         if let Some(faults) = settings.faults {
             self.faults = faults;
             self.faults.sort_unstable();
             self.faults.dedup_by_key(|fault| fault.name());
         }
         Ok(())
+    }
+
+    /// The whole secret key, which the developer API returns when it creates the project. It
+    /// signs nothing: deliveries and proofs are signed with the
+    /// [webhook secret](Self::reveal_secret). Do not log it.
+    #[must_use]
+    pub fn reveal_secret_key(&self) -> &str {
+        self.secret_key.reveal()
     }
 
     /// The whole webhook secret. Do not log it.
@@ -146,18 +167,28 @@ pub struct ProjectSettings {
     pub(crate) name: Option<String>,
     #[serde(skip)]
     pub(crate) secret: Option<String>,
+    #[serde(default, deserialize_with = "null_as_empty")]
     pub(crate) webhook_url: Option<String>,
     pub(crate) plan: Option<Plan>,
     pub(crate) active: Option<bool>,
     pub(crate) public_access: Option<bool>,
     pub(crate) req_phone: Option<bool>,
+    pub(crate) bare_used: Option<bool>,
     pub(crate) faults: Option<Vec<Fault>>,
+}
+
+/// Reads a text, or the null that removes it.
+pub(crate) fn null_as_empty<'de, D>(from: D) -> Result<Option<String>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    Option::deserialize(from).map(|text| Some(text.unwrap_or_default()))
 }
 
 impl ProjectSettings {
     /// Creates settings that set nothing. A new project then has a random id, its id as the
-    /// name, a random secret and no webhook URL; it is on the plan Hobby, active, has public
-    /// access, and does not ask for the phone number.
+    /// name, a random webhook secret and no webhook URL; it is on the plan Hobby and active, has
+    /// no public access, and does not ask for the phone number.
     pub fn new() -> Self {
         Self::default()
     }
@@ -194,13 +225,14 @@ impl ProjectSettings {
         self
     }
 
-    /// Sets whether the public API serves the project.
+    /// Sets whether users can log in.
     pub fn active(mut self, active: bool) -> Self {
         self.active = Some(active);
         self
     }
 
-    /// Sets whether browsers may generate sessions of the project.
+    /// Sets whether the public API serves the project, which apps that poll need. A new project
+    /// has no public access, as with Bondify.
     pub fn public_access(mut self, public_access: bool) -> Self {
         self.public_access = Some(public_access);
         self
@@ -209,6 +241,12 @@ impl ProjectSettings {
     /// Sets whether the bot asks for the phone number.
     pub fn req_phone(mut self, req_phone: bool) -> Self {
         self.req_phone = Some(req_phone);
+        self
+    }
+
+    /// Sets whether a used session is answered with its status only, without user and proof.
+    pub fn bare_used(mut self, bare_used: bool) -> Self {
+        self.bare_used = Some(bare_used);
         self
     }
 
@@ -278,7 +316,7 @@ mod tests {
     #[test]
     fn settings_that_are_not_set_keep_their_values() {
         let mut shop = project(ProjectSettings::new().id("shop").plan(Plan::Pro)).unwrap();
-        assert_eq!((&*shop.name, shop.active, shop.public_access), ("shop", true, true));
+        assert_eq!((&*shop.name, shop.active, shop.public_access), ("shop", true, false));
         let secret = shop.reveal_secret().to_owned();
         shop.set(ProjectSettings::new().name("Shop").active(false)).unwrap();
         assert_eq!((&*shop.name, shop.active, shop.plan), ("Shop", false, Plan::Pro));
@@ -306,7 +344,9 @@ mod tests {
         let shop = project(settings).unwrap();
         assert!(!format!("{shop:?}").contains("whsec"));
         let json = serde_json::to_value(&shop).unwrap();
-        assert_eq!(json["secret_preview"], "whsec_…cdef");
+        assert_eq!(json["webhook_secret_preview"], "whsec_…cdef");
+        assert_eq!(json["secret_preview"], shop.reveal_secret_key()[..12]);
         assert!(!json.to_string().contains("0123"));
+        assert!(!json.to_string().contains(shop.reveal_secret_key()));
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     random,
     rate_limit::RateLimit,
     retry::RetrySchedule,
+    secret_key::SecretKey,
     webhook_secret::WebhookSecret,
 };
 
@@ -75,8 +76,26 @@ pub(crate) struct OutgoingRequest {
     pub(crate) url: Url,
     pub(crate) signature: String,
     pub(crate) body: String,
-    /// Whether the connection is cut half-way through the body.
-    pub(crate) drop_connection: bool,
+    /// The fault of this attempt, if it has one.
+    pub(crate) fault: Option<AttemptFault>,
+}
+
+/// A fault that is decided at each attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AttemptFault {
+    /// Nothing is sent.
+    Unreachable,
+    /// The connection is cut half-way through the body.
+    DropConnection,
+}
+
+impl AttemptFault {
+    fn of(project: &Project) -> Option<Self> {
+        if project.faults.contains(&Fault::Unreachable) {
+            return Some(Self::Unreachable);
+        }
+        project.faults.contains(&Fault::DropConnection).then_some(Self::DropConnection)
+    }
 }
 
 /// Changes.
@@ -213,7 +232,11 @@ impl State {
     ) -> Result<(), Error> {
         let preset = Project::new(settings.clone(), now)?;
         let project = self.add_project(settings.id(&preset.id), now)?;
-        self.presets.push(Arc::new(Project { secret: project.secret.clone(), ..preset }));
+        self.presets.push(Arc::new(Project {
+            secret_key: project.secret_key.clone(),
+            secret: project.secret.clone(),
+            ..preset
+        }));
         Ok(())
     }
 
@@ -233,10 +256,11 @@ impl State {
         Ok(())
     }
 
-    /// Gives the project a new secret. Existing deliveries keep their signature.
+    /// Gives the project a new secret key and a new webhook secret. Existing deliveries keep
+    /// their signature.
     pub(crate) fn rotate_secret(&mut self, id: &str) -> Result<Arc<Project>, Error> {
-        let secret = WebhookSecret::random();
-        let project = Project { secret, ..Project::clone(self.project(id)?) };
+        let (secret_key, secret) = (SecretKey::random(), WebhookSecret::random());
+        let project = Project { secret_key, secret, ..Project::clone(self.project(id)?) };
         Ok(self.put_project(project))
     }
 
@@ -281,6 +305,20 @@ impl State {
     pub(crate) fn session(&self, token: &str, now: SystemTime) -> Result<Session, Error> {
         let session = self.sessions.get(token).ok_or(Error::SessionNotFound)?;
         Ok(session.as_of(now))
+    }
+
+    /// The sessions of the project, or of all projects, the newest first.
+    pub(crate) fn sessions_of(
+        &self,
+        project_id: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Vec<Session>, Error> {
+        let mut sessions = self.sessions(now);
+        if let Some(id) = project_id {
+            self.project(id)?;
+            sessions.retain(|session| session.project_id == id);
+        }
+        Ok(sessions)
     }
 
     /// All sessions, the newest first.
@@ -403,7 +441,7 @@ impl State {
             url: delivery.url.clone(),
             signature: delivery.signature.clone(),
             body: delivery.body.clone(),
-            drop_connection: project.faults.contains(&Fault::DropConnection),
+            fault: AttemptFault::of(project),
         };
         self.change(Change::Delivery(Arc::new(Delivery {
             state: DeliveryState::Sending,
@@ -531,7 +569,7 @@ mod tests {
     }
 
     fn shop() -> State {
-        with_shop(ProjectSettings::new())
+        with_shop(ProjectSettings::new().public_access(true))
     }
 
     fn generate(state: &mut State) -> String {

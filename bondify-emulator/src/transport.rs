@@ -21,7 +21,11 @@ use tokio::{
 };
 use url::{Position, Url};
 
-use crate::{Outcome, project::ip, state::OutgoingRequest};
+use crate::{
+    Outcome,
+    project::ip,
+    state::{AttemptFault, OutgoingRequest},
+};
 
 /// Sends deliveries to webhook URLs.
 pub(crate) trait Transport: Send + Sync + 'static {
@@ -111,13 +115,16 @@ impl Transport for Network {
             Err(error) => return (Vec::new(), failure(&error)),
         };
         let headers = to_text(request.headers());
-        if !outgoing.drop_connection {
-            return (headers, self.exchange(request).await);
-        }
-        let outcome = match timeout(self.timeout, self.send_half(&request, &outgoing.body)).await {
-            Ok(Ok(())) => Outcome::Dropped,
-            Ok(Err(error)) => failure(&error),
-            Err(_) => Outcome::TimedOut,
+        let outcome = match outgoing.fault {
+            None => self.exchange(request).await,
+            Some(AttemptFault::Unreachable) => Outcome::Unreachable,
+            Some(AttemptFault::DropConnection) => {
+                match timeout(self.timeout, self.send_half(&request, &outgoing.body)).await {
+                    Ok(Ok(())) => Outcome::Dropped,
+                    Ok(Err(error)) => failure(&error),
+                    Err(_) => Outcome::TimedOut,
+                }
+            }
         };
         (headers, outcome)
     }

@@ -21,7 +21,8 @@ use crate::{
 /// Run a local Bondify: its API, its bot and its deliveries
 ///
 /// Shows its URL, and then each attempt to deliver an event. A secret and a developer token
-/// that are not given are generated and shown. Ctrl-C ends it, with exit code 0.
+/// that are not given are generated and shown. The project has public access. Ctrl-C ends it,
+/// with exit code 0.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The port of 127.0.0.1 to listen on; 0 is any free port
@@ -125,7 +126,8 @@ impl Args {
         secret: Option<Zeroizing<String>>,
         token: Option<Zeroizing<String>>,
     ) -> Builder {
-        let mut project = ProjectSettings::new().id(self.project).plan(self.plan.into());
+        let project = ProjectSettings::new().id(self.project).plan(self.plan.into());
+        let mut project = project.public_access(true);
         if let Some(secret) = secret {
             project = project.secret(&*secret);
         }

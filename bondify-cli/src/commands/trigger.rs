@@ -64,9 +64,10 @@ pub(crate) struct Args {
     secret: SecretArgs,
 }
 
-/// Parses the emulator's faults, except the delay: this command sends deliveries at once.
+/// Parses the emulator's faults, except for two: this command sends each delivery, and at once.
 fn fault_parser() -> impl TypedValueParser<Value = Fault> {
-    let faults = Fault::ALL.into_iter().filter(|fault| !matches!(fault, Fault::Delay(_)));
+    let is_here = |fault: &Fault| !matches!(fault, Fault::Delay(_) | Fault::Unreachable);
+    let faults = Fault::ALL.into_iter().filter(is_here);
     let values = faults.map(|fault| PossibleValue::new(fault.name()).help(fault.description()));
     PossibleValuesParser::new(values).try_map(|name| name.parse::<Fault>())
 }

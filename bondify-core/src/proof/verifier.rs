@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Claimed, DedupeStore, Secret, StoreError, Verifier,
-    limits::{STORE_TIMEOUT, TEN_YEARS},
+    limits::{self, STORE_TIMEOUT, TEN_YEARS},
     signature::{Clock, Keyring},
     store::within,
 };
@@ -53,11 +53,12 @@ struct Settings {
 }
 
 impl ProofVerifier {
-    /// By how much clocks may differ unless [`leeway`](Self::leeway) says otherwise:
-    /// 30 seconds.
-    pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
+    /// The difference between clocks that is accepted, unless [`leeway`](Self::leeway) sets
+    /// another: 30 seconds.
+    pub const DEFAULT_LEEWAY: Duration = limits::DEFAULT_LEEWAY;
 
-    /// The cookie that a proof may be in unless [`cookie`](Self::cookie) says otherwise.
+    /// The name of the cookie that a proof may be in, unless [`cookie`](Self::cookie) sets
+    /// another.
     pub const DEFAULT_COOKIE: &str = "bondify_proof";
 
     /// Accepts what `secret` signed: the project's webhook secret, which signs proofs too.

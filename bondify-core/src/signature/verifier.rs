@@ -11,7 +11,7 @@ use super::{
     keyring::{Clock, Keyring},
     secret::Secret,
 };
-use crate::{Event, ParseError};
+use crate::{Event, ParseError, limits};
 
 /// Turns signed bytes into an [`Event`]: checks the signature, then the JSON, then the age.
 ///
@@ -43,10 +43,10 @@ pub struct Verifier {
 impl Verifier {
     /// The maximum age of an event, unless [`tolerance`](Self::tolerance) sets another:
     /// 24 hours.
-    pub const DEFAULT_TOLERANCE: Duration = Duration::from_secs(24 * 60 * 60);
+    pub const DEFAULT_TOLERANCE: Duration = limits::DEFAULT_TOLERANCE;
 
     /// The maximum time that an event may lie in the future, since clocks differ: 5 minutes.
-    pub const SKEW: Duration = Duration::from_secs(5 * 60);
+    pub const SKEW: Duration = limits::SKEW;
 
     /// Creates a verifier that accepts events signed with `secret`.
     #[must_use]
@@ -113,7 +113,7 @@ impl Verifier {
         self.tolerance.saturating_add(Self::SKEW)
     }
 
-    fn check_age(&self, event: &Event) -> Result<(), VerifyError> {
+    pub(crate) fn check_age(&self, event: &Event) -> Result<(), VerifyError> {
         let Some(occurred_at) = event.occurred_at() else {
             return Ok(());
         };

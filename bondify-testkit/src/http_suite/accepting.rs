@@ -1,7 +1,7 @@
 use bondify_core::{Claimed, Event, SIGNATURE_HEADER};
 
 use super::{
-    Adapter, PATH,
+    adapter::{Adapter, PATH},
     rig::{Rig, assert_handled, confirmed, response, secret},
 };
 use crate::{Call, Payload, WebhookRequest};

@@ -32,7 +32,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let project = ProjectSettings::new()
                 .id("proj_login")
                 .name("Login example")
-                .webhook_url(format!("{url}/webhooks/bondify"));
+                .webhook_url(format!("{url}/webhooks/bondify"))
+                .public_access(true);
             let emulator = Emulator::builder().project(project).start().await?;
             let secret = emulator.project("proj_login")?.secret().clone();
             println!("a local Bondify is on {}", emulator.url());

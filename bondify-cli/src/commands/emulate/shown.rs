@@ -95,6 +95,7 @@ impl<'a> Attempt<'a> {
             Emulated::NotLoopback => {
                 unanswered("not a loopback address: allow it with --allow-remote-delivery")
             }
+            Emulated::Unreachable => unanswered("nothing was sent: the fault unreachable is on"),
             Emulated::Dropped => unanswered("cut off half-way through the request"),
             _ => unanswered("unknown"),
         };
