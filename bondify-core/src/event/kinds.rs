@@ -88,10 +88,14 @@ impl Event {
     /// has no name, and for an event that did not arrive by webhook or proof.
     #[must_use]
     pub fn signed_by(&self) -> Option<&str> {
+        self.signer().as_deref()
+    }
+
+    pub(crate) fn signer(&self) -> &SecretName {
         match self {
-            Self::Confirmed(event) => event.signed_by.as_deref(),
-            Self::Cancelled(event) => event.signed_by.as_deref(),
-            Self::Unknown(event) => event.signed_by.as_deref(),
+            Self::Confirmed(event) => &event.signed_by,
+            Self::Cancelled(event) => &event.signed_by,
+            Self::Unknown(event) => &event.signed_by,
         }
     }
 
