@@ -9,7 +9,11 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use super::{claim::Claim, delivery::Delivery, shared::Pipeline};
+use super::{
+    claim::Claim,
+    delivery::Delivery,
+    shared::{Pipeline, Shared},
+};
 use crate::{
     Event, EventKey, Reply, StoreError,
     lease::{Attempt, Call, Holder, Lease, LeaseManager},
@@ -49,7 +53,7 @@ impl From<&NotAdmitted> for Reply {
 impl Candidate {
     pub(super) fn new(pipeline: Arc<Pipeline>, event: Event, mut record: Record) -> Self {
         record.verified(&event);
-        let running = Arc::new(pipeline.running.subscribe());
+        let running = Arc::new(pipeline.shared.running.subscribe());
         Self { pipeline, event, record, running }
     }
 
@@ -89,7 +93,7 @@ impl Candidate {
 
 /// The claim of a verified event, and the wait for it while another claim of it is held.
 struct Admission {
-    pipeline: Arc<Pipeline>,
+    shared: Arc<Shared>,
     leases: LeaseManager,
     key: EventKey,
     holder: Holder,
@@ -101,12 +105,12 @@ impl Admission {
     /// `None` if events are not claimed.
     fn begin(candidate: &Candidate) -> Option<Self> {
         let Candidate { pipeline, event, record, running } = candidate;
-        let (pipeline, leases) = (pipeline.clone(), pipeline.leases.clone()?);
-        let wait_until = record.received + pipeline.settings.wait;
+        let (shared, leases) = (pipeline.shared.clone(), pipeline.shared.leases.clone()?);
+        let wait_until = record.received + shared.settings.wait;
         let give_up = wait_until.max(record.received + STORE_TIMEOUT) + TIME_TO_ANSWER;
         let holder = Holder::new(record.span.clone(), record.answer_by, running.clone());
         let key = pipeline.key(event);
-        Some(Self { pipeline, leases, key, holder, wait_until, give_up })
+        Some(Self { shared, leases, key, holder, wait_until, give_up })
     }
 
     fn claim(&self) -> Call<Result<Attempt, StoreError>> {
@@ -142,7 +146,7 @@ impl Admission {
         if now >= self.wait_until {
             return Err(NotAdmitted::InFlight);
         }
-        let mut leaving = self.pipeline.leaving.subscribe();
+        let mut leaving = self.shared.leaving.subscribe();
         let left = leaving.wait_for(|&leaving| leaving);
         match timeout_at(self.wait_until.min(now + pause), left).await {
             Err(_elapsed) => Ok(()),
@@ -152,7 +156,7 @@ impl Admission {
 
     fn without_store(&self, error: StoreError) -> Result<Option<Lease>, NotAdmitted> {
         let source = &error as &dyn Error;
-        if self.pipeline.settings.fail_open {
+        if self.shared.settings.fail_open {
             tracing::error!(error = source, "no claim: the event is handled without deduplication");
             Ok(None)
         } else {
