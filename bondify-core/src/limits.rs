@@ -30,3 +30,6 @@ pub(crate) const MIN_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// The longest duration that an engine has to count.
 pub(crate) const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// The time between two warnings that anyone on the internet can cause.
+pub(crate) const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
