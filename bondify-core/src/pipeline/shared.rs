@@ -2,6 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
+use super::waiting::Waiting;
 use crate::{
     DedupeStore, Event, EventKey, Secret, Verifier, lease::LeaseManager, settings::Settings,
 };
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     /// `None`: no delivery is claimed.
     pub(super) leases: Option<LeaseManager>,
+    pub(super) waiting: Waiting,
     /// Counts deliveries from their verification to their settlement, for `drain`: each holds a
     /// receiver.
     pub(super) running: watch::Sender<()>,
@@ -36,7 +38,8 @@ impl Pipeline {
         let Settings { lease, retention, .. } = settings;
         let leases = store.map(|store| LeaseManager::new(store, lease, retention));
         let (running, leaving) = (watch::Sender::new(()), watch::Sender::new(false));
-        let shared = Arc::new(Shared { settings, leases, running, leaving });
+        let shared =
+            Arc::new(Shared { settings, leases, waiting: Waiting::default(), running, leaving });
         Self { verifier, namespaces: namespace.into_iter().collect(), shared }
     }
 
