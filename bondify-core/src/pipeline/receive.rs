@@ -40,7 +40,7 @@ pin_project! {
 impl<S> Receive<S> {
     pub(crate) fn new(pipeline: &Arc<Pipeline>, headers: &dyn Headers, body: S) -> Self {
         let (head, record) = (Head::of(headers), Record::start(Source::Webhook));
-        let body = ReadBody::new(body, pipeline.settings.body_limit, record.received);
+        let body = ReadBody::new(body, pipeline.shared.settings.body_limit, record.received);
         let pending = PendingDelivery { pipeline: pipeline.clone(), head, record };
         Self { body, pending: Some(pending), admission: None }
     }
