@@ -4,7 +4,7 @@ use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError, dev::Payload,
     http::StatusCode,
 };
-use bondify_core::adapter::{define_bondify_event, define_rejection, misconfigured};
+use bondify_core::adapter::{define_bondify_event, define_bondify_rejection, misconfigured};
 
 define_bondify_event! {
     /// Extracts the verified event of a route that Bondify is attached to.
@@ -16,22 +16,22 @@ define_bondify_event! {
 }
 
 impl FromRequest for BondifyEvent {
-    type Error = Rejection;
-    type Future = Ready<Result<Self, Rejection>>;
+    type Error = BondifyRejection;
+    type Future = Ready<Result<Self, BondifyRejection>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let event = request.extensions().get().cloned().map(Self);
-        ready(event.ok_or_else(|| Rejection(misconfigured(ADVICE))))
+        ready(event.ok_or_else(|| BondifyRejection(misconfigured(ADVICE))))
     }
 }
 
 const ADVICE: &str = "add `.wrap(bondify.middleware())` to the resource or the route";
 
-define_rejection! {
+define_bondify_rejection! {
     /// The response to a request without a verified event or an accepted proof.
 }
 
-impl ResponseError for Rejection {
+impl ResponseError for BondifyRejection {
     fn status_code(&self) -> StatusCode {
         StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }

@@ -17,7 +17,7 @@ use bondify_core::{
     adapter::{self, Delivery, misconfigured},
 };
 
-use crate::{Rejection, headers::ActixHeaders};
+use crate::{BondifyRejection, headers::ActixHeaders};
 
 /// Calls the inner routes with verified events only. An event that was answered with 2xx is not
 /// handled again.
@@ -84,9 +84,9 @@ where
                 Ok(delivery) => match handle(delivery, inner, request).await {
                     Ok(answer) => answer.map(ServiceResponse::map_into_boxed_body),
                     // The handler took the request, so there is none to respond to.
-                    Err(reply) => Err(Rejection(reply).into()),
+                    Err(reply) => Err(BondifyRejection(reply).into()),
                 },
-                Err(reply) => Ok(request.into_response(Rejection(reply).error_response())),
+                Err(reply) => Ok(request.into_response(BondifyRejection(reply).error_response())),
             }
         })
     }

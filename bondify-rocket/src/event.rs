@@ -1,6 +1,6 @@
 use bondify_core::{
     Event, Reply,
-    adapter::{self, define_bondify_event, define_rejection, misconfigured},
+    adapter::{self, define_bondify_event, define_bondify_rejection, misconfigured},
 };
 use rocket::{
     Data, Ignite, Request, Response, Rocket, Sentinel,
@@ -21,7 +21,7 @@ define_bondify_event! {
     ///
     /// Combines with any request guards. Without a verified event Bondify's reply is the
     /// response: catchers do not change it, nor does a handler that takes
-    /// `Result<BondifyEvent, Rejection>`.
+    /// `Result<BondifyEvent, BondifyRejection>`.
     ///
     /// The launch is aborted if no route is mounted through Bondify. If another route is, a
     /// route without Bondify answers 500 `MISCONFIGURED` and logs what to add.
@@ -29,14 +29,14 @@ define_bondify_event! {
 
 #[rocket::async_trait]
 impl<'r> FromData<'r> for BondifyEvent {
-    type Error = Rejection;
+    type Error = BondifyRejection;
 
     async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r, Self> {
         match receive(request, data).await {
             Ok(event) => Outcome::Success(Self(event)),
             Err(reply) => {
                 RequestState::of(request).set_reply(reply);
-                Outcome::Error((Status::new(reply.status()), Rejection(reply)))
+                Outcome::Error((Status::new(reply.status()), BondifyRejection(reply)))
             }
         }
     }
@@ -56,12 +56,12 @@ async fn receive(request: &Request<'_>, data: Data<'_>) -> Result<Event, Reply> 
 
 const ADVICE: &str = "use `.attach(bondify.mount(base, routes![..]))` instead of `.mount(..)`";
 
-define_rejection! {
+define_bondify_rejection! {
     /// The error of a guard without a verified event or an accepted proof. As a responder it is
     /// the response that the other adapters give.
 }
 
-impl<'r> Responder<'r, 'static> for Rejection {
+impl<'r> Responder<'r, 'static> for BondifyRejection {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
         let mut response = Response::new();
         write(self.reply(), &mut response);

@@ -3,40 +3,48 @@
 //! Several instances behind one store handle each event once.
 //!
 //! Run it with `BONDIFY_WEBHOOK_SECRET=whsec_… BONDIFY_STORE=sqlite:events.db cargo run -p
-//! example-fleet`; `PORT` is 3000 unless set. Ctrl-C ends it once the running handlers are
-//! done.
+//! example-fleet`; `PORT` is 3000 unless set. Ctrl-C and SIGTERM end it once the running
+//! handlers are done.
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
-use std::{env, error::Error, sync::Arc, time::Duration};
+use std::{env, net::SocketAddr, sync::Arc, time::Duration};
 
+use anyhow::Context;
 use axum::{Router, http::StatusCode};
-use bondify_axum::{Bondify, BondifyEvent, BondifyExt, DedupeStore, MemoryStore, Secret};
+use bondify_axum::{Bondify, BondifyEvent, BondifyExt, DedupeStore, MemoryStore, Secret, Shutdown};
 use bondify_redis::{RedisStore, redis};
 use bondify_sqlx::{
     PostgresStore, SqliteStore,
     sqlx::{PgPool, SqlitePool},
 };
 use example_support::{port, usage};
-use tokio::{net::TcpListener, signal::ctrl_c};
+use tokio::net::TcpListener;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> anyhow::Result<()> {
     let secret = Secret::from_env("BONDIFY_WEBHOOK_SECRET").unwrap_or_else(usage);
     let choice = env::var("BONDIFY_STORE").unwrap_or_else(|_| "memory".to_owned());
-    let bondify = Bondify::builder(secret).store(store(&choice).await?).build()?;
+    let store = store(&choice).await.context("cannot open the store of BONDIFY_STORE")?;
+    let bondify = Bondify::builder(secret).store(store).build()?;
     let app = Router::new().route("/webhooks/bondify", bondify.post(on_event));
 
-    let listener = TcpListener::bind(("127.0.0.1", port())).await?;
+    let shutdown = Shutdown::on_signal()?;
+    let address = SocketAddr::from(([127, 0, 0, 1], port()));
+    let listening = TcpListener::bind(address).await;
+    let listener = listening.with_context(|| format!("cannot listen on {address}"))?;
     println!("listening on http://{}/webhooks/bondify", listener.local_addr()?);
-    let interrupted = async { ctrl_c().await.unwrap_or_default() };
-    axum::serve(listener, app).with_graceful_shutdown(interrupted).await?;
-    Ok(bondify.drain(Duration::from_secs(10)).await?)
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown.requested());
+    tokio::select! {
+        served = server => served?,
+        () = shutdown.deadline(Duration::from_secs(5)) => {} // open connections are cut off
+    }
+    Ok(bondify.drain(Duration::from_secs(5)).await?)
 }
 
 const PURGE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-async fn store(choice: &str) -> Result<Arc<dyn DedupeStore>, Box<dyn Error>> {
+async fn store(choice: &str) -> anyhow::Result<Arc<dyn DedupeStore>> {
     Ok(match choice.split_once(':') {
         None if choice == "memory" => Arc::new(MemoryStore::new()),
         Some(("sqlite", path)) => {
