@@ -7,8 +7,8 @@ use tokio::{sync::watch, time::timeout};
 /// # Panics
 ///
 /// After a minute.
-pub async fn within_a_minute(test: impl Future<Output = ()>) {
-    timeout(Duration::from_secs(60), test).await.expect("the test ends within a minute");
+pub async fn within_a_minute<T>(test: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(60), test).await.expect("the test ends within a minute")
 }
 
 /// Waits until what `state` is set to is as wanted.

@@ -4,7 +4,7 @@ use warp::{Filter, Rejection, Reply};
 
 pub(crate) async fn serve<F>(routes: F) -> Server
 where
-    F: Filter<Extract: Reply, Error = BondifyRejection> + Clone + Send + Sync + 'static,
+    F: Filter<Extract: Reply, Error = Rejection> + Clone + Send + Sync + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

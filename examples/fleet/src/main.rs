@@ -1,6 +1,7 @@
 //! The axum example with its dedupe store chosen by the environment variable
 //! `BONDIFY_STORE`: `memory` (unless set), `sqlite:PATH`, `redis://…` or `postgres://…`.
-//! Several instances behind one store handle each event once.
+//! Several instances behind one store handle each event once. Served by `axum-server`, which has
+//! a time-out for the head of a request.
 //!
 //! Run it with `BONDIFY_WEBHOOK_SECRET=whsec_… BONDIFY_STORE=sqlite:events.db cargo run -p
 //! example-fleet`; `PORT` is 3000 unless set. Ctrl-C and SIGTERM end it once the running
@@ -12,6 +13,7 @@ use std::{env, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::{Router, http::StatusCode};
+use axum_server::{Handle, Server};
 use bondify_axum::{Bondify, BondifyEvent, BondifyExt, DedupeStore, MemoryStore, Secret, Shutdown};
 use bondify_redis::{RedisStore, redis};
 use bondify_sqlx::{
@@ -25,8 +27,7 @@ use tokio::net::TcpListener;
 async fn main() -> anyhow::Result<()> {
     let secret = Secret::from_env("BONDIFY_WEBHOOK_SECRET").unwrap_or_else(usage);
     let choice = env::var("BONDIFY_STORE").unwrap_or_else(|_| "memory".to_owned());
-    let store = store(&choice).await.context("cannot open the store of BONDIFY_STORE")?;
-    let bondify = Bondify::builder(secret).store(store).build()?;
+    let bondify = Bondify::builder(secret).store(store(&choice).await?).build()?;
     let app = Router::new().route("/webhooks/bondify", bondify.post(on_event));
 
     let shutdown = Shutdown::on_signal()?;
@@ -34,13 +35,20 @@ async fn main() -> anyhow::Result<()> {
     let listening = TcpListener::bind(address).await;
     let listener = listening.with_context(|| format!("cannot listen on {address}"))?;
     println!("listening on http://{}/webhooks/bondify", listener.local_addr()?);
-    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown.requested());
-    tokio::select! {
-        served = server => served?,
-        () = shutdown.deadline(Duration::from_secs(5)) => {} // open connections are cut off
-    }
+    let handle = Handle::new();
+    let mut server = Server::<SocketAddr>::from_listener(listener).handle(handle.clone());
+    server.http_builder().http1().header_read_timeout(HEAD_TIMEOUT);
+    let server = server.first_request_timeout(HEAD_TIMEOUT);
+    tokio::spawn(async move {
+        shutdown.requested().await;
+        handle.graceful_shutdown(Some(Duration::from_secs(5))); // then open connections are cut off
+    });
+    server.serve(app.into_make_service()).await?;
     Ok(bondify.drain(Duration::from_secs(5)).await?)
 }
+
+/// The time that a client has to send the head of a request. `axum::serve` has none.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 const PURGE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
@@ -48,17 +56,21 @@ async fn store(choice: &str) -> anyhow::Result<Arc<dyn DedupeStore>> {
     Ok(match choice.split_once(':') {
         None if choice == "memory" => Arc::new(MemoryStore::new()),
         Some(("sqlite", path)) => {
-            let pool = SqlitePool::connect_with(SqliteStore::options(path)).await?;
+            let pool = SqlitePool::connect_with(SqliteStore::options(path)).await;
+            let pool = pool.with_context(|| format!("cannot open {path}"))?;
             let store = SqliteStore::new(pool);
             store.migrate().await?;
             Arc::new(store.purge_every(PURGE_INTERVAL))
         }
         Some(("postgres" | "postgresql", _)) => {
-            let store = PostgresStore::new(PgPool::connect(choice).await?);
+            let pool = PgPool::connect(choice).await.context("cannot connect to BONDIFY_STORE")?;
+            let store = PostgresStore::new(pool);
             store.migrate().await?;
             Arc::new(store.purge_every(PURGE_INTERVAL))
         }
-        Some(("redis", _)) => Arc::new(RedisStore::open(redis::Client::open(choice)?)),
+        Some(("redis", _)) => Arc::new(RedisStore::open(
+            redis::Client::open(choice).context("BONDIFY_STORE is no Redis URL")?,
+        )),
         _ => usage("BONDIFY_STORE must be memory, sqlite:PATH, redis://… or postgres://…"),
     })
 }

@@ -26,7 +26,7 @@ async fn main() -> anyhow::Result<()> {
     // Every delivery reaches the handler, which tells the first from the others by itself.
     let bondify = Bondify::builder(secret).verify_only().build()?;
     let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite:users.db".to_owned());
-    let users = Users::connect(&url).await.context("cannot open the database of DATABASE_URL")?;
+    let users = Users::connect(&url).await?;
     let app = Router::new().route("/webhooks/bondify", bondify.post(on_event)).with_state(users);
 
     let shutdown = Shutdown::on_signal()?;
@@ -89,15 +89,16 @@ macro_rules! handle {
 }
 
 impl Users {
-    async fn connect(url: &str) -> sqlx::Result<Self> {
+    async fn connect(url: &str) -> anyhow::Result<Self> {
         if let Some(path) = url.strip_prefix("sqlite:") {
-            let pool = SqlitePool::connect_with(SqliteStore::options(path)).await?;
+            let pool = SqlitePool::connect_with(SqliteStore::options(path)).await;
+            let pool = pool.with_context(|| format!("cannot open {path}"))?;
             let inbox = SqliteInbox::new(pool.clone());
             inbox.migrate().await?;
             sqlx::query(TABLE).execute(&pool).await?;
             Ok(Self::Sqlite(pool, inbox.purge_every(PURGE_INTERVAL)))
         } else {
-            let pool = PgPool::connect(url).await?;
+            let pool = PgPool::connect(url).await.context("cannot connect to DATABASE_URL")?;
             let inbox = PostgresInbox::new(pool.clone());
             inbox.migrate().await?;
             sqlx::query(TABLE).execute(&pool).await?;
