@@ -373,8 +373,12 @@ impl Drop for Example {
     }
 }
 
+/// The settings of examples, and what adds a backtrace to an error.
+const VARIABLES: [&str; 5] =
+    ["BONDIFY_WEBHOOK_SECRET", "BONDIFY_STORE", "DATABASE_URL", "PORT", "RUST_BACKTRACE"];
+
 fn without_settings(mut command: Command) -> Command {
-    for variable in ["BONDIFY_WEBHOOK_SECRET", "BONDIFY_STORE", "DATABASE_URL", "PORT"] {
+    for variable in VARIABLES {
         command.env_remove(variable);
     }
     command
