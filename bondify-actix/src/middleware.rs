@@ -8,7 +8,7 @@ use std::{
 use actix_web::{
     Error, HttpMessage, HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
-    dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
+    dev::{Path, Payload, Service, ServiceRequest, ServiceResponse, Transform, Url, forward_ready},
     http::Method,
     rt,
 };
@@ -78,7 +78,8 @@ where
         let (inner, bondify) = (self.inner.clone(), self.bondify.clone());
         Box::pin(async move {
             if request.method() != Method::POST {
-                return Ok(request.into_response(HttpResponse::MethodNotAllowed().finish()));
+                let response = other_method(request.match_info());
+                return Ok(request.into_response(response));
             }
             match receive(&bondify, &mut request).await {
                 Ok(delivery) => match handle(delivery, inner, request).await {
@@ -91,6 +92,19 @@ where
         })
     }
 }
+
+/// The response to a request that is no delivery: 405, unless no part of the path is matched yet.
+/// The middleware is around a whole application then, whose pages have other methods.
+fn other_method(path: &Path<Url>) -> HttpResponse {
+    if path.unprocessed() == path.as_str() {
+        BondifyRejection(misconfigured(NOT_A_POST)).error_response()
+    } else {
+        HttpResponse::MethodNotAllowed().finish()
+    }
+}
+
+const NOT_A_POST: &str = "the middleware got a request of another method than POST; wrap the \
+    webhook's resource, not the application";
 
 async fn receive(bondify: &Bondify, request: &mut ServiceRequest) -> Result<Delivery, Reply> {
     if request.extensions().contains::<Event>() {

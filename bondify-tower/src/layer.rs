@@ -11,7 +11,7 @@ use bondify_core::{
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyDataStream, Full};
 use tower_layer::Layer;
@@ -56,6 +56,9 @@ impl<B> BondifyLayer<B> {
         Out: Send + 'static,
     {
         let (mut parts, body) = request.into_parts();
+        if parts.method != Method::POST {
+            return Err(misconfigured(NOT_A_POST));
+        }
         if parts.extensions.get::<Event>().is_some() {
             return Err(misconfigured("the layer is applied twice; apply it to the route once"));
         }
@@ -131,6 +134,9 @@ where
         })
     }
 }
+
+const NOT_A_POST: &str = "the layer got a request of another method than POST; apply it to the \
+    webhook's route for POST only, not to a whole router";
 
 /// The status that a response is settled by. The server drops the connection on an error of the
 /// service, so that is a failure too.

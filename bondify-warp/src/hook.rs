@@ -19,10 +19,8 @@ impl Hook {
         Self(Box::pin(received))
     }
 
-    pub(crate) fn without_body() -> Self {
-        const ADVICE: &str =
-            "another filter took the body, or Bondify is applied twice; apply one of them";
-        Self::new(async { Err(misconfigured(ADVICE)) })
+    pub(crate) fn misconfigured(advice: &'static str) -> Self {
+        Self::new(async { Err(misconfigured(advice)) })
     }
 
     /// Receives the delivery and calls `on_event` with a verified event; settles it by the status
