@@ -1,4 +1,8 @@
-use std::future::{Ready, ready};
+use std::{
+    cell::OnceCell,
+    future::{Ready, ready},
+    rc::Weak,
+};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError, dev::Payload,
@@ -20,10 +24,20 @@ impl FromRequest for BondifyEvent {
     type Future = Ready<Result<Self, BondifyRejection>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        if let Some(KeptRequest(kept)) = request.extensions().get()
+            && let Some(kept) = kept.upgrade()
+        {
+            let _already_kept = kept.set(request.clone());
+        }
         let event = request.extensions().get().cloned().map(Self);
         ready(event.ok_or_else(|| BondifyRejection(misconfigured(ADVICE))))
     }
 }
+
+/// The place in a request's extensions where the extractor keeps the request itself: after a panic of
+/// the handler, the response needs it. It cannot be kept earlier, since actix-web's routing requires
+/// that nobody else has it. Weak, as the request has the extensions.
+pub(crate) struct KeptRequest(pub(crate) Weak<OnceCell<HttpRequest>>);
 
 const ADVICE: &str = "add `.wrap(bondify.middleware())` to the resource or the route";
 

@@ -1,4 +1,5 @@
 use std::{
+    cell::OnceCell,
     fmt,
     future::{Future, Ready, ready},
     pin::Pin,
@@ -6,7 +7,7 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpMessage, HttpResponse, ResponseError,
+    Error, HttpMessage, HttpRequest, HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
     dev::{Path, Payload, Service, ServiceRequest, ServiceResponse, Transform, Url, forward_ready},
     http::Method,
@@ -17,7 +18,7 @@ use bondify_core::{
     adapter::{self, Delivery, misconfigured},
 };
 
-use crate::{BondifyRejection, headers::ActixHeaders};
+use crate::{BondifyRejection, event::KeptRequest, headers::ActixHeaders};
 
 /// Calls the inner routes with verified events only. An event that was answered with 2xx is not
 /// handled again.
@@ -82,15 +83,28 @@ where
                 return Ok(request.into_response(response));
             }
             match receive(&bondify, &mut request).await {
-                Ok(delivery) => match handle(delivery, inner, request).await {
-                    Ok(answer) => answer.map(ServiceResponse::map_into_boxed_body),
-                    // The handler took the request, so there is none to respond to.
-                    Err(reply) => Err(BondifyRejection(reply).into()),
-                },
+                Ok(delivery) => {
+                    let kept = Rc::new(OnceCell::new());
+                    request.extensions_mut().insert(KeptRequest(Rc::downgrade(&kept)));
+                    match handle(delivery, inner, request).await {
+                        Ok(answer) => answer.map(ServiceResponse::map_into_boxed_body),
+                        Err(reply) => respond(kept.get(), BondifyRejection(reply)),
+                    }
+                }
                 Err(reply) => Ok(request.into_response(BondifyRejection(reply).error_response())),
             }
         })
     }
+}
+
+/// The response to the request of a handler that panicked; an error, which becomes one further
+/// outside, if the handler does not take a [`BondifyEvent`](crate::BondifyEvent).
+fn respond(
+    request: Option<&HttpRequest>,
+    rejection: BondifyRejection,
+) -> Result<ServiceResponse, Error> {
+    let request = request.ok_or(rejection)?;
+    Ok(ServiceResponse::new(request.clone(), rejection.error_response()))
 }
 
 /// The response to a request that is no delivery: 405, unless no part of the path is matched yet.

@@ -4,6 +4,8 @@
 //! [`Delivery::run_to_completion`] and answers with the handler's response or the
 //! [`Reply`] in its place. It decides nothing else.
 
+use std::error::Error;
+
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -35,6 +37,7 @@ pub fn receive<S, C, E>(bondify: &Bondify, headers: &dyn Headers, body: S) -> Re
 where
     S: Stream<Item = Result<C, E>>,
     C: Buf,
+    E: Into<Box<dyn Error + Send + Sync>>,
 {
     Receive::new(&bondify.pipeline, headers, body)
 }

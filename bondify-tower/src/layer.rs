@@ -1,4 +1,5 @@
 use std::{
+    error::Error,
     fmt,
     marker::PhantomData,
     mem,
@@ -52,7 +53,7 @@ impl<B> BondifyLayer<B> {
     where
         S: Service<Request<B>, Response = Response<Out>, Error: Send, Future: Send> + 'static,
         B: From<Bytes> + 'static,
-        In: Body,
+        In: Body<Error: Into<BoxError>>,
         Out: Send + 'static,
     {
         let (mut parts, body) = request.into_parts();
@@ -113,7 +114,7 @@ where
         + Send
         + 'static,
     B: From<Bytes> + 'static,
-    In: Body + Send + 'static,
+    In: Body<Error: Into<BoxError>> + Send + 'static,
     Out: Send + 'static,
 {
     type Response = Response<ResponseBody<Out>>;
@@ -134,6 +135,8 @@ where
         })
     }
 }
+
+type BoxError = Box<dyn Error + Send + Sync>;
 
 const NOT_A_POST: &str = "the layer got a request of another method than POST; apply it to the \
     webhook's route for POST only, not to a whole router";

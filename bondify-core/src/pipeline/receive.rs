@@ -22,7 +22,7 @@ use tracing::Instrument;
 use super::{
     claim::Claim,
     delivery::Delivery,
-    request::{Head, ReadBody},
+    request::{BoxError, Head, ReadBody},
     shared::Pipeline,
 };
 use crate::{
@@ -59,6 +59,7 @@ impl<S, C, E> Future for Receive<S>
 where
     S: Stream<Item = Result<C, E>>,
     C: Buf,
+    E: Into<BoxError>,
 {
     type Output = Result<Delivery, Reply>;
 
