@@ -326,16 +326,14 @@ mod tests {
         written(&path);
         assert_eq!(mode(&path), 0o600);
         let older = folder.path().join("older");
-        fs::write(&older, "").unwrap();
-        for (path, content) in [(&path, None), (&older, Some("notes"))] {
+        fs::write(&older, "notes").unwrap();
+        for path in [&path, &older] {
             fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
-            content.map(|content| fs::write(path, content).unwrap());
-            let is_opened = open(path).1.is_ok();
-            assert_eq!(
-                (is_opened, mode(path)),
-                if content.is_none() { (true, 0o600) } else { (false, 0o644) }
-            );
         }
+        open(&path).1.unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert!(open(&older).1.is_err());
+        assert_eq!(mode(&older), 0o644, "a file of anything else is left alone");
     }
 
     #[cfg(unix)]
