@@ -7,8 +7,8 @@ use std::{
 #[cfg(feature = "proof")]
 use crate::ProofVerifier;
 use crate::{
-    BuildError, DedupeStore, DrainTimedOut, MemoryStore, Secret, Verifier, pipeline::Pipeline,
-    settings::Settings,
+    BuildError, DedupeStore, DrainTimedOut, Event, HandleError, Handled, MemoryStore, Secret,
+    Verifier, limits, pipeline::Pipeline, settings::Settings,
 };
 
 /// Receives Bondify's webhooks: verifies, deduplicates, and settles each delivery by
@@ -42,6 +42,39 @@ impl Bondify {
     #[must_use]
     pub fn body_limit(&self) -> usize {
         self.pipeline.settings.body_limit
+    }
+
+    /// Handles an event that did not arrive by HTTP, as a delivery of it would be: the event
+    /// takes effect once, whichever way it arrives first.
+    ///
+    /// The event is claimed under the key of its webhook. While another handler of it runs, in
+    /// this process or another that shares the store, this waits for up to the
+    /// [`wait`](Builder::wait) of a delivery. The lease is renewed while the handler runs.
+    /// `Ok` completes the event for good; `Err` and a panic leave it to the next delivery or
+    /// call. [`drain`](Self::drain) waits for the handler.
+    ///
+    /// Dropping the returned future before the handler starts leaves nothing claimed. A handler
+    /// that has started runs to completion, on the tokio runtime that the future is dropped on.
+    ///
+    /// With [`verify_only`](Builder::verify_only) nothing is claimed: the handler runs in every
+    /// call, as it does for every delivery.
+    ///
+    /// # Errors
+    ///
+    /// [`HandleError`]: the event is in flight after the wait, the store is unavailable, the
+    /// event is outside the [`tolerance`](Builder::tolerance), or the handler panicked or
+    /// failed.
+    pub async fn handle<T, E, F>(
+        &self,
+        event: Event,
+        handler: impl FnOnce(Event) -> F,
+    ) -> Result<Handled<T>, HandleError<E>>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.pipeline.clone().handle(event, handler).await
     }
 
     /// Waits until running handlers and settlements are over, and from now on sends
@@ -89,15 +122,15 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// How large a body may be unless [`body_limit`](Self::body_limit) says
-    /// otherwise: 64 KiB. Bondify's own events are below 1 KiB.
-    pub const DEFAULT_BODY_LIMIT: usize = 64 * 1024;
+    /// The largest body, in bytes, unless [`body_limit`](Self::body_limit) sets another: 64 KiB.
+    /// Bondify's own events are below 1 KiB.
+    pub const DEFAULT_BODY_LIMIT: usize = limits::DEFAULT_BODY_LIMIT;
 
-    /// How long a duplicate waits unless [`wait`](Self::wait) says otherwise: 8 s.
-    pub const DEFAULT_WAIT: Duration = Duration::from_secs(8);
+    /// The wait of a duplicate, unless [`wait`](Self::wait) sets another: 8 s.
+    pub const DEFAULT_WAIT: Duration = limits::DEFAULT_WAIT;
 
-    /// How long a claim holds unless [`lease`](Self::lease) says otherwise: 10 s.
-    pub const DEFAULT_LEASE: Duration = Duration::from_secs(10);
+    /// The lease of a claim, unless [`lease`](Self::lease) sets another: 10 s.
+    pub const DEFAULT_LEASE: Duration = limits::DEFAULT_LEASE;
 
     pub(crate) fn new(secret: Secret) -> Self {
         Self {
@@ -132,7 +165,8 @@ impl Builder {
     }
 
     /// Switches deduplication off, for handlers that record the event in their own
-    /// transaction. They then see every delivery, duplicates included.
+    /// transaction. They then see every delivery and every event given to
+    /// [`handle`](Bondify::handle), duplicates included.
     pub fn verify_only(mut self) -> Self {
         self.verify_only = true;
         self

@@ -1,7 +1,9 @@
 //! The way of a delivery: it is read, verified, claimed, handled and settled.
 
+mod admission;
 mod claim;
 mod delivery;
+mod handle;
 mod receive;
 mod request;
 mod shared;
@@ -10,6 +12,7 @@ pub(crate) use self::shared::Pipeline;
 pub use self::{
     claim::{Claim, Settle},
     delivery::{Delivery, Handling, Run},
+    handle::{HandleError, Handled},
     receive::Receive,
     shared::DrainTimedOut,
 };

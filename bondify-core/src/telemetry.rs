@@ -1,10 +1,14 @@
-//! One span per delivery and, with the feature `metrics`, one count.
+//! One span per delivery and per call of `handle`, and, with the feature `metrics`, one count.
 
+#[cfg(feature = "metrics")]
+use metrics::Label;
 use tokio::time::Instant;
 use tracing::{Span, field::Empty};
 
+#[cfg(feature = "metrics")]
+use crate::signature::SecretName;
 use crate::{
-    Event, EventKey, Reply,
+    Event, Reply,
     limits::{DELIVERY_TIMEOUT, STORE_TIMEOUT, TIME_TO_ANSWER},
 };
 
@@ -12,8 +16,32 @@ use crate::{
 pub(crate) struct Record {
     pub(crate) span: Span,
     pub(crate) received: Instant,
+    /// The time after which Bondify takes no answer, if it waits for one.
+    pub(crate) answer_by: Option<Instant>,
+    #[cfg(feature = "metrics")]
+    source: Source,
     event: &'static str,
+    #[cfg(feature = "metrics")]
+    signed_by: SecretName,
     outcome: &'static str,
+}
+
+/// The way in which an event arrived.
+#[derive(Clone, Copy)]
+pub(crate) enum Source {
+    /// A delivery of Bondify's.
+    Webhook,
+    /// A call of `handle` by the application.
+    Handle,
+}
+
+impl Source {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Handle => "handle",
+        }
+    }
 }
 
 impl Record {
@@ -21,28 +49,52 @@ impl Record {
     /// because its sender hung up half-way through the body.
     const ABANDONED: &str = "ABANDONED";
 
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(source: Source) -> Self {
         let span = tracing::info_span!(
             "bondify.delivery",
+            source = source.name(),
             event = Empty,
             session = Empty,
+            signed_by = Empty,
             outcome = Empty,
             elapsed_ms = Empty,
         );
         // One that nobody listens to is not entered again and again for the `log` crate.
         let span = if span.is_disabled() { Span::none() } else { span };
-        Self { span, received: Instant::now(), event: "none", outcome: Self::ABANDONED }
+        let received = Instant::now();
+        let answer_by = match source {
+            Source::Webhook => Some(received + DELIVERY_TIMEOUT),
+            Source::Handle => None,
+        };
+        Self {
+            span,
+            received,
+            answer_by,
+            #[cfg(feature = "metrics")]
+            source,
+            event: "none",
+            #[cfg(feature = "metrics")]
+            signed_by: None,
+            outcome: Self::ABANDONED,
+        }
     }
 
-    pub(crate) fn verified(&mut self, event: &Event, key: EventKey) {
+    pub(crate) fn verified(&mut self, event: &Event) {
         self.event = match event {
             Event::Confirmed(_) => "auth.confirmed",
             Event::Cancelled(_) => "auth.cancelled",
             Event::Unknown(_) => "unknown", // a name would make the label unbounded
         };
+        #[cfg(feature = "metrics")]
+        {
+            self.signed_by = event.signer().clone();
+        }
         if !self.span.is_disabled() {
+            if let Some(name) = event.signed_by() {
+                self.span.record("signed_by", name);
+            }
             self.span.record("event", event.name());
-            self.span.record("session", tracing::field::display(key.short()));
+            self.span.record("session", tracing::field::display(event.key().short()));
         }
     }
 
@@ -53,23 +105,24 @@ impl Record {
     }
 
     pub(crate) fn handled(&mut self, accepted: bool) {
-        let elapsed = self.received.elapsed();
-        if elapsed > DELIVERY_TIMEOUT {
+        if self.answer_by.is_some_and(|answer_by| Instant::now() > answer_by) {
             tracing::warn!(
                 parent: &self.span,
-                ?elapsed,
+                elapsed = ?self.received.elapsed(),
                 "the answer is too late: Bondify has stopped waiting for this delivery"
             );
         }
         self.outcome = if accepted { "ACCEPTED" } else { "REJECTED" };
     }
 
-    /// Until when the answer may wait for the store: in time for Bondify, unless the
-    /// handler itself took too long.
+    /// The time until which the answer may wait for the store: in time for Bondify, unless
+    /// the handler itself took too long.
     pub(crate) fn settle_by(&self) -> Instant {
         let now = Instant::now();
-        let in_time = self.received + DELIVERY_TIMEOUT - TIME_TO_ANSWER;
-        (now + STORE_TIMEOUT).min(in_time).max(now + TIME_TO_ANSWER)
+        let by_store = now + STORE_TIMEOUT;
+        self.answer_by.map_or(by_store, |answer_by| {
+            by_store.min(answer_by - TIME_TO_ANSWER).max(now + TIME_TO_ANSWER)
+        })
     }
 
     pub(crate) fn panicked(&mut self) {
@@ -85,11 +138,19 @@ impl Drop for Record {
             self.span.record("elapsed_ms", self.received.elapsed().as_millis() as u64);
         }
         #[cfg(feature = "metrics")]
-        metrics::counter!(
-            "bondify_deliveries_total",
-            "event" => self.event,
-            "outcome" => self.outcome,
-        )
-        .increment(1);
+        self.count();
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Record {
+    fn count(&mut self) {
+        let mut labels = vec![
+            Label::from_static_parts("source", self.source.name()),
+            Label::from_static_parts("event", self.event),
+            Label::from_static_parts("outcome", self.outcome),
+        ];
+        labels.extend(self.signed_by.take().map(|name| Label::new("signed_by", name)));
+        metrics::counter!("bondify_deliveries_total", labels).increment(1);
     }
 }

@@ -4,20 +4,24 @@ use slab::Slab;
 use tokio::{sync::watch, time::Instant};
 use tracing::Span;
 
-use crate::{EventKey, LeaseToken, limits::DELIVERY_TIMEOUT};
+use crate::{EventKey, LeaseToken};
 
 /// The delivery that a lease is for.
 #[derive(Clone)]
 pub(crate) struct Holder {
     span: Span,
-    received: Instant,
+    answer_by: Option<Instant>,
     /// Keeps `drain` waiting.
     _running: Arc<watch::Receiver<()>>,
 }
 
 impl Holder {
-    pub(crate) fn new(span: Span, received: Instant, running: Arc<watch::Receiver<()>>) -> Self {
-        Self { span, received, _running: running }
+    pub(crate) fn new(
+        span: Span,
+        answer_by: Option<Instant>,
+        running: Arc<watch::Receiver<()>>,
+    ) -> Self {
+        Self { span, answer_by, _running: running }
     }
 }
 
@@ -56,8 +60,8 @@ impl Held {
 
     /// Warns of a handler that is overdue, once.
     fn warn_if_overdue(&mut self) {
-        let is_overdue =
-            self.stage == Stage::Handling && self.holder.received.elapsed() > DELIVERY_TIMEOUT;
+        let is_late = self.holder.answer_by.is_some_and(|answer_by| Instant::now() > answer_by);
+        let is_overdue = self.stage == Stage::Handling && is_late;
         if is_overdue && !self.is_overdue {
             tracing::warn!(
                 parent: self.span(),

@@ -61,14 +61,14 @@ pin_project! {
         #[pin]
         body: S,
         chunks: Chunks,
-        patience: Patience,
+        deadline: Deadline,
     }
 }
 
 impl<S> ReadBody<S> {
     pub(crate) fn new(body: S, limit: usize, since: Instant) -> Self {
         let chunks = Chunks { first: Bytes::new(), rest: BytesMut::new(), size: 0, limit };
-        Self { body, chunks, patience: Patience::Fresh { since } }
+        Self { body, chunks, deadline: Deadline::Fresh { since } }
     }
 }
 
@@ -83,7 +83,7 @@ where
         let mut this = self.project();
         loop {
             let Poll::Ready(next) = this.body.as_mut().poll_next(context) else {
-                ready!(this.patience.poll(context));
+                ready!(this.deadline.poll(context));
                 return Poll::Ready(Err(Reply::UnreadableBody));
             };
             match next.transpose() {
@@ -135,13 +135,13 @@ impl Chunks {
 
 /// The time-out of a body. Most bodies are there already, but take their server a turn to hand
 /// over: for that first turn there is no timer, which is worth 5 % of a server's requests.
-enum Patience {
+enum Deadline {
     Fresh { since: Instant },
     Tried { since: Instant },
     Waiting(Pin<Box<Sleep>>),
 }
 
-impl Patience {
+impl Deadline {
     /// Ready once it is over.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {

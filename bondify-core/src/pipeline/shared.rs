@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use crate::{DedupeStore, Verifier, lease::LeaseManager, settings::Settings};
+use crate::{DedupeStore, Event, EventKey, Verifier, lease::LeaseManager, settings::Settings};
 
 /// All that the deliveries of one [`Bondify`](crate::Bondify) share.
 pub(crate) struct Pipeline {
@@ -31,6 +31,12 @@ impl Pipeline {
             running: watch::Sender::new(()),
             leaving: watch::Sender::new(false),
         }
+    }
+
+    /// The key that the event is claimed by.
+    pub(super) fn key(&self, event: &Event) -> EventKey {
+        let namespace = self.settings.namespace.as_deref();
+        namespace.map_or(event.key(), |namespace| event.key().within(namespace))
     }
 
     /// The deliveries that are neither settled nor answered in the handler's place.

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use bondify_core::{Bondify, Event, LeaseToken, Reply, adapter::Delivery};
+use bondify_core::{Bondify, Event, HandleError, Handled, LeaseToken, Reply, adapter::Delivery};
 use fastrand::Rng;
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::{Instant, sleep, timeout};
@@ -40,12 +40,13 @@ struct Attempt {
     hangs_up_after: Duration,
 }
 
-/// The ways in which adapters handle a delivery.
-#[derive(Clone, Copy)]
+/// The ways in which adapters handle a delivery, and the one without HTTP.
+#[derive(Clone, Copy, PartialEq)]
 enum Way {
     Run,
     RunToCompletion,
     Parts,
+    Handle,
 }
 
 #[derive(Clone, Copy)]
@@ -73,7 +74,9 @@ impl Plan {
             delay: if rng.bool() { Duration::ZERO } else { seconds(rng, 30) },
             pauses: [1, 2, 4].map(|pause| seconds(rng, 2 * pause)),
             attempts: [(); 4].map(|()| Attempt {
-                way: *rng.choice(&[Way::Run, Way::RunToCompletion, Way::Parts]).unwrap(),
+                way: *rng
+                    .choice(&[Way::Run, Way::RunToCompletion, Way::Parts, Way::Handle])
+                    .unwrap(),
                 handler_takes: match rng.u32(..4) {
                     0 | 1 => Duration::ZERO,
                     2 => seconds(rng, 1),
@@ -124,29 +127,61 @@ pub(crate) async fn attempt(scene: Scene, bondify: Bondify, plan: Plan, number: 
 }
 
 async fn handle(scene: &Scene, bondify: &Bondify, event: usize, attempt: Attempt) -> Decided {
-    let received = timeout(IN_TIME, scene.requests[event].receive_by(bondify)).await;
-    let delivery = match received {
-        Ok(Ok(delivery)) => delivery,
-        Ok(Err(reply)) => return Decided::Replied(reply),
-        Err(_) => {
-            scene.judge().violation(format!("a delivery of {event} is not decided in time"));
-            return Decided::HungUp;
-        }
-    };
     let ended = Arc::new(Mutex::new(None));
     let handler = handler(scene.clone(), attempt, ended.clone());
-    let status = |status: &u16| *status;
-    let handled = match attempt.way {
-        Way::Run => delivery.run(handler, status).await,
-        Way::RunToCompletion => delivery.run_to_completion(handler, status).await,
-        Way::Parts => in_parts(delivery, handler).await,
+    let handled = if attempt.way == Way::Handle {
+        without_http(bondify, scene.event(event), handler).await
+    } else {
+        let received = timeout(IN_TIME, scene.requests[event].receive_by(bondify)).await;
+        match received {
+            Ok(Ok(delivery)) => run(attempt.way, delivery, handler).await,
+            Ok(Err(reply)) => Err(reply),
+            Err(_) => {
+                scene.judge().violation(format!("a delivery of {event} is not decided in time"));
+                return Decided::HungUp;
+            }
+        }
     };
     let waited = ended.lock().unwrap().map_or(Duration::ZERO, |ended: Instant| ended.elapsed());
     let may_wait = if handled == Ok(200) { STORE_TIMEOUT } else { Duration::ZERO };
     if waited > may_wait + TICK {
         scene.judge().violation(format!("{handled:?} to {event} waited for {waited:?}"));
     }
-    if handled == Ok(200) { Decided::Handled } else { Decided::Failed }
+    match handled {
+        Ok(200) => Decided::Handled,
+        Ok(_) | Err(Reply::HandlerPanicked) => Decided::Failed,
+        Err(reply) => Decided::Replied(reply),
+    }
+}
+
+async fn run(
+    way: Way,
+    delivery: Delivery,
+    handler: impl FnOnce(Event) -> BoxFuture<'static, u16>,
+) -> Result<u16, Reply> {
+    let status = |status: &u16| *status;
+    match way {
+        Way::Run => delivery.run(handler, status).await,
+        Way::Parts => in_parts(delivery, handler).await,
+        Way::RunToCompletion | Way::Handle => delivery.run_to_completion(handler, status).await,
+    }
+}
+
+async fn without_http(
+    bondify: &Bondify,
+    event: Event,
+    handler: impl FnOnce(Event) -> BoxFuture<'static, u16>,
+) -> Result<u16, Reply> {
+    let handler =
+        |event| handler(event).map(|status| if status == 200 { Ok(status) } else { Err(status) });
+    match bondify.handle(event, handler).await {
+        Ok(Handled::Now(status)) | Err(HandleError::Handler(status)) => Ok(status),
+        Ok(Handled::Before) => Err(Reply::Duplicate),
+        Err(HandleError::InFlight) => Err(Reply::InFlight),
+        Err(HandleError::StoreUnavailable(_)) => Err(Reply::StoreUnavailable),
+        Err(HandleError::Panicked) => Err(Reply::HandlerPanicked),
+        Err(error) => panic!("an event of this world: {error}"),
+    }
 }
 
 /// As a framework does whose guards cannot wrap the handler.

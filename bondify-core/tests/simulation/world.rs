@@ -3,7 +3,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bondify_core::{Bondify, Secret};
+use bondify_core::{Bondify, Event, Secret, Verifier};
 use bondify_testkit::{Payload, WebhookRequest};
 use fastrand::Rng;
 use tokio::{
@@ -94,9 +94,8 @@ pub(crate) struct Scene {
 
 impl Scene {
     fn new(world: &World) -> Self {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let request = |event: usize| {
-            Payload::confirmed().session_token(event.to_string()).at(now).signed_with(&secret())
+            Payload::confirmed().session_token(event.to_string()).at(now()).signed_with(&secret())
         };
         let judge = Arc::new(Mutex::new(Judge::new(world.lease)));
         let store = SimulatedStore::new(world.faults.clone(), world.rng.clone(), judge.clone());
@@ -105,13 +104,22 @@ impl Scene {
 
     fn receiver(&self, world: &World) -> Bondify {
         let builder = Bondify::builder(secret()).store(self.store.clone());
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        builder.lease(world.lease).wait(world.wait).clock(move || now).build().unwrap()
+        builder.lease(world.lease).wait(world.wait).clock(now).build().unwrap()
+    }
+
+    pub(crate) fn event(&self, event: usize) -> Event {
+        let request = &self.requests[event];
+        let verifier = Verifier::new(secret()).clock(now);
+        verifier.verify(request.body().clone(), request.signature()).unwrap()
     }
 
     pub(crate) fn judge(&self) -> MutexGuard<'_, Judge> {
         self.judge.lock().unwrap()
     }
+}
+
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }
 
 fn secret() -> Secret {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use bondify_core::{SIGNATURE_HEADER, Secret, Verifier};
 
 use super::{
-    Adapter, Attached, PATH,
+    adapter::{Adapter, Attached, PATH},
     rig::{Rig, assert_handled, assert_reply, confirmed, response, secret},
 };
 use crate::{Payload, WebhookRequest};

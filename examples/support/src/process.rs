@@ -119,7 +119,7 @@ fn catches_sigint(pid: u32) -> bool {
 /// Asks again and again, for half a minute.
 fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < TIMEOUT {
         match ask() {
             None => thread::sleep(Duration::from_millis(1)),
             answer => return answer,
@@ -128,7 +128,7 @@ fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     None
 }
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Exit code 2 and a message that says what to set, without the secret.
 ///
@@ -188,7 +188,7 @@ impl Example {
     /// If there is none for half a minute.
     #[must_use]
     pub fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("it prints another line")
+        self.lines.recv_timeout(TIMEOUT).expect("it prints another line")
     }
 
     fn handles_the_readmes_delivery(&self, session: &str) {

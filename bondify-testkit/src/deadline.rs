@@ -2,13 +2,13 @@ use std::time::Duration;
 
 use tokio::{sync::watch, time::timeout};
 
-/// Runs a test, which fails if it hangs.
+/// Runs a test, or a part of one, which fails if it hangs.
 ///
 /// # Panics
 ///
 /// After a minute.
-pub async fn within_a_minute(test: impl Future<Output = ()>) {
-    timeout(Duration::from_secs(60), test).await.expect("the test ends within a minute");
+pub async fn within_a_minute<T>(test: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(60), test).await.expect("the test ends within a minute")
 }
 
 /// Waits until what `state` is set to is as wanted.
