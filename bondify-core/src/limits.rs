@@ -12,6 +12,9 @@ pub(crate) const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
 /// the delivery is still answered in time.
 pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The time in which a runtime that is driven runs a task, also on a busy machine.
+pub(crate) const TURN_OF_A_RUNTIME: Duration = Duration::from_secs(1);
+
 /// The first pause between two claims of a key that is in flight: most handlers end soon.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
