@@ -77,6 +77,9 @@ enum Suite {
     /// The dedupe stores, against their engines.
     #[cfg(feature = "stores")]
     Stores,
+    /// The SQL stores, by the number of keys in their tables.
+    #[cfg(feature = "stores")]
+    Growth,
     /// The in-memory store: its size, its stalls, and moka instead.
     #[cfg(feature = "memory")]
     Memory,
@@ -111,6 +114,10 @@ fn main() -> io::Result<()> {
     #[cfg(feature = "stores")]
     if asked_for(Suite::Stores) {
         stores::measure(&plan, &mut report);
+    }
+    #[cfg(feature = "stores")]
+    if asked_for(Suite::Growth) {
+        stores::growth::measure(&plan, &mut report);
     }
     #[cfg(feature = "memory")]
     if asked_for(Suite::Memory) {

@@ -23,7 +23,7 @@ const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) fn measure(plan: &Plan, report: &mut Report) {
     let live = plan.choose(1_000_000, 10_000);
     let rows = [
-        bytes_per_key(live).at_most(64.0),
+        bytes_per_key(live).at_most(48.0),
         worst_claim(plan, live).at_most(1.0),
         against_moka(plan, live, "claim", claim_only, claim_only).at_least(5.0),
         against_moka(plan, live, "claim and complete", one_thread, one_thread).at_least(5.0),

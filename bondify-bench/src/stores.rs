@@ -3,6 +3,7 @@
 //! on the second.
 
 mod engines;
+pub(crate) mod growth;
 mod postgres;
 mod rates;
 mod redis;

@@ -4,6 +4,8 @@
 //! [`Delivery::run_to_completion`] and answers with the handler's response or the
 //! [`Reply`] in its place. It decides nothing else.
 
+use std::error::Error;
+
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -15,7 +17,8 @@ pub use crate::__define_bondify_user as define_bondify_user;
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
 pub use crate::proof::Authentication;
 pub use crate::{
-    __define_bondify_event as define_bondify_event, __define_rejection as define_rejection,
+    __define_bondify_event as define_bondify_event,
+    __define_bondify_rejection as define_bondify_rejection,
     headers::Headers,
     pipeline::{Claim, Delivery, Handling, Receive, Run, Settle},
 };
@@ -34,6 +37,7 @@ pub fn receive<S, C, E>(bondify: &Bondify, headers: &dyn Headers, body: S) -> Re
 where
     S: Stream<Item = Result<C, E>>,
     C: Buf,
+    E: Into<Box<dyn Error + Send + Sync>>,
 {
     Receive::new(&bondify.pipeline, headers, body)
 }
@@ -61,7 +65,8 @@ pub fn response<B: From<Bytes>>(reply: Reply) -> Response<B> {
 
 /// Defines `BondifyEvent`, the type in which an adapter hands a verified [`Event`] to a
 /// handler: a newtype, since a framework's traits can only be implemented for a type of
-/// the adapter's own.
+/// the adapter's own. Its field is public, so that a handler can write
+/// `BondifyEvent(event): BondifyEvent`.
 ///
 /// [`Event`]: crate::Event
 ///
@@ -74,7 +79,17 @@ pub fn response<B: From<Bytes>>(reply: Reply) -> Response<B> {
 #[macro_export]
 macro_rules! __define_bondify_event {
     ($(#[$attribute:meta])*) => {
-        $crate::__define_form_of! { $(#[$attribute])* BondifyEvent: $crate::Event }
+        $(#[$attribute])*
+        #[derive(Clone, Debug)]
+        pub struct BondifyEvent(pub $crate::Event);
+
+        impl ::std::ops::Deref for BondifyEvent {
+            type Target = $crate::Event;
+
+            fn deref(&self) -> &$crate::Event {
+                &self.0
+            }
+        }
 
         impl ::std::fmt::Display for BondifyEvent {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
@@ -84,14 +99,21 @@ macro_rules! __define_bondify_event {
     };
 }
 
-/// Defines `BondifyUser`, the type in which an adapter hands a verified [`Proof`] to a
-/// handler.
+/// Defines `BondifyUser`, the type in which an adapter hands the user of a verified [`Proof`] to
+/// a handler. It derefs to the [`TelegramUser`], since that is what handlers ask for. Its field
+/// is public, so that a handler can write `BondifyUser(proof): BondifyUser`; only verification
+/// creates its content.
 ///
 /// [`Proof`]: crate::Proof
+/// [`TelegramUser`]: crate::TelegramUser
 ///
 /// ```
 /// bondify_core::adapter::define_bondify_user! {
 ///     /// The user who is logged in, extracted by this framework.
+/// }
+///
+/// fn greeting(user: &BondifyUser) -> String {
+///     format!("hello {}", user.name())
 /// }
 /// ```
 #[cfg(feature = "proof")]
@@ -99,34 +121,52 @@ macro_rules! __define_bondify_event {
 #[macro_export]
 macro_rules! __define_bondify_user {
     ($(#[$attribute:meta])*) => {
-        $crate::__define_form_of! { $(#[$attribute])* BondifyUser: $crate::Proof }
+        $(#[$attribute])*
+        #[derive(Clone, Debug)]
+        pub struct BondifyUser(pub $crate::Proof);
+
+        impl BondifyUser {
+            /// The verified proof, which also holds the session and the project.
+            #[must_use]
+            pub fn proof(&self) -> &$crate::Proof {
+                &self.0
+            }
+        }
+
+        impl ::std::ops::Deref for BondifyUser {
+            type Target = $crate::TelegramUser;
+
+            fn deref(&self) -> &$crate::TelegramUser {
+                self.0.user()
+            }
+        }
     };
 }
 
-/// Defines `Rejection`, the error of an adapter's extractors and guards: a newtype of the
+/// Defines `BondifyRejection`, the error of an adapter's extractors and guards: a newtype of the
 /// [`Reply`] that the client gets, for which the adapter implements its framework's response
 /// trait.
 ///
 /// ```
-/// use bondify_core::adapter::{define_rejection, misconfigured};
+/// use bondify_core::adapter::{define_bondify_rejection, misconfigured};
 ///
-/// define_rejection! {
+/// define_bondify_rejection! {
 ///     /// The response of this framework when there is no verified event or user to extract.
 /// }
 ///
-/// let rejection = Rejection(misconfigured("add the middleware"));
+/// let rejection = BondifyRejection(misconfigured("add the middleware"));
 /// assert_eq!(rejection.reply().code(), "MISCONFIGURED");
 /// assert_eq!(rejection.to_string(), "this route is not set up for Bondify");
 /// ```
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __define_rejection {
+macro_rules! __define_bondify_rejection {
     ($(#[$attribute:meta])*) => {
         $(#[$attribute])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub struct Rejection(pub(crate) $crate::Reply);
+        pub struct BondifyRejection(pub(crate) $crate::Reply);
 
-        impl Rejection {
+        impl BondifyRejection {
             /// The reply that the client gets.
             #[must_use]
             pub const fn reply(self) -> $crate::Reply {
@@ -134,33 +174,12 @@ macro_rules! __define_rejection {
             }
         }
 
-        impl ::std::fmt::Display for Rejection {
+        impl ::std::fmt::Display for BondifyRejection {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 ::std::fmt::Display::fmt(&self.0, f)
             }
         }
 
-        impl ::std::error::Error for Rejection {}
-    };
-}
-
-/// The newtype of `define_bondify_event!` and `define_bondify_user!`. Its field is public and
-/// it is not `#[non_exhaustive]`, so that a handler can write `BondifyEvent(event): BondifyEvent`;
-/// only verification creates its content.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __define_form_of {
-    ($(#[$attribute:meta])* $form:ident: $content:ty) => {
-        $(#[$attribute])*
-        #[derive(Clone, Debug)]
-        pub struct $form(pub $content);
-
-        impl ::std::ops::Deref for $form {
-            type Target = $content;
-
-            fn deref(&self) -> &$content {
-                &self.0
-            }
-        }
+        impl ::std::error::Error for BondifyRejection {}
     };
 }

@@ -8,7 +8,7 @@ use std::{
 use crate::ProofVerifier;
 use crate::{
     BuildError, DedupeStore, DrainTimedOut, Event, HandleError, Handled, MemoryStore, Secret,
-    Verifier, pipeline::Pipeline, settings::Settings,
+    Verifier, limits, pipeline::Pipeline, settings::Settings,
 };
 
 /// Receives Bondify's webhooks: verifies, deduplicates, and settles each delivery by
@@ -144,15 +144,15 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// How large a body may be unless [`body_limit`](Self::body_limit) says
-    /// otherwise: 64 KiB. Bondify's own events are below 1 KiB.
-    pub const DEFAULT_BODY_LIMIT: usize = 64 * 1024;
+    /// The largest body, in bytes, unless [`body_limit`](Self::body_limit) sets another: 64 KiB.
+    /// Bondify's own events are below 1 KiB.
+    pub const DEFAULT_BODY_LIMIT: usize = limits::DEFAULT_BODY_LIMIT;
 
-    /// How long a duplicate waits unless [`wait`](Self::wait) says otherwise: 8 s.
-    pub const DEFAULT_WAIT: Duration = Duration::from_secs(8);
+    /// The wait of a duplicate, unless [`wait`](Self::wait) sets another: 8 s.
+    pub const DEFAULT_WAIT: Duration = limits::DEFAULT_WAIT;
 
-    /// How long a claim holds unless [`lease`](Self::lease) says otherwise: 10 s.
-    pub const DEFAULT_LEASE: Duration = Duration::from_secs(10);
+    /// The lease of a claim, unless [`lease`](Self::lease) sets another: 10 s.
+    pub const DEFAULT_LEASE: Duration = limits::DEFAULT_LEASE;
 
     pub(crate) fn new(secret: Secret) -> Self {
         Self {

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::VerifyError;
+use crate::{VerifyError, limits::RETRY_AFTER_SECONDS};
 
 macro_rules! body {
     ($code:literal $text:literal body $body:literal) => {
@@ -119,9 +119,6 @@ replies! {
     /// the proof was used before.
     TokenUsed: 401 "TOKEN_USED" "the proof was used before" as "Unauthorized",
 }
-
-/// Half a default lease, so that one of the next two retries finds it ended.
-const RETRY_AFTER_SECONDS: &str = "5";
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 

@@ -2,12 +2,16 @@
 
 use std::sync::{Mutex, PoisonError};
 
+#[cfg(feature = "metrics")]
+use metrics::Label;
 use tokio::time::Instant;
 use tracing::{Span, field::Empty};
 
+#[cfg(feature = "metrics")]
+use crate::signature::SecretName;
 use crate::{
     Event, Reply,
-    limits::{BETWEEN_WARNINGS, DELIVERY_TIMEOUT, STORE_TIMEOUT, TIME_TO_ANSWER},
+    limits::{DELIVERY_TIMEOUT, STORE_TIMEOUT, TIME_TO_ANSWER, WARNING_INTERVAL},
 };
 
 /// The record of a delivery, which is reported when it is dropped.
@@ -19,6 +23,8 @@ pub(crate) struct Record {
     #[cfg(feature = "metrics")]
     source: Source,
     event: &'static str,
+    #[cfg(feature = "metrics")]
+    signed_by: SecretName,
     outcome: &'static str,
 }
 
@@ -51,6 +57,7 @@ impl Record {
             source = source.name(),
             event = Empty,
             session = Empty,
+            signed_by = Empty,
             outcome = Empty,
             elapsed_ms = Empty,
         );
@@ -68,6 +75,8 @@ impl Record {
             #[cfg(feature = "metrics")]
             source,
             event: "none",
+            #[cfg(feature = "metrics")]
+            signed_by: None,
             outcome: Self::ABANDONED,
         }
     }
@@ -78,7 +87,14 @@ impl Record {
             Event::Cancelled(_) => "auth.cancelled",
             Event::Unknown(_) => "unknown", // a name would make the label unbounded
         };
+        #[cfg(feature = "metrics")]
+        {
+            self.signed_by = event.signer().clone();
+        }
         if !self.span.is_disabled() {
+            if let Some(name) = event.signed_by() {
+                self.span.record("signed_by", name);
+            }
             self.span.record("event", event.name());
             self.span.record("session", tracing::field::display(event.key().short()));
         }
@@ -132,20 +148,27 @@ impl Drop for Record {
             self.span.record("elapsed_ms", self.received.elapsed().as_millis() as u64);
         }
         #[cfg(feature = "metrics")]
-        metrics::counter!(
-            "bondify_deliveries_total",
-            "source" => self.source.name(),
-            "event" => self.event,
-            "outcome" => self.outcome,
-        )
-        .increment(1);
+        self.count();
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Record {
+    fn count(&mut self) {
+        let mut labels = vec![
+            Label::from_static_parts("source", self.source.name()),
+            Label::from_static_parts("event", self.event),
+            Label::from_static_parts("outcome", self.outcome),
+        ];
+        labels.extend(self.signed_by.take().map(|name| Label::new("signed_by", name)));
+        metrics::counter!("bondify_deliveries_total", labels).increment(1);
     }
 }
 
 /// Signatures that were refused in this process, whichever `Bondify` refused them.
 static REFUSED_SIGNATURES: RateLimited = RateLimited(Mutex::new((0, None)));
 
-/// A warning that is logged at most once in [`BETWEEN_WARNINGS`], since anyone on the internet
+/// A warning that is logged at most once in [`WARNING_INTERVAL`], since anyone on the internet
 /// can cause it: how often since the last warning, and the time of that.
 struct RateLimited(Mutex<(u64, Option<Instant>)>);
 
@@ -167,7 +190,7 @@ impl RateLimited {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (count, warned) = &mut *state;
         *count += 1;
-        if warned.is_some_and(|warned| now.saturating_duration_since(warned) < BETWEEN_WARNINGS) {
+        if warned.is_some_and(|warned| now.saturating_duration_since(warned) < WARNING_INTERVAL) {
             return None;
         }
         *warned = Some(now);
@@ -184,8 +207,8 @@ mod tests {
         let (limited, start) = (RateLimited(Mutex::default()), Instant::now());
         assert_eq!(limited.due(start), Some(1));
         assert_eq!(limited.due(start), None);
-        assert_eq!(limited.due(start + BETWEEN_WARNINGS / 2), None);
-        assert_eq!(limited.due(start + BETWEEN_WARNINGS), Some(3));
-        assert_eq!(limited.due(start + BETWEEN_WARNINGS), None);
+        assert_eq!(limited.due(start + WARNING_INTERVAL / 2), None);
+        assert_eq!(limited.due(start + WARNING_INTERVAL), Some(3));
+        assert_eq!(limited.due(start + WARNING_INTERVAL), None);
     }
 }

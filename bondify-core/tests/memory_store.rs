@@ -11,7 +11,7 @@ const LEASE: Duration = Duration::from_secs(3600);
 const RETENTION: Duration = Duration::from_secs(24 * 3600);
 
 #[test]
-fn a_million_completed_keys_cost_at_most_64_bytes_each() {
+fn a_million_completed_keys_cost_at_most_48_bytes_each() {
     const KEYS: u64 = 1_000_000;
 
     let mut store = None;
@@ -22,7 +22,7 @@ fn a_million_completed_keys_cost_at_most_64_bytes_each() {
 
     assert_eq!(store.map(|store| store.len()), Some(KEYS as usize));
     let bytes_per_key = heap.bytes_current / KEYS as i64;
-    assert!(bytes_per_key <= 64, "{bytes_per_key} bytes per key");
+    assert!(bytes_per_key <= 48, "{bytes_per_key} bytes per key");
 }
 
 #[test]

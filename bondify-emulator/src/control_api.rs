@@ -100,8 +100,18 @@ async fn send_test_event(
     Ok(Json(Delivery::clone(&delivery)))
 }
 
-async fn sessions(State(app): State<Arc<App>>) -> Json<Value> {
-    app.backend.with(|state, now| Json(json!({"sessions": state.sessions(now)})))
+#[derive(Deserialize)]
+struct SessionFilter {
+    project_id: Option<String>,
+}
+
+async fn sessions(
+    State(app): State<Arc<App>>,
+    Query(SessionFilter { project_id }): Query<SessionFilter>,
+) -> Result<Json<Value>, Error> {
+    app.backend.with(|state, now| {
+        Ok(Json(json!({"sessions": state.sessions_of(project_id.as_deref(), now)?})))
+    })
 }
 
 async fn session(

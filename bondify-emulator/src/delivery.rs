@@ -172,6 +172,8 @@ pub enum Outcome {
     NotLoopback,
     /// The fault [`DropConnection`](Fault::DropConnection) cut the connection.
     Dropped,
+    /// The fault [`Unreachable`](Fault::Unreachable) was on: nothing was sent.
+    Unreachable,
 }
 
 impl Delivery {
@@ -228,6 +230,7 @@ impl fmt::Debug for Outcome {
             Self::Disconnected { reason } => write!(f, "Disconnected({reason:?})"),
             Self::NotLoopback => f.write_str("NotLoopback"),
             Self::Dropped => f.write_str("Dropped"),
+            Self::Unreachable => f.write_str("Unreachable"),
         }
     }
 }

@@ -10,10 +10,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    Error, Project, ProjectSettings, Session,
+    Error, Login, Project, ProjectSettings, Session,
     analytics::Analytics,
     app::{App, Input},
     clock::unix_ms,
+    project::null_as_empty,
     state::State as Bondify,
 };
 
@@ -52,7 +53,7 @@ async fn me(_: Developer, State(app): State<Arc<App>>) -> Json<Value> {
     app.backend.with(|state, now| {
         let plan = state.projects().iter().map(|project| project.plan).max();
         let current = Analytics::of(&state.sessions(now), 30, now).unique_users;
-        let over = current > MONTHLY_USERS;
+        let over = current.saturating_sub(MONTHLY_USERS);
         Json(json!({"developer": {
             "developer_id": "dev_emulator",
             "email": "developer@localhost",
@@ -74,7 +75,7 @@ async fn projects(_: Developer, State(app): State<Arc<App>>) -> Json<Value> {
                 "active": project.active,
                 "public_access": project.public_access,
                 "req_phone": project.req_phone,
-                "secret_preview": project.secret_preview(),
+                "secret_preview": project.secret_key.preview(),
                 "created_at": unix_ms(project.created_at),
                 "sessions_count": own().count(),
                 "confirmed_count": own().filter(|session| session.login().is_some()).count(),
@@ -89,6 +90,7 @@ async fn projects(_: Developer, State(app): State<Arc<App>>) -> Json<Value> {
 #[derive(Deserialize)]
 struct Settings {
     name: Option<String>,
+    #[serde(default, deserialize_with = "null_as_empty")]
     webhook_url: Option<String>,
     active: Option<bool>,
     public_access: Option<bool>,
@@ -113,8 +115,8 @@ async fn create(
         return Err(Error::BadRequest("name is missing"));
     }
     let project = app.backend.with(|state, now| state.add_project(settings.into(), now))?;
-    let (id, secret, name) = (&project.id, project.reveal_secret(), &project.name);
-    Ok(Json(json!({"project_id": id, "secret_key": secret, "name": name})))
+    let (id, key, name) = (&project.id, project.reveal_secret_key(), &project.name);
+    Ok(Json(json!({"project_id": id, "secret_key": key, "name": name})))
 }
 
 async fn update(
@@ -142,7 +144,7 @@ async fn regenerate(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Error> {
     let project = app.backend.with(|state, _| state.rotate_secret(&id))?;
-    Ok(Json(json!({"secret_key": project.reveal_secret()})))
+    Ok(Json(json!({"secret_key": project.reveal_secret_key()})))
 }
 
 async fn webhook_secret(
@@ -154,30 +156,39 @@ async fn webhook_secret(
     Ok(Json(json!({"webhook_secret": project.reveal_secret()})))
 }
 
-async fn sessions(_: Developer, State(app): State<Arc<App>>) -> Json<Value> {
+/// The project that a list is narrowed down to.
+#[derive(Deserialize)]
+struct Filter {
+    project_id: Option<String>,
+}
+
+async fn sessions(
+    _: Developer,
+    State(app): State<Arc<App>>,
+    Query(Filter { project_id }): Query<Filter>,
+) -> Result<Json<Value>, Error> {
     app.backend.with(|state, now| {
-        let sessions = state.sessions(now);
+        let sessions = state.sessions_of(project_id.as_deref(), now)?;
         let sessions: Vec<_> = sessions.iter().map(|session| shown(session, state)).collect();
-        Json(json!({"sessions": sessions}))
+        Ok(Json(json!({"sessions": sessions})))
     })
 }
 
 fn shown(session: &Session, state: &Bondify) -> Value {
     let project = state.project(&session.project_id);
-    let mut shown = json!({
+    let login = session.login();
+    let persona = login.map(|login| &login.persona);
+    json!({
         "session_token": session.token,
         "project_id": session.project_id,
         "project_name": project.map_or("", |project| &project.name),
         "status": session.status.name(),
+        "telegram_id": persona.map(|persona| &persona.telegram_id),
+        "telegram_name": persona.map(|persona| &persona.telegram_name),
+        "telegram_username": persona.map(|persona| &persona.telegram_username),
         "created_at": unix_ms(session.created_at),
-    });
-    if let Some(login) = session.login() {
-        shown["telegram_id"] = json!(login.persona.telegram_id);
-        shown["telegram_name"] = json!(login.persona.telegram_name);
-        shown["telegram_username"] = json!(login.persona.telegram_username);
-        shown["confirmed_at"] = json!(unix_ms(login.confirmed_at));
-    }
-    shown
+        "confirmed_at": login.map(Login::confirmed_at_ms),
+    })
 }
 
 #[derive(Deserialize)]
@@ -191,7 +202,7 @@ async fn analytics(
     State(app): State<Arc<App>>,
     Query(Span { days, project_id }): Query<Span>,
 ) -> Result<Json<Value>, Error> {
-    let days = match days.as_deref().unwrap_or("30") {
+    let days = match days.as_deref().unwrap_or("7") {
         "7" => 7,
         "30" => 30,
         "90" => 90,
@@ -199,12 +210,7 @@ async fn analytics(
     };
     let project_id = project_id.filter(|id| !id.is_empty());
     app.backend.with(|state, now| {
-        if let Some(id) = &project_id {
-            state.project(id)?;
-        }
-        let is_selected = |id: &str| project_id.as_ref().is_none_or(|only| only == id);
-        let mut sessions = state.sessions(now);
-        sessions.retain(|session| is_selected(&session.project_id));
+        let sessions = state.sessions_of(project_id.as_deref(), now)?;
         let mut analytics = json!(Analytics::of(&sessions, days, now));
         let projects = state.projects().iter();
         let projects = projects.map(|project| json!({"id": project.id, "name": project.name}));

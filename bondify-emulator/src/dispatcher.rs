@@ -88,7 +88,7 @@ mod tests {
     use crate::{
         Cause, Delivery, DeliveryState, Fault, Outcome, Persona, Plan, ProjectSettings,
         clock::Clock,
-        state::{OutgoingRequest, Rules, State},
+        state::{AttemptFault, OutgoingRequest, Rules, State},
     };
 
     /// A receiver with a delay and a status for each path, which records the requests.
@@ -292,8 +292,9 @@ mod tests {
         fixture.project("shop", ProjectSettings::new().faults([]));
         fixture.settle().await;
         let received = fixture.receiver.received.lock().unwrap();
-        let cut: Vec<_> = received.iter().map(|(_, outgoing)| outgoing.drop_connection).collect();
-        assert_eq!(cut, [true, true, false, false]);
+        let cut: Vec<_> = received.iter().map(|(_, outgoing)| outgoing.fault).collect();
+        let drop = Some(AttemptFault::DropConnection);
+        assert_eq!(cut, [drop, drop, None, None]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 /// A fault that is injected into a project's deliveries.
 ///
 /// A fault applies to the events that happen while it is on; retries send the same bytes as
-/// the first attempt. Only [`DropConnection`](Fault::DropConnection) is decided at each
-/// attempt, so that a retry succeeds once the fault is off again.
+/// the first attempt. Only [`DropConnection`](Fault::DropConnection) and
+/// [`Unreachable`](Fault::Unreachable) are decided at each attempt, so that a retry succeeds once
+/// the fault is off again.
 ///
 /// Each variant documents its text in JSON and on the command line.
 ///
@@ -39,6 +40,8 @@ pub enum Fault {
     UnknownEvent,
     /// `drop-connection`: half of the request is sent, then the connection is cut.
     DropConnection,
+    /// `unreachable`: nothing is sent, and every attempt fails.
+    Unreachable,
 }
 
 impl Fault {
@@ -49,7 +52,7 @@ impl Fault {
     pub const STALE_BY: Duration = Duration::from_secs(48 * 60 * 60);
 
     /// Each kind of fault; the delay is three seconds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Duplicate,
         Self::ConcurrentDuplicate,
         Self::Delay(Duration::from_secs(3)),
@@ -58,6 +61,7 @@ impl Fault {
         Self::StaleTimestamp,
         Self::UnknownEvent,
         Self::DropConnection,
+        Self::Unreachable,
     ];
 
     /// The text, without the milliseconds of a delay.
@@ -72,6 +76,7 @@ impl Fault {
             Self::StaleTimestamp => "stale-timestamp",
             Self::UnknownEvent => "unknown-event",
             Self::DropConnection => "drop-connection",
+            Self::Unreachable => "unreachable",
         }
     }
 
@@ -87,6 +92,7 @@ impl Fault {
             Self::StaleTimestamp => "The time of the event is 48 hours ago",
             Self::UnknownEvent => "The event has a name that Bondify does not send",
             Self::DropConnection => "Half of the request is sent, then the connection is cut",
+            Self::Unreachable => "Nothing is sent, and every attempt fails",
         }
     }
 }
@@ -105,7 +111,7 @@ impl fmt::Display for Fault {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown fault {0:?}; the faults are duplicate, concurrent-duplicate, delay=MILLISECONDS, \
-     tampered-body, wrong-secret, stale-timestamp, unknown-event and drop-connection"
+     tampered-body, wrong-secret, stale-timestamp, unknown-event, drop-connection and unreachable"
 )]
 pub struct UnknownFault(String);
 

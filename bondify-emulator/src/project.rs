@@ -1,10 +1,13 @@
 use std::{fmt, net::IpAddr, time::SystemTime};
 
 use bondify_core::Secret;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use url::{Host, Url};
 
-use crate::{Error, Fault, clock::as_unix_ms, random, webhook_secret::WebhookSecret};
+use crate::{
+    Error, Fault, clock::as_unix_ms, local::is_this_machine, random, secret_key::SecretKey,
+    webhook_secret::WebhookSecret,
+};
 
 /// The plan of a project.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,7 +33,8 @@ impl Plan {
 
 /// A project as the dashboard shows it.
 ///
-/// Its JSON has a preview of the secret, never the secret. `Debug` shows the id only.
+/// Its JSON has previews of the secret key and of the webhook secret, never one of them whole.
+/// `Debug` shows the id only.
 #[derive(Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Project {
@@ -39,18 +43,25 @@ pub struct Project {
     pub id: String,
     /// The name that the bot shows.
     pub name: String,
-    #[serde(rename(serialize = "secret_preview", deserialize = "secret"))]
+    #[serde(rename(serialize = "secret_preview", deserialize = "secret_key"))]
+    #[serde(default = "SecretKey::random")]
+    pub(crate) secret_key: SecretKey,
+    #[serde(rename(serialize = "webhook_secret_preview", deserialize = "secret"))]
     pub(crate) secret: WebhookSecret,
     /// The webhook URL. Without one, events are not delivered.
     pub webhook_url: Option<Url>,
     /// The plan, which decides priority and retries.
     pub plan: Plan,
-    /// Whether the public API serves the project.
+    /// Whether users can log in.
     pub active: bool,
-    /// Whether browsers may generate sessions of the project.
+    /// Whether the public API serves the project.
     pub public_access: bool,
     /// Whether the bot asks for the phone number. Only the plans Pro and Business receive it.
     pub req_phone: bool,
+    /// Whether a used session is answered as documented, with the status only. By default the
+    /// user and a proof are sent too, because the official React and Flutter SDKs read them.
+    #[serde(default)]
+    pub bare_used: bool,
     /// The faults that are injected.
     pub faults: Vec<Fault>,
     /// The time of creation.
@@ -59,33 +70,41 @@ pub struct Project {
 }
 
 impl Project {
-    pub(crate) fn new(settings: ProjectSettings, now: SystemTime) -> Result<Self, Error> {
+    pub(crate) fn new(
+        settings: ProjectSettings,
+        remote: bool,
+        now: SystemTime,
+    ) -> Result<Self, Error> {
         let mut project = Self {
             id: settings.id.clone().unwrap_or_else(|| random::id("proj_")),
             name: String::new(),
+            secret_key: SecretKey::random(),
             secret: WebhookSecret::random(),
             webhook_url: None,
             plan: Plan::default(),
             active: true,
-            public_access: true,
+            public_access: false,
             req_phone: false,
+            bare_used: false,
             faults: Vec::new(),
             created_at: now,
         };
         project.name.clone_from(&project.id);
-        project.set(settings)?;
+        project.set(settings, remote)?;
         Ok(project)
     }
 
-    /// Applies all of `settings` or, in case of an error, none.
-    pub(crate) fn set(&mut self, settings: ProjectSettings) -> Result<(), Error> {
+    /// Applies all of `settings` or, in case of an error, none. `remote` is whether deliveries to
+    /// other machines are allowed.
+    pub(crate) fn set(&mut self, settings: ProjectSettings, remote: bool) -> Result<(), Error> {
         let secret = settings.secret.map(WebhookSecret::new).transpose();
         let secret = secret.map_err(|_| {
             Error::BadRequest(
                 "the secret must not be empty, and must not start or end with whitespace",
             )
         })?;
-        let webhook_url = settings.webhook_url.as_deref().map(webhook_url).transpose()?;
+        let webhook_url =
+            settings.webhook_url.as_deref().map(|url| webhook_url(url, remote)).transpose()?;
         if settings.name.as_deref().is_some_and(|name| name.trim().is_empty()) {
             return Err(Error::BadRequest("name must not be empty"));
         }
@@ -97,12 +116,21 @@ impl Project {
         self.active = keep(settings.active, self.active);
         self.public_access = keep(settings.public_access, self.public_access);
         self.req_phone = keep(settings.req_phone, self.req_phone);
+        self.bare_used = keep(settings.bare_used, self.bare_used);
         if let Some(faults) = settings.faults {
             self.faults = faults;
             self.faults.sort_unstable();
             self.faults.dedup_by_key(|fault| fault.name());
         }
         Ok(())
+    }
+
+    /// The whole secret key, which the developer API returns when it creates the project. It
+    /// signs nothing: deliveries and proofs are signed with the
+    /// [webhook secret](Self::reveal_secret). Do not log it.
+    #[must_use]
+    pub fn reveal_secret_key(&self) -> &str {
+        self.secret_key.reveal()
     }
 
     /// The whole webhook secret. Do not log it.
@@ -146,18 +174,28 @@ pub struct ProjectSettings {
     pub(crate) name: Option<String>,
     #[serde(skip)]
     pub(crate) secret: Option<String>,
+    #[serde(default, deserialize_with = "null_as_empty")]
     pub(crate) webhook_url: Option<String>,
     pub(crate) plan: Option<Plan>,
     pub(crate) active: Option<bool>,
     pub(crate) public_access: Option<bool>,
     pub(crate) req_phone: Option<bool>,
+    pub(crate) bare_used: Option<bool>,
     pub(crate) faults: Option<Vec<Fault>>,
+}
+
+/// Reads a text, or the null that removes it.
+pub(crate) fn null_as_empty<'de, D>(from: D) -> Result<Option<String>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    Option::deserialize(from).map(|text| Some(text.unwrap_or_default()))
 }
 
 impl ProjectSettings {
     /// Creates settings that set nothing. A new project then has a random id, its id as the
-    /// name, a random secret and no webhook URL; it is on the plan Hobby, active, has public
-    /// access, and does not ask for the phone number.
+    /// name, a random webhook secret and no webhook URL; it is on the plan Hobby and active, has
+    /// no public access, and does not ask for the phone number.
     pub fn new() -> Self {
         Self::default()
     }
@@ -181,8 +219,9 @@ impl ProjectSettings {
         self
     }
 
-    /// Sets the webhook URL. An empty text removes it. It must be `https`, or `http` with a
-    /// loopback address or a host name, which may stand for this machine.
+    /// Sets the webhook URL. An empty text removes it. It must be `https`, or `http` to
+    /// [this machine](crate::local::is_this_machine); with
+    /// [remote deliveries](crate::Builder::allow_remote_delivery), `http` to any host.
     pub fn webhook_url(mut self, url: impl Into<String>) -> Self {
         self.webhook_url = Some(url.into());
         self
@@ -194,13 +233,14 @@ impl ProjectSettings {
         self
     }
 
-    /// Sets whether the public API serves the project.
+    /// Sets whether users can log in.
     pub fn active(mut self, active: bool) -> Self {
         self.active = Some(active);
         self
     }
 
-    /// Sets whether browsers may generate sessions of the project.
+    /// Sets whether the public API serves the project, which apps that poll need. A new project
+    /// has no public access, as with Bondify.
     pub fn public_access(mut self, public_access: bool) -> Self {
         self.public_access = Some(public_access);
         self
@@ -209,6 +249,12 @@ impl ProjectSettings {
     /// Sets whether the bot asks for the phone number.
     pub fn req_phone(mut self, req_phone: bool) -> Self {
         self.req_phone = Some(req_phone);
+        self
+    }
+
+    /// Sets whether a used session is answered with its status only, without user and proof.
+    pub fn bare_used(mut self, bare_used: bool) -> Self {
+        self.bare_used = Some(bare_used);
         self
     }
 
@@ -225,17 +271,17 @@ impl fmt::Debug for ProjectSettings {
     }
 }
 
-fn webhook_url(text: &str) -> Result<Option<Url>, Error> {
+fn webhook_url(text: &str, remote: bool) -> Result<Option<Url>, Error> {
     if text.is_empty() {
         return Ok(None);
     }
     let url = Url::parse(text).map_err(|_| Error::BadRequest("webhook_url must be a URL"))?;
-    let may_be_local = ip(&url).is_none_or(|ip| ip.is_loopback());
     match url.scheme() {
         "https" => Ok(Some(url)),
-        "http" if may_be_local => Ok(Some(url)),
+        "http" if remote || is_this_machine(&url) => Ok(Some(url)),
         _ => Err(Error::BadRequest(
-            "webhook_url must be https:// (http:// is allowed to loopback and to host names)",
+            "webhook_url must be https:// (http:// is allowed to this machine, and to others if \
+             the emulator allows remote deliveries)",
         )),
     }
 }
@@ -254,22 +300,29 @@ mod tests {
     use super::*;
 
     fn project(settings: ProjectSettings) -> Result<Project, Error> {
-        Project::new(settings, SystemTime::UNIX_EPOCH)
+        Project::new(settings, false, SystemTime::UNIX_EPOCH)
     }
 
     #[test]
-    fn http_is_allowed_for_loopback_and_host_names() {
+    fn http_is_allowed_to_this_machine_and_to_others_if_deliveries_are() {
         let set = |url| project(ProjectSettings::new().webhook_url(url));
         for url in [
             "http://127.0.0.1:3000/hook",
             "http://[::1]:3000/hook",
             "http://localhost/hook",
-            "http://app.test/hook",
+            "http://app.localhost/hook",
+            "http://0.0.0.0:3000/",
             "https://yourapp.com/webhooks/bondify",
         ] {
             assert_eq!(set(url).unwrap().webhook_url.unwrap().as_str(), url);
         }
-        for url in ["http://192.168.0.7/", "http://[::2]/", "ftp://localhost/", "localhost", "/"] {
+        for url in ["http://192.168.0.7/", "http://[::2]/", "http://app.test/"] {
+            assert!(matches!(set(url), Err(Error::BadRequest(_))), "{url}");
+            let settings = ProjectSettings::new().webhook_url(url);
+            let allowed = Project::new(settings, true, SystemTime::UNIX_EPOCH).unwrap();
+            assert_eq!(allowed.webhook_url.unwrap().as_str(), url);
+        }
+        for url in ["ftp://localhost/", "localhost", "/"] {
             assert!(matches!(set(url), Err(Error::BadRequest(_))), "{url}");
         }
         assert!(set("").unwrap().webhook_url.is_none());
@@ -278,9 +331,9 @@ mod tests {
     #[test]
     fn settings_that_are_not_set_keep_their_values() {
         let mut shop = project(ProjectSettings::new().id("shop").plan(Plan::Pro)).unwrap();
-        assert_eq!((&*shop.name, shop.active, shop.public_access), ("shop", true, true));
+        assert_eq!((&*shop.name, shop.active, shop.public_access), ("shop", true, false));
         let secret = shop.reveal_secret().to_owned();
-        shop.set(ProjectSettings::new().name("Shop").active(false)).unwrap();
+        shop.set(ProjectSettings::new().name("Shop").active(false), false).unwrap();
         assert_eq!((&*shop.name, shop.active, shop.plan), ("Shop", false, Plan::Pro));
         assert_eq!(shop.reveal_secret(), secret);
     }
@@ -293,7 +346,7 @@ mod tests {
             ProjectSettings::new().name("Other").secret(" padded"),
             ProjectSettings::new().active(false).name(" "),
         ] {
-            shop.set(bad).unwrap_err();
+            shop.set(bad, false).unwrap_err();
             assert_eq!((&*shop.name, shop.active), ("Shop", true));
         }
     }
@@ -306,7 +359,9 @@ mod tests {
         let shop = project(settings).unwrap();
         assert!(!format!("{shop:?}").contains("whsec"));
         let json = serde_json::to_value(&shop).unwrap();
-        assert_eq!(json["secret_preview"], "whsec_…cdef");
+        assert_eq!(json["webhook_secret_preview"], "whsec_…cdef");
+        assert_eq!(json["secret_preview"], shop.reveal_secret_key()[..12]);
         assert!(!json.to_string().contains("0123"));
+        assert!(!json.to_string().contains(shop.reveal_secret_key()));
     }
 }

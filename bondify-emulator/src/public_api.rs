@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tower_http::cors::{Any, CorsLayer};
 
 use crate::{
-    Error, Project, Session, SessionStatus,
+    Error, Login, Project, Session, SessionStatus,
     app::{App, Input},
     clock::unix_ms,
     payload::User,
@@ -84,44 +84,46 @@ async fn verify(
 #[serde(tag = "status", rename_all = "snake_case")]
 enum VerifyResponse<'a> {
     Pending,
-    Confirmed {
-        #[serde(flatten)]
-        user: User<'a>,
-        proof: String,
-        confirmed_at: u64,
-    },
+    Confirmed(LoginResponse<'a>),
     Cancelled {
         cancelled_at: u64,
     },
     Expired,
     Used {
         #[serde(flatten)]
-        user: User<'a>,
-        confirmed_at: u64,
+        login: Option<LoginResponse<'a>>,
     },
+}
+
+/// A user who has logged in, and the proof.
+#[derive(Serialize)]
+struct LoginResponse<'a> {
+    #[serde(flatten)]
+    user: User<'a>,
+    proof: String,
+    confirmed_at: u64,
 }
 
 impl<'a> VerifyResponse<'a> {
     fn new(
         session: &'a Session,
         project: &Project,
-        proof: impl FnOnce(User<'a>, &'a crate::Login) -> String,
+        proof: impl FnOnce(User<'a>, &'a Login) -> String,
     ) -> Self {
+        let answer = |login: &'a Login| {
+            let user = User::new(&login.persona, project.shares_phone());
+            let (proof, confirmed_at) = (proof(user, login), login.confirmed_at_ms());
+            LoginResponse { user, proof, confirmed_at }
+        };
         match &session.status {
             SessionStatus::Pending => Self::Pending,
             SessionStatus::Expired => Self::Expired,
             SessionStatus::Cancelled { cancelled_at } => {
                 Self::Cancelled { cancelled_at: unix_ms(*cancelled_at) }
             }
-            SessionStatus::Confirmed(login) => {
-                let user = User::new(&login.persona, project.shares_phone());
-                let proof = proof(user, login);
-                Self::Confirmed { user, proof, confirmed_at: login.confirmed_at_ms() }
-            }
-            SessionStatus::Used(login) => {
-                let user = User::new(&login.persona, project.shares_phone());
-                Self::Used { user, confirmed_at: login.confirmed_at_ms() }
-            }
+            SessionStatus::Confirmed(login) => Self::Confirmed(answer(login)),
+            SessionStatus::Used(_) if project.bare_used => Self::Used { login: None },
+            SessionStatus::Used(login) => Self::Used { login: Some(answer(login)) },
         }
     }
 }

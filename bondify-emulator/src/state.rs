@@ -16,6 +16,7 @@ use crate::{
     random,
     rate_limit::RateLimit,
     retry::RetrySchedule,
+    secret_key::SecretKey,
     webhook_secret::WebhookSecret,
 };
 
@@ -39,6 +40,8 @@ pub(crate) struct Rules {
     pub(crate) retry: RetrySchedule,
     pub(crate) keep_deliveries: usize,
     pub(crate) requests_per_minute: u32,
+    /// Whether deliveries to other machines are allowed.
+    pub(crate) remote_delivery: bool,
 }
 
 impl Default for Rules {
@@ -48,6 +51,7 @@ impl Default for Rules {
             retry: RetrySchedule::default(),
             keep_deliveries: 500,
             requests_per_minute: 60_000,
+            remote_delivery: false,
         }
     }
 }
@@ -67,6 +71,8 @@ pub enum Change {
     Delivery(Arc<Delivery>),
     /// Everything was deleted. The projects of the builder follow as new changes.
     Reset,
+    /// The state file can no longer be written, with the error, or can be written again.
+    StateFile(Option<String>),
 }
 
 /// The request of one attempt.
@@ -75,8 +81,26 @@ pub(crate) struct OutgoingRequest {
     pub(crate) url: Url,
     pub(crate) signature: String,
     pub(crate) body: String,
-    /// Whether the connection is cut half-way through the body.
-    pub(crate) drop_connection: bool,
+    /// The fault of this attempt, if it has one.
+    pub(crate) fault: Option<AttemptFault>,
+}
+
+/// A fault that is decided at each attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AttemptFault {
+    /// Nothing is sent.
+    Unreachable,
+    /// The connection is cut half-way through the body.
+    DropConnection,
+}
+
+impl AttemptFault {
+    fn of(project: &Project) -> Option<Self> {
+        if project.faults.contains(&Fault::Unreachable) {
+            return Some(Self::Unreachable);
+        }
+        project.faults.contains(&Fault::DropConnection).then_some(Self::DropConnection)
+    }
 }
 
 /// Changes.
@@ -116,6 +140,7 @@ impl State {
                 self.deliveries.insert(delivery.id, delivery);
                 self.forget_old_deliveries();
             }
+            Change::StateFile(_) => {}
             Change::Reset => {
                 self.projects.clear();
                 self.sessions.clear();
@@ -201,7 +226,10 @@ impl State {
     ) -> Result<Arc<Project>, Error> {
         match settings.id.clone() {
             Some(id) if self.project(&id).is_ok() => self.update_project(&id, settings),
-            _ => Ok(self.put_project(Project::new(settings, now)?)),
+            _ => {
+                let project = Project::new(settings, self.rules.remote_delivery, now)?;
+                Ok(self.put_project(project))
+            }
         }
     }
 
@@ -211,9 +239,13 @@ impl State {
         settings: ProjectSettings,
         now: SystemTime,
     ) -> Result<(), Error> {
-        let preset = Project::new(settings.clone(), now)?;
+        let preset = Project::new(settings.clone(), self.rules.remote_delivery, now)?;
         let project = self.add_project(settings.id(&preset.id), now)?;
-        self.presets.push(Arc::new(Project { secret: project.secret.clone(), ..preset }));
+        self.presets.push(Arc::new(Project {
+            secret_key: project.secret_key.clone(),
+            secret: project.secret.clone(),
+            ..preset
+        }));
         Ok(())
     }
 
@@ -223,7 +255,7 @@ impl State {
         settings: ProjectSettings,
     ) -> Result<Arc<Project>, Error> {
         let mut project = Project::clone(self.project(id)?);
-        project.set(settings)?;
+        project.set(settings, self.rules.remote_delivery)?;
         Ok(self.put_project(project))
     }
 
@@ -233,10 +265,11 @@ impl State {
         Ok(())
     }
 
-    /// Gives the project a new secret. Existing deliveries keep their signature.
+    /// Gives the project a new secret key and a new webhook secret. Existing deliveries keep
+    /// their signature.
     pub(crate) fn rotate_secret(&mut self, id: &str) -> Result<Arc<Project>, Error> {
-        let secret = WebhookSecret::random();
-        let project = Project { secret, ..Project::clone(self.project(id)?) };
+        let (secret_key, secret) = (SecretKey::random(), WebhookSecret::random());
+        let project = Project { secret_key, secret, ..Project::clone(self.project(id)?) };
         Ok(self.put_project(project))
     }
 
@@ -281,6 +314,20 @@ impl State {
     pub(crate) fn session(&self, token: &str, now: SystemTime) -> Result<Session, Error> {
         let session = self.sessions.get(token).ok_or(Error::SessionNotFound)?;
         Ok(session.as_of(now))
+    }
+
+    /// The sessions of the project, or of all projects, the newest first.
+    pub(crate) fn sessions_of(
+        &self,
+        project_id: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Vec<Session>, Error> {
+        let mut sessions = self.sessions(now);
+        if let Some(id) = project_id {
+            self.project(id)?;
+            sessions.retain(|session| session.project_id == id);
+        }
+        Ok(sessions)
     }
 
     /// All sessions, the newest first.
@@ -370,6 +417,10 @@ impl State {
         event: &str,
         now: SystemTime,
     ) -> Result<Arc<Delivery>, Error> {
+        const MAX_NAME_BYTES: usize = 200;
+        if event.is_empty() || event.len() > MAX_NAME_BYTES {
+            return Err(Error::BadRequest("event must have 1 to 200 bytes"));
+        }
         let project = Arc::clone(self.project(project_id)?);
         let token = random::id("sess_test_");
         let persona = Persona::default();
@@ -403,7 +454,7 @@ impl State {
             url: delivery.url.clone(),
             signature: delivery.signature.clone(),
             body: delivery.body.clone(),
-            drop_connection: project.faults.contains(&Fault::DropConnection),
+            fault: AttemptFault::of(project),
         };
         self.change(Change::Delivery(Arc::new(Delivery {
             state: DeliveryState::Sending,
@@ -531,7 +582,7 @@ mod tests {
     }
 
     fn shop() -> State {
-        with_shop(ProjectSettings::new())
+        with_shop(ProjectSettings::new().public_access(true))
     }
 
     fn generate(state: &mut State) -> String {
@@ -574,7 +625,7 @@ mod tests {
         let delivery = confirmed_with([]);
         let Event::Confirmed(login) = verify(&delivery).unwrap() else { panic!("confirmed") };
         assert_eq!(login.session_token(), delivery.session_token);
-        assert_eq!(login.telegram_id().as_str(), "7123456789");
+        assert_eq!(login.user().id().as_str(), "7123456789");
         assert_eq!(login.confirmed_at(), now());
     }
 
@@ -598,10 +649,10 @@ mod tests {
             let Event::Confirmed(login) = verify(newest(&state)).unwrap() else {
                 panic!("confirmed")
             };
-            prop_assert_eq!(login.telegram_id().as_str(), persona.telegram_id);
-            prop_assert_eq!(login.telegram_name(), persona.telegram_name);
-            prop_assert_eq!(login.telegram_username(), persona.telegram_username.as_deref());
-            prop_assert_eq!(login.telegram_phone(), persona.telegram_phone.as_deref());
+            prop_assert_eq!(login.user().id().as_str(), persona.telegram_id);
+            prop_assert_eq!(login.user().name(), persona.telegram_name);
+            prop_assert_eq!(login.user().username(), persona.telegram_username.as_deref());
+            prop_assert_eq!(login.user().phone(), persona.telegram_phone.as_deref());
         }
     }
 
@@ -747,6 +798,10 @@ mod tests {
             let delivery = state.send_test_event("shop", name, now()).unwrap();
             assert_eq!(delivery.event, name);
             assert_eq!(verify(&delivery).unwrap().name(), name);
+        }
+        for name in ["", &"x".repeat(201)] {
+            let refused = state.send_test_event("shop", name, now());
+            assert!(matches!(refused, Err(Error::BadRequest(_))));
         }
     }
 

@@ -40,9 +40,9 @@ async fn empty_database() -> Pool {
 }
 
 /// A small and impatient pool on an empty database that belongs to the running test.
-async fn one_connection(patience: Duration) -> Pool {
+async fn one_connection(acquire_timeout: Duration) -> Pool {
     create_database().await;
-    pool(1, patience, FOR_THE_CASES).await
+    pool(1, acquire_timeout, FOR_THE_CASES).await
 }
 
 /// One more pool on the database of the running test.
@@ -57,10 +57,10 @@ fn options() -> MySqlConnectOptions {
 }
 
 /// A pool of sessions that begin with the statement `session`.
-async fn pool(connections: u32, patience: Duration, session: &'static str) -> Pool {
+async fn pool(connections: u32, acquire_timeout: Duration, session: &'static str) -> Pool {
     MySqlPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(patience)
+        .acquire_timeout(acquire_timeout)
         .test_before_acquire(false)
         .after_connect(move |connection, _| {
             Box::pin(async move { connection.execute(session).await.map(drop) })

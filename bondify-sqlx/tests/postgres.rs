@@ -38,8 +38,8 @@ async fn empty_database() -> Pool {
 }
 
 /// A small and impatient pool on an empty database that belongs to the running test.
-async fn one_connection(patience: Duration) -> Pool {
-    let pool = pool(1, patience, &schema()).await;
+async fn one_connection(acquire_timeout: Duration) -> Pool {
+    let pool = pool(1, acquire_timeout, &schema()).await;
     empty_schema(&pool).await;
     pool
 }
@@ -49,17 +49,17 @@ async fn another_pool() -> Pool {
     pool(10, Duration::from_secs(30), &schema()).await
 }
 
-async fn pool(connections: u32, patience: Duration, search_path: &str) -> Pool {
-    pool_with(connections, patience, &[("search_path", search_path)]).await
+async fn pool(connections: u32, acquire_timeout: Duration, search_path: &str) -> Pool {
+    pool_with(connections, acquire_timeout, &[("search_path", search_path)]).await
 }
 
-async fn pool_with(connections: u32, patience: Duration, settings: &[(&str, &str)]) -> Pool {
+async fn pool_with(connections: u32, acquire_timeout: Duration, settings: &[(&str, &str)]) -> Pool {
     // Without it, none of the tests here has anything to do.
     let url = engine_url("BONDIFY_TEST_POSTGRES_URL").unwrap_or_else(|| process::exit(0));
     let options = PgConnectOptions::from_str(&url).expect("a URL");
     PgPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(patience)
+        .acquire_timeout(acquire_timeout)
         .test_before_acquire(false)
         .connect_with(options.options(settings.iter().copied()))
         .await

@@ -44,18 +44,19 @@ async fn empty_database() -> Pool {
     another_pool().await
 }
 
-async fn one_connection(patience: Duration) -> Pool {
+async fn one_connection(acquire_timeout: Duration) -> Pool {
     create_database(PgBouncer::transaction_mode).await;
-    pool(1, patience).await
+    pool(1, acquire_timeout).await
 }
 
 async fn another_pool() -> Pool {
     pool(10, Duration::from_secs(30)).await
 }
 
-async fn pool(connections: u32, patience: Duration) -> Pool {
+async fn pool(connections: u32, acquire_timeout: Duration) -> Pool {
     let url = POOLER.with_borrow(|pooler| pooler.as_ref().expect("it runs").url(&database()));
-    let options = PgPoolOptions::new().max_connections(connections).acquire_timeout(patience);
+    let options =
+        PgPoolOptions::new().max_connections(connections).acquire_timeout(acquire_timeout);
     options.test_before_acquire(false).connect(&url).await.expect("PgBouncer can be reached")
 }
 

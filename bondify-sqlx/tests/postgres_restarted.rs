@@ -26,7 +26,7 @@ use tokio::{
 const LONG: Duration = Duration::from_secs(3600);
 
 /// How long a call waits for a connection.
-const PATIENCE: Duration = Duration::from_secs(1);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long it may take in all, on a machine that is busy.
 const IN_TIME: Duration = Duration::from_secs(20);
@@ -43,7 +43,7 @@ async fn a_crash_under_load_is_an_error_in_time_and_forgets_nothing() {
 
 async fn is_an_error_in_time_and_forgets_nothing(stop: Stop) {
     let Some(mut engine) = Engine::postgres() else { return };
-    let pool = PgPoolOptions::new().acquire_timeout(PATIENCE).test_before_acquire(false);
+    let pool = PgPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
     let store = PostgresStore::new(pool.connect(engine.url()).await.expect("it is up"));
     store.migrate().await.expect("the database is empty");
 

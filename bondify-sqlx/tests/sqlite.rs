@@ -28,8 +28,8 @@ async fn empty_database() -> Pool {
 }
 
 /// A small and impatient pool on an empty database that belongs to the running test.
-async fn one_connection(patience: Duration) -> Pool {
-    pool(1, patience, empty_file()).await
+async fn one_connection(acquire_timeout: Duration) -> Pool {
+    pool(1, acquire_timeout, empty_file()).await
 }
 
 /// One more pool on the database of the running test.
@@ -37,10 +37,10 @@ async fn another_pool() -> Pool {
     pool(10, Duration::from_secs(30), file()).await
 }
 
-async fn pool(connections: u32, patience: Duration, file: PathBuf) -> Pool {
+async fn pool(connections: u32, acquire_timeout: Duration, file: PathBuf) -> Pool {
     SqlitePoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(patience)
+        .acquire_timeout(acquire_timeout)
         .connect_with(SqliteStore::options(file))
         .await
         .expect("SQLite opens a file")

@@ -17,14 +17,15 @@
 //!             Ok(status) => StatusCode::from_u16(status).unwrap().into_response(),
 //!             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
 //!         };
-//!         let route = match attached {
-//!             Attached::Never => post(on_event),
-//!             Attached::Once => bondify.post(on_event),
-//!             Attached::Twice => bondify.post(on_event).route_layer(bondify.layer()),
+//!         let app = |route| Router::new().route(PATH, route);
+//!         let app = match attached {
+//!             Attached::Never => app(post(on_event)),
+//!             Attached::Once => app(bondify.post(on_event)),
+//!             Attached::Twice => app(bondify.post(on_event).route_layer(bondify.layer())),
+//!             Attached::Everywhere => app(post(on_event)).layer(bondify.layer()),
 //!         };
 //!         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
 //!         let address = listener.local_addr().unwrap();
-//!         let app = Router::new().route(PATH, route);
 //!         Some(Server::new(address, async { axum::serve(listener, app).await.unwrap() }))
 //!     }
 //! }
@@ -34,6 +35,7 @@
 //! ```
 
 mod accepting;
+mod adapter;
 mod concurrency;
 mod hang_ups;
 mod leases;
@@ -42,90 +44,16 @@ mod rig;
 mod settings;
 mod settling;
 
-use std::{net::SocketAddr, sync::Arc};
-
-use bondify_core::{Bondify, DedupeStore, MemoryStore};
-use tokio::task::AbortHandle;
-
 pub use self::{
-    accepting::*, concurrency::*, hang_ups::*, leases::*, refusals::*, settings::*, settling::*,
+    accepting::*,
+    adapter::{Adapter, App, Attached, PATH, Server},
+    concurrency::*,
+    hang_ups::*,
+    leases::*,
+    refusals::*,
+    settings::*,
+    settling::*,
 };
-use crate::Script;
-
-/// The path at which a server under test takes deliveries.
-pub const PATH: &str = "/webhooks/bondify";
-
-/// Starts servers of one framework.
-pub trait Adapter {
-    /// The status that the framework itself answers to `GET` [`PATH`].
-    const OTHER_METHOD_STATUS: u16 = 405;
-
-    /// Returns the store that the cases run on, by default a new one in memory. Cases use
-    /// different keys and can share a store.
-    fn store() -> impl Future<Output = Arc<dyn DedupeStore>> + Send {
-        async { Arc::new(MemoryStore::new()) as Arc<dyn DedupeStore> }
-    }
-
-    /// Serves `app` on an ephemeral loopback port, `POST` [`PATH`] only. Returns `None` if the
-    /// framework does not compile or launch an app that is not [`Attached::Once`], which is the
-    /// best way to report that mistake.
-    fn serve(app: App) -> impl Future<Output = Option<Server>> + Send;
-}
-
-/// The application to serve.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct App {
-    /// The value to attach to the route.
-    pub bondify: Bondify,
-    /// The script of the route's handler, which takes the verified event.
-    pub script: Script,
-    /// How often to attach `bondify`.
-    pub attached: Attached,
-}
-
-/// The number of times that Bondify is attached to a route.
-///
-/// Not `#[non_exhaustive]`: an adapter that matches it must not compile without a new case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attached {
-    /// Once, as intended.
-    Once,
-    /// Not at all, by mistake.
-    Never,
-    /// Twice, by mistake.
-    Twice,
-}
-
-/// A running server, stopped when dropped.
-#[derive(Debug)]
-pub struct Server {
-    address: SocketAddr,
-    task: AbortHandle,
-}
-
-impl Server {
-    /// Runs `serve` in a task.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
-    pub fn new(address: SocketAddr, serve: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { address, task: tokio::spawn(serve).abort_handle() }
-    }
-
-    /// Returns the address that it listens on.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
 
 /// Expands to one `#[tokio::test]` per case of the [HTTP contract suite](mod@crate::http_suite)
 /// for an [`Adapter`](crate::http_suite::Adapter). The caller depends on `tokio` with
@@ -162,6 +90,7 @@ macro_rules! http_suite {
             a_refusal_keeps_the_connection_alive
             an_extractor_without_bondify_is_a_misconfiguration
             bondify_attached_twice_is_a_misconfiguration
+            bondify_around_the_whole_app_is_a_misconfiguration
             an_unknown_event_is_judged_by_its_time_if_it_has_one
             // settling
             a_completed_event_is_a_duplicate

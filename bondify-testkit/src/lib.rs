@@ -2,12 +2,12 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod connection;
+mod deadline;
 mod engine;
 #[cfg(feature = "engines")]
 #[cfg_attr(docsrs, doc(cfg(feature = "engines")))]
 pub mod engines;
 pub mod http_suite;
-mod patience;
 mod payload;
 mod probe;
 mod request;
@@ -18,8 +18,8 @@ pub mod user_suite;
 
 pub use crate::{
     connection::{Connection, Response},
+    deadline::within_a_minute,
     engine::{engine_url, skipped},
-    patience::within_a_minute,
     payload::Payload,
     probe::{Call, ProbeStore, STORE_ERROR},
     request::WebhookRequest,

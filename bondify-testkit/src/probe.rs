@@ -9,7 +9,7 @@ use std::{
 use bondify_core::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError, async_trait};
 use tokio::sync::{Semaphore, watch};
 
-use crate::patience::wait_until;
+use crate::deadline::wait_until;
 
 /// A dedupe store that passes calls on to another, keeps a journal of them, and fails, holds or
 /// ignores calls as a test sets it. Clones share everything.

@@ -6,7 +6,7 @@ use std::{
 use bondify_core::Event;
 use tokio::sync::{Semaphore, watch};
 
-use crate::patience::wait_until;
+use crate::deadline::wait_until;
 
 /// The steps of the handler of a server under test, one for each delivery.
 ///

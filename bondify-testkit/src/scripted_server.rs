@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{connection::text, patience::wait_until};
+use crate::{connection::text, deadline::wait_until};
 
 /// A server on loopback that answers as told, byte for byte, whatever is asked: for tests of
 /// what calls Bondify's API.

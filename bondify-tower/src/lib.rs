@@ -8,10 +8,12 @@ mod layer;
 #[cfg(feature = "proof")]
 mod user;
 
+#[cfg(any(unix, windows))]
+pub use bondify_core::Shutdown;
 pub use bondify_core::{
     self, Bondify, BuildError, Builder, Cancelled, Claimed, Confirmed, DedupeStore, DrainTimedOut,
     Event, EventKey, LeaseToken, MemoryStore, Reply, Secret, SecretError, StoreError, TelegramId,
-    Unknown, Verifier, async_trait,
+    TelegramUser, Unknown, Verifier, async_trait,
 };
 #[cfg(feature = "proof")]
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
@@ -22,7 +24,7 @@ pub use bondify_core::{Proof, ProofError, ProofVerifier};
 pub use crate::user::{BondifyUserLayer, BondifyUserService};
 pub use crate::{
     body::ResponseBody,
-    event::{BondifyEvent, Rejection},
+    event::{BondifyEvent, BondifyRejection},
     ext::BondifyExt,
     layer::{BondifyLayer, BondifyService},
 };

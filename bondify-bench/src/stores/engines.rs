@@ -7,11 +7,12 @@ use std::{
 
 use crate::cores::spawn_server;
 
-/// A Redis and a PostgreSQL, by their URLs: those that tests are given, or else private ones,
+/// A Redis, a PostgreSQL and a MariaDB, by their URLs: those that tests are given, or else private ones,
 /// as long as this lives.
 pub(super) struct Engines {
     pub(super) redis: String,
     pub(super) postgres: String,
+    pub(super) mariadb: String,
     private: Option<Child>,
 }
 
@@ -21,14 +22,16 @@ const SCRIPT: &str = r#"
     start_engines >&2
     echo "$BONDIFY_TEST_REDIS_URL"
     echo "$BONDIFY_TEST_POSTGRES_URL"
+    echo "$BONDIFY_TEST_MYSQL_URL"
     cat >&2
 "#;
 
 impl Engines {
     pub(super) fn start() -> io::Result<Self> {
-        let given = [env::var("BONDIFY_TEST_REDIS_URL"), env::var("BONDIFY_TEST_POSTGRES_URL")];
-        if let [Ok(redis), Ok(postgres)] = given {
-            return Ok(Self { redis, postgres, private: None });
+        let given = ["REDIS", "POSTGRES", "MYSQL"]
+            .map(|engine| env::var(format!("BONDIFY_TEST_{engine}_URL")));
+        if let [Ok(redis), Ok(postgres), Ok(mariadb)] = given {
+            return Ok(Self { redis, postgres, mariadb, private: None });
         }
         let mut shell = spawn_server(
             Command::new("bash")
@@ -40,7 +43,7 @@ impl Engines {
         let output = shell.stdout.take();
         let mut urls = output.into_iter().flat_map(|output| BufReader::new(output).lines());
         let mut url = || urls.next().unwrap_or(Err(io::Error::other("scripts/engines failed")));
-        Ok(Self { redis: url()?, postgres: url()?, private: Some(shell) })
+        Ok(Self { redis: url()?, postgres: url()?, mariadb: url()?, private: Some(shell) })
     }
 }
 

@@ -8,16 +8,17 @@ use crate::{
     exit::Exit,
     output::Output,
     secret::SecretArgs,
+    values,
 };
 
 /// Log in through Telegram: show the link and its QR code, wait, and verify the proof
 ///
-/// Succeeds if the user confirms and the project's secret signed the proof. The project needs
-/// its public access enabled.
+/// Succeeds if the user confirms and the webhook secret signed the proof. The project needs its
+/// public access enabled.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The project to log in to
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = values::text)]
     project: String,
 
     #[command(flatten)]
@@ -34,10 +35,12 @@ impl Args {
         let session = sessions.generate().await.map_err(explained)?;
         output.show(&Begun::new(&session)?)?;
         let ended = match sessions.wait(&session).await.map_err(explained)? {
-            SessionStatus::Confirmed(login) => match proofs.verify(login.proof()) {
-                Ok(proof) => Ended::proven(&proof, login.proof()),
-                Err(error) => Ended::Unproven { error: error.to_string() },
-            },
+            SessionStatus::Confirmed(login) | SessionStatus::Used(Some(login)) => {
+                match proofs.verify(login.proof()) {
+                    Ok(proof) => Ended::proven(&proof, login.proof()),
+                    Err(error) => Ended::Unproven { error: error.to_string() },
+                }
+            }
             SessionStatus::Cancelled { .. } => Ended::Cancelled,
             SessionStatus::Expired => Ended::Expired,
             _ => Ended::Used,

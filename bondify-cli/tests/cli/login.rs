@@ -6,7 +6,7 @@ use snapbox::{IntoData, assert_data_eq, str};
 use crate::support::{Finished, Running, SECRET, run};
 
 async fn emulator() -> Emulator {
-    let project = ProjectSettings::new().id("proj_1").secret(SECRET);
+    let project = ProjectSettings::new().id("proj_1").secret(SECRET).public_access(true);
     Emulator::builder().project(project).start().await.unwrap()
 }
 
@@ -55,6 +55,23 @@ async fn a_proof_that_the_secret_did_not_sign_is_no_login() {
         let tap = |token: &str| drop(emulator.confirm(token, Persona::default()).unwrap());
         let (finished, ended) = log_in(&emulator, &["--secret", "whsec_other"], tap).await;
         assert_eq!((finished.code, &ended["status"]), (Some(1), &json!("unproven")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_used_session_is_a_login_if_it_has_a_proof() {
+    within_a_minute(async {
+        let emulator = emulator().await;
+        let use_it = |token: &str| {
+            emulator.confirm(token, Persona::default()).unwrap();
+            emulator.use_proof(token).unwrap();
+        };
+        let (finished, ended) = log_in(&emulator, &[], use_it).await;
+        assert_eq!((finished.code, &ended["status"]), (Some(0), &json!("confirmed")));
+        emulator.update_project("proj_1", ProjectSettings::new().bare_used(true)).unwrap();
+        let (finished, ended) = log_in(&emulator, &[], use_it).await;
+        assert_eq!((finished.code, ended), (Some(1), json!({ "status": "used" })));
     })
     .await;
 }

@@ -1,9 +1,10 @@
+use axum::{Json, Router, routing::post};
 use bondify_emulator::{Emulator, ProjectSettings};
 use bondify_testkit::within_a_minute;
 use serde_json::json;
 use snapbox::{IntoData, assert_data_eq, str};
 
-use crate::support::{Finished, bondify};
+use crate::support::{Finished, bondify, serve};
 
 const TOKEN: &str = "dev_hush";
 
@@ -57,6 +58,10 @@ async fn a_new_one_and_its_secret() {
         let created = created.json().remove(0);
         let project = emulator.project(created["project_id"].as_str().unwrap()).unwrap();
         assert_eq!(created["webhook_secret"], project.reveal_secret());
+        assert_eq!(created["secret_key"], project.reveal_secret_key());
+        let secret = projects(&emulator, &["webhook-secret", &project.id]).await;
+        let shown = format!("{}\nwebhook secret: {}\n", project.id, project.reveal_secret());
+        assert_eq!(secret.stdout, shown);
         assert_eq!(project.name, "Forum");
         assert_eq!(project.webhook_url.as_ref().unwrap().as_str(), url);
 
@@ -65,6 +70,7 @@ async fn a_new_one_and_its_secret() {
             created.to_string(),
             str![[r#"
 proj_[..]
+secret key: sk_[..]
 webhook secret: whsec_[..]
 exit code: 0
 
@@ -99,8 +105,32 @@ async fn a_secret_is_replaced() {
         let old = secret();
         let rotated = projects(&emulator, &["rotate", "proj_shop", "--json"]).await;
         assert_ne!(secret(), old);
-        let expected = json!({ "project_id": "proj_shop", "webhook_secret": secret() });
+        let expected = json!({
+            "project_id": "proj_shop",
+            "secret_key": emulator.project("proj_shop").unwrap().reveal_secret_key(),
+            "webhook_secret": secret(),
+        });
         assert_eq!((rotated.code, rotated.json()), (Some(0), vec![expected]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_secret_key_is_shown_even_if_the_webhook_secret_cannot_be_read() {
+    within_a_minute(async {
+        let key = Json(json!({ "secret_key": "sk_new" }));
+        let api =
+            Router::new().route("/api/v1/dev/projects/proj_shop/regenerate", post(async || key));
+        let url = serve(api).await;
+        let mut command = bondify(&["projects", "rotate", "proj_shop"]);
+        command.env("BONDIFY_API_URL", url.trim_end_matches("/webhooks/bondify"));
+        command.env("BONDIFY_DEVELOPER_TOKEN", TOKEN);
+        let finished = Finished::of(command).await;
+        assert_eq!(
+            (finished.code, &*finished.stdout),
+            (Some(2), "proj_shop\nsecret key: sk_new\n")
+        );
+        assert!(finished.stderr.contains("bondify projects webhook-secret"), "{finished}");
     })
     .await;
 }

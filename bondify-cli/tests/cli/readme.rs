@@ -59,7 +59,7 @@ fn normal(text: &str) -> String {
     let normal = |word: &str| {
         let core = word.trim_end_matches(is_end);
         let fraction = core.contains('.') && core.parse::<f64>().is_ok();
-        let id = ["sess_", "proj_", "whsec_"].iter().any(|prefix| core.starts_with(prefix));
+        let id = ["sess_", "proj_", "whsec_", "sk_"].iter().any(|prefix| core.starts_with(prefix));
         if fraction || id { word.replace(core, "#") } else { word.into() }
     };
     text.split_inclusive(is_end).map(normal).collect()

@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use super::{
     admission::{Admitted, Candidate, NotAdmitted},
     delivery::Delivery,
-    request::{Head, ReadBody},
+    request::{BoxError, Head, ReadBody},
     shared::Pipeline,
 };
 use crate::{
@@ -50,6 +50,7 @@ impl<S, C, E> Future for Receive<S>
 where
     S: Stream<Item = Result<C, E>>,
     C: Buf,
+    E: Into<BoxError>,
 {
     type Output = Result<Delivery, Reply>;
 

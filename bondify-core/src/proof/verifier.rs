@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Claimed, DedupeStore, Secret, StoreError, Verifier,
-    limits::{STORE_TIMEOUT, TEN_YEARS},
+    limits::{self, STORE_TIMEOUT, TEN_YEARS},
     signature::{Clock, Keyring},
     store::within,
 };
@@ -33,7 +33,7 @@ use crate::{
 ///
 /// # let token = Payload::proof().field("project_id", "proj_1").telegram_id("7123456789").proof_signed_with(&secret);
 /// let proof = proofs.verify(&token)?;
-/// assert_eq!(proof.telegram_id().as_str(), "7123456789");
+/// assert_eq!(proof.user().id().as_str(), "7123456789");
 ///
 /// let forged = token.replace('.', "_");
 /// assert!(matches!(proofs.verify(&forged), Err(ProofError::Malformed)));
@@ -53,11 +53,12 @@ struct Settings {
 }
 
 impl ProofVerifier {
-    /// By how much clocks may differ unless [`leeway`](Self::leeway) says otherwise:
-    /// 30 seconds.
-    pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
+    /// The difference between clocks that is accepted, unless [`leeway`](Self::leeway) sets
+    /// another: 30 seconds.
+    pub const DEFAULT_LEEWAY: Duration = limits::DEFAULT_LEEWAY;
 
-    /// The cookie that a proof may be in unless [`cookie`](Self::cookie) says otherwise.
+    /// The name of the cookie that a proof may be in, unless [`cookie`](Self::cookie) sets
+    /// another.
     pub const DEFAULT_COOKIE: &str = "bondify_proof";
 
     /// Accepts what `secret` signed: the project's webhook secret, which signs proofs too.
@@ -134,12 +135,13 @@ impl ProofVerifier {
     ///
     /// [`ProofError`] says which of the checks failed first.
     pub fn verify(&self, token: &str) -> Result<Proof, ProofError> {
-        let proof = Proof::parse(jwt::verify(&self.0.secrets, token)?)?;
+        let (claims, signed_by) = jwt::verify(&self.0.secrets, token)?;
+        let proof = Proof::parse(claims, signed_by)?;
         let now = (self.0.clock)();
         if self.usable_for(&proof, now).is_zero() {
             return Err(ProofError::Expired);
         }
-        if proof.issued_at().duration_since(now).is_ok_and(|ahead| ahead > self.0.leeway) {
+        if proof.valid_from().duration_since(now).is_ok_and(|ahead| ahead > self.0.leeway) {
             return Err(ProofError::NotYetValid);
         }
         if self.0.project.as_deref().is_some_and(|project| project != proof.project_id()) {

@@ -27,14 +27,7 @@ use super::{
     dedupe::{Claimed, DedupeStore, ImmediateStore, LeaseToken, StoreError},
     key::EventKey,
 };
-
-/// Keys per shard when a store is full: few enough that a resize, or a search for
-/// the key that expires first, holds its shard for well below a millisecond.
-const KEYS_PER_SHARD: usize = 8192;
-const MAX_SHARDS: usize = 1 << 16;
-
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+use crate::limits::{self, KEYS_PER_SHARD, MAX_SHARDS, SWEEP_INTERVAL, WARNING_INTERVAL};
 
 /// A bounded dedupe store in the memory of a single process.
 ///
@@ -60,7 +53,7 @@ pub struct MemoryStore(Arc<Shared>);
 
 impl MemoryStore {
     /// The completed keys that [`MemoryStore::new`] has room for: one million.
-    pub const DEFAULT_CAPACITY: usize = 1_000_000;
+    pub const DEFAULT_CAPACITY: usize = limits::DEFAULT_CAPACITY;
 
     /// Creates a store with room for [`DEFAULT_CAPACITY`](Self::DEFAULT_CAPACITY) completed
     /// keys. Empty, it takes 17 KB, and the rest as it fills.
@@ -346,7 +339,7 @@ fn spawn_sweeper(store: Weak<Shared>, interval: Duration) -> io::Result<JoinHand
 
 /// A time that is `duration` after `now`, or a little more, as the clock lags behind.
 fn after(now: Duration, duration: Duration) -> Duration {
-    now.saturating_add(clock::LAG).saturating_add(duration)
+    now.saturating_add(limits::CLOCK_LAG).saturating_add(duration)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use crate::{delivery::Decided, store::Operation, world::since};
 
 /// So many completions of one lease may fail before the store counts as not having kept it.
-const PATIENCE: u32 = 8;
+const MAX_FAILED_COMPLETIONS: u32 = 8;
 
 /// Timers are exact to a millisecond.
 const TICK: Duration = Duration::from_millis(2);
@@ -130,7 +130,7 @@ impl Judge {
 }
 
 fn is_kept(leases: &HashMap<LeaseToken, Kept>, token: &LeaseToken) -> bool {
-    leases
-        .get(token)
-        .is_none_or(|kept| !kept.a_renewal_failed && kept.failed_completions < PATIENCE)
+    leases.get(token).is_none_or(|kept| {
+        !kept.a_renewal_failed && kept.failed_completions < MAX_FAILED_COMPLETIONS
+    })
 }

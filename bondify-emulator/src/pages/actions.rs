@@ -46,10 +46,14 @@ struct NewProject {
     name: String,
     #[serde(default)]
     webhook_url: String,
+    public_access: Option<String>,
 }
 
 async fn create(State(app): State<Arc<App>>, Form(new): Form<NewProject>) -> RedirectResult {
-    let settings = ProjectSettings::new().name(new.name).webhook_url(new.webhook_url);
+    let settings = ProjectSettings::new()
+        .name(new.name)
+        .webhook_url(new.webhook_url)
+        .public_access(new.public_access.is_some());
     let project = app.backend.with(|state, now| state.add_project(settings, now))?;
     show(Selection::of_project(&project.id, Tab::Deliveries))
 }
@@ -79,6 +83,7 @@ struct Settings {
     active: Option<String>,
     public_access: Option<String>,
     req_phone: Option<String>,
+    bare_used: Option<String>,
 }
 
 async fn set_settings(
@@ -90,7 +95,8 @@ async fn set_settings(
         .plan(form.plan)
         .active(form.active.is_some())
         .public_access(form.public_access.is_some())
-        .req_phone(form.req_phone.is_some());
+        .req_phone(form.req_phone.is_some())
+        .bare_used(form.bare_used.is_some());
     update(&app, &id, settings)
 }
 

@@ -288,6 +288,7 @@ fn result(outcome: &Outcome) -> String {
         Outcome::Disconnected { .. } => "no answer".to_owned(),
         Outcome::NotLoopback => "blocked".to_owned(),
         Outcome::Dropped => "cut off".to_owned(),
+        Outcome::Unreachable => "not sent".to_owned(),
     }
 }
 
@@ -325,6 +326,7 @@ fn title(fault: &Fault) -> &'static str {
         Fault::StaleTimestamp => "Stale timestamp",
         Fault::UnknownEvent => "Unknown event",
         Fault::DropConnection => "Drop the connection",
+        Fault::Unreachable => "Unreachable",
     }
 }
 

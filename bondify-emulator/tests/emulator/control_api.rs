@@ -175,6 +175,7 @@ async fn projects_are_set_up() {
 
     let secret = shop(&emulator).reveal_secret().to_owned();
     assert!(!projects.to_string().contains(&secret));
+    assert!(!projects.to_string().contains(shop(&emulator).reveal_secret_key()));
     let revealed = get(&emulator, &format!("{path}/secret")).await;
     assert_eq!(revealed.json, json!({"secret": secret}));
     let regenerated = answer(request(&emulator, "POST", &format!("{path}/regenerate"))).await;

@@ -56,10 +56,10 @@ async fn a_confirmed_session_answers_the_user_and_a_proof() {
     let now = clock.clone();
     let verifier = ProofVerifier::new(shop(&emulator).secret().clone()).project(SHOP);
     let proof = verifier.clock(move || now.now()).verify(proof.as_str().unwrap()).unwrap();
-    assert_eq!(proof.telegram_id().as_str(), "7123456789");
-    assert_eq!(proof.telegram_name(), "Ada Lovelace");
-    assert_eq!(proof.telegram_username(), Some("ada"));
-    assert_eq!(proof.telegram_phone(), None);
+    assert_eq!(proof.user().id().as_str(), "7123456789");
+    assert_eq!(proof.user().name(), "Ada Lovelace");
+    assert_eq!(proof.user().username(), Some("ada"));
+    assert_eq!(proof.user().phone(), None);
     assert_eq!((proof.project_id(), proof.session_token()), (SHOP, &*token));
     assert_eq!(proof.confirmed_at(), Some(clock.now() - Duration::from_secs(2)));
     assert_eq!(proof.expires_at(), proof.issued_at() + Duration::from_secs(300));
@@ -77,11 +77,11 @@ async fn a_phone_number_is_in_the_answer_and_the_proof_where_it_may_be() {
     assert_eq!(answer.json["telegram_username"], Value::Null);
     let verifier = ProofVerifier::new(shop(&emulator).secret().clone());
     let proof = verifier.verify(answer.json["proof"].as_str().unwrap()).unwrap();
-    assert_eq!(proof.telegram_phone(), Some("+44"));
+    assert_eq!(proof.user().phone(), Some("+44"));
 }
 
 #[tokio::test]
-async fn a_proof_is_handed_out_until_it_is_used() {
+async fn a_used_session_still_has_the_user_and_a_proof() {
     let emulator = plain().await;
     let token = emulator.generate(SHOP).unwrap().token;
     emulator.confirm(&token, Persona::new("1", "Ada")).unwrap();
@@ -91,7 +91,8 @@ async fn a_proof_is_handed_out_until_it_is_used() {
     emulator.use_proof(&token).unwrap();
     let answer = verify(&emulator, &token).await.json;
     assert_eq!((&answer["status"], &answer["telegram_id"]), (&json!("used"), &json!("1")));
-    assert_eq!(answer.get("proof"), None);
+    let proof = answer["proof"].as_str().unwrap();
+    ProofVerifier::new(shop(&emulator).secret().clone()).verify(proof).unwrap();
 }
 
 #[tokio::test]
@@ -153,7 +154,7 @@ async fn a_project_has_to_exist_be_active_and_be_public() {
 #[tokio::test]
 async fn a_session_is_its_own_projects_only() {
     let emulator = plain().await;
-    emulator.add_project(ProjectSettings::new().id("proj_blog")).unwrap();
+    emulator.add_project(ProjectSettings::new().id("proj_blog").public_access(true)).unwrap();
     let foreign = emulator.generate("proj_blog").unwrap().token;
     for token in [&*foreign, "sess_unheard_of", ""] {
         let answer = verify(&emulator, token).await;
@@ -166,7 +167,7 @@ async fn too_many_requests_are_answered_with_retry_after() {
     let clock = TestClock::new();
     let builder = clock.of(Emulator::builder()).rate_limit(4);
     let emulator = start(builder, ProjectSettings::new()).await;
-    emulator.add_project(ProjectSettings::new().id("proj_blog")).unwrap();
+    emulator.add_project(ProjectSettings::new().id("proj_blog").public_access(true)).unwrap();
     for _ in 0..4 {
         assert_eq!(post(&emulator, GENERATE, json!({"project_id": SHOP})).await.status, 200);
     }

@@ -18,9 +18,9 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// The project of most tests.
 pub(crate) const SHOP: &str = "proj_shop";
 
-/// Starts an emulator with the project [`SHOP`].
+/// Starts an emulator with the project [`SHOP`], which the public API serves.
 pub(crate) async fn start(builder: Builder, shop: ProjectSettings) -> Emulator {
-    builder.project(shop.id(SHOP)).start().await.unwrap()
+    builder.project(shop.id(SHOP).public_access(true)).start().await.unwrap()
 }
 
 pub(crate) async fn plain() -> Emulator {

@@ -205,7 +205,7 @@ async fn faults_are_switched_on_and_off() {
     assert_eq!(emulator.project(SHOP).unwrap().faults, Fault::ALL);
     browser.click("#fault-delay").await;
     soon(changes.next()).await.unwrap();
-    assert_eq!(emulator.project(SHOP).unwrap().faults.len(), 7);
+    assert_eq!(emulator.project(SHOP).unwrap().faults.len(), 8);
 }
 
 #[tokio::test]

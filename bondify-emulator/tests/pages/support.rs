@@ -21,7 +21,7 @@ pub(crate) async fn start(builder: Builder) -> Emulator {
 }
 
 pub(crate) fn shop() -> ProjectSettings {
-    ProjectSettings::new().id(SHOP).name(NAME)
+    ProjectSettings::new().id(SHOP).name(NAME).public_access(true)
 }
 
 /// Opens the live inspector in a browser, if one is installed.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{
-    Adapter,
+    adapter::Adapter,
     rig::{IN_FLIGHT, LONG, Rig, assert_handled, assert_reply, confirmed, response},
 };
 use crate::{Connection, Step};

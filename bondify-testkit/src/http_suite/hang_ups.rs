@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Adapter, PATH,
+    adapter::{Adapter, PATH},
     rig::{ACQUIRED, COMPLETED, Rig, SETTLED, assert_handled, assert_reply, confirmed},
 };
 use crate::{Connection, Step};

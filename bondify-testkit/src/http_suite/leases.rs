@@ -1,7 +1,7 @@
 use bondify_core::{Claimed, DedupeStore, EventKey};
 
 use super::{
-    Adapter,
+    adapter::Adapter,
     rig::{
         ACQUIRED, IN_FLIGHT, LONG, RENEWED, Rig, SHORT, assert_handled, assert_reply, confirmed,
         response, secret,

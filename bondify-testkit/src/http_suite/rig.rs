@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bondify_core::{Bondify, Builder, Claimed, Reply, Secret};
 
-use super::{Adapter, App, Attached, PATH, Server};
+use super::adapter::{Adapter, App, Attached, PATH, Server};
 use crate::{Call, Connection, Payload, ProbeStore, Response, Script, WebhookRequest};
 
 /// A server under test with its store and its handler's script.

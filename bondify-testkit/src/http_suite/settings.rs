@@ -1,7 +1,7 @@
 use bondify_core::{Bondify, Secret};
 
 use super::{
-    Adapter, App, Attached,
+    adapter::{Adapter, App, Attached, PATH},
     rig::{Rig, assert_handled, assert_reply, confirmed, secret},
 };
 use crate::{Connection, Payload, STORE_ERROR, Step};
@@ -90,7 +90,7 @@ pub async fn namespaces_share_a_store<A: Adapter>() {
     let request = confirmed();
     for server in [&shop.server, &blog] {
         let mut connection = Connection::open(server.address()).await.expect("the server accepts");
-        let mut post = async || connection.post(super::PATH, &request).await.expect("a response");
+        let mut post = async || connection.post(PATH, &request).await.expect("a response");
         assert_handled(&post().await);
         assert_reply(&post().await, 200, "DUPLICATE");
     }

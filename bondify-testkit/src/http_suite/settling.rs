@@ -1,5 +1,5 @@
 use super::{
-    Adapter,
+    adapter::Adapter,
     rig::{Rig, assert_handled, assert_reply, confirmed, secret},
 };
 use crate::{Payload, Step};

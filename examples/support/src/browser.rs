@@ -52,7 +52,7 @@ impl Device {
 }
 
 /// How long whatever is waited for may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Browser {
     /// Opens a window; none, and says so, if there is no Chromium.
@@ -129,7 +129,7 @@ impl Browser {
         let start = Instant::now();
         let condition = format!("Boolean({expression})");
         while self.value_of(&condition).await != true {
-            assert!(start.elapsed() < PATIENCE, "never true: {expression}\n{}", self.text().await);
+            assert!(start.elapsed() < TIMEOUT, "never true: {expression}\n{}", self.text().await);
             sleep(Duration::from_millis(10)).await;
         }
     }
@@ -155,7 +155,7 @@ impl Browser {
     ///
     /// If there is none within a minute.
     pub async fn find(&self, selector: &str) -> Element {
-        let wait = self.client.wait().at_most(PATIENCE).every(Duration::from_millis(10));
+        let wait = self.client.wait().at_most(TIMEOUT).every(Duration::from_millis(10));
         let found = wait.for_element(Locator::Css(selector)).await;
         found.unwrap_or_else(|error| panic!("{selector}: {error}"))
     }
@@ -188,7 +188,7 @@ impl Browser {
         loop {
             match act(self.find(selector).await).await {
                 Ok(()) => return,
-                Err(error) if error.is_stale_element_reference() && start.elapsed() < PATIENCE => {}
+                Err(error) if error.is_stale_element_reference() && start.elapsed() < TIMEOUT => {}
                 Err(error) => panic!("{selector}: {error}"),
             }
         }
@@ -327,7 +327,7 @@ impl Driver {
     /// Ends its browsers, then itself.
     fn shut_down(&self) -> std::io::Result<()> {
         let mut connection = TcpStream::connect(("127.0.0.1", self.port))?;
-        connection.set_read_timeout(Some(PATIENCE))?;
+        connection.set_read_timeout(Some(TIMEOUT))?;
         connection
             .write_all(b"GET /shutdown HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
         connection.read_to_end(&mut Vec::new()).map(drop)

@@ -58,6 +58,7 @@ const FIELDS: &[&str] = &[
     "active",
     "public_access",
     "req_phone",
+    "bare_used",
     "bot_token",
     "faults",
     "event",
@@ -91,6 +92,7 @@ impl Bench {
     fn new() -> Self {
         let runtime = runtime();
         let shop = ProjectSettings::new().id("shop").secret("whsec_shop").webhook_url(NOWHERE);
+        let shop = shop.public_access(true);
         let emulator = runtime.block_on(builder().project(shop).start());
         Self { runtime, emulator: emulator.expect("the emulator starts") }
     }

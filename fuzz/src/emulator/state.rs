@@ -13,11 +13,13 @@ const PROJECT: &[(&str, &str)] = &[
     ("project_id", "\"shop\""),
     ("name", "\"Shop\""),
     ("secret", "\"whsec_shop\""),
+    ("secret_key", "\"sk_shop\""),
     ("webhook_url", "\"http://127.0.0.1:9/\""),
     ("plan", "\"hobby\""),
     ("active", "true"),
     ("public_access", "true"),
     ("req_phone", "false"),
+    ("bare_used", "false"),
     ("faults", "[\"duplicate\",\"delay=7\"]"),
     ("created_at", "1700000000000"),
 ];

@@ -108,8 +108,8 @@ impl FromStr for Mode {
 /// events.
 pub async fn run(receiver: &str, store: Store, mode: Mode, retries: Retries) {
     let plan = Plan::new(seed(), setting("BONDIFY_CRASH_EVENTS", 5000));
-    let patience = Duration::from_millis(360 * plan.tickets.len() as u64);
-    run_alone(patience, run_plan(plan, receiver, store, mode, retries)).await;
+    let limit = Duration::from_millis(360 * plan.tickets.len() as u64);
+    run_alone(limit, run_plan(plan, receiver, store, mode, retries)).await;
 }
 
 /// The same with handlers that outlast several leases, which have to be renewed, and without
@@ -124,11 +124,11 @@ pub async fn run_long_handlers(receiver: &str, store: Store) {
     run_alone(Duration::from_secs(300), run).await;
 }
 
-async fn run_alone(patience: Duration, run: impl Future<Output = ()>) {
+async fn run_alone(limit: Duration, run: impl Future<Output = ()>) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
     let _turn = ONE_AT_A_TIME.lock().await;
-    timeout(patience, run).await.expect("it ends");
+    timeout(limit, run).await.expect("it ends");
 }
 
 fn seed() -> u64 {

@@ -37,7 +37,7 @@ pub(crate) struct Sender {
 }
 
 /// How long Bondify waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many first attempts are made at a time.
 const PLACES: usize = 32;
@@ -129,7 +129,9 @@ impl Sender {
                 Err(error) => Err(format!("process {process} did not answer: {error}")),
             }
         };
-        timeout(PATIENCE, attempt).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+        timeout(DELIVERY_TIMEOUT, attempt)
+            .await
+            .unwrap_or_else(|_| Err("no answer in time".to_owned()))
     }
 
     /// Plays the load balancer: takes turns, goes on where a connection is refused, and

@@ -1,6 +1,6 @@
 use std::fmt::{self, Display};
 
-use bondify_client::{Project, ProjectSecret};
+use bondify_client::Project;
 use serde::Serialize;
 
 use crate::output::{BAD, FAINT, Printable};
@@ -36,23 +36,27 @@ impl Display for Listed {
     }
 }
 
-/// A new secret, which is shown once.
+/// The secrets of a project. The API shows the secret key once, and the webhook secret at any
+/// time.
 #[derive(Serialize)]
-pub(super) struct ShownSecret<'a> {
-    project_id: &'a str,
-    webhook_secret: &'a str,
+pub(super) struct Secrets<'a> {
+    pub(super) project_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) secret_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) webhook_secret: Option<&'a str>,
 }
 
-impl<'a> ShownSecret<'a> {
-    pub(super) fn new(project_id: &'a str, secret: &'a ProjectSecret) -> Self {
-        Self { project_id, webhook_secret: secret.expose() }
-    }
-}
-
-impl Display for ShownSecret<'_> {
+impl Display for Secrets<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { project_id, webhook_secret } = self;
-        write!(f, "{}\nwebhook secret: {}", Printable(project_id), Printable(webhook_secret))
+        write!(f, "{}", Printable(self.project_id))?;
+        if let Some(key) = self.secret_key {
+            write!(f, "\nsecret key: {}", Printable(key))?;
+        }
+        if let Some(secret) = self.webhook_secret {
+            write!(f, "\nwebhook secret: {}", Printable(secret))?;
+        }
+        Ok(())
     }
 }
 

@@ -3,9 +3,6 @@
 
 use std::time::Duration;
 
-/// The longest lag: a tick of the system's timer.
-pub(crate) const LAG: Duration = Duration::from_millis(10);
-
 /// The time since a moment that stays the same while the process runs.
 #[cfg(target_os = "linux")]
 pub(crate) fn monotonic() -> Duration {

@@ -23,7 +23,8 @@ impl Rig {
         let project = ProjectSettings::new()
             .id(PROJECT)
             .name("Login example")
-            .webhook_url(format!("http://{app}/webhooks/bondify"));
+            .webhook_url(format!("http://{app}/webhooks/bondify"))
+            .public_access(true);
         let emulator = Emulator::builder().project(project).session_lifetime(lifetime);
         let emulator = emulator.start().await.unwrap();
         let secret = emulator.project(PROJECT).unwrap().secret().clone();

@@ -1,0 +1,83 @@
+use std::{net::SocketAddr, sync::Arc};
+
+use bondify_core::{Bondify, DedupeStore, MemoryStore};
+use tokio::task::AbortHandle;
+
+use crate::Script;
+
+/// The path at which a server under test takes deliveries.
+pub const PATH: &str = "/webhooks/bondify";
+
+/// Starts servers of one framework.
+pub trait Adapter {
+    /// The status that the framework itself answers to `GET` [`PATH`].
+    const OTHER_METHOD_STATUS: u16 = 405;
+
+    /// Returns the store that the cases run on, by default a new one in memory. Cases use
+    /// different keys and can share a store.
+    fn store() -> impl Future<Output = Arc<dyn DedupeStore>> + Send {
+        async { Arc::new(MemoryStore::new()) as Arc<dyn DedupeStore> }
+    }
+
+    /// Serves `app` on an ephemeral loopback port, `POST` [`PATH`] only. Returns `None` if the
+    /// framework does not compile or launch an app that is not [`Attached::Once`], which is the
+    /// best way to report that mistake.
+    fn serve(app: App) -> impl Future<Output = Option<Server>> + Send;
+}
+
+/// The application to serve.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct App {
+    /// The value to attach to the route.
+    pub bondify: Bondify,
+    /// The script of the route's handler, which takes the verified event.
+    pub script: Script,
+    /// How to attach `bondify`.
+    pub attached: Attached,
+}
+
+/// The way in which Bondify is attached to the route.
+///
+/// Not `#[non_exhaustive]`: an adapter that matches it must not compile without a new case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attached {
+    /// Once, as intended.
+    Once,
+    /// Not at all, by mistake.
+    Never,
+    /// Twice, by mistake.
+    Twice,
+    /// Around the whole application, by mistake: it gets the requests for every path and method.
+    Everywhere,
+}
+
+/// A running server, stopped when dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    task: AbortHandle,
+}
+
+impl Server {
+    /// Runs `serve` in a task.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn new(address: SocketAddr, serve: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { address, task: tokio::spawn(serve).abort_handle() }
+    }
+
+    /// Returns the address that it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
