@@ -38,6 +38,14 @@ impl Bondify {
         self.pipeline.verifier.rotate(secret, old);
     }
 
+    /// The number of deliveries, and of calls of [`handle`](Self::handle), that are verified and
+    /// neither settled nor answered: their handlers run, or they wait for another. Those of all
+    /// projects that share this one's store.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.pipeline.shared.running()
+    }
+
     /// The largest body that is taken, in bytes.
     #[must_use]
     pub fn body_limit(&self) -> usize {
