@@ -38,6 +38,14 @@ impl Bondify {
         self.pipeline.verifier.rotate(secret, old);
     }
 
+    /// The number of deliveries, and of calls of [`handle`](Self::handle), that are verified and
+    /// neither settled nor answered: their handlers run, or they wait for another. Those of all
+    /// projects that share this one's store.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.pipeline.shared.running()
+    }
+
     /// The largest body that is taken, in bytes.
     #[must_use]
     pub fn body_limit(&self) -> usize {
@@ -261,7 +269,9 @@ impl Builder {
     /// Builds it. Store calls run on the tokio runtime that this is called on, or
     /// else on the one that the first delivery arrives on. It needs timers
     /// (`enable_all`), and a thread that no handler blocks: on a current-thread runtime,
-    /// one that does cannot have its lease renewed.
+    /// one that does cannot have its lease renewed. If the runtime no longer runs tasks, such as
+    /// one whose `block_on` is over, an error is logged and the calls run on another; a store
+    /// whose connections were opened on it does not work.
     ///
     /// # Errors
     ///
