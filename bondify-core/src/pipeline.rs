@@ -6,10 +6,10 @@ mod receive;
 mod request;
 mod shared;
 
-pub(crate) use self::shared::Pipeline;
 pub use self::{
     claim::{Claim, Settle},
     delivery::{Delivery, Handling, Run},
     receive::Receive,
     shared::DrainTimedOut,
 };
+pub(crate) use self::{request::read_limit, shared::Pipeline};

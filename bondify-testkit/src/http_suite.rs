@@ -38,6 +38,8 @@ mod accepting;
 mod concurrency;
 mod hang_ups;
 mod leases;
+#[cfg(feature = "engines")]
+mod proxied;
 mod refusals;
 mod rig;
 mod settings;
@@ -48,6 +50,9 @@ use std::{net::SocketAddr, sync::Arc};
 use bondify_core::{Bondify, DedupeStore, MemoryStore};
 use tokio::task::AbortHandle;
 
+#[cfg(feature = "engines")]
+#[cfg_attr(docsrs, doc(cfg(feature = "engines")))]
+pub use self::proxied::*;
 pub use self::{
     accepting::*, concurrency::*, hang_ups::*, leases::*, refusals::*, settings::*, settling::*,
 };
