@@ -40,3 +40,9 @@ impl Adapter for OnRocket {
 }
 
 bondify_testkit::http_suite!(OnRocket);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_oversized_body_behind_nginx_is_refused() {
+    let case = bondify_testkit::http_suite::an_oversized_body_behind_nginx_is_refused::<OnRocket>();
+    bondify_testkit::within_a_minute(case).await;
+}

@@ -39,11 +39,16 @@ mod adapter;
 mod concurrency;
 mod hang_ups;
 mod leases;
+#[cfg(feature = "engines")]
+mod proxied;
 mod refusals;
 mod rig;
 mod settings;
 mod settling;
 
+#[cfg(feature = "engines")]
+#[cfg_attr(docsrs, doc(cfg(feature = "engines")))]
+pub use self::proxied::*;
 pub use self::{
     accepting::*,
     adapter::{Adapter, App, Attached, PATH, Server},
