@@ -21,6 +21,11 @@ impl Adapter for Actix {
             match attached {
                 Attached::Once => config.service(once().route(route)),
                 Attached::Never => config.service(web::resource(PATH).route(route)),
+                Attached::Everywhere => config.service(
+                    web::scope("")
+                        .wrap(bondify.middleware())
+                        .service(web::resource(PATH).route(route)),
+                ),
                 Attached::Twice => config.service(once().route(route.wrap(bondify.middleware()))),
             };
         }))
@@ -28,3 +33,9 @@ impl Adapter for Actix {
 }
 
 bondify_testkit::http_suite!(Actix);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_oversized_body_behind_nginx_is_refused() {
+    let case = bondify_testkit::http_suite::an_oversized_body_behind_nginx_is_refused::<Actix>();
+    bondify_testkit::within_a_minute(case).await;
+}

@@ -38,23 +38,31 @@ impl Bondify {
         self.pipeline.verifier.rotate(secret, old);
     }
 
+    /// The number of deliveries, and of calls of [`handle`](Self::handle), that are verified and
+    /// neither settled nor answered: their handlers run, or they wait for another. Those of all
+    /// projects that share this one's store.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.pipeline.shared.running()
+    }
+
     /// The largest body that is taken, in bytes.
     #[must_use]
     pub fn body_limit(&self) -> usize {
-        self.pipeline.settings.body_limit
+        self.pipeline.shared.settings.body_limit
     }
 
     /// The age beyond which events are refused, see [`Builder::tolerance`].
     #[must_use]
     pub fn tolerance(&self) -> Duration {
-        self.pipeline.settings.tolerance
+        self.pipeline.shared.settings.tolerance
     }
 
     /// Whether events that were handled reach the handler again after a restart: the store is in
     /// memory, or there is none, as with [`verify_only`](Builder::verify_only).
     #[must_use]
     pub fn forgets_on_restart(&self) -> bool {
-        self.pipeline.forgets_on_restart
+        self.pipeline.shared.forgets_on_restart
     }
 
     /// Handles an event that did not arrive by HTTP, as a delivery of it would be: the event
@@ -95,11 +103,31 @@ impl Bondify {
     /// the task has been dropped. Handlers that the task started by [`handle`](Self::handle)
     /// run to completion.
     pub async fn until_drained<T>(&self, task: impl Future<Output = T>) -> Option<T> {
-        self.pipeline.until_drained(task).await
+        self.pipeline.shared.until_drained(task).await
     }
 
-    /// Waits until running handlers and settlements are over, and from now on sends
-    /// deliveries away that would wait for another, so that Bondify retries them.
+    /// Derives the `Bondify` of another project, which accepts what `secret` or one of `old`
+    /// signed, and keeps its events apart by `namespace`, such as the project's id.
+    ///
+    /// The store, the settings, the leases and [`drain`](Self::drain) are shared: it is cheap,
+    /// starts no task, and can be derived for each request. The namespace is within this one's
+    /// [`namespace`](Builder::namespace), if it has one.
+    ///
+    /// One `Bondify` is one project: all of its secrets are equal, and whoever knows one of them
+    /// can sign for the others. Several secrets are for the rotation of one project's secret.
+    #[must_use]
+    pub fn for_project(
+        &self,
+        namespace: impl Into<String>,
+        secret: Secret,
+        old: impl IntoIterator<Item = Secret>,
+    ) -> Self {
+        Self { pipeline: Arc::new(self.pipeline.for_project(namespace.into(), secret, old)) }
+    }
+
+    /// Waits until running handlers and settlements of all projects that share this one's
+    /// store are over, and from now on sends deliveries away that would wait for another, so
+    /// that Bondify retries them.
     ///
     /// Call it once the server has stopped accepting connections, before the runtime
     /// ends. A handler cut off by the runtime's end counts as crashed: its lease runs
@@ -109,7 +137,7 @@ impl Bondify {
     ///
     /// [`DrainTimedOut`] if that takes longer than `timeout`.
     pub async fn drain(&self, timeout: Duration) -> Result<(), DrainTimedOut> {
-        self.pipeline.drain(timeout).await
+        self.pipeline.shared.drain(timeout).await
     }
 
     /// Returns a verifier of proofs with the same secrets, which [`rotate`](Self::rotate)
@@ -126,8 +154,9 @@ impl fmt::Debug for Bondify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bondify")
             .field("verifier", &self.pipeline.verifier)
-            .field("settings", &self.pipeline.settings)
-            .field("running", &self.pipeline.running())
+            .field("namespaces", &self.pipeline.namespaces)
+            .field("settings", &self.pipeline.shared.settings)
+            .field("running", &self.pipeline.shared.running())
             .finish_non_exhaustive()
     }
 }
@@ -138,6 +167,7 @@ pub struct Builder {
     verifier: Verifier,
     store: Option<Arc<dyn DedupeStore>>,
     verify_only: bool,
+    namespace: Option<String>,
     settings: Settings,
     retention: Option<Duration>,
 }
@@ -158,8 +188,8 @@ impl Builder {
             verifier: Verifier::new(secret),
             store: None,
             verify_only: false,
+            namespace: None,
             settings: Settings {
-                namespace: None,
                 body_limit: Self::DEFAULT_BODY_LIMIT,
                 wait: Self::DEFAULT_WAIT,
                 allow_long_wait: false,
@@ -172,7 +202,9 @@ impl Builder {
         }
     }
 
-    /// Accepts what `secret` signed as well, see [`Verifier::also_accept`].
+    /// Accepts what `secret` signed as well, see [`Verifier::also_accept`]: another secret of the
+    /// same project, while it is rotated. For another project, see
+    /// [`for_project`](Bondify::for_project).
     pub fn also_accept(mut self, secret: Secret) -> Self {
         self.verifier = self.verifier.also_accept(secret);
         self
@@ -203,7 +235,7 @@ impl Builder {
 
     /// Keeps this project's keys apart from those of others in the same store.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.settings.namespace = Some(namespace.into());
+        self.namespace = Some(namespace.into());
         self
     }
 
@@ -258,7 +290,9 @@ impl Builder {
     /// Builds it. Store calls run on the tokio runtime that this is called on, or
     /// else on the one that the first delivery arrives on. It needs timers
     /// (`enable_all`), and a thread that no handler blocks: on a current-thread runtime,
-    /// one that does cannot have its lease renewed.
+    /// one that does cannot have its lease renewed. If the runtime no longer runs tasks, such as
+    /// one whose `block_on` is over, an error is logged and the calls run on another; a store
+    /// whose connections were opened on it does not work.
     ///
     /// # Errors
     ///
@@ -268,9 +302,12 @@ impl Builder {
         self.settings.tolerance = self.verifier.tolerance;
         self.settings.retention = self.retention.unwrap_or(least_retention);
         self.settings.validate(least_retention)?;
+        if self.namespace.as_ref().is_some_and(String::is_empty) {
+            return Err(BuildError::EmptyNamespace);
+        }
         let in_memory = || Arc::new(MemoryStore::new()) as Arc<dyn DedupeStore>;
         let store = (!self.verify_only).then(|| self.store.unwrap_or_else(in_memory));
-        let pipeline = Pipeline::new(self.verifier, store, self.settings);
+        let pipeline = Pipeline::new(self.verifier, self.namespace, store, self.settings);
         Ok(Bondify { pipeline: Arc::new(pipeline) })
     }
 }
@@ -279,6 +316,7 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("verifier", &self.verifier)
+            .field("namespace", &self.namespace)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }

@@ -7,8 +7,8 @@ mod handle;
 mod receive;
 mod request;
 mod shared;
+mod waiting;
 
-pub(crate) use self::shared::Pipeline;
 pub use self::{
     claim::{Claim, Settle},
     delivery::{Delivery, Handling, Run},
@@ -16,3 +16,4 @@ pub use self::{
     receive::Receive,
     shared::DrainTimedOut,
 };
+pub(crate) use self::{request::read_limit, shared::Pipeline};

@@ -20,6 +20,8 @@ impl Adapter for OnRocket {
     async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
         let rocket = rocket(script);
         serve(match attached {
+            // Only routes are mounted through it.
+            Attached::Everywhere => return None,
             Attached::Once => rocket.attach(bondify.mount(BASE, routes![on_event])),
             // Alone it would not launch; beside a route that is mounted it does.
             Attached::Never => {
@@ -38,3 +40,9 @@ impl Adapter for OnRocket {
 }
 
 bondify_testkit::http_suite!(OnRocket);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_oversized_body_behind_nginx_is_refused() {
+    let case = bondify_testkit::http_suite::an_oversized_body_behind_nginx_is_refused::<OnRocket>();
+    bondify_testkit::within_a_minute(case).await;
+}

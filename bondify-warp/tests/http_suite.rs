@@ -21,6 +21,10 @@ impl Adapter for Warp {
                 let on_event = move |event| on_event(event, script.clone());
                 Some(serve(path.and(bondify.webhook(on_event))).await)
             }
+            Attached::Everywhere => {
+                let on_event = move |event| on_event(event, script.clone());
+                Some(serve(warp::path::end().and(bondify.webhook(on_event))).await)
+            }
             // There is no event without Bondify: it does not compile.
             Attached::Never => None,
             Attached::Twice => {
@@ -36,6 +40,12 @@ impl Adapter for Warp {
 }
 
 bondify_testkit::http_suite!(Warp);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_oversized_body_behind_nginx_is_refused() {
+    let case = bondify_testkit::http_suite::an_oversized_body_behind_nginx_is_refused::<Warp>();
+    bondify_testkit::within_a_minute(case).await;
+}
 
 /// The suite again, with a composed hook.
 mod composed {
