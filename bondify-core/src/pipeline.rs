@@ -14,6 +14,6 @@ pub use self::{
     claim::{Claim, Settle},
     delivery::{Delivery, Handling, Run},
     handle::{HandleError, Handled},
-    receive::Receive,
+    receive::{Receive, choose},
     shared::DrainTimedOut,
 };
