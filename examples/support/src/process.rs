@@ -3,7 +3,8 @@
 use std::{
     hash::{BuildHasher, RandomState},
     io::{BufRead, BufReader},
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    net::{Ipv4Addr, SocketAddr},
+    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -99,13 +100,8 @@ fn readme_commands() -> &'static str {
 ///
 /// If it is.
 pub fn ctrl_c_ends_it_with_success(binary: &str) {
-    let mut example = Example::start(binary, &[]);
-    let pid = example.process.id();
-    let signals = wait_for(|| catches_sigint(pid).then_some(()));
-    signals.expect("it comes to listen for signals");
-    assert!(shell(&format!("kill -INT {pid}")).status.success());
-    let status = wait_for(|| example.process.try_wait().expect("it is ours"));
-    assert!(status.expect("it ends").success(), "{status:?}");
+    let status = Example::start(binary, &[]).interrupted();
+    assert!(status.success(), "{status:?}");
 }
 
 /// Whether the process has a handler for SIGINT already, by the mask in its `/proc`.
@@ -189,6 +185,26 @@ impl Example {
     #[must_use]
     pub fn line(&self) -> String {
         self.lines.recv_timeout(TIMEOUT).expect("it prints another line")
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port.parse().expect("a port")).into()
+    }
+
+    /// Presses Ctrl-C, and says how it ended.
+    ///
+    /// # Panics
+    ///
+    /// If it has not ended after half a minute.
+    #[must_use]
+    pub fn interrupted(mut self) -> ExitStatus {
+        let pid = self.process.id();
+        let signals = wait_for(|| catches_sigint(pid).then_some(()));
+        signals.expect("it comes to listen for signals");
+        assert!(shell(&format!("kill -INT {pid}")).status.success());
+        wait_for(|| self.process.try_wait().expect("it is ours")).expect("it ends")
     }
 
     fn handles_the_readmes_delivery(&self, session: &str) {
