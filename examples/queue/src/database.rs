@@ -55,8 +55,8 @@ macro_rules! handle {
             && let Event::Confirmed(login) = $event
         {
             sqlx::query(INSERT)
-                .bind(login.telegram_id().as_str())
-                .bind(login.telegram_name().replace('\0', "")) // PostgreSQL refuses it
+                .bind(login.user().id().as_str())
+                .bind(login.user().name().replace('\0', "")) // PostgreSQL refuses it
                 .execute(&mut *transaction)
                 .await?;
         }
