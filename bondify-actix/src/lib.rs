@@ -8,6 +8,8 @@ mod middleware;
 #[cfg(feature = "proof")]
 mod user;
 
+#[cfg(any(unix, windows))]
+pub use bondify_core::Shutdown;
 pub use bondify_core::{
     self, Bondify, BuildError, Builder, Cancelled, Claimed, Confirmed, DedupeStore, DrainTimedOut,
     Event, EventKey, LeaseToken, MemoryStore, Reply, Secret, SecretError, StoreError, TelegramId,
@@ -21,7 +23,7 @@ pub use bondify_core::{Proof, ProofError, ProofVerifier};
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
 pub use crate::user::BondifyUser;
 pub use crate::{
-    event::{BondifyEvent, Rejection},
+    event::{BondifyEvent, BondifyRejection},
     ext::BondifyExt,
     middleware::{BondifyMiddleware, BondifyService},
 };

@@ -1,4 +1,5 @@
 use std::{
+    cell::OnceCell,
     fmt,
     future::{Future, Ready, ready},
     pin::Pin,
@@ -6,9 +7,9 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpMessage, HttpResponse, ResponseError,
+    Error, HttpMessage, HttpRequest, HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
-    dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
+    dev::{Path, Payload, Service, ServiceRequest, ServiceResponse, Transform, Url, forward_ready},
     http::Method,
     rt,
 };
@@ -17,7 +18,7 @@ use bondify_core::{
     adapter::{self, Delivery, misconfigured},
 };
 
-use crate::{Rejection, headers::ActixHeaders};
+use crate::{BondifyRejection, event::KeptRequest, headers::ActixHeaders};
 
 /// Calls the inner routes with verified events only. An event that was answered with 2xx is not
 /// handled again.
@@ -78,19 +79,46 @@ where
         let (inner, bondify) = (self.inner.clone(), self.bondify.clone());
         Box::pin(async move {
             if request.method() != Method::POST {
-                return Ok(request.into_response(HttpResponse::MethodNotAllowed().finish()));
+                let response = other_method(request.match_info());
+                return Ok(request.into_response(response));
             }
             match receive(&bondify, &mut request).await {
-                Ok(delivery) => match handle(delivery, inner, request).await {
-                    Ok(answer) => answer.map(ServiceResponse::map_into_boxed_body),
-                    // The handler took the request, so there is none to respond to.
-                    Err(reply) => Err(Rejection(reply).into()),
-                },
-                Err(reply) => Ok(request.into_response(Rejection(reply).error_response())),
+                Ok(delivery) => {
+                    let kept = Rc::new(OnceCell::new());
+                    request.extensions_mut().insert(KeptRequest(Rc::downgrade(&kept)));
+                    match handle(delivery, inner, request).await {
+                        Ok(answer) => answer.map(ServiceResponse::map_into_boxed_body),
+                        Err(reply) => respond(kept.get(), BondifyRejection(reply)),
+                    }
+                }
+                Err(reply) => Ok(request.into_response(BondifyRejection(reply).error_response())),
             }
         })
     }
 }
+
+/// The response to the request of a handler that panicked; an error, which becomes one further
+/// outside, if the handler does not take a [`BondifyEvent`](crate::BondifyEvent).
+fn respond(
+    request: Option<&HttpRequest>,
+    rejection: BondifyRejection,
+) -> Result<ServiceResponse, Error> {
+    let request = request.ok_or(rejection)?;
+    Ok(ServiceResponse::new(request.clone(), rejection.error_response()))
+}
+
+/// The response to a request that is no delivery: 405, unless no part of the path is matched yet.
+/// The middleware is around a whole application then, whose pages have other methods.
+fn other_method(path: &Path<Url>) -> HttpResponse {
+    if path.unprocessed() == path.as_str() {
+        BondifyRejection(misconfigured(NOT_A_POST)).error_response()
+    } else {
+        HttpResponse::MethodNotAllowed().finish()
+    }
+}
+
+const NOT_A_POST: &str = "the middleware got a request of another method than POST; wrap the \
+    webhook's resource, not the application";
 
 async fn receive(bondify: &Bondify, request: &mut ServiceRequest) -> Result<Delivery, Reply> {
     if request.extensions().contains::<Event>() {

@@ -6,7 +6,7 @@ use bondify_core::{
     adapter::{define_bondify_user, misconfigured},
 };
 
-use crate::{Rejection, headers::ActixHeaders};
+use crate::{BondifyRejection, headers::ActixHeaders};
 
 define_bondify_user! {
     /// Extracts the user whose proof the request carries, in `Authorization: Bearer …` or
@@ -21,8 +21,8 @@ define_bondify_user! {
 }
 
 impl FromRequest for BondifyUser {
-    type Error = Rejection;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
+    type Error = BondifyRejection;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, BondifyRejection>>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let asked = proofs(request).map(|proofs| {
@@ -32,8 +32,8 @@ impl FromRequest for BondifyUser {
             asked
         });
         Box::pin(async {
-            let asked = asked.ok_or_else(|| Rejection(misconfigured(ADVICE)))?;
-            asked.await.map(Self).map_err(Rejection)
+            let asked = asked.ok_or_else(|| BondifyRejection(misconfigured(ADVICE)))?;
+            asked.await.map(Self).map_err(BondifyRejection)
         })
     }
 }

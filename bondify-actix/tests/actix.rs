@@ -7,9 +7,10 @@ mod serve;
 
 use std::{
     collections::HashMap,
+    io,
     rc::Rc,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -17,19 +18,22 @@ use std::{
 };
 
 use actix_web::{
-    HttpRequest, HttpResponse, Responder,
+    App, HttpRequest, HttpResponse, Responder,
     body::BoxBody,
     dev::ServiceRequest,
     error::ErrorServiceUnavailable,
     middleware::{Next, from_fn},
-    web::{self, Bytes, Data, Json, ServiceConfig},
+    test::{self, TestRequest},
+    web::{self, Bytes, Data, Json, PayloadConfig, ServiceConfig},
 };
 use bondify_actix::{Bondify, BondifyEvent, BondifyExt, MemoryStore, Secret};
 use bondify_testkit::{
-    Call, Connection, Payload, ProbeStore, Response, Script, WebhookRequest, http_suite::Server,
+    Call, Connection, Payload, ProbeStore, Response, Script, Step, WebhookRequest,
+    http_suite::Server,
 };
 use handler::on_event;
 use serve::serve;
+use tracing_subscriber::util::SubscriberInitExt;
 
 fn secret() -> Secret {
     Secret::new("whsec_test").unwrap()
@@ -171,4 +175,67 @@ async fn a_handler_that_blocks_its_worker_keeps_its_lease() {
     release.send(()).unwrap();
     assert_eq!(connection.response().await.unwrap().status, 204);
     assert_eq!(store.calls().last(), Some(&Call::Complete(true)));
+}
+
+#[actix_web::test]
+async fn a_panic_is_an_answer_in_a_test_of_the_application() {
+    let (bondify, script) = (bondify(), Script::default());
+    let hooks = web::scope("/hooks").wrap(bondify.middleware());
+    let hooks = hooks.route("/one", web::post().to(on_event));
+    let app = App::new().app_data(Data::new(script.clone())).service(hooks);
+    let app = test::init_service(app).await;
+    script.then([Step::Panic]);
+    let request = confirmed();
+    for status in [500, 200] {
+        let delivery = TestRequest::post().uri("/hooks/one").set_payload(request.body().to_vec());
+        let delivery = request.headers().iter().fold(delivery, |delivery, (name, value)| {
+            delivery.insert_header((name.as_str(), value.as_str()))
+        });
+        let response = test::call_service(&app, delivery.to_request()).await;
+        assert_eq!(response.status(), status);
+    }
+}
+
+// The README says to use the event's bytes instead.
+#[tokio::test]
+async fn a_payload_limit_below_the_body_applies_to_the_handlers_extractor() {
+    let bondify = bondify();
+    let server = app(move |config| {
+        let hook = || web::resource("/bytes").wrap(bondify.middleware());
+        let event = web::resource("/event").wrap(bondify.middleware());
+        config
+            .app_data(PayloadConfig::new(100))
+            .service(hook().route(web::post().to(async |_: BondifyEvent, body: Bytes| body)))
+            .service(event.route(web::post().to(async |event: BondifyEvent| event.raw().clone())));
+    });
+    assert_eq!(deliver(&server, "/bytes", &confirmed()).await.status, 413);
+    let request = confirmed();
+    assert_eq!(deliver(&server, "/event", &request).await.body, *request.body());
+}
+
+#[actix_web::test]
+async fn an_optional_event_without_bondify_is_none_and_logged() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+    let _guard = subscriber.set_default();
+    let optional = async |event: Option<BondifyEvent>| event.is_some().to_string();
+    let app = test::init_service(App::new().route("/", web::post().to(optional))).await;
+    let delivery = TestRequest::post().set_payload(confirmed().body().to_vec()).to_request();
+    assert_eq!(test::call_and_read_body(&app, delivery).await, "false");
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("ERROR") && log.contains("bondify.middleware()"), "{log}");
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -21,6 +21,11 @@ impl Adapter for Actix {
             match attached {
                 Attached::Once => config.service(once().route(route)),
                 Attached::Never => config.service(web::resource(PATH).route(route)),
+                Attached::Everywhere => config.service(
+                    web::scope("")
+                        .wrap(bondify.middleware())
+                        .service(web::resource(PATH).route(route)),
+                ),
                 Attached::Twice => config.service(once().route(route.wrap(bondify.middleware()))),
             };
         }))

@@ -3,7 +3,7 @@ use axum::{
     http::request::Parts,
     response::{IntoResponse, Response},
 };
-use bondify_core::adapter::{define_bondify_event, define_rejection, response};
+use bondify_core::adapter::{define_bondify_event, define_bondify_rejection, response};
 
 define_bondify_event! {
     /// Extracts the verified event of a route that Bondify is attached to.
@@ -15,21 +15,21 @@ define_bondify_event! {
 }
 
 impl<S: Sync> FromRequestParts<S> for BondifyEvent {
-    type Rejection = Rejection;
+    type Rejection = BondifyRejection;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, BondifyRejection> {
         match bondify_tower::BondifyEvent::from_extensions(&parts.extensions) {
             Ok(bondify_tower::BondifyEvent(event)) => Ok(Self(event)),
-            Err(rejection) => Err(Rejection(rejection.reply())),
+            Err(rejection) => Err(BondifyRejection(rejection.reply())),
         }
     }
 }
 
-define_rejection! {
+define_bondify_rejection! {
     /// The response to a request without a verified event or an accepted proof.
 }
 
-impl IntoResponse for Rejection {
+impl IntoResponse for BondifyRejection {
     fn into_response(self) -> Response {
         response(self.reply())
     }

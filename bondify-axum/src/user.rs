@@ -6,7 +6,7 @@ use axum::{
 };
 use bondify_core::{ProofVerifier, adapter::define_bondify_user};
 
-use crate::Rejection;
+use crate::BondifyRejection;
 
 define_bondify_user! {
     /// Extracts the user whose proof the request carries, in `Authorization: Bearer …` or
@@ -23,13 +23,13 @@ where
     ProofVerifier: FromRef<S>,
     S: Send + Sync,
 {
-    type Rejection = Rejection;
+    type Rejection = BondifyRejection;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, BondifyRejection> {
         let proofs = ProofVerifier::from_ref(state);
         let asked = proofs.authenticate(&parts.headers, parts.extensions.get());
         parts.extensions.insert(asked.clone());
-        asked.await.map(Self).map_err(Rejection)
+        asked.await.map(Self).map_err(BondifyRejection)
     }
 }
 

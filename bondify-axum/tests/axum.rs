@@ -6,8 +6,9 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use axum::{
     Extension, Json, Router, body,
-    extract::{Query, State},
+    extract::{DefaultBodyLimit, Query, State},
     http::{HeaderMap, Request, StatusCode, Uri},
+    middleware::map_response,
     routing::{get, post},
 };
 use bondify_axum::{Bondify, BondifyEvent, BondifyExt, Event, MemoryStore, Secret};
@@ -200,9 +201,48 @@ async fn it_combines_with_common_layers() {
     assert_eq!(deliver(server, "/", &request).await.code().unwrap(), "HANDLER_PANICKED");
     let again = deliver(server, "/", &request).await;
     assert_eq!((again.status, again.code()), (200, None));
+}
+
+// The layer's own 413 if the length is announced, Bondify's if it turns out.
+#[tokio::test]
+async fn a_body_limit_around_the_route_is_413() {
+    let ok = async |_: BondifyEvent| StatusCode::OK;
+    let app = Router::new().route("/", bondify().post(ok)).layer(RequestBodyLimitLayer::new(1024));
+    let server = serve(app).await;
     let large = Payload::confirmed().field("padding", "x".repeat(2000));
-    let large = deliver(server, "/", &large.signed_with(&secret("whsec_test"))).await;
-    assert_eq!(large.status, 413);
+    let large = large.signed_with(&secret("whsec_test"));
+    assert_eq!(deliver(server, "/", &large).await.status, 413);
+    let mut connection = Connection::open(server).await.unwrap();
+    connection.send(&large.to_http1_chunked("/", 500)).await.unwrap();
+    let response = connection.response().await.unwrap();
+    assert_eq!((response.status, response.code().unwrap()), (413, "PAYLOAD_TOO_LARGE".into()));
+}
+
+// The README says to use the event's bytes instead.
+#[tokio::test]
+async fn a_default_body_limit_below_the_body_applies_to_the_handlers_extractor() {
+    let with_the_body = async |_: BondifyEvent, body: Bytes| body;
+    let with_the_event = async |event: BondifyEvent| event.raw().clone();
+    let app = Router::new()
+        .route("/body", bondify().post(with_the_body))
+        .route("/event", bondify().post(with_the_event))
+        .layer(DefaultBodyLimit::max(100));
+    let server = serve(app).await;
+    assert_eq!(deliver(server, "/body", &confirmed()).await.status, 413);
+    let request = confirmed();
+    assert_eq!(deliver(server, "/event", &request).await.body, *request.body());
+}
+
+// The README says that they must not.
+#[tokio::test]
+async fn a_layer_that_makes_200_of_500_loses_the_event() {
+    let store = ProbeStore::new(MemoryStore::new());
+    let bondify = Bondify::builder(secret("whsec_test")).store(store.clone()).build().unwrap();
+    let failing = async |_: BondifyEvent| StatusCode::INTERNAL_SERVER_ERROR;
+    let all_is_well = map_response(async |_: axum::response::Response| StatusCode::OK);
+    let server = serve(Router::new().route("/", bondify.post(failing)).layer(all_is_well)).await;
+    assert_eq!(deliver(server, "/", &confirmed()).await.status, 200);
+    assert_eq!(store.calls().last(), Some(&Call::Release(true)));
 }
 
 // The client is gone, so that nothing keeps the server alive but `drain`.

@@ -4,19 +4,20 @@ use std::{
     error::Error,
     fmt::{self, Display},
     io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     time::{Duration, Instant},
 };
 
-use bondify_client::is_loopback;
+use bondify_emulator::local::is_this_machine;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, future::ready, stream};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use reqwest::{
-    Body, Client, RequestBuilder, Response, StatusCode, Url,
-    header::{CONTENT_TYPE, HeaderValue},
-    redirect::Policy,
+    Body, Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url, redirect::Policy,
 };
+
+use crate::tls::TlsArgs;
 
 /// The endpoint that deliveries are sent to.
 #[derive(Clone)]
@@ -26,14 +27,19 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Follows no redirects, like Bondify. Uses the proxy that the environment names, but not
-    /// for loopback URLs.
-    pub(crate) fn new(url: Url, timeout: Duration) -> reqwest::Result<Self> {
-        let client = Client::builder()
-            .user_agent(concat!("bondify-cli/", env!("CARGO_PKG_VERSION")))
-            .timeout(timeout)
-            .redirect(Policy::none());
-        let client = if is_loopback(&url) { client.no_proxy() } else { client };
+    /// An endpoint whose answers, body included, arrive within `timeout`.
+    pub(crate) fn new(url: Url, timeout: Duration, tls: &TlsArgs) -> anyhow::Result<Self> {
+        let client = client(&url, tls)?.timeout(timeout);
+        let client = client.user_agent(concat!("bondify-cli/", env!("CARGO_PKG_VERSION")));
+        Ok(Self { client: client.build()?, url })
+    }
+
+    /// An endpoint that is the upstream of a proxy: `timeout` is for the head of an answer and for
+    /// each part of its body. A connection is used once, because a connection that was kept may be
+    /// closed by the time a request is sent.
+    pub(crate) fn upstream(url: Url, timeout: Duration, tls: &TlsArgs) -> anyhow::Result<Self> {
+        let client = client(&url, tls)?.read_timeout(timeout).connect_timeout(timeout);
+        let client = client.http1_only().pool_max_idle_per_host(0);
         Ok(Self { client: client.build()?, url })
     }
 
@@ -42,19 +48,25 @@ impl Endpoint {
     }
 }
 
-/// Parses an `http` or `https` URL, for clap.
-pub(crate) fn parse_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| error.to_string())?;
-    match url.scheme() {
-        "http" | "https" => Ok(url),
-        _ => Err("not an http:// or https:// URL".into()),
+/// Sets up a client that follows no redirects, like Bondify. It uses the proxy that the environment
+/// names, but not for this machine.
+fn client(url: &Url, tls: &TlsArgs) -> anyhow::Result<ClientBuilder> {
+    let mut client = tls.apply(Client::builder().redirect(Policy::none()), url)?;
+    if is_this_machine(url) {
+        client = client.no_proxy();
+        // A resolver may not know the names that end in `.localhost`.
+        let loopback: [SocketAddr; 2] =
+            [(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()];
+        if let Some(name) = url.domain() {
+            client = client.resolve_to_addrs(name, &loopback);
+        }
     }
+    Ok(client)
 }
 
 /// The answer of an endpoint.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    pub(crate) content_type: Option<HeaderValue>,
     /// The first 64 KiB of the body.
     pub(crate) body: Bytes,
     /// The time from the request to the head of the answer.
@@ -86,7 +98,10 @@ impl From<reqwest::Error> for NoAnswer {
         while let Some(source) = cause.source() {
             cause = source;
         }
-        Self::Failed(cause.to_string())
+        let reason = cause.to_string();
+        let hint =
+            if reason.contains("certificate") { "; see --ca-file and --insecure" } else { "" };
+        Self::Failed(format!("{reason}{hint}"))
     }
 }
 
@@ -95,8 +110,7 @@ pub(crate) async fn send(request: RequestBuilder) -> Result<Answer, NoAnswer> {
     let mut response = request.send().await?;
     let latency = start.elapsed();
     let body = read_body(&mut response).await;
-    let content_type = response.headers().get(CONTENT_TYPE).cloned();
-    Ok(Answer { status: response.status(), content_type, body, latency })
+    Ok(Answer { status: response.status(), body, latency })
 }
 
 /// Reads the body. An incomplete body is no error, because the status is the answer.

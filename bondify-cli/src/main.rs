@@ -5,11 +5,15 @@ mod body;
 mod cli;
 mod commands;
 mod exit;
+mod file;
+mod host;
 mod http;
 mod interrupt;
 mod outcome;
 mod output;
 mod secret;
+mod tls;
+mod values;
 
 use std::{
     io::{self, Write as _},

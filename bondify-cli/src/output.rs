@@ -6,6 +6,7 @@ use std::{
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
+use bondify_emulator::Visible;
 use reqwest::StatusCode;
 use serde::Serialize;
 
@@ -69,19 +70,12 @@ pub(crate) fn millis(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
 }
 
-/// Untrusted text. Control characters are escaped, so that it cannot control the terminal.
+/// Untrusted text without the whitespace at its end, and with its hidden characters escaped.
 pub(crate) struct Printable<'a>(pub(crate) &'a str);
 
 impl Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.trim_end().chars() {
-            match character {
-                '\n' | '\t' => write!(f, "{character}")?,
-                control if control.is_control() => write!(f, "{}", control.escape_unicode())?,
-                _ => write!(f, "{character}")?,
-            }
-        }
-        Ok(())
+        Visible(self.0.trim_end()).fmt(f)
     }
 }
 
@@ -91,7 +85,7 @@ mod tests {
 
     #[test]
     fn untrusted_text_cannot_control_the_terminal() {
-        let shown = Printable("İ 🦀\n\u{1b}[2J\r\u{9b}1m\u{7f}\n").to_string();
-        assert_eq!(shown, "İ 🦀\n\\u{1b}[2J\\u{d}\\u{9b}1m\\u{7f}");
+        let shown = Printable("İ 🦀\n\u{1b}[2J\r\u{9b}1m\u{7f}\u{202e}\n").to_string();
+        assert_eq!(shown, "İ 🦀\n\\u{1b}[2J\\u{d}\\u{9b}1m\\u{7f}\\u{202e}");
     }
 }

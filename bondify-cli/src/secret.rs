@@ -1,15 +1,16 @@
 use std::{
     env,
     ffi::OsString,
-    fs,
     path::{Path, PathBuf},
     str::Utf8Error,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use bondify_core::Secret;
 use clap::Args;
 use zeroize::Zeroizing;
+
+use crate::file;
 
 const SECRET: &str = "BONDIFY_WEBHOOK_SECRET";
 
@@ -71,10 +72,13 @@ impl TokenArgs {
     /// The token, if there is one.
     pub(crate) fn given(&self) -> anyhow::Result<Option<Zeroizing<String>>> {
         let bytes = read(self.token.as_deref(), self.token_file.as_deref(), TOKEN)?;
-        bytes
+        let token = bytes
             .map(|bytes| utf8(&bytes))
             .transpose()
-            .context("the developer token is not valid UTF-8")
+            .context("the developer token is not valid UTF-8")?;
+        let is_empty = token.as_ref().is_some_and(|token| token.trim().is_empty());
+        ensure!(!is_empty, "the developer token is empty");
+        Ok(token)
     }
 }
 
@@ -86,9 +90,7 @@ fn read(
 ) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>> {
     let bytes = match (value, file) {
         (Some(value), _) => Some(value.into()),
-        (None, Some(path)) => Some(without_line_end(
-            fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
-        )),
+        (None, Some(path)) => Some(without_line_end(file::read(path)?)),
         (None, None) => env::var_os(variable).map(OsString::into_encoded_bytes),
     };
     Ok(bytes.map(Zeroizing::new))

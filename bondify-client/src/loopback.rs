@@ -2,13 +2,37 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
-/// Whether the URL's host is this machine: `localhost` or a loopback address.
+/// Whether the URL's host is this machine: `localhost`, a name that ends in `.localhost`, a
+/// loopback address, or the address that stands for all addresses.
 ///
-/// A loopback URL may be `http://`, and is never called through a proxy.
+/// Such a URL may be `http://`, and is never called through a proxy.
 #[must_use]
 pub fn is_loopback(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            let ip = ip.to_canonical();
+            return ip.is_loopback() || ip.is_unspecified();
+        }
+        let name = host.strip_suffix('.').unwrap_or(host);
+        name == "localhost" || name.ends_with(".localhost")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_spelling_of_this_machine_is_known() {
+        let is_loopback = |host| is_loopback(&Url::parse(&format!("http://{host}:1/")).unwrap());
+        for host in ["localhost", "LocalHost.", "app.localhost", "127.1", "0.0.0.0", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["[::]", "[::ffff:127.0.0.1]", "a.b.localhost."] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["localhost.example", "notlocalhost", "192.0.2.1", "[2001:db8::1]"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
 }

@@ -4,6 +4,8 @@
 //! [`Delivery::run_to_completion`] and answers with the handler's response or the
 //! [`Reply`] in its place. It decides nothing else.
 
+use std::error::Error;
+
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -15,7 +17,8 @@ pub use crate::__define_bondify_user as define_bondify_user;
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
 pub use crate::proof::Authentication;
 pub use crate::{
-    __define_bondify_event as define_bondify_event, __define_rejection as define_rejection,
+    __define_bondify_event as define_bondify_event,
+    __define_bondify_rejection as define_bondify_rejection,
     headers::Headers,
     pipeline::{Claim, Delivery, Handling, Receive, Run, Settle},
 };
@@ -34,6 +37,7 @@ pub fn receive<S, C, E>(bondify: &Bondify, headers: &dyn Headers, body: S) -> Re
 where
     S: Stream<Item = Result<C, E>>,
     C: Buf,
+    E: Into<Box<dyn Error + Send + Sync>>,
 {
     Receive::new(&bondify.pipeline, headers, body)
 }
@@ -139,30 +143,30 @@ macro_rules! __define_bondify_user {
     };
 }
 
-/// Defines `Rejection`, the error of an adapter's extractors and guards: a newtype of the
+/// Defines `BondifyRejection`, the error of an adapter's extractors and guards: a newtype of the
 /// [`Reply`] that the client gets, for which the adapter implements its framework's response
 /// trait.
 ///
 /// ```
-/// use bondify_core::adapter::{define_rejection, misconfigured};
+/// use bondify_core::adapter::{define_bondify_rejection, misconfigured};
 ///
-/// define_rejection! {
+/// define_bondify_rejection! {
 ///     /// The response of this framework when there is no verified event or user to extract.
 /// }
 ///
-/// let rejection = Rejection(misconfigured("add the middleware"));
+/// let rejection = BondifyRejection(misconfigured("add the middleware"));
 /// assert_eq!(rejection.reply().code(), "MISCONFIGURED");
 /// assert_eq!(rejection.to_string(), "this route is not set up for Bondify");
 /// ```
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __define_rejection {
+macro_rules! __define_bondify_rejection {
     ($(#[$attribute:meta])*) => {
         $(#[$attribute])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub struct Rejection(pub(crate) $crate::Reply);
+        pub struct BondifyRejection(pub(crate) $crate::Reply);
 
-        impl Rejection {
+        impl BondifyRejection {
             /// The reply that the client gets.
             #[must_use]
             pub const fn reply(self) -> $crate::Reply {
@@ -170,12 +174,12 @@ macro_rules! __define_rejection {
             }
         }
 
-        impl ::std::fmt::Display for Rejection {
+        impl ::std::fmt::Display for BondifyRejection {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 ::std::fmt::Display::fmt(&self.0, f)
             }
         }
 
-        impl ::std::error::Error for Rejection {}
+        impl ::std::error::Error for BondifyRejection {}
     };
 }

@@ -41,7 +41,7 @@ impl Bondify {
     /// The largest body that is taken, in bytes.
     #[must_use]
     pub fn body_limit(&self) -> usize {
-        self.pipeline.settings.body_limit
+        self.pipeline.shared.settings.body_limit
     }
 
     /// Handles an event that did not arrive by HTTP, as a delivery of it would be: the event
@@ -77,8 +77,28 @@ impl Bondify {
         self.pipeline.clone().handle(event, handler).await
     }
 
-    /// Waits until running handlers and settlements are over, and from now on sends
-    /// deliveries away that would wait for another, so that Bondify retries them.
+    /// Derives the `Bondify` of another project, which accepts what `secret` or one of `old`
+    /// signed, and keeps its events apart by `namespace`, such as the project's id.
+    ///
+    /// The store, the settings, the leases and [`drain`](Self::drain) are shared: it is cheap,
+    /// starts no task, and can be derived for each request. The namespace is within this one's
+    /// [`namespace`](Builder::namespace), if it has one.
+    ///
+    /// One `Bondify` is one project: all of its secrets are equal, and whoever knows one of them
+    /// can sign for the others. Several secrets are for the rotation of one project's secret.
+    #[must_use]
+    pub fn for_project(
+        &self,
+        namespace: impl Into<String>,
+        secret: Secret,
+        old: impl IntoIterator<Item = Secret>,
+    ) -> Self {
+        Self { pipeline: Arc::new(self.pipeline.for_project(namespace.into(), secret, old)) }
+    }
+
+    /// Waits until running handlers and settlements of all projects that share this one's
+    /// store are over, and from now on sends deliveries away that would wait for another, so
+    /// that Bondify retries them.
     ///
     /// Call it once the server has stopped accepting connections, before the runtime
     /// ends. A handler cut off by the runtime's end counts as crashed: its lease runs
@@ -88,7 +108,7 @@ impl Bondify {
     ///
     /// [`DrainTimedOut`] if that takes longer than `timeout`.
     pub async fn drain(&self, timeout: Duration) -> Result<(), DrainTimedOut> {
-        self.pipeline.drain(timeout).await
+        self.pipeline.shared.drain(timeout).await
     }
 
     /// Returns a verifier of proofs with the same secrets, which [`rotate`](Self::rotate)
@@ -105,8 +125,9 @@ impl fmt::Debug for Bondify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bondify")
             .field("verifier", &self.pipeline.verifier)
-            .field("settings", &self.pipeline.settings)
-            .field("running", &self.pipeline.running())
+            .field("namespaces", &self.pipeline.namespaces)
+            .field("settings", &self.pipeline.shared.settings)
+            .field("running", &self.pipeline.shared.running())
             .finish_non_exhaustive()
     }
 }
@@ -117,6 +138,7 @@ pub struct Builder {
     verifier: Verifier,
     store: Option<Arc<dyn DedupeStore>>,
     verify_only: bool,
+    namespace: Option<String>,
     settings: Settings,
     retention: Option<Duration>,
 }
@@ -137,8 +159,8 @@ impl Builder {
             verifier: Verifier::new(secret),
             store: None,
             verify_only: false,
+            namespace: None,
             settings: Settings {
-                namespace: None,
                 body_limit: Self::DEFAULT_BODY_LIMIT,
                 wait: Self::DEFAULT_WAIT,
                 allow_long_wait: false,
@@ -151,7 +173,9 @@ impl Builder {
         }
     }
 
-    /// Accepts what `secret` signed as well, see [`Verifier::also_accept`].
+    /// Accepts what `secret` signed as well, see [`Verifier::also_accept`]: another secret of the
+    /// same project, while it is rotated. For another project, see
+    /// [`for_project`](Bondify::for_project).
     pub fn also_accept(mut self, secret: Secret) -> Self {
         self.verifier = self.verifier.also_accept(secret);
         self
@@ -182,7 +206,7 @@ impl Builder {
 
     /// Keeps this project's keys apart from those of others in the same store.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.settings.namespace = Some(namespace.into());
+        self.namespace = Some(namespace.into());
         self
     }
 
@@ -247,9 +271,12 @@ impl Builder {
         self.settings.tolerance = self.verifier.tolerance;
         self.settings.retention = self.retention.unwrap_or(least_retention);
         self.settings.validate(least_retention)?;
+        if self.namespace.as_ref().is_some_and(String::is_empty) {
+            return Err(BuildError::EmptyNamespace);
+        }
         let in_memory = || Arc::new(MemoryStore::new()) as Arc<dyn DedupeStore>;
         let store = (!self.verify_only).then(|| self.store.unwrap_or_else(in_memory));
-        let pipeline = Pipeline::new(self.verifier, store, self.settings);
+        let pipeline = Pipeline::new(self.verifier, self.namespace, store, self.settings);
         Ok(Bondify { pipeline: Arc::new(pipeline) })
     }
 }
@@ -258,6 +285,7 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("verifier", &self.verifier)
+            .field("namespace", &self.namespace)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }

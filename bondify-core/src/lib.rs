@@ -12,6 +12,8 @@ mod pipeline;
 mod proof;
 mod reply;
 mod settings;
+#[cfg(any(unix, windows))]
+mod shutdown;
 mod signature;
 mod store;
 mod telemetry;
@@ -32,6 +34,9 @@ pub use crate::{
     },
     store::{Claimed, DedupeStore, EventKey, ImmediateStore, LeaseToken, MemoryStore, StoreError},
 };
+
+#[cfg(any(unix, windows))]
+pub use crate::shutdown::Shutdown;
 
 #[cfg(feature = "proof")]
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]

@@ -12,6 +12,11 @@ pub(crate) const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
 /// the delivery is still answered in time.
 pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The size up to which an oversized body is read on and thrown away, so that its sender reads the
+/// answer: a connection that is closed before is reset, and a proxy then answers 502. Proxies pass on
+/// bodies of a few MiB (nginx: 1 MiB unless set).
+pub(crate) const DRAIN_LIMIT: usize = 16 * 1024 * 1024;
+
 /// The first pause between two claims of a key that is in flight: most handlers end soon.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(10);
 

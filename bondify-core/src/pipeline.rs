@@ -7,6 +7,7 @@ mod handle;
 mod receive;
 mod request;
 mod shared;
+mod waiting;
 
 pub(crate) use self::shared::Pipeline;
 pub use self::{

@@ -5,7 +5,6 @@ use crate::limits::{DELIVERY_TIMEOUT, MIN_LEASE, MIN_TOLERANCE, TEN_YEARS};
 /// The settings of a pipeline, validated.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) namespace: Option<String>,
     pub(crate) body_limit: usize,
     pub(crate) wait: Duration,
     pub(crate) allow_long_wait: bool,
@@ -19,11 +18,8 @@ impl Settings {
     /// Refuses settings that make no sense. `least_retention` is the time for which a
     /// captured delivery verifies.
     pub(crate) fn validate(&self, least_retention: Duration) -> Result<(), BuildError> {
-        let Self { namespace, body_limit, wait, lease, tolerance, retention, .. } = self;
+        let Self { body_limit, wait, lease, tolerance, retention, .. } = self;
         let (wait, lease, tolerance, retention) = (*wait, *lease, *tolerance, *retention);
-        if namespace.as_ref().is_some_and(String::is_empty) {
-            return Err(BuildError::EmptyNamespace);
-        }
         if *body_limit == 0 {
             return Err(BuildError::ZeroBodyLimit);
         }

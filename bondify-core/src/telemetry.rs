@@ -1,5 +1,7 @@
 //! One span per delivery and per call of `handle`, and, with the feature `metrics`, one count.
 
+use std::sync::{Mutex, PoisonError};
+
 #[cfg(feature = "metrics")]
 use metrics::Label;
 use tokio::time::Instant;
@@ -9,7 +11,7 @@ use tracing::{Span, field::Empty};
 use crate::signature::SecretName;
 use crate::{
     Event, Reply,
-    limits::{DELIVERY_TIMEOUT, STORE_TIMEOUT, TIME_TO_ANSWER},
+    limits::{DELIVERY_TIMEOUT, STORE_TIMEOUT, TIME_TO_ANSWER, WARNING_INTERVAL},
 };
 
 /// The record of a delivery, which is reported when it is dropped.
@@ -100,6 +102,9 @@ impl Record {
 
     pub(crate) fn refused(&mut self, reply: Reply) -> Reply {
         tracing::debug!(parent: &self.span, code = reply.code(), "delivery answered");
+        if reply == Reply::InvalidSignature {
+            REFUSED_SIGNATURES.count();
+        }
         self.outcome = reply.code();
         reply
     }
@@ -112,7 +117,7 @@ impl Record {
                 "the answer is too late: Bondify has stopped waiting for this delivery"
             );
         }
-        self.outcome = if accepted { "ACCEPTED" } else { "REJECTED" };
+        self.settled(if accepted { "ACCEPTED" } else { "REJECTED" });
     }
 
     /// The time until which the answer may wait for the store: in time for Bondify, unless
@@ -127,7 +132,12 @@ impl Record {
 
     pub(crate) fn panicked(&mut self) {
         tracing::error!(parent: &self.span, "the handler panicked");
-        self.outcome = Reply::HandlerPanicked.code();
+        self.settled(Reply::HandlerPanicked.code());
+    }
+
+    fn settled(&mut self, outcome: &'static str) {
+        tracing::debug!(parent: &self.span, outcome, "delivery settled");
+        self.outcome = outcome;
     }
 }
 
@@ -152,5 +162,53 @@ impl Record {
         ];
         labels.extend(self.signed_by.take().map(|name| Label::new("signed_by", name)));
         metrics::counter!("bondify_deliveries_total", labels).increment(1);
+    }
+}
+
+/// Signatures that were refused in this process, whichever `Bondify` refused them.
+static REFUSED_SIGNATURES: RateLimited = RateLimited(Mutex::new((0, None)));
+
+/// A warning that is logged at most once in [`WARNING_INTERVAL`], since anyone on the internet
+/// can cause it: how often since the last warning, and the time of that.
+struct RateLimited(Mutex<(u64, Option<Instant>)>);
+
+impl RateLimited {
+    fn count(&self) {
+        if let Some(count) = self.due(Instant::now()) {
+            tracing::warn!(
+                parent: None,
+                count,
+                "deliveries refused: the signature does not match any configured secret; the \
+                 usual causes are a secret that is not the project's webhook secret, a proxy that \
+                 changes the body, and deliveries of another project"
+            );
+        }
+    }
+
+    /// Counts one more. Returns the count if a warning is due.
+    fn due(&self, now: Instant) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, warned) = &mut *state;
+        *count += 1;
+        if warned.is_some_and(|warned| now.saturating_duration_since(warned) < WARNING_INTERVAL) {
+            return None;
+        }
+        *warned = Some(now);
+        Some(std::mem::take(count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_due_once_a_minute_and_counts_what_came_between() {
+        let (limited, start) = (RateLimited(Mutex::default()), Instant::now());
+        assert_eq!(limited.due(start), Some(1));
+        assert_eq!(limited.due(start), None);
+        assert_eq!(limited.due(start + WARNING_INTERVAL / 2), None);
+        assert_eq!(limited.due(start + WARNING_INTERVAL), Some(3));
+        assert_eq!(limited.due(start + WARNING_INTERVAL), None);
     }
 }

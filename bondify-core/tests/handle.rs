@@ -230,11 +230,10 @@ async fn draining_waits_for_the_handler_and_sends_waiting_calls_away() {
 #[tokio::test]
 async fn a_lease_is_renewed_while_the_handler_runs() {
     let store = ProbeStore::new(MemoryStore::new());
-    let lease = Duration::from_millis(100);
-    let bondify = builder().store(store.clone()).lease(lease).build().unwrap();
+    let bondify = builder().store(store.clone()).lease(Duration::from_secs(1)).build().unwrap();
     let probe = store.clone();
     let handled = bondify.handle(polled("s"), async move |_| {
-        probe.until(9, |call| *call == Call::Renew(true)).await; // three leases
+        probe.until(4, |call| *call == Call::Renew(true)).await; // more than a lease
         Ok::<_, io::Error>(1)
     });
     assert_eq!(within_a_minute(handled).await.unwrap(), Handled::Now(1));

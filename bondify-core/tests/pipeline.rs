@@ -5,7 +5,11 @@
 
 use std::{
     future::pending,
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     time::{Duration, SystemTime},
 };
 
@@ -166,6 +170,77 @@ async fn a_store_that_fails_while_a_duplicate_waits_lets_nothing_through() {
     });
     let bondify = builder().store(failing).fail_open().build().unwrap();
     assert_eq!(handle(&bondify, &confirmed(), 200).await, Err(Reply::InFlight));
+}
+
+/// Two thousand copies of one delivery, and how many claims they made.
+async fn flood(store: FnStore, claims: &AtomicUsize) -> (Vec<Result<u16, Reply>>, usize) {
+    let bondify = builder().store(store).build().unwrap();
+    let request = confirmed();
+    let copies = (0..2000).map(|_| handle(&bondify, &request, 200));
+    let answers = futures_util::future::join_all(copies).await;
+    bondify.drain(TEN_SECONDS).await.unwrap();
+    (answers, claims.load(Ordering::SeqCst))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_waiters_of_one_event_share_one_look_at_the_store() {
+    // The event is in flight elsewhere, for four seconds or for ever, and then completed.
+    for (seconds, expected) in [(4, Reply::Duplicate), (60, Reply::InFlight)] {
+        let (start, claims) = (Instant::now(), Arc::new(AtomicUsize::new(0)));
+        let (asked, most) = (claims.clone(), Arc::new(AtomicUsize::new(0)));
+        let busy = FnStore::default().claim(move || {
+            let beside = most.fetch_add(1, Ordering::SeqCst);
+            assert_eq!(beside, 0, "one at a time");
+            asked.fetch_add(1, Ordering::SeqCst);
+            let most = most.clone();
+            answer_after(Duration::from_millis(1), move || {
+                most.fetch_sub(1, Ordering::SeqCst);
+                let done = start.elapsed() >= Duration::from_secs(seconds);
+                Ok(if done { Claimed::Completed } else { Claimed::InFlight })
+            })
+        });
+        let (answers, claims) = flood(busy, &claims).await;
+        assert!(answers.iter().all(|answer| *answer == Err(expected)));
+        assert!(claims < 50, "{claims} claims");
+        assert!(start.elapsed() < TEN_SECONDS);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_waiters_of_one_event_share_the_failure_of_the_store() {
+    let claims = Arc::new(AtomicUsize::new(0));
+    let asked = claims.clone();
+    let failing = FnStore::default().claim(move || {
+        asked.fetch_add(1, Ordering::SeqCst);
+        answer_after(Duration::from_secs(1), || Err(StoreError::new("gone")))
+    });
+    let start = Instant::now();
+    let (answers, claims) = flood(failing, &claims).await;
+    assert!(answers.iter().all(|answer| *answer == Err(Reply::StoreUnavailable)));
+    assert_eq!((claims, start.elapsed().as_secs()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_hangs_up_leaves_the_look_at_the_store_to_the_next() {
+    let claims = Arc::new(AtomicUsize::new(0));
+    let asked = claims.clone();
+    let busy = FnStore::default().claim(move || {
+        let claims = asked.fetch_add(1, Ordering::SeqCst);
+        let is_first = claims == 0;
+        let answer = move || if is_first { Ok(Claimed::InFlight) } else { acquired() };
+        answer_after(Duration::from_millis(1), answer)
+    });
+    let bondify = builder().store(busy).build().unwrap();
+    let request = confirmed();
+    let mut first = Box::pin(handle(&bondify, &request, 200));
+    assert!(tokio::time::timeout(Duration::from_millis(5), &mut first).await.is_err());
+    let second = tokio::spawn({
+        let (bondify, request) = (bondify.clone(), request.clone());
+        async move { handle(&bondify, &request, 201).await }
+    });
+    tokio::task::yield_now().await;
+    drop(first);
+    assert_eq!(second.await.unwrap(), Ok(201));
 }
 
 /// A store that answers claims after `delay` and renewals at once.

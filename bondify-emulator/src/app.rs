@@ -7,7 +7,7 @@ use axum::{
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, backend::Backend};
+use crate::{Error, backend::Backend, transport::Resolver};
 
 /// The state that every request handler shares.
 pub(crate) struct App {
@@ -17,6 +17,7 @@ pub(crate) struct App {
     pub(crate) address: SocketAddr,
     pub(crate) developer_token: String,
     pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) resolver: Resolver,
     pub(crate) stopped: CancellationToken,
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Backend {
 struct Shared {
     state: State,
     journal: Option<Journal>,
+    /// The error of the state file, while it cannot be written.
+    failure: Option<String>,
 }
 
 impl Backend {
@@ -31,7 +33,7 @@ impl Backend {
         clock: Clock,
     ) -> (Self, mpsc::UnboundedReceiver<Command>) {
         let (commands, dispatcher) = mpsc::unbounded_channel();
-        let shared = Mutex::new(Shared { state, journal });
+        let shared = Mutex::new(Shared { state, journal, failure: None });
         let listeners = broadcast::Sender::new(Self::CHANGE_BUFFER);
         (Self { clock, shared, commands, listeners }, dispatcher)
     }
@@ -42,9 +44,8 @@ impl Backend {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let result = act(&mut shared.state, now);
         let changes = shared.state.take_changes();
-        let Shared { state, journal } = &mut *shared;
-        if let Some(journal) = journal {
-            journal.append(&changes, state);
+        if !changes.is_empty() {
+            self.write(&mut shared, &changes);
         }
         for change in changes {
             if let Some(order) = Command::of(&change, now) {
@@ -55,6 +56,26 @@ impl Backend {
             let _ = self.listeners.send(change);
         }
         result
+    }
+
+    /// Writes changes to the state file, and announces when that fails and when it succeeds again.
+    fn write(&self, shared: &mut Shared, changes: &[Change]) {
+        let Shared { state, journal, failure } = shared;
+        let Some(journal) = journal else { return };
+        let error = journal.append(changes, state).err().map(|error| error.to_string());
+        if error.is_some() != failure.is_some() {
+            failure.clone_from(&error);
+            let _ = self.listeners.send(Change::StateFile(error));
+        }
+    }
+
+    /// Whether all changes are in the state file. Tries again to write it if they are not.
+    pub(crate) fn is_stored(&self) -> bool {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.failure.is_some() {
+            self.write(&mut shared, &[]);
+        }
+        shared.failure.is_none()
     }
 
     /// Closes the state file, so that another emulator may use it.

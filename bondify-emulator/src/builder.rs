@@ -6,7 +6,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -16,41 +15,45 @@ use crate::{
     clock::Clock,
     dispatcher::Dispatcher,
     journal::{Journal, JournalError},
+    local::{ListenError, Listener},
     queue::Limits,
     random,
     router::router,
     state::{Rules, State},
-    transport::Network,
+    transport::{Network, Resolver},
+    trust::Trust,
 };
 
 /// The settings of an emulator. Created by [`Emulator::builder`].
 #[must_use]
 pub struct Builder {
-    address: SocketAddr,
+    ip: Option<IpAddr>,
+    port: u16,
     allowed_hosts: Vec<String>,
     developer_token: Option<String>,
     projects: Vec<ProjectSettings>,
     rules: Rules,
     limits: Limits,
     timeout: Duration,
-    remote_delivery: bool,
+    trust: Trust,
     state: Option<PathBuf>,
     clock: Clock,
 }
 
 impl Emulator {
-    /// Sets up an emulator. By default it listens on any free port of `127.0.0.1`, keeps
-    /// everything in memory and has no projects.
+    /// Sets up an emulator. By default it listens on any free port of `127.0.0.1` and `[::1]`,
+    /// keeps everything in memory and has no projects.
     pub fn builder() -> Builder {
         Builder {
-            address: (Ipv4Addr::LOCALHOST, 0).into(),
+            ip: None,
+            port: 0,
             allowed_hosts: Vec::new(),
             developer_token: None,
             projects: Vec::new(),
             rules: Rules::default(),
             limits: Limits::default(),
             timeout: Duration::from_secs(10),
-            remote_delivery: false,
+            trust: Trust::default(),
             state: None,
             clock: Clock::new(SystemTime::now),
         }
@@ -60,19 +63,21 @@ impl Emulator {
 impl Builder {
     /// Sets the port to listen on. Default: any free port.
     pub fn port(mut self, port: u16) -> Self {
-        self.address.set_port(port);
+        self.port = port;
         self
     }
 
-    /// Sets the address to listen on. Default: `127.0.0.1`. On any other than a loopback
-    /// address, everybody who can reach this machine can confirm sessions and read secrets.
+    /// Sets the address to listen on. Default: `127.0.0.1` and `[::1]`. On any other than a
+    /// loopback address, everybody who can reach this machine can confirm sessions and read
+    /// secrets.
     pub fn bind(mut self, ip: impl Into<IpAddr>) -> Self {
-        self.address.set_ip(ip.into());
+        self.ip = Some(ip.into());
         self
     }
 
-    /// Allows another host name, such as the name of a container. By default only addresses and
-    /// `localhost` are allowed, which prevents DNS rebinding.
+    /// Allows another host name, such as the name of a container. By default only addresses,
+    /// `localhost`, names that end in `.localhost`, `host.docker.internal` and
+    /// `host.containers.internal` are allowed, which prevents DNS rebinding.
     pub fn allowed_host(mut self, name: impl Into<String>) -> Self {
         self.allowed_hosts.push(name.into());
         self
@@ -170,7 +175,25 @@ impl Builder {
 
     /// Allows deliveries to any address. Default: loopback addresses only.
     pub fn allow_remote_delivery(mut self) -> Self {
-        self.remote_delivery = true;
+        self.rules.remote_delivery = true;
+        self
+    }
+
+    /// Trusts these CA certificates, in PEM, in addition to those of the system. For `https`
+    /// webhook URLs.
+    #[cfg(feature = "https")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "https")))]
+    pub fn trust_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.trust.authorities.push(pem.into());
+        self
+    }
+
+    /// Accepts any certificate of this host, such as a self-signed one. `localhost` stands for
+    /// every name of this machine.
+    #[cfg(feature = "https")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "https")))]
+    pub fn accept_any_certificate_of(mut self, host: impl Into<String>) -> Self {
+        self.trust.unverified_hosts.push(host.into());
         self
     }
 
@@ -188,18 +211,17 @@ impl Builder {
     /// [`StartError`].
     pub async fn start(self) -> Result<Emulator, StartError> {
         let now = self.clock.now();
+        let remote = self.rules.remote_delivery;
         let mut state = State::new(self.rules);
         let journal = self.state.map(|path| Journal::open(&path, &mut state)).transpose()?;
         for settings in self.projects {
             state.add_preset(settings, now).map_err(StartError::Project)?;
         }
         state.resume(now);
-        let network = Network::new(self.timeout, self.remote_delivery);
+        let network = Network::new(self.timeout, remote, self.trust);
         let network = network.map_err(|error| StartError::Client(Box::new(error)))?;
-        let listener = TcpListener::bind(self.address).await;
-        let listener = listener.map_err(|error| StartError::Bind(self.address, error))?;
-        let address =
-            listener.local_addr().map_err(|error| StartError::Bind(self.address, error))?;
+        let listener = Listener::bind(self.ip, self.port).await?;
+        let address = listener.address().map_err(StartError::Address)?;
 
         let (backend, commands) = Backend::new(state, journal, self.clock);
         let backend = Arc::new(backend);
@@ -216,6 +238,7 @@ impl Builder {
             address,
             developer_token: self.developer_token.unwrap_or_else(|| random::id("dev_")),
             allowed_hosts: self.allowed_hosts,
+            resolver: Resolver { remote },
             stopped: stopped.clone(),
         });
         let service = router(Arc::clone(&app));
@@ -238,7 +261,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Builder").field("port", &self.port).finish_non_exhaustive()
     }
 }
 
@@ -247,8 +270,11 @@ impl std::fmt::Debug for Builder {
 #[non_exhaustive]
 pub enum StartError {
     /// The address is in use, or does not belong to this machine.
-    #[error("cannot listen on {0}")]
-    Bind(SocketAddr, #[source] io::Error),
+    #[error(transparent)]
+    Bind(#[from] ListenError),
+    /// The operating system does not tell the address that the emulator listens on.
+    #[error("cannot read the address that is listened on")]
+    Address(#[source] io::Error),
     /// A setting of a project is not valid.
     #[error("the settings of a project are not valid")]
     Project(#[source] Error),

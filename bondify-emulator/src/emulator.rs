@@ -2,6 +2,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
+use url::Url;
 
 use crate::{
     Cause, Change, Changes, Delivery, DeliveryId, Error, Fault, Persona, Project, ProjectSettings,
@@ -39,6 +40,12 @@ impl Emulator {
     #[must_use]
     pub fn developer_token(&self) -> &str {
         &self.app.developer_token
+    }
+
+    /// Whether deliveries to this URL are blocked, because it leads to another machine. A name is
+    /// resolved as for a delivery.
+    pub async fn blocks(&self, url: &Url) -> bool {
+        self.app.resolver.blocks(url).await
     }
 
     /// Returns the changes from now on.
@@ -233,7 +240,8 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::ProjectNotFound`] and [`Error::NoWebhookUrl`].
+    /// [`Error::ProjectNotFound`], [`Error::NoWebhookUrl`], and [`Error::BadRequest`] if the name
+    /// is empty or has more than 200 bytes.
     pub fn send_test_event(&self, project_id: &str, event: &str) -> Result<Arc<Delivery>, Error> {
         self.app.backend.with(|state, now| state.send_test_event(project_id, event, now))
     }

@@ -65,6 +65,10 @@ pub enum Error {
     /// The path is for another method. 405 `METHOD_NOT_ALLOWED`.
     #[error("wrong HTTP method for this path")]
     MethodNotAllowed,
+    /// The state file cannot be written, for example because the disk is full. The change is made,
+    /// but a restart loses it. 507 `STATE_NOT_WRITTEN`.
+    #[error("the state file cannot be written: make room on its disk, or a restart loses changes")]
+    StateNotWritten,
     /// The emulator was stopped or reset during the call. 503 `STOPPED`.
     #[error("the emulator was stopped or reset")]
     Stopped,
@@ -100,6 +104,7 @@ impl Error {
             Self::ForbiddenOrigin => (403, "FORBIDDEN_ORIGIN"),
             Self::NotFound => (404, "NOT_FOUND"),
             Self::MethodNotAllowed => (405, "METHOD_NOT_ALLOWED"),
+            Self::StateNotWritten => (507, "STATE_NOT_WRITTEN"),
             Self::Stopped => (503, "STOPPED"),
         }
     }

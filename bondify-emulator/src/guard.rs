@@ -11,7 +11,7 @@ use axum::{
     response::Response,
 };
 
-use crate::{Error, app::App};
+use crate::{Error, app::App, local::is_local};
 
 /// Refuses requests to an unknown host name, which prevents DNS rebinding.
 pub(crate) async fn known_host_only(
@@ -37,16 +37,39 @@ pub(crate) async fn same_origin_only(request: Request, next: Next) -> Result<Res
     Ok(next.run(request).await)
 }
 
+/// Refuses changes that a restart would lose, because the state file cannot be written.
+pub(crate) async fn stored_only(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Error> {
+    if request.method().is_safe() {
+        return Ok(next.run(request).await);
+    }
+    if !app.backend.is_stored() {
+        return Err(Error::StateNotWritten);
+    }
+    let response = next.run(request).await;
+    if app.backend.is_stored() { Ok(response) } else { Err(Error::StateNotWritten) }
+}
+
+/// The names that containers have for the machine they run on. Nobody can register names that end
+/// in `.internal`.
+const CONTAINER_HOSTS: [&str; 2] = ["host.docker.internal", "host.containers.internal"];
+
 impl App {
-    /// Whether `host` is the emulator: a loopback address, `localhost`, the address that it is
-    /// bound to, or an allowed name. If it is bound to all addresses, every address is allowed,
+    /// Whether `host` is the emulator: a name or an address of this machine, the address that it
+    /// is bound to, or an allowed name. If it is bound to all addresses, every address is allowed,
     /// because DNS rebinding needs a name.
     fn is_own_host(&self, host: &str) -> bool {
+        if is_local(host) {
+            return true;
+        }
         if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
             let bound = self.address.ip();
-            return ip.is_loopback() || bound.is_unspecified() || ip == bound;
+            return bound.is_unspecified() || ip == bound;
         }
-        let mut names = self.allowed_hosts.iter().map(|name| &**name).chain(["localhost"]);
+        let mut names = self.allowed_hosts.iter().map(|name| &**name).chain(CONTAINER_HOSTS);
         names.any(|name| name.eq_ignore_ascii_case(host))
     }
 }

@@ -1,19 +1,21 @@
 use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io::{self, Read, Write},
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
 use serde_json::json;
 
-use crate::{Change, state::State};
+use crate::{Change, random, state::State};
 
 /// The state file. Each line is a change, appended as it happens, so that a crash of the process
-/// loses nothing. The file is rewritten atomically at the start, and when most of its lines are
-/// out of date.
+/// loses nothing. The file is rewritten at the start, and when most of its lines are out of date:
+/// atomically, or in place where the file cannot be replaced, such as one that is mounted alone
+/// into a container.
 ///
 /// The file has secrets and personal data, so only its owner may read it.
 pub(crate) struct Journal {
+    /// The file itself, symbolic links resolved.
     path: PathBuf,
     file: File,
     lines: usize,
@@ -29,23 +31,21 @@ impl Journal {
 
     /// Opens or creates the file, and restores its changes.
     pub(crate) fn open(path: &Path, state: &mut State) -> Result<Self, JournalError> {
-        let file = private().read(true).append(true).create(true).open(path)?;
+        let (path, file) = open(path)?;
         lock(&file)?;
         let mut written = Vec::new();
         (&file).read_to_end(&mut written)?;
         if !written.is_empty() {
             restore(&written, state)?;
         }
-        let mut journal = Self { path: path.to_owned(), file, lines: 0, broken: false };
+        make_private(&file)?;
+        let mut journal = Self { path, file, lines: 0, broken: false };
         journal.rewrite(state)?;
         Ok(journal)
     }
 
-    /// Appends changes. A failure is logged, and the next call rewrites the file.
-    pub(crate) fn append(&mut self, changes: &[Change], state: &State) {
-        if changes.is_empty() {
-            return;
-        }
+    /// Appends changes. After a failure, the next call rewrites the file.
+    pub(crate) fn append(&mut self, changes: &[Change], state: &State) -> io::Result<()> {
         let out_of_date = || {
             self.lines > Self::MIN_LINES_TO_REWRITE && self.lines > 4 * state.to_changes().count()
         };
@@ -64,21 +64,71 @@ impl Journal {
             );
         }
         self.broken = written.is_err();
+        written
     }
 
     fn rewrite(&mut self, state: &State) -> io::Result<()> {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".new");
-        let path = PathBuf::from(name);
-        let file = private().write(true).create(true).truncate(true).open(&path)?;
-        lock(&file)?;
         let changes: Vec<_> = state.to_changes().collect();
-        (&file).write_all(&[Self::HEADER, b"\n", &*to_lines(&changes)].concat())?;
-        file.sync_all()?;
-        std::fs::rename(&path, &self.path)?;
-        (self.file, self.lines) = (file, changes.len());
+        let content = [Self::HEADER, b"\n", &*to_lines(&changes)].concat();
+        match replace(&self.path, &content)? {
+            Some(file) => self.file = file,
+            None => overwrite(&self.file, &content)?,
+        }
+        self.lines = changes.len();
         Ok(())
     }
+}
+
+/// Opens a regular file, or creates it. Returns the path with symbolic links resolved, too.
+fn open(path: &Path) -> Result<(PathBuf, File), JournalError> {
+    match private().read(true).write(true).create_new(true).open(path) {
+        Ok(file) => return Ok((fs::canonicalize(path)?, file)),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
+        Err(_) => {}
+    }
+    let path = fs::canonicalize(path).map_err(JournalError::BrokenLink)?;
+    // Opening a device or a pipe may have an effect, so it is not opened.
+    if !fs::metadata(&path)?.is_file() {
+        return Err(JournalError::NotAFile);
+    }
+    let file = File::options().read(true).write(true).open(&path)?;
+    Ok((path, file))
+}
+
+/// Replaces the file at `path` by a new one, which is complete before it is there. Returns `None`
+/// if the folder does not allow that.
+fn replace(path: &Path, content: &[u8]) -> io::Result<Option<File>> {
+    let mut name = path.to_owned().into_os_string();
+    name.push(random::id("."));
+    let new = PathBuf::from(name);
+    let mut file = match private().read(true).write(true).create_new(true).open(&new) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => return Err(error),
+        Err(_) => return Ok(None),
+    };
+    let written = lock(&file).and_then(|()| file.write_all(content)).and_then(|()| file.sync_all());
+    let replaced = written.is_ok() && fs::rename(&new, path).is_ok();
+    if !replaced {
+        let _ = fs::remove_file(&new);
+    }
+    written.map(|()| replaced.then_some(file))
+}
+
+/// Writes a file in place. The part that needs room on the disk is written first, so that a full
+/// disk leaves the old content.
+fn overwrite(mut file: &File, content: &[u8]) -> io::Result<()> {
+    let size = file.metadata()?.len();
+    let (head, tail) = content.split_at(content.len().min(size.try_into().unwrap_or(usize::MAX)));
+    file.seek(SeekFrom::Start(head.len() as u64))?;
+    if let Err(error) = file.write_all(tail) {
+        file.set_len(size)?;
+        return Err(error);
+    }
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(head)?;
+    file.set_len(content.len() as u64)?;
+    file.seek(SeekFrom::End(0))?;
+    file.sync_all()
 }
 
 /// An error of the state file.
@@ -86,6 +136,10 @@ impl Journal {
 pub(crate) enum JournalError {
     #[error(transparent)]
     Io(#[from] io::Error),
+    #[error("it is not a regular file")]
+    NotAFile,
+    #[error("it is a symbolic link that leads to no file")]
+    BrokenLink(#[source] io::Error),
     #[error("the file is not a state file of this version")]
     WrongFormat,
     #[error("line {line} of the file is malformed")]
@@ -112,6 +166,23 @@ fn private() -> OpenOptions {
     options
 }
 
+/// Lets only the owner read the file.
+#[cfg(unix)]
+fn make_private(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = file.metadata()?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    file.set_permissions(fs::Permissions::from_mode(0o600))
+}
+
+#[cfg(not(unix))]
+fn make_private(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
 fn lock(file: &File) -> io::Result<()> {
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => io::Error::other("another emulator uses the file"),
@@ -135,7 +206,7 @@ fn to_lines(changes: &[Change]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, time::SystemTime};
+    use std::time::SystemTime;
 
     use super::*;
     use crate::{Persona, ProjectSettings, state::Rules};
@@ -156,7 +227,7 @@ mod tests {
         let session = state.generate("shop", NOW).unwrap();
         state.confirm(&session.token, Persona::default(), NOW).unwrap();
         let changes = state.take_changes();
-        journal.unwrap().append(&changes, &state);
+        journal.unwrap().append(&changes, &state).unwrap();
     }
 
     fn describe(state: &State) -> String {
@@ -241,6 +312,11 @@ mod tests {
     }
 
     #[cfg(unix)]
+    fn mode(path: &Path) -> u32 {
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions()) & 0o777
+    }
+
+    #[cfg(unix)]
     #[test]
     fn only_the_owner_may_read_the_file() {
         use std::os::unix::fs::PermissionsExt;
@@ -248,7 +324,63 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         written(&path);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(mode(&path), 0o600);
+        let older = folder.path().join("older");
+        fs::write(&older, "notes").unwrap();
+        for path in [&path, &older] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        open(&path).1.unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert!(open(&older).1.is_err());
+        assert_eq!(mode(&older), 0o644, "a file of anything else is left alone");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_symbolic_link_leads_to_the_file() {
+        use std::os::unix::fs::symlink;
+
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        written(&at("state"));
+        symlink("state", at("link")).unwrap();
+        symlink("nothing", at("broken")).unwrap();
+        let (mut state, journal) = open(&at("link"));
+        let mut journal = journal.unwrap();
+        state.generate("shop", NOW).unwrap();
+        journal.append(&state.take_changes(), &state).unwrap();
+        journal.rewrite(&state).unwrap();
+        drop(journal);
+        assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink());
+        assert_eq!(open(&at("state")).0.sessions(NOW).len(), 2);
+        assert!(matches!(open(&at("broken")).1, Err(JournalError::BrokenLink(_))));
+        assert!(!at("nothing").exists());
+        let names = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(names, 3, "no other file is left");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_and_a_folder_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [Path::new("/dev/null"), Path::new("/dev/full"), folder.path()] {
+            assert!(matches!(open(path).1, Err(JournalError::NotAFile)), "{}", path.display());
+            assert!(path.exists());
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_replaced_is_written_in_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "before").unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        for content in ["longer than before", "short", "", "again"] {
+            overwrite(&file, content.as_bytes()).unwrap();
+            (&file).write_all(b"+").unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), format!("{content}+"));
+        }
     }
 
     #[test]
@@ -261,7 +393,7 @@ mod tests {
         for _ in 0..Journal::MIN_LINES_TO_REWRITE + 10 {
             state.rotate_secret("shop").unwrap();
             let changes = state.take_changes();
-            journal.append(&changes, &state);
+            journal.append(&changes, &state).unwrap();
         }
         let lines = fs::read(&path).unwrap().iter().filter(|byte| **byte == b'\n').count();
         assert!(lines < 20, "{lines}");

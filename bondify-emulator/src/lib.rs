@@ -17,6 +17,7 @@ mod error;
 mod fault;
 mod guard;
 mod journal;
+pub mod local;
 mod pages;
 mod payload;
 mod persona;
@@ -32,6 +33,8 @@ mod secret_key;
 mod session;
 mod state;
 mod transport;
+mod trust;
+mod visible;
 mod webhook_secret;
 
 pub use url::Url;
@@ -48,4 +51,5 @@ pub use crate::{
     project::{Plan, Project, ProjectSettings},
     session::{Login, Session, SessionStatus},
     state::Change,
+    visible::Visible,
 };

@@ -5,7 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use url::{Host, Url};
 
 use crate::{
-    Error, Fault, clock::as_unix_ms, random, secret_key::SecretKey, webhook_secret::WebhookSecret,
+    Error, Fault, clock::as_unix_ms, local::is_this_machine, random, secret_key::SecretKey,
+    webhook_secret::WebhookSecret,
 };
 
 /// The plan of a project.
@@ -69,7 +70,11 @@ pub struct Project {
 }
 
 impl Project {
-    pub(crate) fn new(settings: ProjectSettings, now: SystemTime) -> Result<Self, Error> {
+    pub(crate) fn new(
+        settings: ProjectSettings,
+        remote: bool,
+        now: SystemTime,
+    ) -> Result<Self, Error> {
         let mut project = Self {
             id: settings.id.clone().unwrap_or_else(|| random::id("proj_")),
             name: String::new(),
@@ -85,19 +90,21 @@ impl Project {
             created_at: now,
         };
         project.name.clone_from(&project.id);
-        project.set(settings)?;
+        project.set(settings, remote)?;
         Ok(project)
     }
 
-    /// Applies all of `settings` or, in case of an error, none.
-    pub(crate) fn set(&mut self, settings: ProjectSettings) -> Result<(), Error> {
+    /// Applies all of `settings` or, in case of an error, none. `remote` is whether deliveries to
+    /// other machines are allowed.
+    pub(crate) fn set(&mut self, settings: ProjectSettings, remote: bool) -> Result<(), Error> {
         let secret = settings.secret.map(WebhookSecret::new).transpose();
         let secret = secret.map_err(|_| {
             Error::BadRequest(
                 "the secret must not be empty, and must not start or end with whitespace",
             )
         })?;
-        let webhook_url = settings.webhook_url.as_deref().map(webhook_url).transpose()?;
+        let webhook_url =
+            settings.webhook_url.as_deref().map(|url| webhook_url(url, remote)).transpose()?;
         if settings.name.as_deref().is_some_and(|name| name.trim().is_empty()) {
             return Err(Error::BadRequest("name must not be empty"));
         }
@@ -212,8 +219,9 @@ impl ProjectSettings {
         self
     }
 
-    /// Sets the webhook URL. An empty text removes it. It must be `https`, or `http` with a
-    /// loopback address or a host name, which may stand for this machine.
+    /// Sets the webhook URL. An empty text removes it. It must be `https`, or `http` to
+    /// [this machine](crate::local::is_this_machine); with
+    /// [remote deliveries](crate::Builder::allow_remote_delivery), `http` to any host.
     pub fn webhook_url(mut self, url: impl Into<String>) -> Self {
         self.webhook_url = Some(url.into());
         self
@@ -263,17 +271,17 @@ impl fmt::Debug for ProjectSettings {
     }
 }
 
-fn webhook_url(text: &str) -> Result<Option<Url>, Error> {
+fn webhook_url(text: &str, remote: bool) -> Result<Option<Url>, Error> {
     if text.is_empty() {
         return Ok(None);
     }
     let url = Url::parse(text).map_err(|_| Error::BadRequest("webhook_url must be a URL"))?;
-    let may_be_local = ip(&url).is_none_or(|ip| ip.is_loopback());
     match url.scheme() {
         "https" => Ok(Some(url)),
-        "http" if may_be_local => Ok(Some(url)),
+        "http" if remote || is_this_machine(&url) => Ok(Some(url)),
         _ => Err(Error::BadRequest(
-            "webhook_url must be https:// (http:// is allowed to loopback and to host names)",
+            "webhook_url must be https:// (http:// is allowed to this machine, and to others if \
+             the emulator allows remote deliveries)",
         )),
     }
 }
@@ -292,22 +300,29 @@ mod tests {
     use super::*;
 
     fn project(settings: ProjectSettings) -> Result<Project, Error> {
-        Project::new(settings, SystemTime::UNIX_EPOCH)
+        Project::new(settings, false, SystemTime::UNIX_EPOCH)
     }
 
     #[test]
-    fn http_is_allowed_for_loopback_and_host_names() {
+    fn http_is_allowed_to_this_machine_and_to_others_if_deliveries_are() {
         let set = |url| project(ProjectSettings::new().webhook_url(url));
         for url in [
             "http://127.0.0.1:3000/hook",
             "http://[::1]:3000/hook",
             "http://localhost/hook",
-            "http://app.test/hook",
+            "http://app.localhost/hook",
+            "http://0.0.0.0:3000/",
             "https://yourapp.com/webhooks/bondify",
         ] {
             assert_eq!(set(url).unwrap().webhook_url.unwrap().as_str(), url);
         }
-        for url in ["http://192.168.0.7/", "http://[::2]/", "ftp://localhost/", "localhost", "/"] {
+        for url in ["http://192.168.0.7/", "http://[::2]/", "http://app.test/"] {
+            assert!(matches!(set(url), Err(Error::BadRequest(_))), "{url}");
+            let settings = ProjectSettings::new().webhook_url(url);
+            let allowed = Project::new(settings, true, SystemTime::UNIX_EPOCH).unwrap();
+            assert_eq!(allowed.webhook_url.unwrap().as_str(), url);
+        }
+        for url in ["ftp://localhost/", "localhost", "/"] {
             assert!(matches!(set(url), Err(Error::BadRequest(_))), "{url}");
         }
         assert!(set("").unwrap().webhook_url.is_none());
@@ -318,7 +333,7 @@ mod tests {
         let mut shop = project(ProjectSettings::new().id("shop").plan(Plan::Pro)).unwrap();
         assert_eq!((&*shop.name, shop.active, shop.public_access), ("shop", true, false));
         let secret = shop.reveal_secret().to_owned();
-        shop.set(ProjectSettings::new().name("Shop").active(false)).unwrap();
+        shop.set(ProjectSettings::new().name("Shop").active(false), false).unwrap();
         assert_eq!((&*shop.name, shop.active, shop.plan), ("Shop", false, Plan::Pro));
         assert_eq!(shop.reveal_secret(), secret);
     }
@@ -331,7 +346,7 @@ mod tests {
             ProjectSettings::new().name("Other").secret(" padded"),
             ProjectSettings::new().active(false).name(" "),
         ] {
-            shop.set(bad).unwrap_err();
+            shop.set(bad, false).unwrap_err();
             assert_eq!((&*shop.name, shop.active), ("Shop", true));
         }
     }

@@ -15,6 +15,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(middleware::from_fn(guard::same_origin_only));
     public_api::routes()
         .merge(private)
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::stored_only))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::known_host_only))
         .with_state(app)
 }

@@ -40,6 +40,8 @@ pub(crate) struct Rules {
     pub(crate) retry: RetrySchedule,
     pub(crate) keep_deliveries: usize,
     pub(crate) requests_per_minute: u32,
+    /// Whether deliveries to other machines are allowed.
+    pub(crate) remote_delivery: bool,
 }
 
 impl Default for Rules {
@@ -49,6 +51,7 @@ impl Default for Rules {
             retry: RetrySchedule::default(),
             keep_deliveries: 500,
             requests_per_minute: 60_000,
+            remote_delivery: false,
         }
     }
 }
@@ -68,6 +71,8 @@ pub enum Change {
     Delivery(Arc<Delivery>),
     /// Everything was deleted. The projects of the builder follow as new changes.
     Reset,
+    /// The state file can no longer be written, with the error, or can be written again.
+    StateFile(Option<String>),
 }
 
 /// The request of one attempt.
@@ -135,6 +140,7 @@ impl State {
                 self.deliveries.insert(delivery.id, delivery);
                 self.forget_old_deliveries();
             }
+            Change::StateFile(_) => {}
             Change::Reset => {
                 self.projects.clear();
                 self.sessions.clear();
@@ -220,7 +226,10 @@ impl State {
     ) -> Result<Arc<Project>, Error> {
         match settings.id.clone() {
             Some(id) if self.project(&id).is_ok() => self.update_project(&id, settings),
-            _ => Ok(self.put_project(Project::new(settings, now)?)),
+            _ => {
+                let project = Project::new(settings, self.rules.remote_delivery, now)?;
+                Ok(self.put_project(project))
+            }
         }
     }
 
@@ -230,7 +239,7 @@ impl State {
         settings: ProjectSettings,
         now: SystemTime,
     ) -> Result<(), Error> {
-        let preset = Project::new(settings.clone(), now)?;
+        let preset = Project::new(settings.clone(), self.rules.remote_delivery, now)?;
         let project = self.add_project(settings.id(&preset.id), now)?;
         self.presets.push(Arc::new(Project {
             secret_key: project.secret_key.clone(),
@@ -246,7 +255,7 @@ impl State {
         settings: ProjectSettings,
     ) -> Result<Arc<Project>, Error> {
         let mut project = Project::clone(self.project(id)?);
-        project.set(settings)?;
+        project.set(settings, self.rules.remote_delivery)?;
         Ok(self.put_project(project))
     }
 
@@ -408,6 +417,10 @@ impl State {
         event: &str,
         now: SystemTime,
     ) -> Result<Arc<Delivery>, Error> {
+        const MAX_NAME_BYTES: usize = 200;
+        if event.is_empty() || event.len() > MAX_NAME_BYTES {
+            return Err(Error::BadRequest("event must have 1 to 200 bytes"));
+        }
         let project = Arc::clone(self.project(project_id)?);
         let token = random::id("sess_test_");
         let persona = Persona::default();
@@ -785,6 +798,10 @@ mod tests {
             let delivery = state.send_test_event("shop", name, now()).unwrap();
             assert_eq!(delivery.event, name);
             assert_eq!(verify(&delivery).unwrap().name(), name);
+        }
+        for name in ["", &"x".repeat(201)] {
+            let refused = state.send_test_event("shop", name, now());
+            assert!(matches!(refused, Err(Error::BadRequest(_))));
         }
     }
 

@@ -23,8 +23,10 @@ use url::{Position, Url};
 
 use crate::{
     Outcome,
+    local::is_local,
     project::ip,
     state::{AttemptFault, OutgoingRequest},
+    trust::{Clients, Trust},
 };
 
 /// Sends deliveries to webhook URLs.
@@ -38,7 +40,7 @@ type Headers = Vec<(String, String)>;
 
 /// The network: one connection for each attempt, no redirects, no proxy.
 pub(crate) struct Network {
-    client: Client,
+    clients: Clients,
     resolver: Resolver,
     timeout: Duration,
 }
@@ -47,20 +49,22 @@ impl Network {
     /// The maximum size of a recorded response body.
     const MAX_BODY_BYTES: usize = 64 * 1024;
 
-    pub(crate) fn new(timeout: Duration, remote: bool) -> reqwest::Result<Self> {
+    pub(crate) fn new(timeout: Duration, remote: bool, trust: Trust) -> reqwest::Result<Self> {
         let resolver = Resolver { remote };
-        let client = Client::builder()
-            .dns_resolver(Arc::new(resolver))
-            .redirect(Policy::none())
-            .no_proxy()
-            .http1_only()
-            .pool_max_idle_per_host(0)
-            .build()?;
-        Ok(Self { client, resolver, timeout })
+        let clients = Clients::new(trust, || {
+            Client::builder()
+                .dns_resolver(Arc::new(resolver))
+                .redirect(Policy::none())
+                .no_proxy()
+                .http1_only()
+                .pool_max_idle_per_host(0)
+        })?;
+        Ok(Self { clients, resolver, timeout })
     }
 
     fn request(&self, outgoing: &OutgoingRequest) -> reqwest::Result<Request> {
-        self.client
+        self.clients
+            .of(&outgoing.url)
             .post(outgoing.url.clone())
             .header("host", host(&outgoing.url))
             .header("user-agent", concat!("bondify-emulator/", env!("CARGO_PKG_VERSION")))
@@ -77,7 +81,8 @@ impl Network {
             return Outcome::NotLoopback;
         }
         let deadline = Instant::now() + self.timeout;
-        match timeout_at(deadline, self.client.execute(request)).await {
+        let client = self.clients.of(request.url());
+        match timeout_at(deadline, client.execute(request)).await {
             Ok(Ok(mut response)) => Outcome::Answered {
                 status: response.status().as_u16(),
                 response_headers: to_text(response.headers()),
@@ -130,18 +135,29 @@ impl Transport for Network {
     }
 }
 
-/// Resolves names. Refuses other than loopback addresses unless they are allowed.
+/// Resolves names. Refuses the addresses of other machines unless they are allowed.
 #[derive(Clone, Copy)]
-struct Resolver {
-    remote: bool,
+pub(crate) struct Resolver {
+    pub(crate) remote: bool,
 }
 
 impl Resolver {
+    /// Whether deliveries to this URL are blocked now. A name that cannot be resolved is not.
+    pub(crate) async fn blocks(self, url: &Url) -> bool {
+        let Some(host) = url.host_str() else { return false };
+        let found = self.lookup(host.trim_matches(['[', ']']), 0).await;
+        found.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
     fn allows(self, ip: IpAddr) -> bool {
-        self.remote || ip.to_canonical().is_loopback()
+        let ip = ip.to_canonical();
+        self.remote || ip.is_loopback() || ip.is_unspecified()
     }
 
     async fn lookup(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        // A resolver may not know the names that end in `.localhost`.
+        let host =
+            if is_local(host) && host.parse::<IpAddr>().is_err() { "localhost" } else { host };
         let found: Vec<_> = lookup_host((host, port)).await?.collect();
         let (allowed, refused): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|address| self.allows(address.ip()));
@@ -218,12 +234,14 @@ mod tests {
     #[tokio::test]
     async fn a_name_of_another_machine_is_refused() {
         let local = Resolver { remote: false };
-        for host in ["192.0.2.1", "2001:db8::1", "0.0.0.0", "::ffff:192.0.2.1"] {
+        for host in ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"] {
             let refused = local.lookup(host, 443).await.unwrap_err();
             assert_eq!(failure(&refused), Outcome::NotLoopback, "{host}");
             assert_eq!(Resolver { remote: true }.lookup(host, 443).await.unwrap().len(), 1);
         }
-        for host in ["localhost", "127.3.2.1", "::1", "::ffff:127.0.0.1"] {
+        for host in
+            ["localhost", "app.localhost", "127.3.2.1", "0.0.0.0", "::1", "::ffff:127.0.0.1"]
+        {
             assert!(!local.lookup(host, 443).await.unwrap().is_empty(), "{host}");
         }
     }

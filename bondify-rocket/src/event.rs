@@ -1,9 +1,11 @@
+use std::future;
+
 use bondify_core::{
     Event, Reply,
-    adapter::{self, define_bondify_event, define_rejection, misconfigured},
+    adapter::{self, define_bondify_event, define_bondify_rejection, misconfigured},
 };
 use rocket::{
-    Data, Ignite, Request, Response, Rocket, Sentinel,
+    Data, Ignite, Request, Rocket, Sentinel,
     data::{FromData, Outcome, ToByteUnit},
     http::Status,
     response::{self, Responder},
@@ -12,16 +14,16 @@ use tokio_util::io::ReaderStream;
 
 use crate::{
     headers::RocketHeaders,
-    mount::{Mounted, lacks_state, write},
+    mount::{Mounted, lacks_state, response_to},
     request_state::RequestState,
 };
 
 define_bondify_event! {
     /// The data guard of a verified event, on a route that is mounted through Bondify.
     ///
-    /// Combines with any request guards. Without a verified event Bondify's reply is the
-    /// response: catchers do not change it, nor does a handler that takes
-    /// `Result<BondifyEvent, Rejection>`.
+    /// Combines with any request guards. Without a verified event the handler is not called, also
+    /// if it takes an `Option<BondifyEvent>` or a `Result`, and Bondify's reply is the response,
+    /// which catchers do not change.
     ///
     /// The launch is aborted if no route is mounted through Bondify. If another route is, a
     /// route without Bondify answers 500 `MISCONFIGURED` and logs what to add.
@@ -29,14 +31,20 @@ define_bondify_event! {
 
 #[rocket::async_trait]
 impl<'r> FromData<'r> for BondifyEvent {
-    type Error = Rejection;
+    type Error = BondifyRejection;
 
     async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r, Self> {
         match receive(request, data).await {
             Ok(event) => Outcome::Success(Self(event)),
             Err(reply) => {
-                RequestState::of(request).set_reply(reply);
-                Outcome::Error((Status::new(reply.status()), Rejection(reply)))
+                let state = RequestState::of(request);
+                state.set_reply(reply);
+                if state.bondify().is_some() {
+                    // The route's handler is dropped and the reply is the response, see `mount`. A
+                    // guard that fails would have Rocket log a warning and look for a catcher.
+                    return future::pending().await;
+                }
+                Outcome::Error((Status::new(reply.status()), BondifyRejection(reply)))
             }
         }
     }
@@ -56,16 +64,14 @@ async fn receive(request: &Request<'_>, data: Data<'_>) -> Result<Event, Reply> 
 
 const ADVICE: &str = "use `.attach(bondify.mount(base, routes![..]))` instead of `.mount(..)`";
 
-define_rejection! {
+define_bondify_rejection! {
     /// The error of a guard without a verified event or an accepted proof. As a responder it is
     /// the response that the other adapters give.
 }
 
-impl<'r> Responder<'r, 'static> for Rejection {
+impl<'r> Responder<'r, 'static> for BondifyRejection {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
-        let mut response = Response::new();
-        write(self.reply(), &mut response);
-        Ok(response)
+        Ok(response_to(self.reply()))
     }
 }
 

@@ -1,9 +1,12 @@
 use std::{
     fmt,
+    future::poll_fn,
     io::Cursor,
     mem,
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::{Mutex, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
@@ -97,7 +100,17 @@ impl Fairing for BondifyMount {
             write(reply, response);
         }
         if let Some(claim) = state.take_claim() {
-            claim.settle(response.status().code).await;
+            let status = response.status().code;
+            if let Some(handled) = state.handled()
+                && is_success(status)
+                && !is_success(handled)
+            {
+                rocket::warn!(
+                    "a catcher or a fairing turned a handler's {handled} into {status}: \
+                     the event counts as handled and is not delivered again"
+                );
+            }
+            claim.settle(status).await;
         }
     }
 
@@ -116,6 +129,34 @@ pub(crate) fn write(reply: Reply, response: &mut Response<'_>) {
     response.set_sized_body(reply.body().len(), Cursor::new(reply.body()));
 }
 
+pub(crate) fn response_to(reply: Reply) -> Response<'static> {
+    let mut response = Response::new();
+    write(reply, &mut response);
+    response
+}
+
+fn is_success(status: u16) -> bool {
+    (200..300).contains(&status)
+}
+
+/// Runs a route's handler until its guard refuses the delivery, if it does.
+async fn unless_refused<F: Future>(handling: F, state: &RequestState) -> Result<F::Output, Reply> {
+    let mut handling = pin!(handling);
+    poll_fn(|context| match handling.as_mut().poll(context) {
+        Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
+        Poll::Pending => state.take_reply().map_or(Poll::Pending, |reply| Poll::Ready(Err(reply))),
+    })
+    .await
+}
+
+fn note_status(outcome: &Outcome<'_>, state: &RequestState) {
+    match outcome {
+        Outcome::Success(response) => state.set_handled(response.status().code),
+        Outcome::Error(status) => state.set_handled(status.code),
+        Outcome::Forward(_) => {}
+    }
+}
+
 /// A route's handler, mounted through Bondify.
 #[derive(Clone)]
 struct BondifyHandler {
@@ -127,16 +168,23 @@ struct BondifyHandler {
 impl Handler for BondifyHandler {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
         let state = RequestState::of(request);
-        state.set_bondify(&self.bondify);
-        match AssertUnwindSafe(self.inner.handle(request, data)).catch_unwind().await {
-            Ok(outcome) => outcome,
-            Err(_panic) => {
-                if let Some(claim) = state.take_claim() {
-                    claim.panicked().await;
-                    state.set_reply(Reply::HandlerPanicked);
-                }
-                Outcome::Error(Status::new(Reply::HandlerPanicked.status()))
+        state.set_bondify(Some(&self.bondify));
+        let handling = AssertUnwindSafe(self.inner.handle(request, data)).catch_unwind();
+        let handled = unless_refused(handling, state).await;
+        state.set_bondify(None);
+        match handled {
+            Ok(Ok(outcome)) => {
+                note_status(&outcome, state);
+                outcome
             }
+            Ok(Err(_panic)) => match state.take_claim() {
+                Some(claim) => {
+                    claim.panicked().await;
+                    Outcome::Success(response_to(Reply::HandlerPanicked))
+                }
+                None => Outcome::Error(Status::InternalServerError),
+            },
+            Err(reply) => Outcome::Success(response_to(reply)),
         }
     }
 }

@@ -11,7 +11,10 @@ pub(crate) struct RequestState(Mutex<State>);
 
 #[derive(Default)]
 struct State {
+    /// Of the route that is being tried, if it is mounted through Bondify.
     bondify: Option<Bondify>,
+    /// The status of the handler, unless it forwarded the request.
+    handled: Option<u16>,
     claim: Option<Claim>,
     reply: Option<Reply>,
 }
@@ -22,8 +25,16 @@ impl RequestState {
     }
 
     /// Sets the Bondify of the route that is being tried.
-    pub(crate) fn set_bondify(&self, bondify: &Bondify) {
-        self.state().bondify = Some(bondify.clone());
+    pub(crate) fn set_bondify(&self, bondify: Option<&Bondify>) {
+        self.state().bondify = bondify.cloned();
+    }
+
+    pub(crate) fn set_handled(&self, status: u16) {
+        self.state().handled = Some(status);
+    }
+
+    pub(crate) fn handled(&self) -> Option<u16> {
+        self.state().handled
     }
 
     pub(crate) fn bondify(&self) -> Option<Bondify> {

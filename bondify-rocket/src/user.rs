@@ -10,7 +10,7 @@ use rocket::{
 };
 
 use crate::{
-    Rejection,
+    BondifyRejection,
     headers::RocketHeaders,
     mount::{lacks_state, write},
 };
@@ -32,13 +32,13 @@ struct Authenticated(Result<Proof, Reply>);
 
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for BondifyUser {
-    type Error = Rejection;
+    type Error = BondifyRejection;
 
-    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Rejection> {
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, BondifyRejection> {
         let Authenticated(result) = request.local_cache_async(authenticate(request)).await;
         match result {
             Ok(proof) => Outcome::Success(Self(proof.clone())),
-            Err(reply) => Outcome::Error((Status::new(reply.status()), Rejection(*reply))),
+            Err(reply) => Outcome::Error((Status::new(reply.status()), BondifyRejection(*reply))),
         }
     }
 }

@@ -20,6 +20,8 @@ impl Adapter for OnRocket {
     async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
         let rocket = rocket(script);
         serve(match attached {
+            // Only routes are mounted through it.
+            Attached::Everywhere => return None,
             Attached::Once => rocket.attach(bondify.mount(BASE, routes![on_event])),
             // Alone it would not launch; beside a route that is mounted it does.
             Attached::Never => {

@@ -7,7 +7,7 @@ mod serve;
 
 use std::{net::SocketAddr, time::Duration};
 
-use bondify_rocket::{Bondify, BondifyEvent, BondifyExt, MemoryStore, Rejection, Secret};
+use bondify_rocket::{Bondify, BondifyEvent, BondifyExt, BondifyRejection, MemoryStore, Secret};
 use bondify_testkit::{
     Call, Connection, Payload, ProbeStore, Response, Script, Step, WebhookRequest, within_a_minute,
 };
@@ -112,7 +112,7 @@ async fn a_catcher_changes_no_refusal_and_no_panic() {
 }
 
 #[post("/fallible", data = "<event>")]
-async fn fallible(event: Result<BondifyEvent, Rejection>) -> &'static str {
+async fn fallible(event: Result<BondifyEvent, BondifyRejection>) -> &'static str {
     if event.is_ok() { "an event" } else { "none" }
 }
 

@@ -5,7 +5,7 @@
 
 mod serve;
 
-use bondify_rocket::{BondifyUser, ProofVerifier, Rejection, Reply, catchers};
+use bondify_rocket::{BondifyRejection, BondifyUser, ProofVerifier, Reply, catchers};
 use bondify_testkit::{
     Script,
     http_suite::Server,
@@ -51,7 +51,7 @@ async fn a_user_without_a_verifier_aborts_the_launch() {
 }
 
 #[get("/why")]
-fn why(user: Result<BondifyUser, Rejection>) -> Result<String, Rejection> {
+fn why(user: Result<BondifyUser, BondifyRejection>) -> Result<String, BondifyRejection> {
     Ok(user?.id().to_string())
 }
 

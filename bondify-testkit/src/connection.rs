@@ -65,6 +65,19 @@ impl Connection {
         }
     }
 
+    /// Waits until a part of a response has arrived. A response that never ends has no other way to
+    /// be noticed.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket; a connection that is closed before.
+    pub async fn part_of_a_response(&mut self) -> io::Result<()> {
+        if self.received.is_empty() && self.stream.read_buf(&mut self.received).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
+    }
+
     /// Hangs up politely (FIN) and returns once the server has done so too.
     ///
     /// # Errors

@@ -17,14 +17,15 @@
 //!             Ok(status) => StatusCode::from_u16(status).unwrap().into_response(),
 //!             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
 //!         };
-//!         let route = match attached {
-//!             Attached::Never => post(on_event),
-//!             Attached::Once => bondify.post(on_event),
-//!             Attached::Twice => bondify.post(on_event).route_layer(bondify.layer()),
+//!         let app = |route| Router::new().route(PATH, route);
+//!         let app = match attached {
+//!             Attached::Never => app(post(on_event)),
+//!             Attached::Once => app(bondify.post(on_event)),
+//!             Attached::Twice => app(bondify.post(on_event).route_layer(bondify.layer())),
+//!             Attached::Everywhere => app(post(on_event)).layer(bondify.layer()),
 //!         };
 //!         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
 //!         let address = listener.local_addr().unwrap();
-//!         let app = Router::new().route(PATH, route);
 //!         Some(Server::new(address, async { axum::serve(listener, app).await.unwrap() }))
 //!     }
 //! }
@@ -89,6 +90,7 @@ macro_rules! http_suite {
             a_refusal_keeps_the_connection_alive
             an_extractor_without_bondify_is_a_misconfiguration
             bondify_attached_twice_is_a_misconfiguration
+            bondify_around_the_whole_app_is_a_misconfiguration
             an_unknown_event_is_judged_by_its_time_if_it_has_one
             // settling
             a_completed_event_is_a_duplicate

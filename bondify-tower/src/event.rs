@@ -1,6 +1,6 @@
 use bondify_core::{
     Event,
-    adapter::{define_bondify_event, define_rejection, misconfigured, response},
+    adapter::{define_bondify_event, define_bondify_rejection, misconfigured, response},
 };
 use bytes::Bytes;
 use http::{Extensions, Response};
@@ -16,18 +16,19 @@ impl BondifyEvent {
     ///
     /// [`Reply::Misconfigured`](crate::Reply::Misconfigured) if the request did not come through a
     /// [`BondifyLayer`](crate::BondifyLayer). The log says what to add.
-    pub fn from_extensions(extensions: &Extensions) -> Result<Self, Rejection> {
+    pub fn from_extensions(extensions: &Extensions) -> Result<Self, BondifyRejection> {
         let event = extensions.get::<Event>().cloned().map(Self);
-        event.ok_or_else(|| Rejection(misconfigured("add the layer `bondify.layer()` to it")))
+        event
+            .ok_or_else(|| BondifyRejection(misconfigured("add the layer `bondify.layer()` to it")))
     }
 }
 
-define_rejection! {
+define_bondify_rejection! {
     /// The error of a request without a verified event. Converts into the response.
 }
 
-impl<B: From<Bytes>> From<Rejection> for Response<B> {
-    fn from(rejection: Rejection) -> Self {
+impl<B: From<Bytes>> From<BondifyRejection> for Response<B> {
+    fn from(rejection: BondifyRejection) -> Self {
         response(rejection.reply())
     }
 }

@@ -1,4 +1,5 @@
 use std::{
+    error::Error,
     fmt,
     marker::PhantomData,
     mem,
@@ -11,7 +12,7 @@ use bondify_core::{
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyDataStream, Full};
 use tower_layer::Layer;
@@ -52,10 +53,13 @@ impl<B> BondifyLayer<B> {
     where
         S: Service<Request<B>, Response = Response<Out>, Error: Send, Future: Send> + 'static,
         B: From<Bytes> + 'static,
-        In: Body,
+        In: Body<Error: Into<BoxError>>,
         Out: Send + 'static,
     {
         let (mut parts, body) = request.into_parts();
+        if parts.method != Method::POST {
+            return Err(misconfigured(NOT_A_POST));
+        }
         if parts.extensions.get::<Event>().is_some() {
             return Err(misconfigured("the layer is applied twice; apply it to the route once"));
         }
@@ -110,7 +114,7 @@ where
         + Send
         + 'static,
     B: From<Bytes> + 'static,
-    In: Body + Send + 'static,
+    In: Body<Error: Into<BoxError>> + Send + 'static,
     Out: Send + 'static,
 {
     type Response = Response<ResponseBody<Out>>;
@@ -131,6 +135,11 @@ where
         })
     }
 }
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+const NOT_A_POST: &str = "the layer got a request of another method than POST; apply it to the \
+    webhook's route for POST only, not to a whole router";
 
 /// The status that a response is settled by. The server drops the connection on an error of the
 /// service, so that is a failure too.

@@ -8,6 +8,8 @@ mod layer;
 #[cfg(feature = "proof")]
 mod user;
 
+#[cfg(any(unix, windows))]
+pub use bondify_core::Shutdown;
 pub use bondify_core::{
     self, Bondify, BuildError, Builder, Cancelled, Claimed, Confirmed, DedupeStore, DrainTimedOut,
     Event, EventKey, LeaseToken, MemoryStore, Reply, Secret, SecretError, StoreError, TelegramId,
@@ -22,7 +24,7 @@ pub use bondify_core::{Proof, ProofError, ProofVerifier};
 pub use crate::user::{BondifyUserLayer, BondifyUserService};
 pub use crate::{
     body::ResponseBody,
-    event::{BondifyEvent, Rejection},
+    event::{BondifyEvent, BondifyRejection},
     ext::BondifyExt,
     layer::{BondifyLayer, BondifyService},
 };

@@ -25,17 +25,24 @@ struct Hyper;
 impl Adapter for Hyper {
     async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
         let route = route(&bondify, script, attached);
-        Some(serve(move |request| dispatch(route.clone(), request)).await)
+        Some(match attached {
+            Attached::Everywhere => serve(move |request| answer(route.clone(), request)).await,
+            _ => serve(move |request| dispatch(route.clone(), request)).await,
+        })
     }
 }
 
-/// A router of one route, since hyper has none. hyper would drop the connection on an error of
-/// the route; it becomes a 500.
+/// A router of one route, since hyper has none.
 async fn dispatch(route: Route<Incoming>, request: Request<Incoming>) -> Answer {
     assert_eq!(request.uri().path(), PATH);
     if request.method() != Method::POST {
         return status(405);
     }
+    answer(route, request).await
+}
+
+/// hyper would drop the connection on an error of the route; it becomes a 500.
+async fn answer(route: Route<Incoming>, request: Request<Incoming>) -> Answer {
     route.oneshot(request).await.unwrap_or_else(|_| status(500))
 }
 
@@ -43,7 +50,7 @@ fn route(bondify: &Bondify, script: Script, attached: Attached) -> Route<Incomin
     let once = bondify.layer::<Full<Bytes>>();
     let twice = bondify.layer::<Full<Bytes>>();
     match attached {
-        Attached::Once => cloneable(once.layer(handler(script))),
+        Attached::Once | Attached::Everywhere => cloneable(once.layer(handler(script))),
         Attached::Never => cloneable(handler(script)),
         Attached::Twice => cloneable(twice.layer(once.layer(handler(script)))),
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bondify_testkit::{Payload, WebhookRequest};
-use bondify_tower::{Bondify, BondifyEvent, BondifyExt, Rejection, Reply, Secret};
+use bondify_tower::{Bondify, BondifyEvent, BondifyExt, BondifyRejection, Reply, Secret};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -26,7 +26,9 @@ fn confirmed() -> WebhookRequest {
     Payload::confirmed().signed_with(&secret())
 }
 
-async fn on_event(request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Rejection> {
+async fn on_event(
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Full<Bytes>>, BondifyRejection> {
     let event = BondifyEvent::from_extensions(request.extensions())?;
     let body = request.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(event.raw(), &body);

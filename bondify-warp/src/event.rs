@@ -1,4 +1,4 @@
-use bondify_core::adapter::{define_bondify_event, define_rejection, response};
+use bondify_core::adapter::{define_bondify_event, define_bondify_rejection, response};
 use bytes::Bytes;
 use warp::reply::Response;
 
@@ -9,13 +9,13 @@ define_bondify_event! {
     /// so a handler without Bondify does not compile.
 }
 
-define_rejection! {
+define_bondify_rejection! {
     /// The response to a request without an accepted proof.
     ///
     /// It is a [`warp::Reply`], not a [`warp::Rejection`]: no later route is tried.
 }
 
-impl warp::Reply for Rejection {
+impl warp::Reply for BondifyRejection {
     fn into_response(self) -> Response {
         response::<Bytes>(self.reply()).map(Vec::from).into_response()
     }

@@ -1,7 +1,11 @@
 use std::convert::Infallible;
 
 use bondify_core::{Bondify, adapter};
-use warp::{Filter, http::HeaderMap, reply::Response};
+use warp::{
+    Filter,
+    http::{HeaderMap, Method},
+    reply::Response,
+};
 
 use crate::{BondifyEvent, Hook};
 
@@ -89,12 +93,20 @@ impl BondifyExt for Bondify {
         &self,
     ) -> impl Filter<Extract = (Hook,), Error = Infallible> + Clone + Send + Sync + use<> {
         let bondify = self.clone();
-        let unread = warp::header::headers_cloned().and(warp::body::stream());
-        let receive =
-            move |headers: HeaderMap, body| Hook::new(adapter::receive(&bondify, &headers, body));
-        unread.map(receive).or(warp::any().map(Hook::without_body)).unify()
+        let request = warp::method().and(warp::header::headers_cloned());
+        let unread = request.and(warp::body::stream());
+        let receive = move |method, headers: HeaderMap, body| match method {
+            Method::POST => Hook::new(adapter::receive(&bondify, &headers, body)),
+            _ => Hook::misconfigured(NOT_A_POST),
+        };
+        unread.map(receive).or(warp::any().map(|| Hook::misconfigured(WITHOUT_BODY))).unify()
     }
 }
+
+const NOT_A_POST: &str = "the filter got a request of another method than POST; put the filters of \
+    the path and `warp::post()` before it";
+const WITHOUT_BODY: &str =
+    "another filter took the body, or Bondify is applied twice; apply one of them";
 
 mod sealed {
     pub trait Sealed {}

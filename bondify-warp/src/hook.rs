@@ -6,7 +6,7 @@ use bondify_core::{
 };
 use warp::{Reply as _, reply::Response};
 
-use crate::{BondifyEvent, Rejection};
+use crate::{BondifyEvent, BondifyRejection};
 
 /// A delivery that is not yet read and verified. All it offers is to run its handler.
 #[must_use = "nothing is received until it is run"]
@@ -19,10 +19,8 @@ impl Hook {
         Self(Box::pin(received))
     }
 
-    pub(crate) fn without_body() -> Self {
-        const ADVICE: &str =
-            "another filter took the body, or Bondify is applied twice; apply one of them";
-        Self::new(async { Err(misconfigured(ADVICE)) })
+    pub(crate) fn misconfigured(advice: &'static str) -> Self {
+        Self::new(async { Err(misconfigured(advice)) })
     }
 
     /// Receives the delivery and calls `on_event` with a verified event; settles it by the status
@@ -34,7 +32,7 @@ impl Hook {
         R: warp::Reply + 'static,
     {
         let handled = self.handle(on_event).await;
-        handled.unwrap_or_else(|reply| Rejection(reply).into_response())
+        handled.unwrap_or_else(|reply| BondifyRejection(reply).into_response())
     }
 
     async fn handle<H, F, R>(self, on_event: H) -> Result<Response, Reply>

@@ -7,6 +7,8 @@ mod hook;
 #[cfg(feature = "proof")]
 mod user;
 
+#[cfg(any(unix, windows))]
+pub use bondify_core::Shutdown;
 pub use bondify_core::{
     self, Bondify, BuildError, Builder, Cancelled, Claimed, Confirmed, DedupeStore, DrainTimedOut,
     Event, EventKey, LeaseToken, MemoryStore, Secret, SecretError, StoreError, TelegramId,
@@ -20,7 +22,7 @@ pub use bondify_core::{Proof, ProofError, ProofVerifier};
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
 pub use crate::user::{BondifyUser, user};
 pub use crate::{
-    event::{BondifyEvent, Rejection},
+    event::{BondifyEvent, BondifyRejection},
     ext::BondifyExt,
     hook::Hook,
 };

@@ -3,7 +3,7 @@ use std::convert::Infallible;
 use bondify_core::{ProofVerifier, adapter::define_bondify_user};
 use warp::{Filter, http::HeaderMap};
 
-use crate::Rejection;
+use crate::BondifyRejection;
 
 define_bondify_user! {
     /// The user whose proof the request carries. [`user`] extracts it.
@@ -20,10 +20,10 @@ define_bondify_user! {
 /// use, which the next route would refuse.
 ///
 /// ```
-/// use bondify_warp::{BondifyUser, Rejection, ProofVerifier, user};
+/// use bondify_warp::{BondifyRejection, BondifyUser, ProofVerifier, user};
 /// use warp::Filter;
 ///
-/// async fn me(user: Result<BondifyUser, Rejection>) -> Result<String, Rejection> {
+/// async fn me(user: Result<BondifyUser, BondifyRejection>) -> Result<String, BondifyRejection> {
 ///     Ok(format!("user {}", user?.id()))
 /// }
 ///
@@ -35,7 +35,7 @@ define_bondify_user! {
 /// ```
 pub fn user(
     proofs: &ProofVerifier,
-) -> impl Filter<Extract = (Result<BondifyUser, Rejection>,), Error = Infallible>
+) -> impl Filter<Extract = (Result<BondifyUser, BondifyRejection>,), Error = Infallible>
 + Clone
 + Send
 + Sync
@@ -43,6 +43,6 @@ pub fn user(
     let proofs = proofs.clone();
     warp::header::headers_cloned().then(move |headers: HeaderMap| {
         let authenticated = proofs.authenticate(&headers, None);
-        async move { authenticated.await.map(BondifyUser).map_err(Rejection) }
+        async move { authenticated.await.map(BondifyUser).map_err(BondifyRejection) }
     })
 }

@@ -21,6 +21,10 @@ impl Adapter for Warp {
                 let on_event = move |event| on_event(event, script.clone());
                 Some(serve(path.and(bondify.webhook(on_event))).await)
             }
+            Attached::Everywhere => {
+                let on_event = move |event| on_event(event, script.clone());
+                Some(serve(warp::path::end().and(bondify.webhook(on_event))).await)
+            }
             // There is no event without Bondify: it does not compile.
             Attached::Never => None,
             Attached::Twice => {

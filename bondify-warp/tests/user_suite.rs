@@ -9,7 +9,7 @@ use bondify_testkit::{
     http_suite::Server,
     user_suite::{Adapter, NOBODY},
 };
-use bondify_warp::{BondifyUser, ProofVerifier, Rejection, user};
+use bondify_warp::{BondifyRejection, BondifyUser, ProofVerifier, user};
 use warp::Filter;
 
 use serve::serve;
@@ -27,11 +27,11 @@ impl Adapter for Warp {
     }
 }
 
-async fn me(user: Result<BondifyUser, Rejection>) -> Result<String, Rejection> {
+async fn me(user: Result<BondifyUser, BondifyRejection>) -> Result<String, BondifyRejection> {
     Ok(user?.id().to_string())
 }
 
-async fn maybe(user: Result<BondifyUser, Rejection>) -> String {
+async fn maybe(user: Result<BondifyUser, BondifyRejection>) -> String {
     user.map_or_else(|_| NOBODY.to_owned(), |user| user.id().to_string())
 }
 

@@ -16,12 +16,14 @@ pub(crate) struct Axum;
 
 impl Adapter for Axum {
     async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
-        let route = match attached {
-            Attached::Once => bondify.post(on_event),
-            Attached::Never => post(on_event),
-            Attached::Twice => bondify.post(on_event).route_layer(bondify.layer()),
+        let app = |route| Router::new().route(PATH, route);
+        let app = match attached {
+            Attached::Once => app(bondify.post(on_event)),
+            Attached::Never => app(post(on_event)),
+            Attached::Twice => app(bondify.post(on_event).route_layer(bondify.layer())),
+            Attached::Everywhere => app(post(on_event)).layer(bondify.layer()),
         };
-        let app = Router::new().route(PATH, route).with_state(script);
+        let app = app.with_state(script);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         Some(Server::new(address, async { axum::serve(listener, app).await.unwrap() }))

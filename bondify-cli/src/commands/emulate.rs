@@ -3,19 +3,21 @@ mod shown;
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
-use bondify_emulator::{Builder, Change, Emulator, Plan, ProjectSettings};
+use bondify_emulator::{Builder, Change, Emulator, Fault, Plan, ProjectSettings};
 use clap::ValueEnum;
 use reqwest::Url;
 use tokio::select;
 use zeroize::Zeroizing;
 
-use self::shown::{Attempt, Ready};
+use self::shown::{Attempt, Reach, Ready, StateFile};
 use crate::{
     exit::Exit,
-    http,
+    host::HostArgs,
     interrupt::Interrupts,
     output::Output,
     secret::{SecretArgs, TokenArgs, utf8},
+    tls::TlsArgs,
+    values,
 };
 
 /// Run a local Bondify: its API, its bot and its deliveries
@@ -25,16 +27,23 @@ use crate::{
 /// with exit code 0.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The port of 127.0.0.1 to listen on; 0 is any free port
+    /// The port to listen on; 0 is any free port
     #[arg(long, default_value = "4680")]
     port: u16,
 
+    #[command(flatten)]
+    host: HostArgs,
+
+    /// Also answer to this host name, such as the name of a container; repeatable
+    #[arg(long, value_name = "NAME", value_parser = values::text)]
+    allowed_host: Vec<String>,
+
     /// The id of the project
-    #[arg(long, value_name = "ID", default_value = "proj_local")]
+    #[arg(long, value_name = "ID", default_value = "proj_local", value_parser = values::text)]
     project: String,
 
     /// The project's webhook URL [default: events are not delivered]
-    #[arg(long, value_name = "URL", value_parser = http::parse_url)]
+    #[arg(long, value_name = "URL", value_parser = values::url)]
     webhook_url: Option<Url>,
 
     /// Also deliver to other machines
@@ -52,16 +61,23 @@ pub(crate) struct Args {
 
     /// The time-out of an attempt
     #[arg(long, value_name = "DURATION", default_value = "10s")]
-    #[arg(value_parser = humantime::parse_duration)]
+    #[arg(value_parser = values::duration)]
     timeout: Duration,
 
     /// The project's plan; pro and business have priority
     #[arg(long, default_value = "hobby")]
     plan: PlanName,
 
+    /// A fault to inject from the start; repeatable. See the README, or the inspector
+    #[arg(long, value_name = "FAULT")]
+    fault: Vec<Fault>,
+
     /// File that keeps everything over restarts [default: nothing is kept]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
+
+    #[command(flatten)]
+    tls: TlsArgs,
 
     #[command(flatten)]
     secret: SecretArgs,
@@ -97,22 +113,32 @@ impl Args {
             .context("the secret is not valid UTF-8")?;
         let (has_secret, has_token) = (secret.is_some(), token.is_some());
         let project = self.project.clone();
-        let emulator = self.builder(secret, token).start().await?;
+        let open = self.host.is_open();
+        let emulator = self.builder(secret, token)?.start().await?;
         let mut changes = emulator.changes();
 
         let project = emulator.project(&project)?;
         let secret = (!has_secret).then(|| project.reveal_secret());
         let token = (!has_token).then(|| emulator.developer_token());
-        output.show(&Ready::new(emulator.url(), &project, secret, token))?;
+        let blocked = match &project.webhook_url {
+            Some(url) => emulator.blocks(url).await,
+            None => false,
+        };
+        let reach = Reach { open, blocked };
+        output.show(&Ready::new(emulator.url(), &project, secret, token, reach))?;
         loop {
             let change = select! {
                 () = interrupts.next() => break,
                 change = changes.next() => change,
             };
-            if let Some(Change::Delivery(delivery)) = change
-                && let Some(attempt) = Attempt::just_ended(&delivery)
-            {
-                output.show(&attempt)?;
+            match change {
+                Some(Change::Delivery(delivery)) => {
+                    if let Some(attempt) = Attempt::just_ended(&delivery) {
+                        output.show(&attempt)?;
+                    }
+                }
+                Some(Change::StateFile(error)) => output.show(&StateFile { state_file: error })?,
+                _ => {}
             }
         }
         select! {
@@ -125,7 +151,7 @@ impl Args {
         self,
         secret: Option<Zeroizing<String>>,
         token: Option<Zeroizing<String>>,
-    ) -> Builder {
+    ) -> anyhow::Result<Builder> {
         let project = ProjectSettings::new().id(self.project).plan(self.plan.into());
         let mut project = project.public_access(true);
         if let Some(secret) = secret {
@@ -133,6 +159,9 @@ impl Args {
         }
         if let Some(url) = self.webhook_url {
             project = project.webhook_url(url);
+        }
+        if !self.fault.is_empty() {
+            project = project.faults(self.fault);
         }
         let mut builder = Emulator::builder()
             .port(self.port)
@@ -148,6 +177,18 @@ impl Args {
         if let Some(path) = self.state {
             builder = builder.state(path);
         }
-        if self.allow_remote_delivery { builder.allow_remote_delivery() } else { builder }
+        if let Some(ip) = self.host.ip() {
+            builder = builder.bind(ip);
+        }
+        for name in self.allowed_host {
+            builder = builder.allowed_host(name);
+        }
+        if let Some(pem) = self.tls.ca_pem()? {
+            builder = builder.trust_certificates(pem);
+        }
+        for host in self.tls.insecure_hosts() {
+            builder = builder.accept_any_certificate_of(host);
+        }
+        Ok(if self.allow_remote_delivery { builder.allow_remote_delivery() } else { builder })
     }
 }

@@ -1,58 +1,73 @@
+mod forward;
 mod received;
 
 use std::{
     fmt::{self, Display},
-    net::Ipv4Addr,
     time::Duration,
 };
 
-use anyhow::Context as _;
 use axum::{
     Router,
+    body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, StatusCode, header::CONTENT_TYPE},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
     routing::post,
 };
-use bondify_core::{Bondify, Event, SIGNATURE_HEADER, adapter};
+use bondify_core::{Bondify, Event, adapter};
 use futures_util::FutureExt as _;
+use http_body_util::BodyExt as _;
 use reqwest::Url;
 use serde::Serialize;
 use tokio::{
-    net::TcpListener,
     select,
     sync::{mpsc, oneshot},
 };
 
-use self::received::Received;
+use self::{
+    forward::{Forwarded, forward},
+    received::{Received, Shown},
+};
 use crate::{
     exit::Exit,
-    http::{self, Answer, Endpoint, NoAnswer},
+    host::HostArgs,
+    http::{Endpoint, NoAnswer},
     interrupt::Interrupts,
     output::Output,
     secret::SecretArgs,
+    tls::TlsArgs,
+    values,
 };
+
+/// The maximum size of a delivery: far more than Bondify sends.
+const MAX_DELIVERY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Receive deliveries: verify, show and forward them
 ///
-/// Forwards the exact bytes with their signature, and answers the delivery as the endpoint
-/// answers: 502 if there is no answer, 504 after a time-out. Without --forward-to the answer is
+/// Forwards the exact bytes with all headers, and answers the delivery as the endpoint answers:
+/// 502 if there is no answer, 504 after a time-out. Without --forward-to the answer is
 /// 204. A delivery with a wrong signature is refused and never forwarded. Ctrl-C ends it, with
 /// exit code 0.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The port of 127.0.0.1 to listen on, at any path; 0 is any free port
+    /// The port to listen on, at any path; 0 is any free port
     #[arg(long)]
     port: u16,
 
+    #[command(flatten)]
+    host: HostArgs,
+
     /// The endpoint to forward deliveries to
-    #[arg(long, value_name = "URL", value_parser = http::parse_url)]
+    #[arg(long, value_name = "URL", value_parser = values::url)]
     forward_to: Option<Url>,
 
     /// The time-out for the answer of the endpoint
     #[arg(long, value_name = "DURATION", default_value = "10s")]
-    #[arg(value_parser = humantime::parse_duration)]
+    #[arg(value_parser = values::duration)]
     timeout: Duration,
+
+    #[command(flatten)]
+    tls: TlsArgs,
 
     #[command(flatten)]
     secret: SecretArgs,
@@ -62,14 +77,16 @@ impl Args {
     pub(crate) async fn run(self, mut output: Output) -> anyhow::Result<Exit> {
         let mut interrupts = Interrupts::new()?;
         let (shown, mut to_show) = mpsc::unbounded_channel();
+        let upstream = |url| Endpoint::upstream(url, self.timeout, &self.tls);
+        let bondify = Bondify::builder(self.secret.secret()?).verify_only();
         let listener = Listener {
-            bondify: Bondify::builder(self.secret.secret()?).verify_only().build()?,
-            forward_to: self.forward_to.map(|url| Endpoint::new(url, self.timeout)).transpose()?,
+            bondify: bondify.body_limit(MAX_DELIVERY_BYTES).build()?,
+            forward_to: self.forward_to.map(upstream).transpose()?,
             shown,
         };
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await;
-        let port = port.with_context(|| format!("cannot listen on port {}", self.port))?;
-        output.show(&Listening { listening: format!("http://{}", port.local_addr()?) })?;
+        let port = self.host.listen(self.port).await?;
+        let (listening, open) = (format!("http://{}", port.address()?), self.host.is_open());
+        output.show(&Listening { listening, open })?;
 
         let app = Router::new().fallback_service(post(receive).with_state(listener));
         let (running, stopped) = oneshot::channel::<()>();
@@ -96,11 +113,14 @@ impl Args {
 #[derive(Serialize)]
 struct Listening {
     listening: String,
+    /// Whether other machines can connect.
+    open: bool,
 }
 
 impl Display for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "listening on {}", self.listening)
+        write!(f, "listening on {}", self.listening)?;
+        if self.open { write!(f, ", open to other machines") } else { Ok(()) }
     }
 }
 
@@ -108,7 +128,7 @@ impl Display for Listening {
 struct Listener {
     bondify: Bondify,
     forward_to: Option<Endpoint>,
-    shown: mpsc::UnboundedSender<Received>,
+    shown: mpsc::UnboundedSender<Shown>,
 }
 
 async fn receive(State(listener): State<Listener>, request: Request) -> Response {
@@ -130,50 +150,40 @@ async fn receive(State(listener): State<Listener>, request: Request) -> Response
 
 impl Listener {
     async fn handle(&self, event: Event, headers: &HeaderMap) -> Response {
-        let forwarded = match &self.forward_to {
-            Some(endpoint) => Some(forward(endpoint, &event, headers).await),
-            None => None,
+        let Some(endpoint) = &self.forward_to else {
+            let status = StatusCode::NO_CONTENT;
+            self.show(Received::verified(&event, status));
+            return status.into_response();
         };
-        let status = status(forwarded.as_ref());
-        self.show(Received::verified(&event, status, forwarded.as_ref()));
-        match forwarded {
-            Some(Ok(answer)) => respond(answer),
-            _ => status.into_response(),
+        match forward(endpoint, event.raw().clone(), headers).await {
+            Ok(Forwarded { response, latency }) => {
+                self.show(Received::verified(&event, response.status()).after(latency));
+                self.watched(response, &event)
+            }
+            Err(error) => {
+                let status = match error {
+                    NoAnswer::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+                    NoAnswer::Failed(_) => StatusCode::BAD_GATEWAY,
+                };
+                self.show(Received::verified(&event, status).failed(&error));
+                status.into_response()
+            }
         }
+    }
+
+    /// Shows if the body of the answer breaks off, which the sender sees as well.
+    fn watched(&self, response: Response, event: &Event) -> Response {
+        let (shown, event) = (self.shown.clone(), event.name().to_owned());
+        response.map(|body| {
+            Body::new(body.map_err(move |error| {
+                let _ = shown.send(Shown::broken_off(&event, &error));
+                error
+            }))
+        })
     }
 
     /// Shows a delivery. Does nothing once the command ends.
     fn show(&self, received: Received) {
-        let _ = self.shown.send(received);
+        let _ = self.shown.send(Shown::Received(received));
     }
-}
-
-async fn forward(
-    endpoint: &Endpoint,
-    event: &Event,
-    headers: &HeaderMap,
-) -> Result<Answer, NoAnswer> {
-    let mut request = endpoint.post().body(event.raw().clone());
-    for name in [CONTENT_TYPE, HeaderName::from_static(SIGNATURE_HEADER)] {
-        for value in headers.get_all(&name) {
-            request = request.header(&name, value);
-        }
-    }
-    http::send(request).await
-}
-
-fn status(forwarded: Option<&Result<Answer, NoAnswer>>) -> StatusCode {
-    match forwarded {
-        None => StatusCode::NO_CONTENT,
-        Some(Ok(answer)) => answer.status,
-        Some(Err(NoAnswer::TimedOut)) => StatusCode::GATEWAY_TIMEOUT,
-        Some(Err(_)) => StatusCode::BAD_GATEWAY,
-    }
-}
-
-fn respond(answer: Answer) -> Response {
-    let mut response = (answer.status, answer.body).into_response();
-    response.headers_mut().remove(CONTENT_TYPE);
-    response.headers_mut().extend(answer.content_type.map(|value| (CONTENT_TYPE, value)));
-    response
 }

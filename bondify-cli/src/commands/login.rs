@@ -8,6 +8,7 @@ use crate::{
     exit::Exit,
     output::Output,
     secret::SecretArgs,
+    values,
 };
 
 /// Log in through Telegram: show the link and its QR code, wait, and verify the proof
@@ -17,7 +18,7 @@ use crate::{
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The project to log in to
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = values::text)]
     project: String,
 
     #[command(flatten)]

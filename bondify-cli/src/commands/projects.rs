@@ -10,6 +10,7 @@ use crate::{
     exit::Exit,
     output::Output,
     secret::TokenArgs,
+    values,
 };
 
 /// Manage projects, as the dashboard does
@@ -35,23 +36,26 @@ enum Action {
     /// `bondify projects webhook-secret` shows it again.
     Create {
         /// The name that the bot shows
+        #[arg(value_parser = values::text)]
         name: String,
 
-        /// The webhook URL: https:// (http:// is allowed on loopback only)
+        /// The webhook URL: https:// (http:// is allowed to this machine)
         #[arg(long, value_name = "URL")]
         webhook_url: Option<String>,
     },
     /// Set a project's webhook URL
     SetWebhook {
         /// The project's id
+        #[arg(value_parser = values::text)]
         id: String,
 
-        /// https:// (http:// is allowed on loopback only); an empty URL removes it
+        /// https:// (http:// is allowed to this machine); an empty URL removes it
         url: String,
     },
     /// Show a project's webhook secret, which signs deliveries and proofs
     WebhookSecret {
         /// The project's id
+        #[arg(value_parser = values::text)]
         id: String,
     },
     /// Replace a project's secret key and webhook secret, and show the new ones
@@ -60,11 +64,13 @@ enum Action {
     /// still carry the old signature: let the receiver accept both for a while.
     Rotate {
         /// The project's id
+        #[arg(value_parser = values::text)]
         id: String,
     },
     /// Delete a project
     Delete {
         /// The project's id
+        #[arg(value_parser = values::text)]
         id: String,
     },
 }

@@ -2,13 +2,13 @@ mod attempt;
 mod event;
 mod summary;
 
-use std::{num::NonZero, path::PathBuf, pin::pin, time::Duration};
+use std::{fmt::Write, num::NonZero, path::PathBuf, pin::pin, time::Duration};
 
 use bondify_core::{SIGNATURE_HEADER, Secret};
 use bondify_emulator::Fault;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use futures_util::{StreamExt as _, stream};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use reqwest::{Body, Url, header::CONTENT_TYPE};
 use tokio::{join, select};
 
@@ -24,6 +24,8 @@ use crate::{
     interrupt::Interrupts,
     output::Output,
     secret::SecretArgs,
+    tls::TlsArgs,
+    values,
 };
 
 /// Send signed deliveries to an endpoint
@@ -40,7 +42,7 @@ pub(crate) struct Args {
     body: Option<PathBuf>,
 
     /// The endpoint to deliver to
-    #[arg(long, value_parser = http::parse_url)]
+    #[arg(long, value_parser = values::url)]
     url: Url,
 
     /// The fault to inject
@@ -49,16 +51,21 @@ pub(crate) struct Args {
 
     /// The number of events to deliver
     #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(value_parser = values::count::<NonZero<u64>>)]
     count: NonZero<u64>,
 
     /// The number of events to deliver at the same time
     #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(value_parser = values::count::<NonZero<usize>>)]
     concurrency: NonZero<usize>,
 
     /// The time-out for each answer
     #[arg(long, value_name = "DURATION", default_value = "10s")]
-    #[arg(value_parser = humantime::parse_duration)]
+    #[arg(value_parser = values::duration)]
     timeout: Duration,
+
+    #[command(flatten)]
+    tls: TlsArgs,
 
     #[command(flatten)]
     secret: SecretArgs,
@@ -89,17 +96,17 @@ impl Args {
                 attempts = deliveries.next() => attempts,
             };
             let Some(attempts) = attempts else { break false };
+            tally.add_event(&attempts);
             for attempt in attempts {
                 if output.is_json() || !many {
                     progress.suspend(|| output.show(&attempt))?;
                 }
-                tally.add(&attempt);
             }
             progress.inc(1);
         };
         progress.finish_and_clear();
 
-        let summary = tally.sum_up();
+        let summary = tally.sum_up(count);
         if output.is_json() || many || interrupted {
             output.show(&summary)?;
         }
@@ -109,8 +116,12 @@ impl Args {
 
 /// A progress bar on standard error, if that is a terminal.
 fn progress_bar(count: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}, {per_sec}, {eta} left");
-    ProgressBar::new(count).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}, {rate}, {eta} left");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    let rate = |state: &ProgressState, to: &mut dyn Write| {
+        let _ = write!(to, "{:.0}/s", state.per_sec());
+    };
+    ProgressBar::new(count).with_style(style.with_key("rate", rate))
 }
 
 struct Sender {
@@ -124,7 +135,7 @@ impl Sender {
     fn new(args: Args) -> anyhow::Result<Self> {
         let secret = args.secret.secret()?;
         Ok(Self {
-            endpoint: Endpoint::new(args.url, args.timeout)?,
+            endpoint: Endpoint::new(args.url, args.timeout, &args.tls)?,
             secret: match args.fault {
                 Some(Fault::WrongSecret) => Secret::new(getrandom::u64()?.to_string())?,
                 _ => secret,

@@ -24,6 +24,8 @@ async fn a_trigger_cut_short_sums_up_and_fails() {
         let summary = &finished.json().pop().unwrap()["summary"];
         assert!(summary["accepted"].as_u64().unwrap() >= 1, "{summary}");
         assert_eq!(summary["accepted"], summary["deliveries"]);
+        let sent = summary["deliveries"].as_u64().unwrap();
+        assert_eq!(summary["not_sent"], 1_000_000_000 - sent);
     })
     .await;
 }
@@ -44,7 +46,7 @@ async fn an_answer_is_not_waited_for_any_longer() {
         assert_data_eq!(
             trigger.end().await.to_string(),
             str![[r#"
-0 of 0 accepted in [..] ms
+0 of 0 accepted in [..] ms, interrupted: 1 not sent
 exit code: 130
 
 "#]]

@@ -3,13 +3,16 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod arguments;
 mod emulate;
 mod endings;
 mod help;
 mod listen;
 mod login;
+mod machine;
 mod output;
 mod projects;
+mod proxy;
 mod readme;
 mod secret;
 mod sign;

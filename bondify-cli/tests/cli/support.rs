@@ -108,6 +108,11 @@ impl Running {
         self.lines.next_line().await.unwrap().expect("there is another line")
     }
 
+    /// The next line, or `None` if the command has ended.
+    pub(crate) async fn try_line(&mut self) -> std::io::Result<Option<String>> {
+        self.lines.next_line().await
+    }
+
     pub(crate) async fn json(&mut self) -> Value {
         serde_json::from_str(&self.line().await).unwrap()
     }

@@ -49,27 +49,42 @@ impl LeaseManager {
         this
     }
 
+    /// Claims `key` in a store that does not wait. `None`: the store does.
+    pub(crate) fn claim_at_once(
+        &self,
+        key: EventKey,
+        holder: &Holder,
+    ) -> Option<Result<Attempt, StoreError>> {
+        self.0.store.as_immediate()?;
+        if !self.is_renewing() {
+            return Some(Err(no_runtime()));
+        }
+        let asked = Instant::now();
+        let claimed = self.0.at_once(|store| store.claim_now(&key, self.0.lease))?;
+        Some(Ok(match claimed {
+            Claimed::Acquired(token) => {
+                Attempt::Acquired(self.hold(key, token, holder.clone(), asked))
+            }
+            Claimed::Completed => Attempt::Completed,
+            Claimed::InFlight => Attempt::InFlight,
+        }))
+    }
+
     /// Claims `key`. The delivery waits for the answer until `give_up`.
     pub(crate) fn claim(
         &self,
         key: EventKey,
-        holder: Holder,
+        holder: &Holder,
         give_up: Instant,
     ) -> Call<Result<Attempt, StoreError>> {
-        let no_runtime = || Call::Done(Err(StoreError::new("there is no tokio runtime")));
-        if !self.is_renewing() {
-            return no_runtime();
+        if let Some(attempt) = self.claim_at_once(key, holder) {
+            return Call::Done(attempt);
         }
-        let asked = Instant::now();
-        match self.0.at_once(|store| store.claim_now(&key, self.0.lease)) {
-            Some(Claimed::Acquired(token)) => {
-                Call::Done(Ok(Attempt::Acquired(self.hold(key, token, holder, asked))))
+        match self.runtime() {
+            Some(runtime) => {
+                Call::start(&runtime, self.clone().attempt(key, holder.clone(), give_up))
             }
-            Some(Claimed::Completed) => Call::Done(Ok(Attempt::Completed)),
-            Some(Claimed::InFlight) => Call::Done(Ok(Attempt::InFlight)),
-            None => self.runtime().map_or_else(no_runtime, |runtime| {
-                Call::start(&runtime, self.clone().attempt(key, holder, give_up))
-            }),
+            None => Call::Done(Err(no_runtime())),
         }
     }
 
@@ -111,6 +126,10 @@ impl LeaseManager {
         let start_renewer = |runtime: &Handle| runtime.spawn(renew_leases(Arc::downgrade(&self.0)));
         self.0.runtime.with(start_renewer, then)
     }
+}
+
+fn no_runtime() -> StoreError {
+    StoreError::new("there is no tokio runtime")
 }
 
 impl Shared {

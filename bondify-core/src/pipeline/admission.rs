@@ -9,11 +9,15 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use super::{claim::Claim, delivery::Delivery, shared::Pipeline};
+use super::{
+    claim::Claim,
+    delivery::Delivery,
+    shared::{Pipeline, Shared},
+};
 use crate::{
     Event, EventKey, Reply, StoreError,
-    lease::{Attempt, Call, Holder, Lease, LeaseManager},
-    limits::{FIRST_PAUSE, LONGEST_PAUSE, STORE_TIMEOUT, TIME_TO_ANSWER},
+    lease::{Attempt, Holder, Lease, LeaseManager},
+    limits::{STORE_TIMEOUT, TIME_TO_ANSWER},
     telemetry::Record,
 };
 
@@ -49,7 +53,7 @@ impl From<&NotAdmitted> for Reply {
 impl Candidate {
     pub(super) fn new(pipeline: Arc<Pipeline>, event: Event, mut record: Record) -> Self {
         record.verified(&event);
-        let running = Arc::new(pipeline.running.subscribe());
+        let running = Arc::new(pipeline.shared.running.subscribe());
         Self { pipeline, event, record, running }
     }
 
@@ -61,18 +65,22 @@ impl Candidate {
         let Some(admission) = Admission::begin(&self) else {
             return ControlFlow::Break(self.decide(Ok(None)));
         };
-        match admission.claim() {
-            Call::Done(Ok(Attempt::Acquired(lease))) => {
-                ControlFlow::Break(self.decide(Ok(Some(lease))))
+        let at_once = admission.leases.claim_at_once(admission.key, &admission.holder);
+        let in_flight = match at_once {
+            Some(Ok(Attempt::Acquired(lease))) => {
+                return ControlFlow::Break(self.decide(Ok(Some(lease))));
             }
-            Call::Done(Ok(Attempt::Completed)) => {
-                ControlFlow::Break(self.decide(Err(NotAdmitted::Completed)))
+            Some(Ok(Attempt::Completed)) => {
+                return ControlFlow::Break(self.decide(Err(NotAdmitted::Completed)));
             }
-            first => {
-                let decision = async move { self.decide(admission.wait(first).await) };
-                ControlFlow::Continue(decision.instrument(span.clone()).boxed())
+            Some(Ok(Attempt::InFlight)) => true,
+            Some(Err(error)) => {
+                return ControlFlow::Break(self.decide(admission.without_store(error)));
             }
-        }
+            None => false,
+        };
+        let decision = async move { self.decide(admission.wait(in_flight).await) };
+        ControlFlow::Continue(decision.instrument(span.clone()).boxed())
     }
 
     fn decide(self, admitted: Result<Option<Lease>, NotAdmitted>) -> Admitted {
@@ -89,7 +97,7 @@ impl Candidate {
 
 /// The claim of a verified event, and the wait for it while another claim of it is held.
 struct Admission {
-    pipeline: Arc<Pipeline>,
+    shared: Arc<Shared>,
     leases: LeaseManager,
     key: EventKey,
     holder: Holder,
@@ -101,48 +109,59 @@ impl Admission {
     /// `None` if events are not claimed.
     fn begin(candidate: &Candidate) -> Option<Self> {
         let Candidate { pipeline, event, record, running } = candidate;
-        let (pipeline, leases) = (pipeline.clone(), pipeline.leases.clone()?);
-        let wait_until = record.received + pipeline.settings.wait;
+        let (shared, leases) = (pipeline.shared.clone(), pipeline.shared.leases.clone()?);
+        let wait_until = record.received + shared.settings.wait;
         let give_up = wait_until.max(record.received + STORE_TIMEOUT) + TIME_TO_ANSWER;
         let holder = Holder::new(record.span.clone(), record.answer_by, running.clone());
         let key = pipeline.key(event);
-        Some(Self { pipeline, leases, key, holder, wait_until, give_up })
-    }
-
-    fn claim(&self) -> Call<Result<Attempt, StoreError>> {
-        self.leases.claim(self.key, self.holder.clone(), self.give_up)
+        Some(Self { shared, leases, key, holder, wait_until, give_up })
     }
 
     /// Waits until the event can be handled, is completed or the wait is over. `None`: it is
-    /// handled without a lease.
-    async fn wait(
-        self,
-        first: Call<Result<Attempt, StoreError>>,
-    ) -> Result<Option<Lease>, NotAdmitted> {
-        let (mut call, mut pause, mut in_flight) = (first, FIRST_PAUSE, false);
+    /// handled without a lease. Of the waiters of one key in this process, one at a time asks
+    /// the store.
+    async fn wait(&self, in_flight: bool) -> Result<Option<Lease>, NotAdmitted> {
+        let place = self.shared.waiting.join(self.key);
+        let mut view = match place.head(self.give_up).await {
+            Ok(view) => view,
+            Err(late) => return self.without_store(StoreError::new(late)),
+        };
+        view.in_flight |= in_flight;
         loop {
-            match call.answer(self.give_up).await {
-                Ok(Attempt::Acquired(lease)) => return Ok(Some(lease)),
-                Ok(Attempt::Completed) => return Err(NotAdmitted::Completed),
-                Ok(Attempt::InFlight) => in_flight = true,
-                Err(error) if in_flight => {
+            if view.completed {
+                return Err(NotAdmitted::Completed);
+            }
+            if view.in_flight {
+                self.pause(view.next_pause()).await?;
+            } else if place.has_failed(&view) {
+                return self.without_store(StoreError::new("a claim of the same event failed"));
+            }
+            let claim = self.leases.claim(self.key, &self.holder, self.give_up);
+            match claim.answer(self.give_up).await {
+                Ok(Attempt::Acquired(lease)) => {
+                    view.acquired();
+                    return Ok(Some(lease));
+                }
+                Ok(Attempt::Completed) => view.completed = true,
+                Ok(Attempt::InFlight) => view.in_flight = true,
+                Err(error) if view.in_flight => {
                     tracing::error!(error = &error as &dyn Error, "no claim yet");
                 }
-                Err(error) => return self.without_store(error),
+                Err(error) => {
+                    place.failed(&mut view);
+                    return self.without_store(error);
+                }
             }
-            tracing::debug!(?pause, "another delivery of this event is being handled");
-            self.pause(pause).await?;
-            pause = LONGEST_PAUSE.min(pause * 2);
-            call = self.claim();
         }
     }
 
     async fn pause(&self, pause: Duration) -> Result<(), NotAdmitted> {
+        tracing::debug!(?pause, "another delivery of this event is being handled");
         let now = Instant::now();
         if now >= self.wait_until {
             return Err(NotAdmitted::InFlight);
         }
-        let mut leaving = self.pipeline.leaving.subscribe();
+        let mut leaving = self.shared.leaving.subscribe();
         let left = leaving.wait_for(|&leaving| leaving);
         match timeout_at(self.wait_until.min(now + pause), left).await {
             Err(_elapsed) => Ok(()),
@@ -152,7 +171,7 @@ impl Admission {
 
     fn without_store(&self, error: StoreError) -> Result<Option<Lease>, NotAdmitted> {
         let source = &error as &dyn Error;
-        if self.pipeline.settings.fail_open {
+        if self.shared.settings.fail_open {
             tracing::error!(error = source, "no claim: the event is handled without deduplication");
             Ok(None)
         } else {

@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use super::{
     admission::{Admitted, Candidate, NotAdmitted},
     delivery::Delivery,
-    request::{Head, ReadBody},
+    request::{BoxError, Head, ReadBody},
     shared::Pipeline,
 };
 use crate::{
@@ -40,7 +40,7 @@ pin_project! {
 impl<S> Receive<S> {
     pub(crate) fn new(pipeline: &Arc<Pipeline>, headers: &dyn Headers, body: S) -> Self {
         let (head, record) = (Head::of(headers), Record::start(Source::Webhook));
-        let body = ReadBody::new(body, pipeline.settings.body_limit, record.received);
+        let body = ReadBody::new(body, pipeline.shared.settings.body_limit, record.received);
         let pending = PendingDelivery { pipeline: pipeline.clone(), head, record };
         Self { body, pending: Some(pending), admission: None }
     }
@@ -50,6 +50,7 @@ impl<S, C, E> Future for Receive<S>
 where
     S: Stream<Item = Result<C, E>>,
     C: Buf,
+    E: Into<BoxError>,
 {
     type Output = Result<Delivery, Reply>;
 

@@ -1,19 +1,22 @@
 //! Reads an HTTP request of any framework: the headers that matter, and the body.
 
 use std::{
-    mem,
+    error::Error,
+    iter, mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::Stream;
+use http_body_util::LengthLimitError;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
-    MalformedSignature, Reply, SIGNATURE_HEADER, Signature, VerifyError, headers::Headers,
-    limits::DELIVERY_TIMEOUT,
+    MalformedSignature, Reply, SIGNATURE_HEADER, Signature, VerifyError,
+    headers::Headers,
+    limits::{DELIVERY_TIMEOUT, DRAIN_LIMIT},
 };
 
 /// The headers that matter, judged before the body is read and held against the
@@ -55,7 +58,7 @@ fn signature(headers: &dyn Headers) -> Result<Signature, VerifyError> {
 
 pin_project! {
     /// Reads a body of at most `limit` bytes. Never reserves memory for what has not
-    /// arrived. An oversized body is read on and thrown away up to twice the limit, so
+    /// arrived. An oversized body is read on and thrown away up to [`DRAIN_LIMIT`], so
     /// that its sender gets to read the answer. Gives up when Bondify itself would have.
     pub(crate) struct ReadBody<S> {
         #[pin]
@@ -76,6 +79,7 @@ impl<S, C, E> Future for ReadBody<S>
 where
     S: Stream<Item = Result<C, E>>,
     C: Buf,
+    E: Into<BoxError>,
 {
     type Output = Result<Bytes, Reply>;
 
@@ -89,12 +93,26 @@ where
             match next.transpose() {
                 Ok(Some(chunk)) => this.chunks.take(chunk),
                 Ok(None) => return Poll::Ready(this.chunks.join()),
-                Err(_) => return Poll::Ready(Err(Reply::UnreadableBody)),
+                Err(error) => return Poll::Ready(Err(unread(error))),
             }
             if this.chunks.exceeds_drain_limit() {
                 return Poll::Ready(Err(Reply::PayloadTooLarge));
             }
         }
+    }
+}
+
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
+
+/// The answer to a body whose stream fails: by a limit around the route, or else by its sender.
+fn unread(error: impl Into<BoxError>) -> Reply {
+    let error = error.into();
+    let first: &(dyn Error + 'static) = &*error;
+    let mut causes = iter::successors(Some(first), |&error| error.source());
+    if causes.any(|cause| cause.is::<LengthLimitError>()) {
+        Reply::PayloadTooLarge
+    } else {
+        Reply::UnreadableBody
     }
 }
 
@@ -118,7 +136,7 @@ impl Chunks {
     }
 
     fn exceeds_drain_limit(&self) -> bool {
-        self.size > self.limit.saturating_mul(2)
+        self.size > self.limit.saturating_mul(2).max(DRAIN_LIMIT)
     }
 
     fn join(&mut self) -> Result<Bytes, Reply> {
@@ -162,14 +180,17 @@ impl Deadline {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use futures_util::{FutureExt, StreamExt, stream};
     use http::{HeaderMap, HeaderValue};
+    use http_body_util::{BodyDataStream, Full, Limited};
     use tokio::time::timeout;
 
     use super::*;
 
     fn read(chunks: &[&'static str], limit: usize) -> Result<Bytes, Reply> {
-        let chunks = chunks.iter().map(|chunk| Ok::<_, ()>(chunk.as_bytes()));
+        let chunks = chunks.iter().map(|chunk| Ok::<_, Infallible>(chunk.as_bytes()));
         ReadBody::new(stream::iter(chunks), limit, Instant::now()).now_or_never().unwrap()
     }
 
@@ -190,21 +211,28 @@ mod tests {
 
     #[test]
     fn an_endless_body_is_given_up() {
-        let endless = stream::repeat(Ok::<_, ()>(&b"x"[..]));
+        let endless = stream::repeat(Ok::<_, Infallible>(&[b'x'; 4096][..]));
         let read = ReadBody::new(endless, 4, Instant::now()).now_or_never();
         assert_eq!(read, Some(Err(Reply::PayloadTooLarge)));
     }
 
     #[test]
     fn a_body_that_breaks_off_is_unreadable() {
-        let broken = stream::iter([Ok(&b"1"[..]), Err(())]);
+        let broken = stream::iter([Ok(&b"1"[..]), Err("broken")]);
         let read = ReadBody::new(broken, 4, Instant::now()).now_or_never();
         assert_eq!(read, Some(Err(Reply::UnreadableBody)));
     }
 
+    #[test]
+    fn a_length_limit_around_the_route_is_too_large() {
+        let limited = BodyDataStream::new(Limited::new(Full::new(&b"12"[..]), 1));
+        let read = ReadBody::new(limited, 4, Instant::now()).now_or_never();
+        assert_eq!(read, Some(Err(Reply::PayloadTooLarge)));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_body_that_comes_too_slowly_is_unreadable() {
-        let drop_by_drop = stream::repeat(Ok::<_, ()>(&b"x"[..])).then(async |chunk| {
+        let drop_by_drop = stream::repeat(Ok::<_, Infallible>(&b"x"[..])).then(async |chunk| {
             tokio::time::sleep(DELIVERY_TIMEOUT / 3).await;
             chunk
         });
@@ -214,7 +242,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_never_comes_is_unreadable() {
-        let (start, silence) = (Instant::now(), stream::pending::<Result<Bytes, ()>>());
+        let (start, silence) = (Instant::now(), stream::pending::<Result<Bytes, Infallible>>());
         let read = timeout(2 * DELIVERY_TIMEOUT, ReadBody::new(silence, 1000, start)).await;
         assert_eq!(read, Ok(Err(Reply::UnreadableBody)));
         assert_eq!(start.elapsed().as_secs(), DELIVERY_TIMEOUT.as_secs());

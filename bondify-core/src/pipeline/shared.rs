@@ -2,14 +2,25 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use crate::{DedupeStore, Event, EventKey, Verifier, lease::LeaseManager, settings::Settings};
+use super::waiting::Waiting;
+use crate::{
+    DedupeStore, Event, EventKey, Secret, Verifier, lease::LeaseManager, settings::Settings,
+};
 
-/// All that the deliveries of one [`Bondify`](crate::Bondify) share.
+/// The pipeline of one project.
 pub(crate) struct Pipeline {
     pub(crate) verifier: Verifier,
+    /// The innermost comes first.
+    pub(crate) namespaces: Vec<String>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// All that the projects of one [`Builder`](crate::Builder) share.
+pub(crate) struct Shared {
     pub(crate) settings: Settings,
     /// `None`: no delivery is claimed.
     pub(super) leases: Option<LeaseManager>,
+    pub(super) waiting: Waiting,
     /// Counts deliveries from their verification to their settlement, for `drain`: each holds a
     /// receiver.
     pub(super) running: watch::Sender<()>,
@@ -20,25 +31,41 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     pub(crate) fn new(
         verifier: Verifier,
+        namespace: Option<String>,
         store: Option<Arc<dyn DedupeStore>>,
         settings: Settings,
     ) -> Self {
         let Settings { lease, retention, .. } = settings;
+        let leases = store.map(|store| LeaseManager::new(store, lease, retention));
+        let (running, leaving) = (watch::Sender::new(()), watch::Sender::new(false));
+        let shared =
+            Arc::new(Shared { settings, leases, waiting: Waiting::default(), running, leaving });
+        Self { verifier, namespaces: namespace.into_iter().collect(), shared }
+    }
+
+    /// The pipeline of another project, within this one's namespace.
+    pub(crate) fn for_project(
+        &self,
+        namespace: String,
+        secret: Secret,
+        old: impl IntoIterator<Item = Secret>,
+    ) -> Self {
+        let mut namespaces = vec![namespace];
+        namespaces.extend_from_slice(&self.namespaces);
         Self {
-            verifier,
-            settings,
-            leases: store.map(|store| LeaseManager::new(store, lease, retention)),
-            running: watch::Sender::new(()),
-            leaving: watch::Sender::new(false),
+            verifier: self.verifier.for_secrets(secret, old),
+            namespaces,
+            shared: self.shared.clone(),
         }
     }
 
     /// The key that the event is claimed by.
     pub(super) fn key(&self, event: &Event) -> EventKey {
-        let namespace = self.settings.namespace.as_deref();
-        namespace.map_or(event.key(), |namespace| event.key().within(namespace))
+        self.namespaces.iter().fold(event.key(), |key, namespace| key.within(namespace))
     }
+}
 
+impl Shared {
     /// The deliveries that are neither settled nor answered in the handler's place.
     pub(crate) fn running(&self) -> usize {
         self.running.receiver_count()

@@ -12,8 +12,8 @@ use super::{
 pub(crate) struct Keyring(ArcSwap<Vec<Secret>>);
 
 impl Keyring {
-    pub(crate) fn new(secret: Secret) -> Self {
-        Self(ArcSwap::from_pointee(vec![secret]))
+    pub(crate) fn new(secret: Secret, old: impl IntoIterator<Item = Secret>) -> Self {
+        Self(ArcSwap::from_pointee(iter::once(secret).chain(old).collect()))
     }
 
     /// Returns a copy that accepts `secret` too.

@@ -52,7 +52,7 @@ impl Verifier {
     #[must_use]
     pub fn new(secret: Secret) -> Self {
         Self {
-            secrets: Arc::new(Keyring::new(secret)),
+            secrets: Arc::new(Keyring::new(secret, [])),
             tolerance: Self::DEFAULT_TOLERANCE,
             clock: Arc::new(SystemTime::now),
         }
@@ -83,6 +83,16 @@ impl Verifier {
     /// Replaces the secrets: from now on only `secret` and those of `old` are accepted.
     pub fn rotate(&self, secret: Secret, old: impl IntoIterator<Item = Secret>) {
         self.secrets.rotate(secret, old);
+    }
+
+    /// A verifier with other secrets, and the same tolerance and clock.
+    pub(crate) fn for_secrets(
+        &self,
+        secret: Secret,
+        old: impl IntoIterator<Item = Secret>,
+    ) -> Self {
+        let secrets = Arc::new(Keyring::new(secret, old));
+        Self { secrets, tolerance: self.tolerance, clock: self.clock.clone() }
     }
 
     /// Verifies a delivery: its body, byte for byte as received, and the value of

@@ -20,7 +20,11 @@ impl<'a> Body<'a> {
         self.text.len()
     }
 
-    /// The JSON with line breaks and indents, tokens unchanged; `None` if the body is not JSON.
+    /// The maximum depth that is shown with indents: each level makes every line longer.
+    const MAX_DEPTH: usize = 64;
+
+    /// The JSON with line breaks and indents, tokens unchanged; `None` if the body is not JSON or
+    /// is too deep.
     pub(super) fn pretty(&self) -> Option<String> {
         serde_json::from_str::<IgnoredAny>(self.text).ok()?;
         let (mut pretty, mut depth, mut in_string, mut escaped) = (String::new(), 0, false, false);
@@ -49,6 +53,9 @@ impl<'a> Body<'a> {
                     }
                     in_string = c == '"';
                     depth += usize::from(matches!(c, '{' | '['));
+                    if depth > Self::MAX_DEPTH {
+                        return None;
+                    }
                     pretty.push(c);
                     if c == ':' {
                         pretty.push(' ');
@@ -104,6 +111,15 @@ mod tests {
     fn a_body_that_is_not_json_is_not_formatted() {
         for text in ["", "ok", "{", "]", "{} {}", &"[".repeat(100_000)] {
             assert_eq!(pretty(text), None);
+        }
+    }
+
+    #[test]
+    fn deep_json_is_not_formatted() {
+        let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(pretty(&nested(64)).is_some());
+        for depth in [65, 32 * 1024] {
+            assert_eq!(pretty(&nested(depth)), None);
         }
     }
 

@@ -19,7 +19,7 @@ use super::{
     inspector::{DeliveryRow, Detail, Live, SessionRow, View},
     selection::{Selection, Tab},
 };
-use crate::{Change, DeliveryId, app::App};
+use crate::{Change, DeliveryId, Visible, app::App};
 
 /// Updates of an open inspector. Each update has parts of the page, which replace the parts with
 /// the same id. The first update has all live parts, and so has an update after more changes than
@@ -75,7 +75,7 @@ impl Feed {
                 }
             }
             self.drain();
-            let html = self.render();
+            let html = Visible(&self.render()).to_string();
             if !html.is_empty() {
                 return Some(html);
             }
@@ -163,6 +163,7 @@ impl Updates {
             Change::Project(_) | Change::ProjectDeleted(_) | Change::Reset => {
                 self.everything = true;
             }
+            Change::StateFile(_) => {}
         }
     }
 }

@@ -4,13 +4,18 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 
-use crate::Error;
+use crate::{Error, Visible};
 
 /// A rendered page, or the error page in place of it.
 pub(super) type PageResult = Result<Html<String>, Refusal>;
 
 pub(super) fn html(template: &impl Template) -> PageResult {
-    Ok(Html(template.to_string()))
+    Ok(Html(visible(template)))
+}
+
+/// Renders a template, with the hidden characters of untrusted text escaped.
+pub(super) fn visible(template: &impl Template) -> String {
+    Visible(&template.to_string()).to_string()
 }
 
 /// An error, rendered as a page.
@@ -31,6 +36,6 @@ struct RefusalPage<'a> {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status()).expect("is a status");
-        (status, Html(RefusalPage { error: &self.0 }.to_string())).into_response()
+        (status, Html(visible(&RefusalPage { error: &self.0 }))).into_response()
     }
 }

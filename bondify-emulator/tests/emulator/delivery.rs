@@ -7,7 +7,7 @@ use std::{
 use bondify_core::{Secret, Verifier};
 use bondify_emulator::{
     Builder, Change, Delivery, DeliveryState, Emulator, Error, Fault, Outcome, Persona,
-    ProjectSettings,
+    ProjectSettings, Url,
 };
 use bondify_testkit::within_a_minute;
 use tokio::{
@@ -188,13 +188,31 @@ async fn a_connection_that_is_refused_or_breaks_off_is_a_failure() {
 async fn only_loopback_is_delivered_to() {
     within_a_minute(async {
         // Addresses for documentation: nobody is there, and nobody is asked.
-        for url in ["https://192.0.2.1/hook", "https://[2001:db8::1]/", "https://0.0.0.0/"] {
+        for url in ["https://192.0.2.1/hook", "https://[2001:db8::1]/"] {
             assert_eq!(outcome(once(), url).await, Outcome::NotLoopback, "{url}");
         }
         let receiver = RawReceiver::start().await;
-        let by_name = receiver.url().replace("127.0.0.1", "localhost");
-        let (outcome, _) = tokio::join!(outcome(once(), by_name), receiver.answer_status(200));
-        assert!(outcome.is_success(), "{outcome:?}");
+        for name in ["localhost", "app.localhost", "0.0.0.0"] {
+            let url = receiver.url().replace("127.0.0.1", name);
+            let (outcome, _) = tokio::join!(outcome(once(), url), receiver.answer_status(200));
+            assert!(outcome.is_success(), "{name}: {outcome:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_blocked_url_is_known_before_a_delivery() {
+    within_a_minute(async {
+        let blocked = ["https://192.0.2.1/hook", "https://[2001:db8::1]/"];
+        let allowed = ["http://localhost:1/", "http://[::1]/", "http://app.localhost/"];
+        let emulator = Emulator::builder().start().await.unwrap();
+        let remote = Emulator::builder().allow_remote_delivery().start().await.unwrap();
+        for url in blocked.into_iter().chain(allowed) {
+            let url = Url::parse(url).unwrap();
+            assert_eq!(emulator.blocks(&url).await, blocked.contains(&url.as_str()), "{url}");
+            assert!(!remote.blocks(&url).await, "{url}");
+        }
     })
     .await;
 }
@@ -203,7 +221,7 @@ async fn only_loopback_is_delivered_to() {
 async fn other_addresses_can_be_allowed() {
     within_a_minute(async {
         let builder = once().allow_remote_delivery().timeout(Duration::from_millis(50));
-        assert_ne!(outcome(builder, "https://0.0.0.0:1/").await, Outcome::NotLoopback);
+        assert_ne!(outcome(builder, "http://192.0.2.1:1/").await, Outcome::NotLoopback);
     })
     .await;
 }

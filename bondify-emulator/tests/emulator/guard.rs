@@ -46,7 +46,19 @@ async fn a_rebound_name_gets_nothing() {
                 assert_eq!(call_host(&emulator, path, &host).await, 403, "{path:?} {host}");
             }
         }
-        for host in ["localhost", "LOCALHOST", "127.0.0.1", "[::1]", "127.9.9.9"] {
+        for host in [
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "app.localhost",
+            "127.0.0.1",
+            "127.9.9.9",
+            "0.0.0.0",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "host.docker.internal",
+            "host.containers.internal",
+        ] {
             let host = format!("{host}:{port}");
             assert_eq!(call_host(&emulator, path, &host).await, 200, "{path:?} {host}");
         }
@@ -103,6 +115,11 @@ async fn it_listens_on_loopback() {
     let emulator = plain().await;
     assert!(emulator.address().ip().is_loopback());
     assert_eq!(emulator.url(), format!("http://{}", emulator.address()));
+    let ipv6 = (std::net::Ipv6Addr::LOCALHOST, emulator.address().port());
+    match tokio::net::TcpStream::connect(ipv6).await {
+        Ok(_) => {}
+        Err(error) => assert_ne!(error.kind(), std::io::ErrorKind::ConnectionRefused),
+    }
 }
 
 #[tokio::test]

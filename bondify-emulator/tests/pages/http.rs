@@ -83,6 +83,45 @@ async fn every_page_is_closed_to_others_and_escaped() {
 }
 
 #[tokio::test]
+async fn hidden_characters_are_shown_escaped() {
+    within_a_minute(async {
+        let receiver = Receiver::start().await;
+        let project = shop().name("Shop\u{202e}pohS").webhook_url(receiver.url());
+        let emulator = Emulator::builder().project(project).start().await.unwrap();
+        let session = emulator.generate(SHOP).unwrap().token;
+        emulator.confirm(&session, Persona::new("1", "Ada\u{2066}\u{9b}")).unwrap();
+        emulator.delivery_of(&session).await.unwrap();
+        let bot = format!("/bot?start={session}");
+        for path in ["/", "/?delivery=dlv_1", "/?tab=sessions", "/?tab=settings", &bot] {
+            let page = get_page(&emulator, path).await.text().await.unwrap();
+            assert!(page.contains(r"Shop\u{202e}pohS"), "{path}");
+            assert!(!page.contains(['\u{202e}', '\u{2066}', '\u{9b}']), "{path}");
+        }
+        let mut feed = get_page(&emulator, "/inspector/feed").await;
+        let part = String::from_utf8_lossy(&feed.chunk().await.unwrap().unwrap()).into_owned();
+        assert!(part.contains(r"\u{202e}") && !part.contains('\u{202e}'));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_of_64_kib_of_brackets_makes_no_large_page() {
+    within_a_minute(async {
+        let brackets = format!("{}{}", "[".repeat(32 * 1024), "]".repeat(32 * 1024));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let router = Router::new().fallback(async move || brackets);
+        tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
+        let emulator = Emulator::builder().project(shop().webhook_url(url)).start().await.unwrap();
+        let sent = emulator.send_test_event(SHOP, "auth.confirmed").unwrap();
+        emulator.finished(sent.id).await.unwrap();
+        let page = get_page(&emulator, "/?delivery=dlv_1").await.text().await.unwrap();
+        assert!((64 * 1024..1024 * 1024).contains(&page.len()), "{}", page.len());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_feed_is_escaped() {
     within_a_minute(async {
         let receiver = Receiver::start().await;

@@ -33,11 +33,11 @@ pub struct App {
     pub bondify: Bondify,
     /// The script of the route's handler, which takes the verified event.
     pub script: Script,
-    /// How often to attach `bondify`.
+    /// How to attach `bondify`.
     pub attached: Attached,
 }
 
-/// The number of times that Bondify is attached to a route.
+/// The way in which Bondify is attached to the route.
 ///
 /// Not `#[non_exhaustive]`: an adapter that matches it must not compile without a new case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub enum Attached {
     Never,
     /// Twice, by mistake.
     Twice,
+    /// Around the whole application, by mistake: it gets the requests for every path and method.
+    Everywhere,
 }
 
 /// A running server, stopped when dropped.

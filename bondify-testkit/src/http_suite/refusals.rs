@@ -6,7 +6,7 @@ use super::{
     adapter::{Adapter, Attached, PATH},
     rig::{Rig, assert_handled, assert_reply, confirmed, response, secret},
 };
-use crate::{Payload, WebhookRequest};
+use crate::{Payload, Response, WebhookRequest};
 
 /// The response is 415 without a content type and with another one.
 pub async fn a_body_that_is_not_json_typed_is_refused<A: Adapter>() {
@@ -149,13 +149,17 @@ pub async fn an_unknown_event_is_judged_by_its_time_if_it_has_one<A: Adapter>() 
     assert_handled(&rig.post(&unknown.signed_with(&secret())).await);
 }
 
+async fn get(rig: &Rig, path: &str) -> Response {
+    let mut connection = rig.open().await;
+    let get = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    connection.send(get.as_bytes()).await.expect("the server reads");
+    response(connection).await
+}
+
 /// Bondify replies to deliveries only.
 pub async fn another_method_is_the_frameworks_answer<A: Adapter>() {
     let rig = Rig::start::<A>().await;
-    let mut connection = rig.open().await;
-    let get = format!("GET {PATH} HTTP/1.1\r\nhost: localhost\r\n\r\n");
-    connection.send(get.as_bytes()).await.expect("the server reads");
-    let response = response(connection).await;
+    let response = get(&rig, PATH).await;
     assert_eq!(response.status, A::OTHER_METHOD_STATUS, "{response:?}");
     assert_eq!(response.code(), None, "{response:?}");
     assert_eq!((rig.runs(), rig.store.calls()), (0, Vec::new()));
@@ -197,4 +201,13 @@ pub async fn bondify_attached_twice_is_a_misconfiguration<A: Adapter>() {
         assert_reply(&rig.post(&request).await, 500, "MISCONFIGURED");
     }
     assert_eq!(rig.runs(), 0);
+}
+
+/// The response to a page is 500, unless the framework does not compile or launch it: not a 415, which
+/// does not tell the developer that Bondify is in the way.
+pub async fn bondify_around_the_whole_app_is_a_misconfiguration<A: Adapter>() {
+    let served = Rig::attached::<A>(Attached::Everywhere, |builder| builder).await;
+    let Some(rig) = served else { return };
+    assert_reply(&get(&rig, "/").await, 500, "MISCONFIGURED");
+    assert_eq!((rig.runs(), rig.store.calls()), (0, Vec::new()));
 }

@@ -1,56 +1,76 @@
 //! The axum example with its dedupe store chosen by the environment variable
 //! `BONDIFY_STORE`: `memory` (unless set), `sqlite:PATH`, `redis://…` or `postgres://…`.
-//! Several instances behind one store handle each event once.
+//! Several instances behind one store handle each event once. Served by `axum-server`, which has
+//! a time-out for the head of a request.
 //!
 //! Run it with `BONDIFY_WEBHOOK_SECRET=whsec_… BONDIFY_STORE=sqlite:events.db cargo run -p
-//! example-fleet`; `PORT` is 3000 unless set. Ctrl-C ends it once the running handlers are
-//! done.
+//! example-fleet`; `PORT` is 3000 unless set. Ctrl-C and SIGTERM end it once the running
+//! handlers are done.
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
-use std::{env, error::Error, sync::Arc, time::Duration};
+use std::{env, net::SocketAddr, sync::Arc, time::Duration};
 
+use anyhow::Context;
 use axum::{Router, http::StatusCode};
-use bondify_axum::{Bondify, BondifyEvent, BondifyExt, DedupeStore, MemoryStore, Secret};
+use axum_server::{Handle, Server};
+use bondify_axum::{Bondify, BondifyEvent, BondifyExt, DedupeStore, MemoryStore, Secret, Shutdown};
 use bondify_redis::{RedisStore, redis};
 use bondify_sqlx::{
     PostgresStore, SqliteStore,
     sqlx::{PgPool, SqlitePool},
 };
 use example_support::{port, usage};
-use tokio::{net::TcpListener, signal::ctrl_c};
+use tokio::net::TcpListener;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> anyhow::Result<()> {
     let secret = Secret::from_env("BONDIFY_WEBHOOK_SECRET").unwrap_or_else(usage);
     let choice = env::var("BONDIFY_STORE").unwrap_or_else(|_| "memory".to_owned());
     let bondify = Bondify::builder(secret).store(store(&choice).await?).build()?;
     let app = Router::new().route("/webhooks/bondify", bondify.post(on_event));
 
-    let listener = TcpListener::bind(("127.0.0.1", port())).await?;
+    let shutdown = Shutdown::on_signal()?;
+    let address = SocketAddr::from(([127, 0, 0, 1], port()));
+    let listening = TcpListener::bind(address).await;
+    let listener = listening.with_context(|| format!("cannot listen on {address}"))?;
     println!("listening on http://{}/webhooks/bondify", listener.local_addr()?);
-    let interrupted = async { ctrl_c().await.unwrap_or_default() };
-    axum::serve(listener, app).with_graceful_shutdown(interrupted).await?;
-    Ok(bondify.drain(Duration::from_secs(10)).await?)
+    let handle = Handle::new();
+    let mut server = Server::<SocketAddr>::from_listener(listener).handle(handle.clone());
+    server.http_builder().http1().header_read_timeout(HEAD_TIMEOUT);
+    let server = server.first_request_timeout(HEAD_TIMEOUT);
+    tokio::spawn(async move {
+        shutdown.requested().await;
+        handle.graceful_shutdown(Some(Duration::from_secs(5))); // then open connections are cut off
+    });
+    server.serve(app.into_make_service()).await?;
+    Ok(bondify.drain(Duration::from_secs(5)).await?)
 }
+
+/// The time that a client has to send the head of a request. `axum::serve` has none.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 const PURGE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-async fn store(choice: &str) -> Result<Arc<dyn DedupeStore>, Box<dyn Error>> {
+async fn store(choice: &str) -> anyhow::Result<Arc<dyn DedupeStore>> {
     Ok(match choice.split_once(':') {
         None if choice == "memory" => Arc::new(MemoryStore::new()),
         Some(("sqlite", path)) => {
-            let pool = SqlitePool::connect_with(SqliteStore::options(path)).await?;
+            let pool = SqlitePool::connect_with(SqliteStore::options(path)).await;
+            let pool = pool.with_context(|| format!("cannot open {path}"))?;
             let store = SqliteStore::new(pool);
             store.migrate().await?;
             Arc::new(store.purge_every(PURGE_INTERVAL))
         }
         Some(("postgres" | "postgresql", _)) => {
-            let store = PostgresStore::new(PgPool::connect(choice).await?);
+            let pool = PgPool::connect(choice).await.context("cannot connect to BONDIFY_STORE")?;
+            let store = PostgresStore::new(pool);
             store.migrate().await?;
             Arc::new(store.purge_every(PURGE_INTERVAL))
         }
-        Some(("redis", _)) => Arc::new(RedisStore::open(redis::Client::open(choice)?)),
+        Some(("redis", _)) => Arc::new(RedisStore::open(
+            redis::Client::open(choice).context("BONDIFY_STORE is no Redis URL")?,
+        )),
         _ => usage("BONDIFY_STORE must be memory, sqlite:PATH, redis://… or postgres://…"),
     })
 }

@@ -1,11 +1,18 @@
 //! The example as processes that share a store.
 
 use bondify_testkit::engine_url;
-use example_support::process::instances_share_a_store;
+use example_support::process::{
+    a_silent_client_is_disconnected, instances_share_a_store, start_fails_naming,
+};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_example-fleet");
 
 example_support::process_tests!(BINARY);
+
+#[test]
+fn silent_clients_are_disconnected() {
+    a_silent_client_is_disconnected(BINARY);
+}
 
 #[test]
 fn instances_share_a_sqlite_file() {
@@ -26,4 +33,10 @@ fn instances_share_a_postgres() {
     if let Some(url) = engine_url("BONDIFY_TEST_POSTGRES_URL") {
         instances_share_a_store(BINARY, &[("BONDIFY_STORE", &url)]);
     }
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_named() {
+    let path = "/nonexistent/events.db";
+    start_fails_naming(BINARY, &[("BONDIFY_STORE", &format!("sqlite:{path}"))], path);
 }

@@ -4,23 +4,24 @@
 //!
 //! Run it with `BONDIFY_WEBHOOK_SECRET=whsec_… cargo run -p example-inbox`; `PORT` is 3000
 //! unless set. It prints how often a user has logged in, also when the same delivery comes
-//! again. Ctrl-C ends it once the running handlers are done.
+//! again. Ctrl-C and SIGTERM end it once the running handlers are done.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the output of a program")]
 
-use std::{env, error::Error, time::Duration};
+use std::{env, net::SocketAddr, time::Duration};
 
+use anyhow::Context;
 use axum::{Router, extract::State, http::StatusCode};
-use bondify_axum::{Bondify, BondifyEvent, BondifyExt, Event, Secret};
+use bondify_axum::{Bondify, BondifyEvent, BondifyExt, Event, Secret, Shutdown};
 use bondify_sqlx::{
     PostgresInbox, Recorded, SqliteInbox, SqliteStore,
     sqlx::{self, PgPool, SqlitePool},
 };
 use example_support::{port, usage};
-use tokio::{net::TcpListener, signal::ctrl_c};
+use tokio::net::TcpListener;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> anyhow::Result<()> {
     let secret = Secret::from_env("BONDIFY_WEBHOOK_SECRET").unwrap_or_else(usage);
     // Every delivery reaches the handler, which tells the first from the others by itself.
     let bondify = Bondify::builder(secret).verify_only().build()?;
@@ -28,11 +29,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let users = Users::connect(&url).await?;
     let app = Router::new().route("/webhooks/bondify", bondify.post(on_event)).with_state(users);
 
-    let listener = TcpListener::bind(("127.0.0.1", port())).await?;
+    let shutdown = Shutdown::on_signal()?;
+    let address = SocketAddr::from(([127, 0, 0, 1], port()));
+    let listening = TcpListener::bind(address).await;
+    let listener = listening.with_context(|| format!("cannot listen on {address}"))?;
     println!("listening on http://{}/webhooks/bondify", listener.local_addr()?);
-    let interrupted = async { ctrl_c().await.unwrap_or_default() };
-    axum::serve(listener, app).with_graceful_shutdown(interrupted).await?;
-    Ok(bondify.drain(Duration::from_secs(10)).await?)
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown.requested());
+    tokio::select! {
+        served = server => served?,
+        () = shutdown.deadline(Duration::from_secs(5)) => {} // open connections are cut off
+    }
+    Ok(bondify.drain(Duration::from_secs(5)).await?)
 }
 
 async fn on_event(event: BondifyEvent, State(users): State<Users>) -> StatusCode {
@@ -82,15 +89,16 @@ macro_rules! handle {
 }
 
 impl Users {
-    async fn connect(url: &str) -> sqlx::Result<Self> {
+    async fn connect(url: &str) -> anyhow::Result<Self> {
         if let Some(path) = url.strip_prefix("sqlite:") {
-            let pool = SqlitePool::connect_with(SqliteStore::options(path)).await?;
+            let pool = SqlitePool::connect_with(SqliteStore::options(path)).await;
+            let pool = pool.with_context(|| format!("cannot open {path}"))?;
             let inbox = SqliteInbox::new(pool.clone());
             inbox.migrate().await?;
             sqlx::query(TABLE).execute(&pool).await?;
             Ok(Self::Sqlite(pool, inbox.purge_every(PURGE_INTERVAL)))
         } else {
-            let pool = PgPool::connect(url).await?;
+            let pool = PgPool::connect(url).await.context("cannot connect to DATABASE_URL")?;
             let inbox = PostgresInbox::new(pool.clone());
             inbox.migrate().await?;
             sqlx::query(TABLE).execute(&pool).await?;

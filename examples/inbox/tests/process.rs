@@ -1,7 +1,7 @@
 //! The example as a process: each login counts once, however often it is delivered.
 
 use bondify_testkit::engine_url;
-use example_support::process::{Example, has_curl_and_openssl, new_session};
+use example_support::process::{Example, has_curl_and_openssl, new_session, start_fails_naming};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_example-inbox");
 
@@ -40,4 +40,18 @@ fn each_login_counts_once_on_postgres() {
     if let Some(url) = engine_url("BONDIFY_TEST_POSTGRES_URL") {
         each_login_counts_once(&url);
     }
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_named() {
+    let path = "/nonexistent/events.db";
+    start_fails_naming(BINARY, &[("DATABASE_URL", &format!("sqlite:{path}"))], path);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_it_with_success() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let url = format!("sqlite:{}", folder.path().join("users.db").display());
+    example_support::process::a_signal_ends_it_with_success(BINARY, &[("DATABASE_URL", &url)]);
 }

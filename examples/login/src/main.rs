@@ -8,17 +8,21 @@
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
-use std::{env, error::Error, time::Duration};
+use std::{env, net::SocketAddr, time::Duration};
 
-use bondify_axum::{Bondify, Secret};
+use anyhow::Context;
+use bondify_axum::{Bondify, Secret, Shutdown};
 use bondify_client::{Client, Sessions};
 use bondify_emulator::{Emulator, ProjectSettings};
 use example_support::{port, usage};
-use tokio::{net::TcpListener, signal::ctrl_c};
+use tokio::net::TcpListener;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind(("127.0.0.1", port())).await?;
+async fn main() -> anyhow::Result<()> {
+    let shutdown = Shutdown::on_signal()?;
+    let address = SocketAddr::from(([127, 0, 0, 1], port()));
+    let listening = TcpListener::bind(address).await;
+    let listener = listening.with_context(|| format!("cannot listen on {address}"))?;
     let url = format!("http://{}", listener.local_addr()?);
 
     let (sessions, secret, _emulator) = match env::var("BONDIFY_PROJECT_ID") {
@@ -44,12 +48,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let bondify = Bondify::builder(secret).build()?;
     let app = example_login::app(sessions, &bondify);
     println!("sign in on {url}");
-    // Browsers that wait for a login hold connections: no shutdown waits for those.
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown.requested());
     tokio::select! {
-        served = axum::serve(listener, app) => served?,
-        interrupted = ctrl_c() => interrupted?,
+        served = server => served?,
+        // Browsers that wait for a login hold connections, which are cut off.
+        () = shutdown.deadline(Duration::from_secs(1)) => {}
     }
-    Ok(bondify.drain(Duration::from_secs(10)).await?)
+    Ok(bondify.drain(Duration::from_secs(5)).await?)
 }
 
 fn sessions(api: &str, project_id: String) -> Sessions {

@@ -3,13 +3,14 @@
 //! event it handles.
 //!
 //! Run it with `BONDIFY_WEBHOOK_SECRET=whsec_… cargo run -p example-poem`; `PORT` is 3000
-//! unless set. Ctrl-C ends it once the running handlers are done.
+//! unless set. Ctrl-C and SIGTERM end it once the running handlers are done.
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
-use std::{error::Error, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use bondify_tower::{Bondify, BondifyEvent, BondifyExt, Secret};
+use anyhow::Context;
+use bondify_tower::{Bondify, BondifyEvent, BondifyExt, Secret, Shutdown};
 use bytes::Bytes;
 use example_support::{port, usage};
 use http::{Request, Response};
@@ -21,24 +22,26 @@ use poem::{
     listener::{Acceptor, Listener, TcpListener},
     post,
 };
-use tokio::signal::ctrl_c;
 use tower::{Layer, service_fn};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> anyhow::Result<()> {
     let secret = Secret::from_env("BONDIFY_WEBHOOK_SECRET").unwrap_or_else(usage);
     let bondify = Bondify::builder(secret).build()?;
     let hook = bondify.layer().layer(service_fn(on_event));
     let app = Route::new().at("/webhooks/bondify", post(hook.compat()));
 
-    let acceptor = TcpListener::bind(("127.0.0.1", port())).into_acceptor().await?;
+    let shutdown = Shutdown::on_signal()?;
+    let address = SocketAddr::from(([127, 0, 0, 1], port()));
+    let listening = TcpListener::bind(address).into_acceptor().await;
+    let acceptor = listening.with_context(|| format!("cannot listen on {address}"))?;
     for address in acceptor.local_addr().iter().filter_map(|address| address.as_socket_addr()) {
         println!("listening on http://{address}/webhooks/bondify");
     }
-    let interrupted = async { ctrl_c().await.unwrap_or_default() };
     let server = Server::new_with_acceptor(acceptor);
-    server.run_with_graceful_shutdown(app, interrupted, None).await?;
-    Ok(bondify.drain(Duration::from_secs(10)).await?)
+    let grace = Some(Duration::from_secs(5)); // after which open connections are cut off
+    server.run_with_graceful_shutdown(app, shutdown.requested(), grace).await?;
+    Ok(bondify.drain(Duration::from_secs(5)).await?)
 }
 
 async fn on_event(request: Request<Full<Bytes>>) -> poem::Result<Response<Full<Bytes>>> {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use poem::{
-    Route,
+    Route, RouteMethod,
     endpoint::TowerCompatExt,
     error::InternalServerError,
     listener::{Acceptor, Listener, TcpListener},
@@ -26,9 +26,13 @@ impl Adapter for Poem {
     async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
         let layer = || bondify.layer::<Full<Bytes>>();
         let handler = service_fn(move |request| on_event(script.clone(), request));
+        let path = if attached == Attached::Everywhere { "/" } else { PATH };
         let app = Route::new().at(
-            PATH,
+            path,
             match attached {
+                Attached::Everywhere => RouteMethod::new()
+                    .get(layer().layer(handler.clone()).compat())
+                    .post(layer().layer(handler).compat()),
                 Attached::Once => post(layer().layer(handler).compat()),
                 // The handler has to take a body of another type, and finds no event.
                 Attached::Never => post(handler.map_request(without_body).compat()),

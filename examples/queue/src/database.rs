@@ -1,7 +1,8 @@
 use std::time::Duration;
 
+use anyhow::Context;
 use apalis::prelude::{
-    BoxDynError, Filter, ListTasks, Status, TaskBuilder, TaskSink, TaskSinkError, WaitForCompletion,
+    Filter, ListTasks, Status, TaskBuilder, TaskSink, TaskSinkError, WaitForCompletion,
 };
 use apalis_postgres::PostgresStorage;
 use apalis_sqlite::SqliteStorage;
@@ -101,9 +102,10 @@ macro_rules! retry {
 }
 
 impl Database {
-    pub(crate) async fn connect(url: &str) -> Result<Self, BoxDynError> {
+    pub(crate) async fn connect(url: &str) -> anyhow::Result<Self> {
         if let Some(path) = url.strip_prefix("sqlite:") {
-            let pool = SqlitePool::connect_with(SqliteStore::options(path)).await?;
+            let pool = SqlitePool::connect_with(SqliteStore::options(path)).await;
+            let pool = pool.with_context(|| format!("cannot open {path}"))?;
             // Not `setup`, which has SQLite answer a commit before it is on the disk.
             SqliteStorage::migrations().run(&pool).await?;
             let inbox = SqliteInbox::new(pool.clone());
@@ -111,7 +113,7 @@ impl Database {
             sqlx::query(TABLE).execute(&pool).await?;
             Ok(Self::Sqlite(pool, inbox.purge_every(PURGE_INTERVAL)))
         } else {
-            let pool = PgPool::connect(url).await?;
+            let pool = PgPool::connect(url).await.context("cannot connect to DATABASE_URL")?;
             PostgresStorage::setup(&pool).await?;
             let inbox = PostgresInbox::new(pool.clone());
             inbox.migrate().await?;
@@ -121,7 +123,7 @@ impl Database {
     }
 
     /// Stores a job for the event unless there is one. It is committed when this returns.
-    pub(crate) async fn push(&self, event: &Event) -> Result<(), BoxDynError> {
+    pub(crate) async fn push(&self, event: &Event) -> anyhow::Result<()> {
         let job = String::from_utf8(event.raw().to_vec())?;
         let key = event.key().to_string();
         let task = TaskBuilder::new(job).idempotency_key(key).max_attempts(ATTEMPTS).build();
@@ -144,7 +146,7 @@ impl Database {
     }
 
     /// Lists the jobs that were given up, without the data in them.
-    pub(crate) async fn dead(&self) -> Result<Vec<String>, BoxDynError> {
+    pub(crate) async fn dead(&self) -> anyhow::Result<Vec<String>> {
         match self {
             Self::Sqlite(pool, _) => dead!(sqlite(pool)),
             Self::Postgres(pool, _) => dead!(postgres(pool)),

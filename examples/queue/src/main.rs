@@ -5,7 +5,8 @@
 //!
 //! Run it with `BONDIFY_WEBHOOK_SECRET=whsec_… cargo run -p example-queue`; `PORT` is 3000
 //! unless set. With the argument `dead` it lists the jobs that were given up, with `retry` it
-//! puts them back into the queue. Ctrl-C ends it once the running jobs are done.
+//! puts them back into the queue. Ctrl-C and SIGTERM end it once the
+//! running jobs are done.
 //!
 //! [apalis]: https://docs.rs/apalis
 
@@ -14,17 +15,18 @@
 mod database;
 mod worker;
 
-use std::{env, error::Error, time::Duration};
+use std::{env, net::SocketAddr, time::Duration};
 
+use anyhow::Context;
 use axum::{Router, extract::State, http::StatusCode};
-use bondify_axum::{Bondify, BondifyEvent, BondifyExt, Secret};
+use bondify_axum::{Bondify, BondifyEvent, BondifyExt, Secret, Shutdown};
 use example_support::{port, usage};
-use tokio::{net::TcpListener, signal::ctrl_c, sync::watch, time::timeout};
+use tokio::net::TcpListener;
 
 use crate::database::Database;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn main() -> anyhow::Result<()> {
     let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite:queue.db".to_owned());
     match env::args().nth(1).as_deref() {
         None => {
@@ -45,34 +47,26 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     }
 }
 
-/// The longest wait for running handlers, and then for running jobs.
-const SHUTDOWN: Duration = Duration::from_secs(10);
-
-async fn serve(
-    secret: Secret,
-    port: u16,
-    database: Database,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn serve(secret: Secret, port: u16, database: Database) -> anyhow::Result<()> {
     // Each delivery reaches the handler: the queue refuses a second job for one event.
     let bondify = Bondify::builder(secret).verify_only().build()?;
     let app = Router::new()
         .route("/webhooks/bondify", bondify.post(on_event))
         .with_state(database.clone());
 
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let shutdown = Shutdown::on_signal()?;
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let listening = TcpListener::bind(address).await;
+    let listener = listening.with_context(|| format!("cannot listen on {address}"))?;
     println!("listening on http://{}/webhooks/bondify", listener.local_addr()?);
-    let (stop, stopped) = watch::channel(());
-    let worker = tokio::spawn(worker::run(database, stopped));
-    let interrupted = async { ctrl_c().await.unwrap_or_default() };
-    axum::serve(listener, app).with_graceful_shutdown(interrupted).await?;
-    bondify.drain(SHUTDOWN).await?;
-
-    // A job that is cut off here is handled after the next start.
-    drop(stop);
-    if timeout(SHUTDOWN, worker).await.is_err() {
-        eprintln!("error: a job still runs after {SHUTDOWN:?}");
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown.requested());
+    let worker = worker::run(database, shutdown.clone());
+    tokio::select! {
+        (served, ()) = async { tokio::join!(server.into_future(), worker) } => served?,
+        // Open connections and running jobs are cut off. The jobs run again after the next start.
+        () = shutdown.deadline(Duration::from_secs(5)) => {}
     }
-    Ok(())
+    Ok(bondify.drain(Duration::from_secs(5)).await?)
 }
 
 async fn on_event(State(database): State<Database>, event: BondifyEvent) -> StatusCode {

@@ -10,12 +10,9 @@ use apalis::{
         WorkerBuilder, WorkerBuilderExt, WorkerContext, WorkerError,
     },
 };
-use bondify_axum::Event;
+use bondify_axum::{Event, Shutdown};
 use bondify_sqlx::Recorded;
-use tokio::{
-    sync::watch,
-    time::{interval, sleep},
-};
+use tokio::time::{interval, sleep};
 
 use crate::database::{self, ATTEMPTS, Database, Job, PURGE_INTERVAL};
 
@@ -28,10 +25,10 @@ const POLL: Duration = Duration::from_millis(100);
 /// The pause before a worker that lost its database starts again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Handles jobs until the sender of `stopped` is dropped.
-pub(crate) async fn run(database: Database, stopped: watch::Receiver<()>) {
+/// Handles jobs until a shutdown is requested, and the running ones are done.
+pub(crate) async fn run(database: Database, shutdown: Shutdown) {
     let purge = tokio::spawn(purge(database.clone()));
-    while let Err(error) = work(&database, stopped.clone()).await {
+    while let Err(error) = work(&database, &shutdown).await {
         eprintln!("error: the worker starts again in {PAUSE:?}: {error}");
         sleep(PAUSE).await;
     }
@@ -64,9 +61,10 @@ macro_rules! worker {
     }};
 }
 
-async fn work(database: &Database, mut stopped: watch::Receiver<()>) -> Result<(), WorkerError> {
+async fn work(database: &Database, shutdown: &Shutdown) -> Result<(), WorkerError> {
+    let requested = shutdown.requested();
     let stop = async move {
-        let _sender_is_gone = stopped.changed().await;
+        requested.await;
         Ok::<(), WorkerError>(())
     };
     match database {
@@ -83,8 +81,11 @@ fn backoff() -> Result<ExponentialBackoff, WorkerError> {
     Ok(maker.make_backoff())
 }
 
-fn report(_: &WorkerContext, happening: &Happening) {
-    if let Happening::Error(error) = happening {
+fn report(worker: &WorkerContext, happening: &Happening) {
+    // A job that fails during a shutdown runs again after the next start.
+    if let Happening::Error(error) = happening
+        && !worker.is_shutting_down()
+    {
         eprintln!("error: a job is given up: {error}");
     }
 }

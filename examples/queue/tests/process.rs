@@ -6,7 +6,9 @@ use std::{net::SocketAddr, process::Command, sync::Arc, time::Duration};
 use bondify_axum::Secret;
 use bondify_sqlx::sqlx::{self, AssertSqlSafe, PgPool, SqlitePool};
 use bondify_testkit::{Connection, Payload, WebhookRequest, engine_url, within_a_minute};
-use example_support::process::{Example, new_session};
+use example_support::process::{
+    Example, a_signal_ends_it_with_success as a_signal_ends_it, new_session, start_fails_naming,
+};
 use tempfile::TempDir;
 use tokio::{task::JoinSet, time::sleep};
 
@@ -32,7 +34,7 @@ macro_rules! on_both_engines {
 
 on_both_engines!(killed_twice_it_loses_no_event_and_none_takes_effect_again);
 on_both_engines!(a_job_that_fails_is_listed_and_can_be_retried);
-on_both_engines!(ctrl_c_ends_it_with_success_while_a_job_fails);
+on_both_engines!(sigterm_ends_it_with_success_while_a_job_fails);
 
 async fn killed_twice_it_loses_no_event_and_none_takes_effect_again(database: Database) {
     within_a_minute(async {
@@ -93,7 +95,7 @@ async fn a_job_that_fails_is_listed_and_can_be_retried(database: Database) {
     .await;
 }
 
-async fn ctrl_c_ends_it_with_success_while_a_job_fails(database: Database) {
+async fn sigterm_ends_it_with_success_while_a_job_fails(database: Database) {
     within_a_minute(async {
         let example = Example::start(BINARY, &[("DATABASE_URL", &database.url)]);
         database.execute("ALTER TABLE logins RENAME COLUMN name TO other").await;
@@ -101,10 +103,23 @@ async fn ctrl_c_ends_it_with_success_while_a_job_fails(database: Database) {
         while database.running_jobs().await == 0 {
             sleep(Duration::from_millis(1)).await;
         }
-        let status = tokio::task::block_in_place(|| example.interrupted());
-        assert!(status.success(), "{status:?}");
+        tokio::task::block_in_place(|| example.is_ended_by("TERM"));
     })
     .await;
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_named() {
+    let path = "/nonexistent/queue.db";
+    start_fails_naming(BINARY, &[("DATABASE_URL", &format!("sqlite:{path}"))], path);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_it_with_success() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let url = format!("sqlite:{}", folder.path().join("queue.db").display());
+    a_signal_ends_it(BINARY, &[("DATABASE_URL", &url)]);
 }
 
 /// Each of a user of its own.

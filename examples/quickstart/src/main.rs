@@ -8,7 +8,6 @@
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
 use std::{
-    error::Error,
     process::ExitCode,
     sync::{
         Arc,
@@ -42,7 +41,7 @@ async fn on_event(_event: BondifyEvent, State(handler): State<Arc<Handler>>) -> 
 }
 
 #[tokio::main]
-async fn main() -> Result<ExitCode, Box<dyn Error>> {
+async fn main() -> anyhow::Result<ExitCode> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}{PATH}", listener.local_addr()?);
     let project = ProjectSettings::new().id(PROJECT).webhook_url(&url);
@@ -90,7 +89,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
 }
 
 /// Somebody logs in.
-async fn confirm(emulator: &Emulator) -> Result<DeliveryId, Box<dyn Error>> {
+async fn confirm(emulator: &Emulator) -> anyhow::Result<DeliveryId> {
     let session = emulator.generate(PROJECT)?;
     emulator.confirm(&session.token, Persona::default())?;
     Ok(emulator.delivery_of(&session.token).await?.id)
@@ -114,7 +113,7 @@ impl Audience<'_> {
         delivery: DeliveryId,
         expected: &[&str],
         expected_runs: usize,
-    ) -> Result<(), Box<dyn Error>> {
+    ) -> anyhow::Result<()> {
         let delivery = self.emulator.finished(delivery).await?;
         let runs = self.handler.runs.swap(0, Ordering::SeqCst);
         let outcomes: Vec<_> = delivery.attempts.iter().map(outcome_of).collect();

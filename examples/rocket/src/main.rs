@@ -2,18 +2,22 @@
 //! `POST /webhooks/bondify` on 127.0.0.1 and prints a line for each event it handles.
 //!
 //! Run it with `BONDIFY_WEBHOOK_SECRET=whsec_… cargo run -p example-rocket`; `PORT` is 3000
-//! unless set. Ctrl-C ends it once the running handlers are done.
+//! unless set. Ctrl-C and SIGTERM end it once the running handlers are done.
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
-use std::{error::Error, net::Ipv4Addr};
+use std::net::{Ipv4Addr, SocketAddr};
 
-use bondify_rocket::{Bondify, BondifyEvent, BondifyExt, Secret};
+use anyhow::Context;
+use bondify_rocket::{Bondify, BondifyEvent, BondifyExt, Secret, Shutdown};
 use example_support::{port, usage};
-use rocket::{Config, config::LogLevel, fairing::AdHoc, post, response::status::NoContent, routes};
+use rocket::{
+    Config, config::LogLevel, error::ErrorKind, fairing::AdHoc, post, response::status::NoContent,
+    routes,
+};
 
 #[rocket::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> anyhow::Result<()> {
     let secret = Secret::from_env("BONDIFY_WEBHOOK_SECRET").unwrap_or_else(usage);
     let bondify = Bondify::builder(secret).build()?;
     let config = Config {
@@ -27,10 +31,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
             println!("listening on http://127.0.0.1:{}/webhooks/bondify", rocket.config().port);
         })
     });
-    // Until Ctrl-C; the mount waits for the running handlers then.
+    let address = SocketAddr::new(config.address, config.port);
+    let shutdown = Shutdown::on_signal()?;
     let mount = bondify.mount("/webhooks", routes![on_event]);
-    rocket::custom(config).attach(mount).attach(announce).launch().await?;
-    Ok(())
+    let rocket = rocket::custom(config).attach(mount).attach(announce).ignite().await?;
+    let stop = rocket.shutdown();
+    rocket::tokio::spawn(async move {
+        shutdown.requested().await;
+        stop.notify(); // the mount waits for the running handlers
+    });
+    match rocket.launch().await {
+        // Connections that were still open are cut off.
+        Err(error) if matches!(error.kind(), ErrorKind::Shutdown(_, None)) => Ok(()),
+        launched => launched.map(drop).with_context(|| format!("cannot listen on {address}")),
+    }
 }
 
 #[post("/bondify", data = "<event>")]

@@ -1,10 +1,11 @@
 //! The server examples as processes: one set of cases for all of them.
 
 use std::{
+    fs,
     hash::{BuildHasher, RandomState},
-    io::{BufRead, BufReader},
-    net::{Ipv4Addr, SocketAddr},
-    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+    io::{BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    process::{Child, ChildStdout, Command, Output, Stdio},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -21,10 +22,27 @@ macro_rules! process_tests {
             $crate::process::the_readmes_delivery_is_handled_once($binary);
         }
 
+        #[cfg(unix)]
+        #[test]
+        fn a_signal_ends_it_with_success() {
+            $crate::process::a_signal_ends_it_with_success($binary, &[]);
+        }
+
+        #[cfg(unix)]
+        #[test]
+        fn open_connections_do_not_keep_it_from_ending() {
+            $crate::process::open_connections_do_not_keep_it_from_ending($binary);
+        }
+
         #[cfg(target_os = "linux")]
         #[test]
-        fn ctrl_c_ends_it_with_success() {
-            $crate::process::ctrl_c_ends_it_with_success($binary);
+        fn sigterm_ends_it_as_process_1() {
+            $crate::process::sigterm_ends_it_as_process_1($binary);
+        }
+
+        #[test]
+        fn an_address_in_use_is_named() {
+            $crate::process::an_address_in_use_is_named($binary);
         }
 
         #[test]
@@ -94,22 +112,118 @@ fn readme_commands() -> &'static str {
     blocks.find(|block| block.contains("curl")).expect("the README calls curl")
 }
 
-/// Ctrl-C is not a failure.
+/// SIGINT and SIGTERM end it quietly with exit code 0, from the moment that it listens.
 ///
 /// # Panics
 ///
-/// If it is.
-pub fn ctrl_c_ends_it_with_success(binary: &str) {
-    let status = Example::start(binary, &[]).interrupted();
-    assert!(status.success(), "{status:?}");
+/// If they do not.
+pub fn a_signal_ends_it_with_success(binary: &str, variables: &[(&str, &str)]) {
+    for signal in ["INT", "TERM"] {
+        Example::start(binary, variables).is_ended_by(signal);
+    }
 }
 
-/// Whether the process has a handler for SIGINT already, by the mask in its `/proc`.
-fn catches_sigint(pid: u32) -> bool {
-    const SIGINT: u64 = 1 << (2 - 1);
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
-    u64::from_str_radix(caught.trim(), 16).expect("is hexadecimal") & SIGINT != 0
+/// It ends with exit code 0 within the 10 seconds of `docker stop`, although a client has sent half
+/// of a head and another half of a body.
+///
+/// # Panics
+///
+/// If it does not.
+pub fn open_connections_do_not_keep_it_from_ending(binary: &str) {
+    let example = Example::start(binary, &[]);
+    let head = "POST /webhooks/bondify HTTP/1.1\r\nhost: localhost\r\n";
+    let body = "content-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    let _half_a_head = example.connect(head);
+    let _half_a_body = example.connect(&format!("{head}{body}"));
+    // The connections above are accepted before this one is answered.
+    let unsigned = format!("{head}content-type: application/json\r\ncontent-length: 0\r\n\r\n");
+    let mut last = example.connect(&unsigned);
+    let mut answer = [0; 12];
+    last.read_exact(&mut answer).expect("it answers");
+    assert_eq!(&answer, b"HTTP/1.1 401");
+
+    let start = Instant::now();
+    send_signal("TERM", example.process.id());
+    example.ends_with_success();
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+/// A connection on which nothing, or half a head, is sent is closed. Not each framework can do so.
+///
+/// # Panics
+///
+/// If it stays open.
+pub fn a_silent_client_is_disconnected(binary: &str) {
+    let example = Example::start(binary, &[]);
+    let silent = ["", "POST /webhooks/bondify HTTP/1.1\r\n"].map(|part| example.connect(part));
+    for mut connection in silent {
+        connection.set_read_timeout(Some(TIMEOUT)).expect("is not zero");
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer).expect("it closes the connection");
+    }
+}
+
+/// The kernel does not end process 1 of a container by a signal that it does not listen for.
+///
+/// # Panics
+///
+/// If SIGTERM does not end it, or in CI, if there can be no PID namespace.
+pub fn sigterm_ends_it_as_process_1(binary: &str) {
+    const UNSHARE: [&str; 5] = ["--pid", "--fork", "--kill-child", "--user", "--map-root-user"];
+    let as_process_1 = || {
+        let mut unshare = Command::new("unshare");
+        unshare.args(UNSHARE).arg("--mount-proc");
+        unshare
+    };
+    let possible = as_process_1().arg("true").status().is_ok_and(|status| status.success());
+    if !possible {
+        assert!(std::env::var_os("CI").is_none(), "PID namespaces must be allowed in CI");
+        eprintln!("SKIPPED: no PID namespace can be made");
+        return;
+    }
+    let mut command = as_process_1();
+    command.arg(binary);
+    let example = Example::start_by(command, &[]);
+    let unshare = example.process.id();
+    let children = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children"));
+    let process_1 = children.expect("it runs").trim().parse().expect("there is one child");
+    send_signal("TERM", process_1);
+    example.ends_with_success();
+}
+
+/// The message names the address and is not the `Debug` output of an error.
+///
+/// # Panics
+///
+/// If not.
+pub fn an_address_in_use_is_named(binary: &str) {
+    let taken = TcpListener::bind("127.0.0.1:0").and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    let (_listener, address) = taken.expect("there is a free port");
+    let port = address.port().to_string();
+    start_fails_naming(binary, &[("PORT", &port)], &address.to_string());
+}
+
+/// It ends with exit code 1 and a message that contains `name`, and not the `Debug` output of an
+/// error.
+///
+/// # Panics
+///
+/// If not.
+pub fn start_fails_naming(binary: &str, variables: &[(&str, &str)], name: &str) {
+    let mut command = without_settings(Command::new(binary));
+    command.env("BONDIFY_WEBHOOK_SECRET", SECRET).envs(variables.iter().copied());
+    let output = command.output().expect("it starts");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.starts_with("Error: cannot ") && error.contains(name), "{error}");
+    assert!(!error.contains('{'), "{error}");
+}
+
+fn send_signal(signal: &str, pid: u32) {
+    assert!(shell(&format!("kill -{signal} {pid}")).status.success());
 }
 
 /// Asks again and again, for half a minute.
@@ -139,7 +253,9 @@ pub fn a_missing_or_bad_setting_is_exit_code_2_and_named(binary: &str) {
         (&[("BONDIFY_WEBHOOK_SECRET", SECRET), ("PORT", "http")], "PORT"),
     ];
     for (variables, message) in cases {
-        let output = command(binary).envs(variables.iter().copied()).output().expect("it starts");
+        let output =
+            without_settings(Command::new(binary)).envs(variables.iter().copied()).output();
+        let output = output.expect("it starts");
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{error}");
         assert!(error.contains(message), "{error}");
@@ -163,8 +279,13 @@ impl Example {
     /// If it does not start.
     #[must_use]
     pub fn start(binary: &str, variables: &[(&str, &str)]) -> Self {
-        let mut command = command(binary);
-        command.env("BONDIFY_WEBHOOK_SECRET", SECRET).env("PORT", "0").stdout(Stdio::piped());
+        Self::start_by(Command::new(binary), variables)
+    }
+
+    fn start_by(command: Command, variables: &[(&str, &str)]) -> Self {
+        let mut command = without_settings(command);
+        command.env("BONDIFY_WEBHOOK_SECRET", SECRET).env("PORT", "0");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.envs(variables.iter().copied());
         let mut process = command.spawn().expect("it starts");
         let lines = read_lines(process.stdout.take().expect("is piped"));
@@ -188,23 +309,40 @@ impl Example {
     }
 
     /// Where it listens.
+    ///
+    /// # Panics
+    ///
+    /// Never.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port.parse().expect("a port")).into()
     }
 
-    /// Presses Ctrl-C, and says how it ended.
+    /// Sends the signal, which ends it quietly with exit code 0.
     ///
     /// # Panics
     ///
-    /// If it has not ended after half a minute.
-    #[must_use]
-    pub fn interrupted(mut self) -> ExitStatus {
-        let pid = self.process.id();
-        let signals = wait_for(|| catches_sigint(pid).then_some(()));
-        signals.expect("it comes to listen for signals");
-        assert!(shell(&format!("kill -INT {pid}")).status.success());
-        wait_for(|| self.process.try_wait().expect("it is ours")).expect("it ends")
+    /// If it does not.
+    pub fn is_ended_by(self, signal: &str) {
+        send_signal(signal, self.process.id());
+        self.ends_with_success();
+    }
+
+    fn connect(&self, send: &str) -> TcpStream {
+        let mut connection =
+            TcpStream::connect(format!("127.0.0.1:{}", self.port)).expect("it listens");
+        connection.write_all(send.as_bytes()).expect("it reads");
+        connection
+    }
+
+    /// Waits until it has ended, and asserts that it did so quietly.
+    fn ends_with_success(mut self) {
+        let status = wait_for(|| self.process.try_wait().expect("it is ours"));
+        let status = status.expect("it ends");
+        let mut errors = String::new();
+        let mut stderr = self.process.stderr.take().expect("is piped");
+        stderr.read_to_string(&mut errors).expect("it can be read");
+        assert!(status.success() && errors.is_empty(), "{status}: {errors}");
     }
 
     fn handles_the_readmes_delivery(&self, session: &str) {
@@ -252,9 +390,12 @@ impl Drop for Example {
     }
 }
 
-fn command(binary: &str) -> Command {
-    let mut command = Command::new(binary);
-    for variable in ["BONDIFY_WEBHOOK_SECRET", "BONDIFY_STORE", "DATABASE_URL", "PORT"] {
+/// The settings of examples, and what adds a backtrace to an error.
+const VARIABLES: [&str; 5] =
+    ["BONDIFY_WEBHOOK_SECRET", "BONDIFY_STORE", "DATABASE_URL", "PORT", "RUST_BACKTRACE"];
+
+fn without_settings(mut command: Command) -> Command {
+    for variable in VARIABLES {
         command.env_remove(variable);
     }
     command

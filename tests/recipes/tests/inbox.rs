@@ -18,7 +18,8 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 const COPIES: usize = 8;
 const LEASE: Duration = Duration::from_secs(60);
-const USERS: &str = "CREATE TABLE users (telegram_id TEXT PRIMARY KEY)";
+/// Without a key, so that an effect that takes place twice is seen.
+const USERS: &str = "CREATE TABLE users (telegram_id TEXT NOT NULL)";
 const COUNT: &str = "SELECT count(*) FROM users";
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     outcome::Outcome,
-    output::{FAINT, Printable, Status, millis},
+    output::{BAD, FAINT, Printable, Status, millis},
 };
 
 /// The emulator's URL and settings, shown once it listens.
@@ -24,6 +24,17 @@ struct Details<'a> {
     webhook_secret: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     developer_token: Option<&'a str>,
+    #[serde(flatten)]
+    reach: Reach,
+}
+
+/// What can be reached.
+#[derive(Serialize)]
+pub(super) struct Reach {
+    /// Whether other machines can connect.
+    pub(super) open: bool,
+    /// Whether deliveries are blocked, because the webhook URL leads to another machine.
+    pub(super) blocked: bool,
 }
 
 impl<'a> Ready<'a> {
@@ -32,6 +43,7 @@ impl<'a> Ready<'a> {
         project: &'a Project,
         webhook_secret: Option<&'a str>,
         developer_token: Option<&'a str>,
+        reach: Reach,
     ) -> Self {
         let ready = Details {
             api_url,
@@ -39,6 +51,7 @@ impl<'a> Ready<'a> {
             webhook_url: project.webhook_url.as_ref().map(Url::as_str),
             webhook_secret,
             developer_token,
+            reach,
         };
         Self { ready }
     }
@@ -46,7 +59,7 @@ impl<'a> Ready<'a> {
 
 impl Display for Ready<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Details { api_url, project_id, webhook_url, webhook_secret, developer_token } =
+        let Details { api_url, project_id, webhook_url, webhook_secret, developer_token, reach } =
             &self.ready;
         let webhook_url = webhook_url.unwrap_or("nowhere (set --webhook-url)");
         write!(f, "{project_id} is at {api_url} and delivers to {webhook_url}")?;
@@ -56,7 +69,40 @@ impl Display for Ready<'_> {
         if let Some(token) = developer_token {
             write!(f, "\ndeveloper token: {token}")?;
         }
+        if reach.blocked {
+            write!(
+                f,
+                "\n{BAD}deliveries are blocked{BAD:#}: the webhook URL leads to another machine; \
+                 allow it with --allow-remote-delivery"
+            )?;
+        }
+        if reach.open {
+            write!(
+                f,
+                "\n{BAD}open to other machines{BAD:#}: whoever reaches this port can confirm \
+                 sessions and read secrets"
+            )?;
+        }
         Ok(())
+    }
+}
+
+/// The state file can no longer be written, with the error, or can be written again.
+#[derive(Serialize)]
+pub(super) struct StateFile {
+    pub(super) state_file: Option<String>,
+}
+
+impl Display for StateFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state_file {
+            None => write!(f, "state file written again, with all changes"),
+            Some(error) => write!(
+                f,
+                "{BAD}state file not written{BAD:#}: {error}; the API answers 507, and a restart \
+                 loses changes, until it can be written"
+            ),
+        }
     }
 }
 

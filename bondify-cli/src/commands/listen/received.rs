@@ -1,13 +1,49 @@
-use std::fmt::{self, Display};
+use std::{
+    fmt::{self, Display},
+    time::Duration,
+};
 
 use axum::http::StatusCode;
 use bondify_core::{Event, Reply};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    http::{Answer, NoAnswer},
+    http::NoAnswer,
     output::{BAD, FAINT, Printable, Status, millis},
 };
+
+/// A line of output.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Shown {
+    Received(Received),
+    /// The body of an answer that broke off after its head had arrived.
+    BrokenOff {
+        broken_off: String,
+        error: String,
+    },
+}
+
+impl Shown {
+    pub(super) fn broken_off(event: &str, error: &axum::Error) -> Self {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        Self::BrokenOff { broken_off: event.to_owned(), error: cause.to_string() }
+    }
+}
+
+impl Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Received(received) => received.fmt(f),
+            Self::BrokenOff { broken_off, error } => {
+                write!(f, "{}: {BAD}the answer broke off{BAD:#}: {error}", Printable(broken_off))
+            }
+        }
+    }
+}
 
 /// A delivery and its answer.
 #[derive(Serialize)]
@@ -36,20 +72,32 @@ pub(super) enum Received {
 }
 
 impl Received {
-    pub(super) fn verified(
-        event: &Event,
-        status: StatusCode,
-        forwarded: Option<&Result<Answer, NoAnswer>>,
-    ) -> Self {
+    pub(super) fn verified(event: &Event, status: StatusCode) -> Self {
         Self::Verified {
             verified: true,
             event: event.name().to_owned(),
             session_token: event.session_token().map(str::to_owned),
             status: Status(status.as_u16()),
-            latency_ms: forwarded.and_then(|answer| Some(millis(answer.as_ref().ok()?.latency))),
-            error: forwarded.and_then(|answer| Some(answer.as_ref().err()?.to_string())),
+            latency_ms: None,
+            error: None,
             body: String::from_utf8_lossy(event.raw()).into_owned(),
         }
+    }
+
+    /// The delivery, answered by the endpoint.
+    pub(super) fn after(mut self, latency: Duration) -> Self {
+        if let Self::Verified { latency_ms, .. } = &mut self {
+            *latency_ms = Some(millis(latency));
+        }
+        self
+    }
+
+    /// The delivery, not answered by the endpoint.
+    pub(super) fn failed(mut self, reason: &NoAnswer) -> Self {
+        if let Self::Verified { error, .. } = &mut self {
+            *error = Some(reason.to_string());
+        }
+        self
     }
 
     pub(super) fn refused(reply: Reply) -> Self {

@@ -6,6 +6,8 @@ use bondify_emulator::{Fault, Payload, Persona};
 use bytes::Bytes;
 use clap::ValueEnum;
 
+use crate::values;
+
 /// The event to send. Every field has a default.
 #[derive(clap::Args)]
 pub(super) struct EventArgs {
@@ -14,19 +16,19 @@ pub(super) struct EventArgs {
     event: Option<Name>,
 
     /// The session's token, the same for every delivery [default: a new one for each]
-    #[arg(long, value_name = "TOKEN", conflicts_with = "body")]
+    #[arg(long, value_name = "TOKEN", conflicts_with = "body", value_parser = values::text)]
     session_token: Option<String>,
 
     /// The user's Telegram id, decimal digits [default: 7123456789]
-    #[arg(long, value_name = "ID", conflicts_with = "body", value_parser = parse_telegram_id)]
+    #[arg(long, value_name = "ID", conflicts_with = "body", value_parser = values::digits)]
     telegram_id: Option<String>,
 
     /// The user's display name [default: Ada Lovelace]
-    #[arg(long, value_name = "NAME", conflicts_with = "body")]
+    #[arg(long, value_name = "NAME", conflicts_with = "body", value_parser = values::text)]
     telegram_name: Option<String>,
 
     /// The user's Telegram username, without @; empty for none [default: ada]
-    #[arg(long, value_name = "NAME", conflicts_with = "body")]
+    #[arg(long, value_name = "NAME", conflicts_with = "body", value_parser = values::username)]
     username: Option<String>,
 
     /// The user's phone number [default: absent]
@@ -40,11 +42,6 @@ enum Name {
     Confirmed,
     #[value(name = Cancelled::NAME)]
     Cancelled,
-}
-
-fn parse_telegram_id(text: &str) -> Result<String, &'static str> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if digits { Ok(text.into()) } else { Err("not decimal digits") }
 }
 
 impl EventArgs {

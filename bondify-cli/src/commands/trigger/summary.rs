@@ -15,6 +15,7 @@ use crate::{
 /// Counts the outcomes of deliveries.
 pub(super) struct Tally {
     start: Instant,
+    events: u64,
     accepted: u64,
     outcomes: BTreeMap<String, u64>,
     latencies: Vec<f64>,
@@ -24,13 +25,20 @@ impl Tally {
     pub(super) fn start() -> Self {
         Self {
             start: Instant::now(),
+            events: 0,
             accepted: 0,
             outcomes: BTreeMap::new(),
             latencies: Vec::new(),
         }
     }
 
-    pub(super) fn add(&mut self, attempt: &Attempt) {
+    /// Counts the attempts of one event.
+    pub(super) fn add_event(&mut self, attempts: &[Attempt]) {
+        self.events += 1;
+        attempts.iter().for_each(|attempt| self.add(attempt));
+    }
+
+    fn add(&mut self, attempt: &Attempt) {
         self.accepted += u64::from(attempt.outcome.is_accepted());
         let label = match &attempt.outcome {
             Outcome::Answered { status, latency_ms, .. } => {
@@ -42,9 +50,11 @@ impl Tally {
         *self.outcomes.entry(label).or_default() += 1;
     }
 
-    pub(super) fn sum_up(self) -> Summary {
+    /// Sums up the outcomes so far of `wanted` events.
+    pub(super) fn sum_up(self, wanted: u64) -> Summary {
         let summary = Figures {
             deliveries: self.outcomes.values().sum(),
+            not_sent: wanted.saturating_sub(self.events),
             accepted: self.accepted,
             elapsed_ms: millis(self.start.elapsed()),
             outcomes: self.outcomes,
@@ -62,12 +72,19 @@ pub(super) struct Summary {
 #[derive(Serialize)]
 struct Figures {
     deliveries: u64,
+    /// The number of events that were not sent, because the command was interrupted.
+    #[serde(skip_serializing_if = "is_zero")]
+    not_sent: u64,
     accepted: u64,
     elapsed_ms: f64,
     /// The number of deliveries by status, or by the reason why there is no answer.
     outcomes: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_ms: Option<Latency>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -99,8 +116,12 @@ impl Summary {
 impl Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let style = if self.all_accepted() { GOOD } else { BAD };
-        let Figures { deliveries, accepted, elapsed_ms, outcomes, latency_ms } = &self.summary;
+        let Figures { deliveries, not_sent, accepted, elapsed_ms, outcomes, latency_ms } =
+            &self.summary;
         write!(f, "{style}{accepted} of {deliveries} accepted{style:#} in {elapsed_ms:.1} ms")?;
+        if *not_sent > 0 {
+            write!(f, ", interrupted: {not_sent} not sent")?;
+        }
         for (outcome, count) in outcomes {
             write!(f, "\n{count:>9}  {outcome}")?;
         }

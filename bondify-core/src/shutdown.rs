@@ -1,0 +1,91 @@
+use std::{io, pin::pin, time::Duration};
+
+use futures_util::future::select;
+use tokio::sync::watch;
+
+/// The request to end the process: the signal SIGTERM, which `docker stop` and Kubernetes send, or
+/// SIGINT, which Ctrl-C sends. On Windows: Ctrl-C, and the end of the system.
+///
+/// A server stops when it is [`requested`](Self::requested), and is cut off at the
+/// [`deadline`](Self::deadline): an open event stream or half a request would keep its graceful
+/// shutdown waiting for ever. [`Bondify::drain`](crate::Bondify::drain) comes after that.
+///
+/// ```no_run
+/// # use std::{error::Error, time::Duration};
+/// # use bondify_core::{Bondify, Shutdown};
+/// # async fn serve(stop: impl Future) -> std::io::Result<()> { stop.await; Ok(()) }
+/// async fn run(bondify: Bondify) -> Result<(), Box<dyn Error>> {
+///     let shutdown = Shutdown::on_signal()?;
+///     tokio::select! {
+///         served = serve(shutdown.requested()) => served?,
+///         () = shutdown.deadline(Duration::from_secs(5)) => {}
+///     }
+///     Ok(bondify.drain(Duration::from_secs(5)).await?)
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Shutdown(watch::Receiver<bool>);
+
+impl Shutdown {
+    /// Listens for the signals from now on. They no longer end the process by themselves, also as
+    /// process 1 of a container, which would ignore SIGTERM.
+    ///
+    /// Call it before the server accepts connections, so that no signal comes too early.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's, if it does not allow to listen.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with its IO enabled.
+    pub fn on_signal() -> io::Result<Self> {
+        let signal = signal()?;
+        let (requested, receiver) = watch::channel(false);
+        tokio::spawn(async move {
+            signal.await;
+            requested.send_replace(true);
+        });
+        Ok(Self(receiver))
+    }
+
+    /// Waits for the first signal. For a server's graceful shutdown.
+    pub fn requested(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut requested = self.0.clone();
+        async move {
+            // An error is the end of the runtime, which is a shutdown too.
+            let _requested = requested.wait_for(|&requested| requested).await;
+        }
+    }
+
+    /// Waits for the first signal and then for `grace`, after which connections that are still
+    /// open are no longer waited for.
+    pub fn deadline(&self, grace: Duration) -> impl Future<Output = ()> + Send + use<> {
+        let requested = self.requested();
+        async move {
+            requested.await;
+            tokio::time::sleep(grace).await;
+        }
+    }
+}
+
+#[cfg(unix)]
+fn signal() -> io::Result<impl Future<Output = ()> + Send> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        select(pin!(interrupt.recv()), pin!(terminate.recv())).await;
+    })
+}
+
+#[cfg(windows)]
+fn signal() -> io::Result<impl Future<Output = ()> + Send> {
+    use tokio::signal::windows::{ctrl_c, ctrl_shutdown};
+
+    let (mut interrupt, mut terminate) = (ctrl_c()?, ctrl_shutdown()?);
+    Ok(async move {
+        select(pin!(interrupt.recv()), pin!(terminate.recv())).await;
+    })
+}
