@@ -33,6 +33,10 @@ impl Pipeline {
         }
     }
 
+    pub(crate) fn is_verify_only(&self) -> bool {
+        self.leases.is_none()
+    }
+
     /// The key that the event is claimed by.
     pub(super) fn key(&self, event: &Event) -> EventKey {
         let namespace = self.settings.namespace.as_deref();
