@@ -30,11 +30,11 @@ impl Adapter for Actix {
 }
 
 async fn me(user: BondifyUser) -> String {
-    user.telegram_id().to_string()
+    user.id().to_string()
 }
 
 async fn maybe(user: Option<BondifyUser>) -> String {
-    user.map_or_else(|| NOBODY.to_owned(), |user| user.telegram_id().to_string())
+    user.map_or_else(|| NOBODY.to_owned(), |user| user.id().to_string())
 }
 
 bondify_testkit::user_suite!(Actix);

@@ -37,12 +37,12 @@ impl Adapter for Axum {
 }
 
 async fn me(user: BondifyUser) -> String {
-    user.telegram_id().to_string()
+    user.id().to_string()
 }
 
 async fn maybe(
     user: Option<BondifyUser>,
     axum::extract::State(guest): axum::extract::State<&'static str>,
 ) -> String {
-    user.map_or_else(|| guest.to_owned(), |user| user.telegram_id().to_string())
+    user.map_or_else(|| guest.to_owned(), |user| user.id().to_string())
 }

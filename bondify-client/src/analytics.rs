@@ -3,10 +3,11 @@ use serde::Deserialize;
 use crate::wire;
 
 /// The number of days that [`Analytics`] cover.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Days {
-    /// The last 7 days.
+    /// The last 7 days, the default.
+    #[default]
     Seven,
     /// The last 30 days.
     Thirty,
@@ -34,7 +35,7 @@ pub struct Analytics {
     pub confirmed_sessions: u64,
     /// Telegram accounts that confirmed a session.
     pub unique_users: u64,
-    /// The share of sessions that were confirmed, as the API gives it.
+    /// The share of sessions that were confirmed, in percent, to one decimal.
     pub conversion_rate: f64,
     /// The figures of each day.
     pub daily: Vec<Day>,

@@ -8,7 +8,7 @@ use reqwest::{StatusCode, header::HeaderMap};
 use serde_json::Value;
 
 use crate::{
-    Account, Analytics, Error, Project, ProjectSecret, Session, SessionRecord, SessionStatus,
+    Account, Analytics, Error, Project, SessionRecord,
     project::SecretResponse,
     session::{GenerateResponse, VerifyResponse},
 };
@@ -20,10 +20,11 @@ fn parse_all(body: &[u8]) {
         parsed.map_err(|error| Error::malformed(&error).to_string()).ok()
     }
 
-    let _ = parse::<VerifyResponse>(body).map(SessionStatus::try_from);
-    let _ = parse::<GenerateResponse>(body).map(Session::try_from);
+    let _ = parse::<VerifyResponse>(body).map(|answer| answer.into_status("sess_1"));
+    let _ = parse::<GenerateResponse>(body).map(|answer| answer.into_session(None));
     let _ = parse::<SecretResponse>(body).map(|answer| answer.into_project(""));
-    let _ = parse::<SecretResponse>(body).map(ProjectSecret::try_from);
+    let _ = parse::<SecretResponse>(body).map(SecretResponse::into_key);
+    let _ = parse::<SecretResponse>(body).map(SecretResponse::into_webhook_secret);
     let _ = parse::<Project>(body);
     let _ = parse::<Account>(body);
     let _ = parse::<SessionRecord>(body);

@@ -11,11 +11,11 @@ use reqwest::{
 use serde::Deserialize;
 
 use crate::{
-    Analytics, Client, Days, Error, NewProject, Project, ProjectSecret, ProjectSettings,
-    SessionRecord,
+    Analytics, Client, Days, Error, NewProject, Project, ProjectSettings, SecretKey, SessionRecord,
+    WebhookSecret,
     call::{call, send},
     project::SecretResponse,
-    wire::{Time, non_empty, required},
+    wire::{Time, non_empty, number_or_bool, required},
 };
 
 /// The developer API: the functions of the dashboard. Created by [`Client::developer`].
@@ -71,8 +71,9 @@ impl Developer {
         Ok(answer.projects)
     }
 
-    /// Creates a project called `name`; a name in `settings` is ignored. The API shows the
-    /// whole secret in this response only.
+    /// Creates a project called `name`; a name in `settings` is ignored. The API sends the whole
+    /// [`SecretKey`] in this response only. The secret that signs deliveries is another:
+    /// [`webhook_secret`](Self::webhook_secret).
     ///
     /// # Errors
     ///
@@ -113,28 +114,28 @@ impl Developer {
         Ok(())
     }
 
-    /// Replaces a project's secret. New deliveries are signed with the new secret at once, but
-    /// retries of older deliveries still carry the old signature:
-    /// [accept both](bondify_core::Bondify::rotate) for a while.
+    /// Replaces a project's secrets and returns the new secret key. New deliveries are signed with
+    /// the new [`webhook_secret`](Self::webhook_secret) at once, but retries of older deliveries
+    /// still carry the old signature: [accept both](bondify_core::Bondify::rotate) for a while.
     ///
     /// # Errors
     ///
     /// [`Error`].
-    pub async fn regenerate(&self, project_id: &str) -> Result<ProjectSecret, Error> {
+    pub async fn regenerate(&self, project_id: &str) -> Result<SecretKey, Error> {
         let id = segment(project_id)?;
         let request = self.request(Method::POST, format_args!("projects/{id}/regenerate"));
-        call::<SecretResponse>(request).await?.try_into()
+        call::<SecretResponse>(request).await?.into_key()
     }
 
-    /// A project's webhook secret.
+    /// A project's webhook secret, which signs deliveries and proofs. The API sends it at any time.
     ///
     /// # Errors
     ///
     /// [`Error`].
-    pub async fn webhook_secret(&self, project_id: &str) -> Result<ProjectSecret, Error> {
+    pub async fn webhook_secret(&self, project_id: &str) -> Result<WebhookSecret, Error> {
         let id = segment(project_id)?;
         let request = self.request(Method::GET, format_args!("projects/{id}/webhook-secret"));
-        call::<SecretResponse>(request).await?.try_into()
+        call::<SecretResponse>(request).await?.into_webhook_secret()
     }
 
     /// Lists the sessions of all projects, as many as the API returns.
@@ -148,7 +149,8 @@ impl Developer {
         Ok(answer.sessions)
     }
 
-    /// Counts the logins of the last days, of one project or of all.
+    /// Counts the logins of the last days, of one project or of all. `Days::default()` are the 7
+    /// days that the API takes by default.
     ///
     /// # Errors
     ///
@@ -233,7 +235,9 @@ pub struct MonthlyUsers {
     pub current: u64,
     /// The plan's limit, if it has one.
     pub limit: Option<u64>,
-    /// Whether the number is over the limit.
+    /// Whether the number is over the limit. The API sends a number, which is 0 if it is not, or a
+    /// boolean.
+    #[serde(deserialize_with = "number_or_bool")]
     pub over: bool,
 }
 

@@ -107,7 +107,10 @@ impl Error {
         match &*self.0 {
             Kind::Transport(_) => true,
             Kind::Refused(Refusal { status, .. }) => {
-                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+                // A load balancer answers 408 when its own time-out has passed.
+                let is_passing =
+                    matches!(*status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+                is_passing || status.is_server_error()
             }
             _ => false,
         }

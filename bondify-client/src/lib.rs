@@ -8,6 +8,7 @@ mod call;
 mod client;
 mod developer;
 mod error;
+mod login;
 mod loopback;
 mod polling;
 mod project;
@@ -16,10 +17,10 @@ mod session;
 mod sessions;
 mod wire;
 
+pub use bondify_core::{Event, Secret, SecretError, TelegramId, TelegramUser};
 #[cfg(feature = "proof")]
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
 pub use bondify_core::{Proof, ProofError, ProofVerifier};
-pub use bondify_core::{Secret, SecretError, TelegramId};
 
 pub use crate::{
     analytics::{Analytics, Day, Days, Funnel, ProjectName},
@@ -27,7 +28,7 @@ pub use crate::{
     developer::{Account, Developer, MonthlyUsers},
     error::{Error, ErrorCode},
     loopback::is_loopback,
-    project::{NewProject, Project, ProjectSecret, ProjectSettings},
+    project::{NewProject, Project, ProjectSettings, SecretKey, WebhookSecret},
     record::{RecordedLogin, SessionRecord},
     session::{ConfirmedSession, Session, SessionStatus},
     sessions::Sessions,

@@ -13,14 +13,15 @@ impl Sessions {
     /// [is terminal](SessionStatus::is_terminal). It sends no request after that.
     ///
     /// It sends the first request at once, and the next ones at the client's
-    /// [interval](crate::ClientBuilder::poll_interval). Network errors, time-outs and 5xx are
+    /// [interval](crate::ClientBuilder::poll_interval). Network errors, time-outs, 408 and 5xx are
     /// retried: the pauses double up to 10 seconds, and the next successful response resets
     /// them to the interval. After a 429 it waits for as long as `Retry-After` says, at most
     /// until the session expires.
     ///
-    /// It sends a last request at [`expires_at`](Session::expires_at), to see a late
-    /// confirmation. If the API does not send that time, or it has passed by this machine's
-    /// clock, the last request is sent 10 minutes after the session was generated. A session
+    /// It sends a last request when the session expires, to see a late confirmation. The time
+    /// until then is [`expires_at`](Session::expires_at) less the `Date` of the response, both by
+    /// the server's clock, and is measured from the arrival of the response: this machine's clock
+    /// does not matter. It is 10 minutes if the API does not send both. A session
     /// that is still pending then is [`Expired`](SessionStatus::Expired); an error of the last
     /// request is returned. So a session that expired long ago costs one request.
     ///
@@ -30,8 +31,8 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// Any error that a retry would not fix is returned at once: a refusal other than 429 and
-    /// 5xx, an unknown status, and a complete response that is not the documented JSON.
+    /// Any error that a retry would not fix is returned at once: a refusal other than 408, 429
+    /// and 5xx, an unknown status, and a complete response that is not the documented JSON.
     pub async fn wait(&self, session: &Session) -> Result<SessionStatus, Error> {
         let mut polling = Polling::new(self.clone(), session.clone());
         loop {
@@ -135,7 +136,7 @@ mod tests {
         let client = Client::builder().poll_interval(interval).build().unwrap();
         let session = r#"{"session_token":"s","deeplink":"d"}"#;
         let session: GenerateResponse = serde_json::from_str(session).unwrap();
-        Polling::new(client.sessions("p"), session.try_into().unwrap())
+        Polling::new(client.sessions("p"), session.into_session(None).unwrap())
     }
 
     #[test]

@@ -166,6 +166,12 @@ impl ProjectSettings {
         self.bot_token = Some(token.into());
         self
     }
+
+    /// Removes the token of the project's own bot: Bondify's bot is used.
+    pub fn no_bot_token(mut self) -> Self {
+        self.bot_token = Some(String::new()); // The API removes the token on an empty text.
+        self
+    }
 }
 
 impl fmt::Debug for ProjectSettings {
@@ -184,20 +190,34 @@ pub struct NewProject {
     pub project_id: String,
     /// Its name.
     pub name: String,
-    /// The project's secret. The API shows it once.
-    pub secret: ProjectSecret,
+    /// Its secret key. The API sends it once.
+    pub secret_key: SecretKey,
 }
 
-/// A project's secret, as the developer API shows it.
+/// A project's secret key, the API key of a server. It signs nothing: deliveries and proofs are
+/// verified with the [`WebhookSecret`].
+///
+/// The text is zeroized on drop, and `Debug` does not print it.
+pub struct SecretKey(Zeroizing<String>);
+
+impl SecretKey {
+    /// The key's text, to be stored: the API sends it once.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A project's webhook secret, which signs deliveries and proofs.
 ///
 /// Verify with [`secret`](Self::secret), which never shows its text. Store the text of
 /// [`expose`](Self::expose). The text is zeroized on drop, and `Debug` does not print it.
-pub struct ProjectSecret {
+pub struct WebhookSecret {
     text: Zeroizing<String>,
     secret: Secret,
 }
 
-impl ProjectSecret {
+impl WebhookSecret {
     /// The secret, ready to verify webhooks and proofs.
     #[must_use]
     pub fn secret(&self) -> &Secret {
@@ -211,19 +231,25 @@ impl ProjectSecret {
     }
 }
 
-impl From<ProjectSecret> for Secret {
-    fn from(secret: ProjectSecret) -> Self {
+impl From<WebhookSecret> for Secret {
+    fn from(secret: WebhookSecret) -> Self {
         secret.secret
     }
 }
 
-impl fmt::Debug for ProjectSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ProjectSecret([redacted])")
-    }
+macro_rules! debug_shows_no_secret {
+    ($($secret:ident),*) => {$(
+        impl fmt::Debug for $secret {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($secret), "([redacted])"))
+            }
+        }
+    )*};
 }
 
-/// A response with a secret: the secret alone, or a new project with its secret.
+debug_shows_no_secret!(SecretKey, WebhookSecret);
+
+/// A response with a secret: a new project or a new key with `secret_key`, or the webhook secret.
 #[derive(Deserialize)]
 pub(crate) struct SecretResponse {
     project_id: Option<String>,
@@ -240,19 +266,20 @@ impl SecretResponse {
         Ok(NewProject {
             project_id: required("project_id", self.project_id.take().or(self.id.take()))?,
             name: self.name.take().map_or_else(|| name.to_owned(), |name| name.0),
-            secret: self.try_into()?,
+            secret_key: self.into_key()?,
         })
     }
-}
 
-impl TryFrom<SecretResponse> for ProjectSecret {
-    type Error = Error;
+    pub(crate) fn into_key(self) -> Result<SecretKey, Error> {
+        required("secret_key", self.secret_key).map(Zeroizing::new).map(SecretKey)
+    }
 
-    fn try_from(answer: SecretResponse) -> Result<Self, Error> {
-        let text = answer.webhook_secret.or(answer.secret_key).or(answer.secret);
-        let text = Zeroizing::new(required("secret_key", text)?);
+    /// Returns the webhook secret. A `secret_key` is another secret, and never taken for it.
+    pub(crate) fn into_webhook_secret(self) -> Result<WebhookSecret, Error> {
+        let text = required("webhook_secret", self.webhook_secret.or(self.secret))?;
+        let text = Zeroizing::new(text);
         let secret = Secret::new(&*text).map_err(Error::secret)?;
-        Ok(Self { text, secret })
+        Ok(WebhookSecret { text, secret })
     }
 }
 
@@ -331,6 +358,7 @@ mod tests {
         let new = ProjectSettings::new;
         assert_eq!(sent(new()), json!({}));
         assert_eq!(sent(new().no_webhook_url()), json!({"webhook_url": ""}));
+        assert_eq!(sent(new().no_bot_token()), json!({"bot_token": ""}));
         let all = new()
             .name("Shop")
             .webhook_url(" https://a.b/ho\nok ")
@@ -354,10 +382,10 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_read_under_each_of_its_names() {
-        for name in ["secret_key", "webhook_secret", "secret"] {
-            let secret =
-                ProjectSecret::try_from(secret_response(json!({ name: "whsec_hush" }))).unwrap();
+    fn a_webhook_secret_is_read_under_each_of_its_names() {
+        for name in ["webhook_secret", "secret"] {
+            let answer = secret_response(json!({ name: "whsec_hush", "secret_key": "sk_other" }));
+            let secret = answer.into_webhook_secret().unwrap();
             assert_eq!(secret.expose(), "whsec_hush");
             let expected = Secret::new("whsec_hush").unwrap().sign(b"x").to_string();
             assert_eq!(secret.secret().sign(b"x").to_string(), expected);
@@ -366,15 +394,32 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_key_is_never_taken_for_the_webhook_secret_nor_the_other_way_round() {
+        let key = || secret_response(json!({"secret_key": "sk_live_hush", "project_id": "p"}));
+        assert_eq!(key().into_key().unwrap().expose(), "sk_live_hush");
+        assert_eq!(key().into_project("Shop").unwrap().secret_key.expose(), "sk_live_hush");
+        assert!(key().into_webhook_secret().unwrap_err().to_string().contains("webhook_secret"));
+        let secret = || secret_response(json!({"webhook_secret": "whsec_hush", "project_id": "p"}));
+        assert!(secret().into_key().unwrap_err().to_string().contains("secret_key"));
+        assert!(secret().into_project("Shop").is_err());
+    }
+
+    #[test]
     fn a_missing_or_invalid_secret_is_an_error_and_no_secret_is_shown() {
-        for json in [json!({}), json!({"secret_key": ""}), json!({"secret_key": "whsec_hush\n"})] {
-            let error = ProjectSecret::try_from(secret_response(json)).unwrap_err();
-            let shown = format!("{error} {error:?}");
+        for json in [
+            json!({}),
+            json!({"webhook_secret": "", "secret_key": ""}),
+            json!({"webhook_secret": "whsec_hush\n"}),
+        ] {
+            let error = secret_response(json.clone()).into_webhook_secret().unwrap_err();
+            let key = secret_response(json).into_key().unwrap_err();
+            let shown = format!("{error} {error:?} {key} {key:?}");
             assert!(shown.contains("secret") && !shown.contains("hush"), "{shown}");
         }
-        let new = json!({"project_id": "p", "secret_key": "whsec_hush", "name": "Shop"});
+        let new = json!({"project_id": "p", "secret_key": "sk_hush", "name": "Shop"});
         let new = secret_response(new).into_project("").unwrap();
-        assert!(!format!("{new:?}").contains("hush"));
+        let secret = secret_response(json!({"secret": "whsec_hush"})).into_webhook_secret();
+        assert!(!format!("{new:?} {secret:?}").contains("hush"));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 use std::{fmt, time::SystemTime};
 
-use bondify_core::TelegramId;
+use bondify_core::{Confirmed, Event, TelegramId, TelegramUser};
 use serde::Deserialize;
 
 use crate::{
     Error, SessionStatus,
-    wire::{Text, Time, any_time, non_empty},
+    login::{UserFields, cancelled},
+    wire::{Text, Time, any_id, any_time},
 };
 
 /// A session as [`Developer::sessions`](crate::Developer::sessions) lists it.
@@ -27,20 +28,54 @@ pub struct SessionRecord {
     pub created_at: SystemTime,
 }
 
-/// The login of a confirmed session in a list: each field that the API sends, without a proof.
+impl SessionRecord {
+    /// The user, if the session was confirmed and the API sends the user's id.
+    #[must_use]
+    pub fn user(&self) -> Option<&TelegramUser> {
+        self.status.login()?.user()
+    }
+
+    /// The login or the cancellation as an event, with the same key as its webhook. `None` while
+    /// the session is not over, if it expired, and if the API does not send the user's id.
+    ///
+    /// Bondify's API vouches for it over TLS. Compared with a webhook:
+    ///
+    /// - A session that was used is a login that was confirmed.
+    /// - The user has no phone number: the list does not contain it.
+    /// - A cancellation has the time at which its session was created, unless the API sends
+    ///   another. So has a login without `confirmed_at`.
+    #[must_use]
+    pub fn event(&self) -> Option<Event> {
+        match &self.status {
+            SessionStatus::Cancelled { cancelled_at } => {
+                cancelled(&self.session_token, cancelled_at.unwrap_or(self.created_at)).ok()
+            }
+            status => Some(Event::Confirmed(status.login()?.login.clone()?)),
+        }
+    }
+}
+
+/// The login of a confirmed session in a list: what the API sends of it, without a proof.
 ///
 /// `Debug` shows nothing personal.
 #[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct RecordedLogin {
-    /// The user's Telegram id.
-    pub telegram_id: Option<TelegramId>,
-    /// The user's display name.
-    pub telegram_name: Option<String>,
-    /// The user's username without `@`.
-    pub telegram_username: Option<String>,
-    /// The time at which the user tapped Confirm.
-    pub confirmed_at: Option<SystemTime>,
+    login: Option<Confirmed>,
+    confirmed_at: Option<SystemTime>,
+}
+
+impl RecordedLogin {
+    /// The user, if the API sends the user's id.
+    #[must_use]
+    pub fn user(&self) -> Option<&TelegramUser> {
+        self.login.as_ref().map(Confirmed::user)
+    }
+
+    /// The time at which the user tapped Confirm, if the API sends it.
+    #[must_use]
+    pub fn confirmed_at(&self) -> Option<SystemTime> {
+        self.confirmed_at
+    }
 }
 
 impl fmt::Debug for SessionRecord {
@@ -64,9 +99,10 @@ struct RecordResponse {
     project_id: String,
     project_name: Option<Text>,
     status: String,
-    telegram_id: Option<String>,
+    #[serde(default, deserialize_with = "any_id")]
+    telegram_id: Option<TelegramId>,
     telegram_name: Option<Text>,
-    telegram_username: Option<String>,
+    telegram_username: Option<Text>,
     created_at: Time,
     confirmed_at: Option<Time>,
     #[serde(default, deserialize_with = "any_time")]
@@ -77,18 +113,24 @@ impl TryFrom<RecordResponse> for SessionRecord {
     type Error = Error;
 
     fn try_from(answer: RecordResponse) -> Result<Self, Error> {
+        let created_at = answer.created_at.0;
+        let confirmed_at = answer.confirmed_at.map(|time| time.0);
+        let user = UserFields {
+            telegram_id: answer.telegram_id,
+            telegram_name: answer.telegram_name.or_else(|| Some(Text::default())),
+            telegram_username: answer.telegram_username,
+            telegram_phone: None,
+        };
         let login = RecordedLogin {
-            telegram_id: non_empty(answer.telegram_id).map(TelegramId::from),
-            telegram_name: answer.telegram_name.map(|name| name.0),
-            telegram_username: non_empty(answer.telegram_username),
-            confirmed_at: answer.confirmed_at.map(|time| time.0),
+            login: user.confirmed(&answer.session_token, confirmed_at.unwrap_or(created_at)).ok(),
+            confirmed_at,
         };
         Ok(Self {
+            status: SessionStatus::read(answer.status, answer.cancelled_at, || Ok(login))?,
             session_token: answer.session_token,
             project_id: answer.project_id,
             project_name: answer.project_name.map(|name| name.0).unwrap_or_default(),
-            status: SessionStatus::read(answer.status, answer.cancelled_at, || Ok(login))?,
-            created_at: answer.created_at.0,
+            created_at,
         })
     }
 }

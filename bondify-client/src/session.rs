@@ -3,13 +3,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bondify_core::TelegramId;
+use bondify_core::{Confirmed, Event, TelegramId, TelegramUser};
 use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::{
     Error,
-    wire::{Text, Time, any_time, non_empty, required},
+    login::UserFields,
+    wire::{Text, Time, any_id, any_time, required},
 };
 
 /// A login that has begun: show the user its [`deeplink`](Self::deeplink), as a link or a QR
@@ -72,11 +73,12 @@ impl Session {
         self.poll_until.saturating_duration_since(Instant::now())
     }
 
-    /// The lifetime of a session that was generated just now. An expiry time in the past means
-    /// that this machine's clock is wrong, so the default applies.
-    fn lifetime(expires_at: Option<SystemTime>) -> Duration {
-        let left = expires_at.and_then(|end| end.duration_since(SystemTime::now()).ok());
-        left.filter(|left| !left.is_zero())
+    /// The lifetime of a session that was generated at `date`. Both times are the server's, because
+    /// this machine's clock may be wrong. The default applies if one of them is missing.
+    fn lifetime(expires_at: Option<SystemTime>, date: Option<SystemTime>) -> Duration {
+        let both = expires_at.zip(date);
+        both.and_then(|(end, date)| end.duration_since(date).ok())
+            .filter(|lifetime| !lifetime.is_zero())
             .unwrap_or(Self::DEFAULT_LIFETIME)
             .min(Self::MAX_LIFETIME)
     }
@@ -96,16 +98,15 @@ pub(crate) struct GenerateResponse {
     expires_at: Option<Time>,
 }
 
-impl TryFrom<GenerateResponse> for Session {
-    type Error = Error;
-
-    fn try_from(answer: GenerateResponse) -> Result<Self, Error> {
-        let expires_at = answer.expires_at.map(|time| time.0);
-        Ok(Self {
-            session_token: required("session_token", answer.session_token)?,
-            deeplink: required("deeplink", answer.deeplink)?,
+impl GenerateResponse {
+    /// The session of a response that has just arrived, and that the server sent at `date`.
+    pub(crate) fn into_session(self, date: Option<SystemTime>) -> Result<Session, Error> {
+        let expires_at = self.expires_at.map(|time| time.0);
+        Ok(Session {
+            session_token: required("session_token", self.session_token)?,
+            deeplink: required("deeplink", self.deeplink)?,
             expires_at,
-            poll_until: Instant::now() + Self::lifetime(expires_at),
+            poll_until: Instant::now() + Session::lifetime(expires_at, date),
         })
     }
 }
@@ -184,46 +185,31 @@ impl<L> SessionStatus<L> {
     }
 }
 
-/// A confirmed login: the user's data, as the API sends it, and the proof.
+/// A confirmed login: the user, as the API sends it, and the proof.
 ///
 /// Only the proof is signed. Unless your own server polled the API, verify the proof and use
-/// the data in it. `Debug` shows nothing personal.
+/// the user in it. `Debug` shows nothing personal.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConfirmedSession {
-    telegram_id: TelegramId,
-    telegram_name: String,
-    telegram_username: Option<String>,
-    telegram_phone: Option<String>,
+    login: Confirmed,
     proof: String,
     confirmed_at: Option<SystemTime>,
 }
 
 impl ConfirmedSession {
-    /// The user's Telegram id, the stable key of an account.
+    /// The user who confirmed.
     #[must_use]
-    pub fn telegram_id(&self) -> &TelegramId {
-        &self.telegram_id
+    pub fn user(&self) -> &TelegramUser {
+        self.login.user()
     }
 
-    /// The display name, any Unicode. Users can change it.
+    /// The token of the session that the user confirmed.
     #[must_use]
-    pub fn telegram_name(&self) -> &str {
-        &self.telegram_name
+    pub fn session_token(&self) -> &str {
+        self.login.session_token()
     }
 
-    /// The username without `@`, if the user has one.
-    #[must_use]
-    pub fn telegram_username(&self) -> Option<&str> {
-        self.telegram_username.as_deref()
-    }
-
-    /// The phone number, if the project's plan asks for it and the user shared it.
-    #[must_use]
-    pub fn telegram_phone(&self) -> Option<&str> {
-        self.telegram_phone.as_deref()
-    }
-
-    /// The proof: a JWT that is signed with the project's secret and valid for 5 minutes.
+    /// The proof: a JWT that is signed with the project's webhook secret and valid for 5 minutes.
     #[must_use]
     pub fn proof(&self) -> &str {
         &self.proof
@@ -233,6 +219,17 @@ impl ConfirmedSession {
     #[must_use]
     pub fn confirmed_at(&self) -> Option<SystemTime> {
         self.confirmed_at
+    }
+
+    /// The login as an event, with the same key as its webhook.
+    ///
+    /// Bondify's API vouches for it over TLS, so it is for the server that polled. A login that
+    /// a browser or an app polled is taken from its proof: `Event::from(&proof)`. If the API does
+    /// not send the time at which the user tapped Confirm, the event's time is that of the
+    /// response.
+    #[must_use]
+    pub fn event(&self) -> Event {
+        Event::Confirmed(self.login.clone())
     }
 }
 
@@ -246,7 +243,8 @@ impl fmt::Debug for ConfirmedSession {
 #[derive(Deserialize)]
 pub(crate) struct VerifyResponse {
     status: Option<String>,
-    telegram_id: Option<String>,
+    #[serde(default, deserialize_with = "any_id")]
+    telegram_id: Option<TelegramId>,
     telegram_name: Option<Text>,
     telegram_username: Option<Text>,
     telegram_phone: Option<String>,
@@ -257,31 +255,27 @@ pub(crate) struct VerifyResponse {
     cancelled_at: Option<Time>,
 }
 
-impl TryFrom<VerifyResponse> for SessionStatus {
-    type Error = Error;
-
-    fn try_from(mut answer: VerifyResponse) -> Result<Self, Error> {
-        let name = answer.status.take().ok_or(Error::field("status"))?;
-        match Self::read(name, answer.cancelled_at, || answer.try_into())? {
-            Self::Other(name) => Err(Error::unknown_status(&name)),
+impl VerifyResponse {
+    /// The status of the session with this token.
+    pub(crate) fn into_status(mut self, session_token: &str) -> Result<SessionStatus, Error> {
+        let name = self.status.take().ok_or(Error::field("status"))?;
+        match SessionStatus::read(name, self.cancelled_at, || self.into_login(session_token))? {
+            SessionStatus::Other(name) => Err(Error::unknown_status(&name)),
             status => Ok(status),
         }
     }
-}
 
-impl TryFrom<VerifyResponse> for ConfirmedSession {
-    type Error = Error;
-
-    fn try_from(answer: VerifyResponse) -> Result<Self, Error> {
-        let name = answer.telegram_name.ok_or(Error::field("telegram_name"))?;
-        Ok(Self {
-            telegram_id: required("telegram_id", answer.telegram_id)?.into(),
-            telegram_name: name.0,
-            telegram_username: non_empty(answer.telegram_username.map(|text| text.0)),
-            telegram_phone: non_empty(answer.telegram_phone),
-            proof: required("proof", answer.proof)?,
-            confirmed_at: answer.confirmed_at.map(|time| time.0),
-        })
+    fn into_login(self, session_token: &str) -> Result<ConfirmedSession, Error> {
+        let confirmed_at = self.confirmed_at.map(|time| time.0);
+        let user = UserFields {
+            telegram_id: self.telegram_id,
+            telegram_name: self.telegram_name,
+            telegram_username: self.telegram_username,
+            telegram_phone: self.telegram_phone,
+        };
+        let at = confirmed_at.unwrap_or_else(SystemTime::now);
+        let login = user.confirmed(session_token, at)?;
+        Ok(ConfirmedSession { login, proof: required("proof", self.proof)?, confirmed_at })
     }
 }
 
@@ -295,13 +289,13 @@ mod tests {
     fn status(json: &str) -> Result<SessionStatus, Error> {
         let answer: VerifyResponse =
             serde_json::from_str(json).map_err(|error| Error::malformed(&error))?;
-        answer.try_into()
+        answer.into_status("sess_1")
     }
 
     fn session(json: &str) -> Result<Session, Error> {
         let answer: GenerateResponse =
             serde_json::from_str(json).map_err(|error| Error::malformed(&error))?;
-        answer.try_into()
+        answer.into_session(Some(millis(1_700_000_000_000)))
     }
 
     fn millis(millis: u64) -> SystemTime {
@@ -309,17 +303,28 @@ mod tests {
     }
 
     #[test]
-    fn a_session_expires_when_the_api_says_or_after_ten_minutes() {
-        let known = r#"{"session_token":"s","deeplink":"d","expires_at":1700000000123}"#;
+    fn a_session_expires_by_the_servers_clock_or_after_ten_minutes() {
+        // The server's clock is years behind this machine's.
+        let known = r#"{"session_token":"s","deeplink":"d","expires_at":1700000300123}"#;
         let known = session(known).unwrap();
-        assert_eq!(known.expires_at(), Some(millis(1_700_000_000_123)));
-        let wrong_clock = known.time_left();
-        assert!(wrong_clock > Duration::from_secs(9 * 60), "{wrong_clock:?}");
+        assert_eq!(known.expires_at(), Some(millis(1_700_000_300_123)));
+        let left = known.time_left();
+        assert!(
+            (Duration::from_secs(4 * 60)..=Duration::from_secs(301)).contains(&left),
+            "{left:?}"
+        );
 
         let unknown = session(r#"{"session_token":"s","deeplink":"d"}"#).unwrap();
         assert_eq!(unknown.expires_at(), None);
         let nine_minutes = Duration::from_secs(9 * 60);
         assert!((nine_minutes..=Session::DEFAULT_LIFETIME).contains(&unknown.time_left()));
+
+        let default = Session::DEFAULT_LIFETIME;
+        let lifetime = |end, date| Session::lifetime(Some(millis(end)), date);
+        assert_eq!(lifetime(1, None), default);
+        assert_eq!(lifetime(1, Some(millis(1))), default);
+        assert_eq!(lifetime(1, Some(millis(2))), default);
+        assert_eq!(lifetime(u64::MAX, Some(millis(2))), Session::MAX_LIFETIME);
     }
 
     #[test]
@@ -352,10 +357,10 @@ mod tests {
     #[test]
     fn a_confirmed_session_with_everything() {
         let Ok(SessionStatus::Confirmed(login)) = status(CONFIRMED) else { panic!() };
-        assert_eq!(login.telegram_id().to_i64(), Some(7_123_456_789));
-        assert!(login.telegram_name().starts_with("Ada \u{fffd}"));
-        assert_eq!(login.telegram_username(), Some("hush_ada"));
-        assert_eq!(login.telegram_phone(), Some("+49hush"));
+        assert_eq!(login.user().id().to_i64(), Some(7_123_456_789));
+        assert!(login.user().name().starts_with("Ada \u{fffd}"));
+        assert_eq!(login.user().username(), Some("hush_ada"));
+        assert_eq!(login.user().phone(), Some("+49hush"));
         assert_eq!(login.proof(), "hush.hush.hush");
         assert_eq!(login.confirmed_at(), Some(millis(1_700_000_000_123)));
     }
@@ -365,9 +370,9 @@ mod tests {
         let minimal = r#"{"status":"confirmed","telegram_id":"1","telegram_name":"",
             "telegram_username":null,"proof":"p"}"#;
         let Ok(SessionStatus::Confirmed(login)) = status(minimal) else { panic!() };
-        assert_eq!(login.telegram_name(), "");
-        assert_eq!(login.telegram_username(), None);
-        assert_eq!(login.telegram_phone(), None);
+        assert_eq!(login.user().name(), "");
+        assert_eq!(login.user().username(), None);
+        assert_eq!(login.user().phone(), None);
         assert_eq!(login.confirmed_at(), None);
     }
 
@@ -448,10 +453,10 @@ mod tests {
                 SessionStatus::Used(Some(login)) if used => login,
                 other => panic!("{other:?}"),
             };
-            prop_assert_eq!(login.telegram_id().as_str(), id);
-            prop_assert_eq!(login.telegram_name(), name);
-            prop_assert_eq!(login.telegram_username(), username.as_deref());
-            prop_assert_eq!(login.telegram_phone(), phone.as_deref());
+            prop_assert_eq!(login.user().id().as_str(), id);
+            prop_assert_eq!(login.user().name(), name);
+            prop_assert_eq!(login.user().username(), username.as_deref());
+            prop_assert_eq!(login.user().phone(), phone.as_deref());
             prop_assert_eq!(login.proof(), proof);
             prop_assert_eq!(login.confirmed_at(), confirmed_at.map(millis));
         }

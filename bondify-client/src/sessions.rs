@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     Client, Error, Session, SessionStatus,
-    call::call,
+    call::{call, call_dated},
     session::{GenerateResponse, VerifyResponse},
 };
 
@@ -44,8 +44,9 @@ impl Sessions {
         let request = self.request("generate/public").json(&json!({
             "project_id": *self.project_id,
         }));
-        let answer: GenerateResponse = call(request).await.map_err(Error::code_by_status)?;
-        answer.try_into()
+        let (answer, date): (GenerateResponse, _) =
+            call_dated(request).await.map_err(Error::code_by_status)?;
+        answer.into_session(date)
     }
 
     /// Requests the status of a session once.
@@ -59,7 +60,7 @@ impl Sessions {
             "session_token": session_token,
         }));
         let answer: VerifyResponse = call(request).await.map_err(Error::code_by_status)?;
-        answer.try_into()
+        answer.into_status(session_token)
     }
 
     fn request(&self, path: &str) -> RequestBuilder {

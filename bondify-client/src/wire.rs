@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bondify_core::TelegramId;
 use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
@@ -15,7 +16,7 @@ use crate::Error;
 
 /// Text that users chose. Invalid Unicode is replaced by U+FFFD: a name that was cut short in
 /// the middle of an emoji ends in half a surrogate pair, and JavaScript writes that into JSON.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Text(pub(crate) String);
 
 impl<'de> Deserialize<'de> for Text {
@@ -102,6 +103,28 @@ pub(crate) fn any_time<'de, D: Deserializer<'de>>(
 ) -> Result<Option<Time>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(Time::deserialize(value).ok())
+}
+
+/// Reads a flag that is a boolean or a number. A number other than 0 is `true`.
+pub(crate) fn number_or_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Flag {
+        Bool(bool),
+        Number(f64),
+    }
+    Ok(match Flag::deserialize(deserializer)? {
+        Flag::Bool(flag) => flag,
+        Flag::Number(number) => number != 0.0,
+    })
+}
+
+/// Reads an optional id, a string or a whole number. Any other value is read as `None`.
+pub(crate) fn any_id<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<TelegramId>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(TelegramId::deserialize(value).ok())
 }
 
 /// Reads a [`Text`] into a plain string.

@@ -61,7 +61,8 @@ pub fn response<B: From<Bytes>>(reply: Reply) -> Response<B> {
 
 /// Defines `BondifyEvent`, the type in which an adapter hands a verified [`Event`] to a
 /// handler: a newtype, since a framework's traits can only be implemented for a type of
-/// the adapter's own.
+/// the adapter's own. Its field is public, so that a handler can write
+/// `BondifyEvent(event): BondifyEvent`.
 ///
 /// [`Event`]: crate::Event
 ///
@@ -74,7 +75,17 @@ pub fn response<B: From<Bytes>>(reply: Reply) -> Response<B> {
 #[macro_export]
 macro_rules! __define_bondify_event {
     ($(#[$attribute:meta])*) => {
-        $crate::__define_form_of! { $(#[$attribute])* BondifyEvent: $crate::Event }
+        $(#[$attribute])*
+        #[derive(Clone, Debug)]
+        pub struct BondifyEvent(pub $crate::Event);
+
+        impl ::std::ops::Deref for BondifyEvent {
+            type Target = $crate::Event;
+
+            fn deref(&self) -> &$crate::Event {
+                &self.0
+            }
+        }
 
         impl ::std::fmt::Display for BondifyEvent {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
@@ -84,14 +95,21 @@ macro_rules! __define_bondify_event {
     };
 }
 
-/// Defines `BondifyUser`, the type in which an adapter hands a verified [`Proof`] to a
-/// handler.
+/// Defines `BondifyUser`, the type in which an adapter hands the user of a verified [`Proof`] to
+/// a handler. It derefs to the [`TelegramUser`], since that is what handlers ask for. Its field
+/// is public, so that a handler can write `BondifyUser(proof): BondifyUser`; only verification
+/// creates its content.
 ///
 /// [`Proof`]: crate::Proof
+/// [`TelegramUser`]: crate::TelegramUser
 ///
 /// ```
 /// bondify_core::adapter::define_bondify_user! {
 ///     /// The user who is logged in, extracted by this framework.
+/// }
+///
+/// fn greeting(user: &BondifyUser) -> String {
+///     format!("hello {}", user.name())
 /// }
 /// ```
 #[cfg(feature = "proof")]
@@ -99,7 +117,25 @@ macro_rules! __define_bondify_event {
 #[macro_export]
 macro_rules! __define_bondify_user {
     ($(#[$attribute:meta])*) => {
-        $crate::__define_form_of! { $(#[$attribute])* BondifyUser: $crate::Proof }
+        $(#[$attribute])*
+        #[derive(Clone, Debug)]
+        pub struct BondifyUser(pub $crate::Proof);
+
+        impl BondifyUser {
+            /// The verified proof, which also holds the session and the project.
+            #[must_use]
+            pub fn proof(&self) -> &$crate::Proof {
+                &self.0
+            }
+        }
+
+        impl ::std::ops::Deref for BondifyUser {
+            type Target = $crate::TelegramUser;
+
+            fn deref(&self) -> &$crate::TelegramUser {
+                self.0.user()
+            }
+        }
     };
 }
 
@@ -141,26 +177,5 @@ macro_rules! __define_rejection {
         }
 
         impl ::std::error::Error for Rejection {}
-    };
-}
-
-/// The newtype of `define_bondify_event!` and `define_bondify_user!`. Its field is public and
-/// it is not `#[non_exhaustive]`, so that a handler can write `BondifyEvent(event): BondifyEvent`;
-/// only verification creates its content.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __define_form_of {
-    ($(#[$attribute:meta])* $form:ident: $content:ty) => {
-        $(#[$attribute])*
-        #[derive(Clone, Debug)]
-        pub struct $form(pub $content);
-
-        impl ::std::ops::Deref for $form {
-            type Target = $content;
-
-            fn deref(&self) -> &$content {
-                &self.0
-            }
-        }
     };
 }

@@ -3,10 +3,16 @@
 mod kinds;
 mod parse;
 mod payload;
+#[cfg(feature = "serde")]
+mod serde;
+mod telegram_id;
+mod user;
 
 #[cfg(feature = "proof")]
 pub(crate) use self::payload::{Field, Payload, Text};
 pub use self::{
-    kinds::{Cancelled, Confirmed, Event, TelegramId, Unknown},
+    kinds::{Cancelled, Confirmed, Event, Unknown},
     parse::ParseError,
+    telegram_id::{MalformedTelegramId, TelegramId},
+    user::TelegramUser,
 };

@@ -20,7 +20,10 @@ pub use async_trait::async_trait;
 
 pub use crate::{
     bondify::{Bondify, Builder},
-    event::{Cancelled, Confirmed, Event, ParseError, TelegramId, Unknown},
+    event::{
+        Cancelled, Confirmed, Event, MalformedTelegramId, ParseError, TelegramId, TelegramUser,
+        Unknown,
+    },
     pipeline::{DrainTimedOut, HandleError, Handled},
     reply::Reply,
     settings::BuildError,

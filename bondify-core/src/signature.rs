@@ -7,6 +7,7 @@ mod verifier;
 
 #[cfg(feature = "proof")]
 pub(crate) use self::keyring::{Clock, Keyring};
+pub(crate) use self::secret::SecretName;
 pub use self::{
     digest::{MalformedSignature, SIGNATURE_HEADER, Signature},
     secret::{Secret, SecretError},

@@ -1,8 +1,12 @@
 //! One span per delivery and per call of `handle`, and, with the feature `metrics`, one count.
 
+#[cfg(feature = "metrics")]
+use metrics::Label;
 use tokio::time::Instant;
 use tracing::{Span, field::Empty};
 
+#[cfg(feature = "metrics")]
+use crate::signature::SecretName;
 use crate::{
     Event, Reply,
     limits::{DELIVERY_TIMEOUT, STORE_TIMEOUT, TIME_TO_ANSWER},
@@ -17,6 +21,8 @@ pub(crate) struct Record {
     #[cfg(feature = "metrics")]
     source: Source,
     event: &'static str,
+    #[cfg(feature = "metrics")]
+    signed_by: SecretName,
     outcome: &'static str,
 }
 
@@ -49,6 +55,7 @@ impl Record {
             source = source.name(),
             event = Empty,
             session = Empty,
+            signed_by = Empty,
             outcome = Empty,
             elapsed_ms = Empty,
         );
@@ -66,6 +73,8 @@ impl Record {
             #[cfg(feature = "metrics")]
             source,
             event: "none",
+            #[cfg(feature = "metrics")]
+            signed_by: None,
             outcome: Self::ABANDONED,
         }
     }
@@ -76,7 +85,14 @@ impl Record {
             Event::Cancelled(_) => "auth.cancelled",
             Event::Unknown(_) => "unknown", // a name would make the label unbounded
         };
+        #[cfg(feature = "metrics")]
+        {
+            self.signed_by = event.signer().clone();
+        }
         if !self.span.is_disabled() {
+            if let Some(name) = event.signed_by() {
+                self.span.record("signed_by", name);
+            }
             self.span.record("event", event.name());
             self.span.record("session", tracing::field::display(event.key().short()));
         }
@@ -122,12 +138,19 @@ impl Drop for Record {
             self.span.record("elapsed_ms", self.received.elapsed().as_millis() as u64);
         }
         #[cfg(feature = "metrics")]
-        metrics::counter!(
-            "bondify_deliveries_total",
-            "source" => self.source.name(),
-            "event" => self.event,
-            "outcome" => self.outcome,
-        )
-        .increment(1);
+        self.count();
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Record {
+    fn count(&mut self) {
+        let mut labels = vec![
+            Label::from_static_parts("source", self.source.name()),
+            Label::from_static_parts("event", self.event),
+            Label::from_static_parts("outcome", self.outcome),
+        ];
+        labels.extend(self.signed_by.take().map(|name| Label::new("signed_by", name)));
+        metrics::counter!("bondify_deliveries_total", labels).increment(1);
     }
 }

@@ -8,13 +8,13 @@ use std::{
 };
 
 use bondify_core::{
-    Bondify, Claimed, DedupeStore, EventKey, LeaseToken, MemoryStore, Proof, ProofError,
+    Bondify, Claimed, DedupeStore, Event, EventKey, LeaseToken, MemoryStore, Proof, ProofError,
     ProofVerifier, Reply, Secret, StoreError, Verifier, async_trait,
 };
 use bondify_testkit::{Payload, ProbeStore};
 use futures_util::{FutureExt, future::join_all};
 use http::{HeaderMap, HeaderValue};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 fn secret() -> Secret {
@@ -67,14 +67,64 @@ fn tokens_of_pyjwt_are_judged_as_expected() {
 }
 
 #[test]
+fn times_may_have_fractions_and_a_proof_is_not_valid_before_its_nbf() {
+    const NOW: u64 = 1_700_000_000;
+    let judged = |claim: &str, time: Value| {
+        let claims = Payload::proof().field("iat", NOW).field("exp", NOW + 300);
+        let token = claims.field(claim, time).proof_signed_with(&secret());
+        let proofs = ProofVerifier::new(secret()).clock(|| at(NOW)).leeway(Duration::ZERO);
+        code(proofs.verify(&token))
+    };
+    for (claim, time, expected) in [
+        ("exp", json!(1_700_000_000.25), "ok"),
+        ("exp", json!(1_699_999_999.75), "TOKEN_EXPIRED"),
+        ("iat", json!(1_699_999_999.75), "ok"),
+        ("iat", json!(1_700_000_000.25), "INVALID_TOKEN"),
+        ("nbf", json!(1_700_000_000), "ok"),
+        ("nbf", json!(1_699_999_999.75), "ok"),
+        ("nbf", json!(1_700_000_000.25), "INVALID_TOKEN"),
+        ("nbf", json!(1_700_000_001), "INVALID_TOKEN"),
+        ("nbf", json!(null), "ok"),
+        ("nbf", json!("1700000000"), "MISSING_FIELDS"),
+        ("exp", json!("1700000300"), "MISSING_FIELDS"),
+        ("exp", json!(-0.5), "MISSING_FIELDS"),
+        ("exp", json!(1e300), "MISSING_FIELDS"),
+    ] {
+        assert_eq!(judged(claim, time.clone()), expected, "{claim} {time}");
+    }
+}
+
+#[test]
+fn a_numeric_telegram_id_is_exact() {
+    let huge = 9_007_199_254_740_993_u64; // No float holds it.
+    let verify = |id: Value| {
+        let token = Payload::proof().field("telegram_id", id).proof_signed_with(&secret());
+        ProofVerifier::new(secret()).verify(&token)
+    };
+    assert_eq!(verify(huge.into()).unwrap().user().id().as_str(), huge.to_string());
+    for other in [json!(7.5), json!(7.0), json!(-7), json!([7]), json!(true), json!("")] {
+        assert!(matches!(verify(other), Err(ProofError::MissingField { name: "telegram_id", .. })));
+    }
+}
+
+#[test]
+fn a_proof_without_the_time_of_the_tap_is_an_event_of_when_it_was_issued() {
+    let token = Payload::proof().without("confirmed_at").proof_signed_with(&secret());
+    let proof = ProofVerifier::new(secret()).verify(&token).unwrap();
+    let event = Event::from(&proof);
+    assert_eq!(event.occurred_at(), Some(proof.issued_at()));
+    assert_eq!(event.user(), Some(proof.user()));
+}
+
+#[test]
 fn every_claim_is_read() {
     let vectors = vectors(VECTORS);
     let proofs = verifier_of(&vectors).clock(|| at(1_700_000_010));
     let proof = proofs.verify(vectors["vectors"][0]["token"].as_str().unwrap()).unwrap();
-    assert_eq!(proof.telegram_id().as_str(), "7123456789");
-    assert_eq!(proof.telegram_name(), "Ada Lovelace");
-    assert_eq!(proof.telegram_username(), Some("ada"));
-    assert_eq!(proof.telegram_phone(), Some("+15550001234"));
+    assert_eq!(proof.user().id().as_str(), "7123456789");
+    assert_eq!(proof.user().name(), "Ada Lovelace");
+    assert_eq!(proof.user().username(), Some("ada"));
+    assert_eq!(proof.user().phone(), Some("+15550001234"));
     assert_eq!(proof.project_id(), "proj_vectors");
     assert_eq!(proof.session_token(), "sess_vectors");
     assert_eq!(proof.confirmed_at(), Some(at(1_700_000_000) - Duration::from_millis(123)));

@@ -184,6 +184,26 @@ async fn a_handler_that_no_delivery_waits_for_may_take_its_time() {
     assert!(!log.text().contains("WARN"), "{}", log.text());
 }
 
+#[tokio::test]
+async fn the_span_names_the_secret_so_that_an_old_one_is_seen_to_fall_silent() {
+    let named = |text, name: &str| Secret::new(text).unwrap().named(name);
+    let (old, new) = (named("whsec_old", "2026-10"), named("whsec_new", "2026-11"));
+    let bondify = Bondify::builder(old.clone()).build().unwrap();
+    bondify.rotate(new.clone(), [old.clone()]);
+    // A retry of an older delivery, and then new ones only.
+    for (secret, name) in [(&old, "2026-10"), (&new, "2026-11"), (&new, "2026-11")] {
+        let (log, _guard) = Log::capture();
+        let sent = Payload::confirmed().signed_with(secret);
+        handle(&bondify, &sent, 200).await.unwrap();
+        let line = log.delivery();
+        assert!(line.contains(&format!("signed_by=\"{name}\"")), "{line}");
+    }
+    let (log, _guard) = Log::capture();
+    let bondify = Bondify::builder(secret()).build().unwrap();
+    handle(&bondify, &request(), 200).await.unwrap();
+    assert!(!log.text().contains("signed_by"), "{}", log.text());
+}
+
 #[cfg(feature = "metrics")]
 #[test]
 fn deliveries_are_counted_by_outcome() {
@@ -200,6 +220,10 @@ fn deliveries_are_counted_by_outcome() {
             }
             let event = request().verified_by(&secret()).unwrap();
             bondify.handle(event, async |_| Ok::<_, ()>(())).await.unwrap();
+            let named = secret().named("2026-11");
+            bondify.rotate(named.clone(), []);
+            let sent = Payload::cancelled().signed_with(&named);
+            handle(&bondify, &sent, 200).await.unwrap();
         });
     });
     let mut counts: Vec<_> = snapshotter
@@ -215,13 +239,12 @@ fn deliveries_are_counted_by_outcome() {
         .collect();
     counts.sort_by(|a, b| a.0.cmp(&b.0));
     let expected = [
-        ["handle", "auth.confirmed", "DUPLICATE"],
-        ["webhook", "auth.confirmed", "ACCEPTED"],
-        ["webhook", "auth.confirmed", "DUPLICATE"],
-        ["webhook", "none", "INVALID_SIGNATURE"],
+        &["handle", "auth.confirmed", "DUPLICATE"][..],
+        &["webhook", "auth.cancelled", "ACCEPTED", "2026-11"],
+        &["webhook", "auth.confirmed", "ACCEPTED"],
+        &["webhook", "auth.confirmed", "DUPLICATE"],
+        &["webhook", "none", "INVALID_SIGNATURE"],
     ];
-    assert_eq!(
-        counts,
-        expected.map(|labels| { (labels.map(str::to_owned).to_vec(), DebugValue::Counter(1)) })
-    );
+    let owned = |labels: &[&str]| labels.iter().map(|&label| label.to_owned()).collect();
+    assert_eq!(counts, expected.map(|labels| (owned(labels), DebugValue::Counter(1))));
 }

@@ -612,7 +612,7 @@ mod tests {
         let delivery = confirmed_with([]);
         let Event::Confirmed(login) = verify(&delivery).unwrap() else { panic!("confirmed") };
         assert_eq!(login.session_token(), delivery.session_token);
-        assert_eq!(login.telegram_id().as_str(), "7123456789");
+        assert_eq!(login.user().id().as_str(), "7123456789");
         assert_eq!(login.confirmed_at(), now());
     }
 
@@ -636,10 +636,10 @@ mod tests {
             let Event::Confirmed(login) = verify(newest(&state)).unwrap() else {
                 panic!("confirmed")
             };
-            prop_assert_eq!(login.telegram_id().as_str(), persona.telegram_id);
-            prop_assert_eq!(login.telegram_name(), persona.telegram_name);
-            prop_assert_eq!(login.telegram_username(), persona.telegram_username.as_deref());
-            prop_assert_eq!(login.telegram_phone(), persona.telegram_phone.as_deref());
+            prop_assert_eq!(login.user().id().as_str(), persona.telegram_id);
+            prop_assert_eq!(login.user().name(), persona.telegram_name);
+            prop_assert_eq!(login.user().username(), persona.telegram_username.as_deref());
+            prop_assert_eq!(login.user().phone(), persona.telegram_phone.as_deref());
         }
     }
 

@@ -12,7 +12,7 @@ mod user;
 pub use bondify_core::{
     self, Bondify, BuildError, Builder, Cancelled, Claimed, Confirmed, DedupeStore, DrainTimedOut,
     Event, EventKey, LeaseToken, MemoryStore, Reply, Secret, SecretError, StoreError, TelegramId,
-    Unknown, Verifier, async_trait,
+    TelegramUser, Unknown, Verifier, async_trait,
 };
 #[cfg(feature = "proof")]
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]

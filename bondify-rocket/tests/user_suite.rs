@@ -29,12 +29,12 @@ impl Adapter for Rocket {
 
 #[get("/me")]
 fn me(user: BondifyUser) -> String {
-    user.telegram_id().to_string()
+    user.id().to_string()
 }
 
 #[get("/maybe")]
 fn maybe(user: Option<BondifyUser>) -> String {
-    user.map_or_else(|| NOBODY.to_owned(), |user| user.telegram_id().to_string())
+    user.map_or_else(|| NOBODY.to_owned(), |user| user.id().to_string())
 }
 
 #[get("/twice")]
@@ -52,7 +52,7 @@ async fn a_user_without_a_verifier_aborts_the_launch() {
 
 #[get("/why")]
 fn why(user: Result<BondifyUser, Rejection>) -> Result<String, Rejection> {
-    Ok(user?.telegram_id().to_string())
+    Ok(user?.id().to_string())
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ async fn dispatch(proofs: ProofVerifier, request: Request<Incoming>) -> Answer {
 
 async fn whoami(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let user = request.extensions().get::<Proof>();
-    let id = user.map_or(NOBODY, |user| user.telegram_id().as_str());
+    let id = user.map_or(NOBODY, |proof| proof.user().id().as_str());
     Ok(Response::new(id.to_owned().into()))
 }
 

@@ -51,7 +51,7 @@ pub trait BondifyExt: sealed::Sealed {
     ///     users: Users,
     /// ) -> Result<StatusCode, StatusCode> {
     ///     match event {
-    ///         Event::Confirmed(login) => users.log_in(login.telegram_id().as_str()).await,
+    ///         Event::Confirmed(login) => users.log_in(login.user().id().as_str()).await,
     ///         _ => Ok(StatusCode::NO_CONTENT),
     ///     }
     /// }

@@ -9,8 +9,8 @@ mod user;
 
 pub use bondify_core::{
     self, Bondify, BuildError, Builder, Cancelled, Claimed, Confirmed, DedupeStore, DrainTimedOut,
-    Event, EventKey, LeaseToken, MemoryStore, Secret, SecretError, StoreError, TelegramId, Unknown,
-    Verifier, async_trait,
+    Event, EventKey, LeaseToken, MemoryStore, Secret, SecretError, StoreError, TelegramId,
+    TelegramUser, Unknown, Verifier, async_trait,
 };
 #[cfg(feature = "proof")]
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]

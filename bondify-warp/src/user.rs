@@ -24,7 +24,7 @@ define_bondify_user! {
 /// use warp::Filter;
 ///
 /// async fn me(user: Result<BondifyUser, Rejection>) -> Result<String, Rejection> {
-///     Ok(format!("user {}", user?.telegram_id()))
+///     Ok(format!("user {}", user?.id()))
 /// }
 ///
 /// fn routes(

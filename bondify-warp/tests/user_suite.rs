@@ -28,11 +28,11 @@ impl Adapter for Warp {
 }
 
 async fn me(user: Result<BondifyUser, Rejection>) -> Result<String, Rejection> {
-    Ok(user?.telegram_id().to_string())
+    Ok(user?.id().to_string())
 }
 
 async fn maybe(user: Result<BondifyUser, Rejection>) -> String {
-    user.map_or_else(|_| NOBODY.to_owned(), |user| user.telegram_id().to_string())
+    user.map_or_else(|_| NOBODY.to_owned(), |user| user.id().to_string())
 }
 
 bondify_testkit::user_suite!(Warp);

@@ -19,6 +19,7 @@ pub(crate) const FIELDS: &[&str] = &[
     "project_id",
     "iat",
     "exp",
+    "nbf",
     "new",
 ];
 
@@ -43,12 +44,20 @@ impl<'a> Fields<'a> {
 
     fn get(&self, name: &str) -> &Json<'a> {
         let name: Vec<_> = name.encode_utf16().collect();
-        self.0.get(&name).unwrap_or(&Json::Other)
+        self.0.get(&name).unwrap_or(&Json::Null)
     }
 
     /// A non-empty string of Unicode text.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.get(name).text().filter(|text| !text.is_empty())
+    }
+
+    /// An id: a non-empty string of Unicode text, or a whole number in digits.
+    pub(crate) fn id(&self, name: &str) -> Option<String> {
+        match self.get(name) {
+            Json::Number(number) => number.parse::<u64>().ok().map(|number| number.to_string()),
+            _ => self.text(name),
+        }
     }
 
     /// A string that a person chose; what is not Unicode in it is replaced.
@@ -58,6 +67,18 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn whole(&self, name: &str) -> Whole {
         self.get(name).whole()
+    }
+
+    /// A time in seconds. Of one with a fraction it cannot tell more than that it is one.
+    pub(crate) fn seconds(&self, name: &str) -> Whole {
+        match (self.whole(name), self.get(name)) {
+            (Whole::No, Json::Number(number)) if number.contains(['.', 'e', 'E']) => Whole::Unsure,
+            (whole, _) => whole,
+        }
+    }
+
+    pub(crate) fn is_absent(&self, name: &str) -> bool {
+        *self.get(name) == Json::Null
     }
 }
 

@@ -11,7 +11,8 @@ pub(crate) enum Json<'a> {
     Text(Vec<u16>),
     /// A number as it is written.
     Number(&'a str),
-    /// A literal, an array or an object.
+    Null,
+    /// Another literal, an array or an object.
     Other,
 }
 
@@ -156,10 +157,13 @@ impl<'a> Reader<'a> {
             b'[' => self.list(b'[', b']', |reader| reader.value().map(drop)).map(|()| Json::Other),
             b'-' | b'0'..=b'9' => self.number().map(Json::Number),
             _ => {
-                let literals = ["null", "true", "false"];
+                let literals =
+                    [("null", Json::Null), ("true", Json::Other), ("false", Json::Other)];
                 let rest = &self.text[self.at..];
-                self.at += literals.iter().find(|literal| rest.starts_with(**literal))?.len();
-                Some(Json::Other)
+                let mut literals = literals.into_iter();
+                let (literal, value) = literals.find(|(literal, _)| rest.starts_with(literal))?;
+                self.at += literal.len();
+                Some(value)
             }
         }
     }

@@ -4,7 +4,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bondify_core::{Proof, ProofError, ProofVerifier, Secret};
+use bondify_core::{Event, EventKey, Proof, ProofError, ProofVerifier, Secret};
 use serde_json::Value;
 
 use crate::{
@@ -164,27 +164,29 @@ fn refusal(claims: &[u8]) -> Option<&'static str> {
     let Some(fields) = Fields::read(claims) else { return Some("INVALID_TOKEN") };
     let is_missing = |name: &&str| match *name {
         "telegram_name" => fields.name(name).is_none_or(|name| name.is_empty()),
+        "telegram_id" => fields.id(name).is_none(),
         _ => fields.text(name).is_none(),
     };
     let texts = ["telegram_id", "telegram_name", "project_id", "session_token"];
     if let Some(missing) = texts.into_iter().find(is_missing) {
         return Some(missing);
     }
-    let seconds = |name| match fields.whole(name) {
+    let seconds = |name| match fields.seconds(name) {
         Whole::Exactly(number) if i64::try_from(number).is_ok() => Ok(number),
         Whole::Unsure => Err(None),
         _ => Err(Some(name)),
     };
-    match (seconds("iat"), seconds("exp")) {
-        (Err(refusal), _) | (_, Err(refusal)) => refusal,
-        (_, Ok(exp)) if exp.saturating_add(LEEWAY) <= NOW => Some("TOKEN_EXPIRED"),
-        (Ok(iat), _) if iat > NOW + LEEWAY => Some("INVALID_TOKEN"),
+    let nbf = if fields.is_absent("nbf") { Ok(0) } else { seconds("nbf") };
+    match (seconds("iat").and_then(|iat| Ok((iat, seconds("exp")?, nbf?)))) {
+        Err(refusal) => refusal,
+        Ok((_, exp, _)) if exp.saturating_add(LEEWAY) <= NOW => Some("TOKEN_EXPIRED"),
+        Ok((iat, _, nbf)) if iat.max(nbf) > NOW + LEEWAY => Some("INVALID_TOKEN"),
         _ => (fields.text("project_id")? != PROJECT).then_some("WRONG_PROJECT"),
     }
 }
 
 fn rounding_decides(fields: &Fields<'_>) -> bool {
-    ["iat", "exp"].iter().any(|name| fields.whole(name) == Whole::Unsure)
+    ["iat", "exp", "nbf"].iter().any(|name| fields.seconds(name) == Whole::Unsure)
 }
 
 fn check_refusal(error: &ProofError, claims: &[u8]) {
@@ -195,17 +197,23 @@ fn check_refusal(error: &ProofError, claims: &[u8]) {
 }
 
 fn check(proof: &Proof, claims: &[u8]) {
+    let event = Event::from(proof);
+    assert_eq!(event.key(), EventKey::new("auth.confirmed", proof.session_token()));
+    let again = Event::from_trusted(event.raw().clone()).expect("its own JSON is an event");
+    assert_eq!(again.user(), Some(proof.user()));
     let fields = Fields::read(claims).expect("accepted claims are an object");
-    assert_eq!(refusal(claims), None);
-    assert_eq!(Some(proof.telegram_id().as_str()), fields.text("telegram_id").as_deref());
-    assert_eq!(Some(mended(proof.telegram_name())), fields.name("telegram_name"));
+    if !rounding_decides(&fields) {
+        assert_eq!(refusal(claims), None);
+    }
+    assert_eq!(Some(proof.user().id().as_str()), fields.id("telegram_id").as_deref());
+    assert_eq!(Some(mended(proof.user().name())), fields.name("telegram_name"));
     let username = fields.name("telegram_username").filter(|name| !name.is_empty());
-    assert_eq!(proof.telegram_username().map(mended), username);
-    assert_eq!(proof.telegram_phone(), fields.text("telegram_phone").as_deref());
+    assert_eq!(proof.user().username().map(mended), username);
+    assert_eq!(proof.user().phone(), fields.text("telegram_phone").as_deref());
     assert_eq!(proof.project_id(), PROJECT);
     assert_eq!(Some(proof.session_token()), fields.text("session_token").as_deref());
     let millis = fields.whole("confirmed_at");
     assert!(is_time(millis, proof.confirmed_at(), Duration::from_millis));
-    assert!(is_time(fields.whole("iat"), Some(proof.issued_at()), Duration::from_secs));
-    assert!(is_time(fields.whole("exp"), Some(proof.expires_at()), Duration::from_secs));
+    assert!(is_time(fields.seconds("iat"), Some(proof.issued_at()), Duration::from_secs));
+    assert!(is_time(fields.seconds("exp"), Some(proof.expires_at()), Duration::from_secs));
 }

@@ -65,7 +65,7 @@ fn expected(body: &[u8]) -> Result<Check, Wrong> {
     match &*event_name {
         "auth.confirmed" => {
             let token = required("session_token")?;
-            let id = required("telegram_id")?;
+            let id = fields.id("telegram_id").ok_or(Wrong::Field("telegram_id"))?;
             let name = fields.name("telegram_name").ok_or(Wrong::Field("telegram_name"))?;
             let username = fields.name("telegram_username").filter(|name| !name.is_empty());
             let phone = fields.text("telegram_phone");
@@ -73,10 +73,10 @@ fn expected(body: &[u8]) -> Result<Check, Wrong> {
             Ok(Box::new(move |event, body| {
                 let Event::Confirmed(login) = event else { panic!("{event:?}") };
                 assert_eq!(login.session_token(), token);
-                assert_eq!(login.telegram_id().as_str(), id);
-                assert_eq!(mended(login.telegram_name()), name);
-                assert_eq!(login.telegram_username().map(mended), username);
-                assert_eq!(login.telegram_phone(), phone.as_deref());
+                assert_eq!(login.user().id().as_str(), id);
+                assert_eq!(mended(login.user().name()), name);
+                assert_eq!(login.user().username().map(mended), username);
+                assert_eq!(login.user().phone(), phone.as_deref());
                 assert!(is_time(at, Some(login.confirmed_at()), Duration::from_millis));
                 assert_eq!(event.occurred_at(), Some(login.confirmed_at()));
                 check_common(event, "auth.confirmed", Some(&token), body);

@@ -1,7 +1,7 @@
 mod shown;
 
 use anyhow::Context as _;
-use bondify_client::{Developer, ProjectSecret, ProjectSettings};
+use bondify_client::{Developer, ProjectSettings, SecretKey, WebhookSecret};
 use clap::Subcommand;
 
 use self::shown::{Changed, Listed, Secrets};
@@ -82,7 +82,7 @@ impl Args {
                 let settings = webhook_url.as_deref().map(settings).transpose()?;
                 let settings = settings.unwrap_or_default();
                 let created = developer.create_project(&name, settings).await.map_err(explained)?;
-                show_new(&mut output, &developer, &created.project_id, &created.secret).await?;
+                show_new(&mut output, &developer, &created.project_id, &created.secret_key).await?;
             }
             Action::SetWebhook { id, url } => {
                 let settings = settings(&url)?;
@@ -113,13 +113,13 @@ async fn show_new(
     output: &mut Output,
     developer: &Developer,
     project_id: &str,
-    secret_key: &ProjectSecret,
+    secret_key: &SecretKey,
 ) -> anyhow::Result<()> {
     let webhook_secret = developer.webhook_secret(project_id).await;
     output.show(&Secrets {
         project_id,
         secret_key: Some(secret_key.expose()),
-        webhook_secret: webhook_secret.as_ref().ok().map(ProjectSecret::expose),
+        webhook_secret: webhook_secret.as_ref().ok().map(WebhookSecret::expose),
     })?;
     webhook_secret.map_err(explained).context(
         "the webhook secret could not be read; try `bondify projects webhook-secret` later",

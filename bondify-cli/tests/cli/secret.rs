@@ -57,6 +57,15 @@ exit code: 2
 
 "#]]
         );
+        let marked = bondify(&["verify", "--signature", "00", "--secret", "whsec_\u{feff}hush"]);
+        assert_data_eq!(
+            Finished::of(marked).await.to_string(),
+            str![[r#"
+stderr: error: the webhook secret contains the invisible character U+FEFF; save it as UTF-8 without a byte order mark
+exit code: 2
+
+"#]]
+        );
         let mut empty = bondify(&["sign"]);
         empty.env("BONDIFY_WEBHOOK_SECRET", "");
         assert_eq!(Finished::of(empty).await.code, Some(2));

@@ -39,10 +39,10 @@ exit code: 0
         let events = receiver.handled();
         let login = confirmed(&events);
         assert!(login.session_token().starts_with("sess_"));
-        assert!(login.telegram_id().to_i64().is_some());
-        assert!(!login.telegram_name().is_empty());
-        assert!(login.telegram_username().is_some());
-        assert_eq!(login.telegram_phone(), None);
+        assert!(login.user().id().to_i64().is_some());
+        assert!(!login.user().name().is_empty());
+        assert!(login.user().username().is_some());
+        assert_eq!(login.user().phone(), None);
     })
     .await;
 }
@@ -63,10 +63,10 @@ async fn a_confirmation_with_given_fields() {
         let events = receiver.handled();
         let login = confirmed(&events);
         assert_eq!(login.session_token(), "sess_mine");
-        assert_eq!(login.telegram_id().as_str(), "7000000001");
-        assert_eq!(login.telegram_name(), "İlker \"🦀\"");
-        assert_eq!(login.telegram_username(), None);
-        assert_eq!(login.telegram_phone(), Some("+905550000000"));
+        assert_eq!(login.user().id().as_str(), "7000000001");
+        assert_eq!(login.user().name(), "İlker \"🦀\"");
+        assert_eq!(login.user().username(), None);
+        assert_eq!(login.user().phone(), Some("+905550000000"));
     })
     .await;
 }

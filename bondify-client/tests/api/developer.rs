@@ -76,7 +76,7 @@ async fn create_project() {
     within_a_minute(async {
         let (server, developer) = developer(Answer::json(
             201,
-            json!({"project_id": "p1", "secret_key": "whsec_hush", "name": "Shop"}),
+            json!({"project_id": "p1", "secret_key": "sk_live_hush", "name": "Shop"}),
         ))
         .await;
         let settings = ProjectSettings::new()
@@ -87,7 +87,7 @@ async fn create_project() {
             .req_phone(false);
         let new = developer.create_project("Shop", settings).await.unwrap();
         assert_eq!((&*new.project_id, &*new.name), ("p1", "Shop"));
-        assert_eq!(new.secret.expose(), "whsec_hush");
+        assert_eq!(new.secret_key.expose(), "sk_live_hush");
         let (line, request) = request(&server);
         assert_eq!(line, "POST /api/v1/dev/projects");
         assert_eq!(
@@ -103,11 +103,11 @@ async fn create_project() {
 async fn update_project() {
     within_a_minute(async {
         let (server, developer) = developer(Answer::text(200, "")).await;
-        let settings = ProjectSettings::new().no_webhook_url().active(false);
+        let settings = ProjectSettings::new().no_webhook_url().no_bot_token().active(false);
         developer.update_project("p1", settings).await.unwrap();
         let (line, request) = request(&server);
         assert_eq!(line, "PATCH /api/v1/dev/projects/p1");
-        assert_eq!(request.body, json!({"webhook_url": "", "active": false}));
+        assert_eq!(request.body, json!({"webhook_url": "", "bot_token": "", "active": false}));
     })
     .await;
 }
@@ -126,8 +126,8 @@ async fn delete_project() {
 async fn regenerate() {
     within_a_minute(async {
         let (server, developer) =
-            developer(Answer::json(200, json!({"secret_key": "whsec_hush"}))).await;
-        assert_eq!(developer.regenerate("p1").await.unwrap().expose(), "whsec_hush");
+            developer(Answer::json(200, json!({"secret_key": "sk_live_hush"}))).await;
+        assert_eq!(developer.regenerate("p1").await.unwrap().expose(), "sk_live_hush");
         assert_eq!(request(&server).0, "POST /api/v1/dev/projects/p1/regenerate");
     })
     .await;
@@ -166,10 +166,11 @@ async fn sessions() {
         assert_eq!(confirmed.session_token, "sess_hush");
         assert_eq!(confirmed.project_name, "Shop");
         let SessionStatus::Confirmed(login) = &confirmed.status else { panic!("{confirmed:?}") };
-        assert_eq!(login.telegram_id.as_ref().unwrap().to_i64(), Some(7_123_456_789));
-        assert_eq!(login.telegram_name.as_deref(), Some("Ada Hush"));
-        assert_eq!(login.telegram_username.as_deref(), Some("ada"));
-        let took = login.confirmed_at.unwrap().duration_since(confirmed.created_at);
+        let user = confirmed.user().unwrap();
+        assert_eq!(login.user(), Some(user));
+        assert_eq!(user.id().to_i64(), Some(7_123_456_789));
+        assert_eq!((user.name(), user.username(), user.phone()), ("Ada Hush", Some("ada"), None));
+        let took = login.confirmed_at().unwrap().duration_since(confirmed.created_at);
         assert_eq!(took.unwrap(), Duration::from_secs(1));
         assert_eq!((&pending.status, pending.status.login()), (&SessionStatus::Pending, None));
         assert_eq!(unknown.status, SessionStatus::Other("paused".into()));

@@ -1,10 +1,12 @@
 //! The client against a scripted server on loopback.
 
+mod contract;
 mod developer;
+mod one_login;
 mod polling;
 mod sessions;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bondify_client::{Client, ClientBuilder, Session, Sessions};
 use bondify_testkit::{Answer, ScriptedServer};
@@ -22,18 +24,21 @@ pub(crate) fn set_up(server: &ScriptedServer) -> ClientBuilder {
     Client::builder().base_url(server.url()).poll_interval(ClientBuilder::MIN_POLL_INTERVAL)
 }
 
-/// The response of `generate` for a session that expires after this time.
+/// The response of `generate` for a session that expires after this time, from a server whose
+/// clock is an hour behind this machine's.
 pub(crate) fn generated(expires_in: Duration) -> Answer {
-    let expires_at = std::time::SystemTime::now() + expires_in;
-    let expires_at = expires_at.duration_since(std::time::UNIX_EPOCH).expect("is after 1970");
-    Answer::json(
+    let date = SystemTime::now() - Duration::from_secs(60 * 60);
+    let since_epoch = date.duration_since(SystemTime::UNIX_EPOCH).expect("is after 1970");
+    let whole_second = Duration::from_secs(since_epoch.as_secs());
+    let answer = Answer::json(
         200,
         json!({
             "session_token": TOKEN,
             "deeplink": "https://t.me/bondify_bot?start=sess_abc123",
-            "expires_at": expires_at.as_millis() as u64,
+            "expires_at": (whole_second + expires_in).as_millis() as u64,
         }),
-    )
+    );
+    answer.header("Date", &httpdate::fmt_http_date(date))
 }
 
 pub(crate) fn status(status: &str) -> Answer {

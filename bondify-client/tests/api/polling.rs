@@ -34,7 +34,7 @@ async fn wait_polls_at_the_interval_until_the_user_confirms() {
         let (server, sessions, session) = session(LONG, answers).await;
         let waiting = tokio::spawn(async move { sessions.wait(&session).await });
         let Ok(SessionStatus::Confirmed(login)) = waiting.await.unwrap() else { panic!() };
-        assert_eq!(login.telegram_id().as_str(), "7123456789");
+        assert_eq!(login.user().id().as_str(), "7123456789");
         assert_eq!(login.proof(), "header.claims.signature");
         assert_eq!(polls(&server), 3);
         assert!(pauses(&server).iter().all(|pause| *pause >= INTERVAL), "{:?}", pauses(&server));
@@ -95,6 +95,7 @@ async fn outages_are_ridden_out() {
             Answer::bytes("SSH-2.0-OpenSSH_9.6\r\n"),
             confirmed().cut_short(),
             Answer::json(500, json!({"error": "oops", "code": "INTERNAL"})),
+            Answer::text(408, "<html>"),
             Answer::text(502, "<html>"),
             Answer::json(503, json!({})).cut_short(),
             Answer::json(429, json!({"code": "RATE_LIMITED"})),

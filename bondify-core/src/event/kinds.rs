@@ -2,16 +2,24 @@ use std::{fmt, time::SystemTime};
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use smol_str::SmolStr;
 
-use super::payload::Text;
-use crate::EventKey;
+use super::{payload::Text, user::TelegramUser};
+use crate::{EventKey, signature::SecretName};
 
-/// A verified event of a login session.
+/// An event of a login session.
 ///
-/// Only verification creates an `Event`, so one that you hold was signed by Bondify.
-/// Clones are cheap: they share the delivery's body. `Debug` and `Display` show the
-/// event's name and a digest of its session token, and no personal data.
+/// A delivery becomes an `Event` by verification only. The same login can also arrive in another
+/// way, and is the same event with the same [`key`](Self::key):
+///
+/// | from | by | who vouches for it |
+/// |---|---|---|
+/// | a webhook | [`Bondify`](crate::Bondify), [`Verifier`](crate::Verifier) | Bondify's signature |
+/// | a verified proof | `Event::from(&proof)`, feature `proof` | Bondify's signature |
+/// | a poll or the session list | `event()` in `bondify-client` | the API, over TLS |
+/// | your own queue or table | [`from_trusted`](Self::from_trusted) | you |
+///
+/// Clones are cheap: they share the body. Two events are equal if their bodies are. `Debug` and
+/// `Display` show the event's name and a digest of its session token, and no personal data.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Event {
@@ -45,6 +53,15 @@ impl Event {
         }
     }
 
+    /// The user who confirmed. `None` for an event that is not [`Confirmed`].
+    #[must_use]
+    pub fn user(&self) -> Option<&TelegramUser> {
+        match self {
+            Self::Confirmed(event) => Some(event.user()),
+            Self::Cancelled(_) | Self::Unknown(_) => None,
+        }
+    }
+
     /// The time of the event, to the millisecond. `None` only for an [`Unknown`] event.
     #[must_use]
     pub fn occurred_at(&self) -> Option<SystemTime> {
@@ -55,13 +72,30 @@ impl Event {
         }
     }
 
-    /// The body exactly as it was received and signed, a JSON object.
+    /// The JSON object of the event: exactly the bytes of the delivery that were signed. An event
+    /// that did not arrive by webhook has the JSON object that its webhook has.
+    /// [`from_trusted`](Self::from_trusted) reads it.
     #[must_use]
     pub fn raw(&self) -> &Bytes {
         match self {
             Self::Confirmed(event) => event.raw(),
             Self::Cancelled(event) => event.raw(),
             Self::Unknown(event) => event.raw(),
+        }
+    }
+
+    /// The [name](crate::Secret::named) of the secret that signed the event. `None` if the secret
+    /// has no name, and for an event that did not arrive by webhook or proof.
+    #[must_use]
+    pub fn signed_by(&self) -> Option<&str> {
+        self.signer().as_deref()
+    }
+
+    pub(crate) fn signer(&self) -> &SecretName {
+        match self {
+            Self::Confirmed(event) => &event.signed_by,
+            Self::Cancelled(event) => &event.signed_by,
+            Self::Unknown(event) => &event.signed_by,
         }
     }
 
@@ -90,47 +124,53 @@ impl fmt::Debug for Event {
 /// `auth.confirmed`: a user tapped Confirm.
 #[derive(Clone)]
 pub struct Confirmed {
-    pub(super) body: ByteString,
     pub(super) session_token: Text,
-    pub(super) telegram_id: TelegramId,
-    pub(super) telegram_name: Text,
-    pub(super) telegram_username: Option<Text>,
-    pub(super) telegram_phone: Option<Text>,
+    /// The user, with the body that both are read from.
+    pub(super) user: TelegramUser,
     pub(super) confirmed_at: SystemTime,
+    pub(super) signed_by: SecretName,
 }
 
 impl Confirmed {
     /// The event's name on the wire.
     pub const NAME: &str = "auth.confirmed";
 
+    /// The event of a login that did not arrive by webhook.
+    #[cfg(feature = "proof")]
+    pub(crate) fn new(
+        session_token: &str,
+        user: &TelegramUser,
+        confirmed_at: SystemTime,
+        signed_by: SecretName,
+    ) -> Self {
+        let since_epoch = confirmed_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let body = serde_json::json!({
+            "event": Self::NAME,
+            "session_token": session_token,
+            "telegram_id": user.id().as_str(),
+            "telegram_name": user.name(),
+            "telegram_username": user.username(),
+            "telegram_phone": user.phone(),
+            "confirmed_at": since_epoch.as_millis() as u64,
+        });
+        Self {
+            session_token: Text::owned(session_token),
+            user: user.within(body.to_string().into()),
+            confirmed_at,
+            signed_by,
+        }
+    }
+
     /// The token of the session that the user confirmed.
     #[must_use]
     pub fn session_token(&self) -> &str {
-        self.session_token.within(&self.body)
+        self.session_token.within(&self.user.source)
     }
 
-    /// The user's Telegram id, the stable key of an account.
+    /// The user who confirmed.
     #[must_use]
-    pub fn telegram_id(&self) -> &TelegramId {
-        &self.telegram_id
-    }
-
-    /// The display name: any Unicode text, which users can change at any time.
-    #[must_use]
-    pub fn telegram_name(&self) -> &str {
-        self.telegram_name.within(&self.body)
-    }
-
-    /// The username without `@`, if the user has one.
-    #[must_use]
-    pub fn telegram_username(&self) -> Option<&str> {
-        Some(self.telegram_username.as_ref()?.within(&self.body))
-    }
-
-    /// The phone number, if the project's plan includes it and the user shared it.
-    #[must_use]
-    pub fn telegram_phone(&self) -> Option<&str> {
-        Some(self.telegram_phone.as_ref()?.within(&self.body))
+    pub fn user(&self) -> &TelegramUser {
+        &self.user
     }
 
     /// The time at which the user tapped Confirm, to the millisecond.
@@ -139,10 +179,10 @@ impl Confirmed {
         self.confirmed_at
     }
 
-    /// The body exactly as it was received and signed, a JSON object.
+    /// The JSON object of the event, as [`Event::raw`].
     #[must_use]
     pub fn raw(&self) -> &Bytes {
-        self.body.as_bytes()
+        self.user.source.as_bytes()
     }
 }
 
@@ -152,6 +192,7 @@ pub struct Cancelled {
     pub(super) body: ByteString,
     pub(super) session_token: Text,
     pub(super) cancelled_at: SystemTime,
+    pub(super) signed_by: SecretName,
 }
 
 impl Cancelled {
@@ -170,7 +211,7 @@ impl Cancelled {
         self.cancelled_at
     }
 
-    /// The body exactly as it was received and signed, a JSON object.
+    /// The JSON object of the event, as [`Event::raw`].
     #[must_use]
     pub fn raw(&self) -> &Bytes {
         self.body.as_bytes()
@@ -184,6 +225,7 @@ pub struct Unknown {
     pub(super) name: Text,
     pub(super) session_token: Option<Text>,
     pub(super) occurred_at: Option<SystemTime>,
+    pub(super) signed_by: SecretName,
 }
 
 impl Unknown {
@@ -206,15 +248,31 @@ impl Unknown {
         self.occurred_at
     }
 
-    /// The body exactly as it was received and signed, a JSON object.
+    /// The JSON object of the event, as [`Event::raw`].
     #[must_use]
     pub fn raw(&self) -> &Bytes {
         self.body.as_bytes()
     }
 }
 
-macro_rules! debug_shows_nothing_personal {
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw() == other.raw()
+    }
+}
+
+impl Eq for Event {}
+
+macro_rules! equal_by_body_and_debug_shows_nothing_personal {
     ($($event:ident),*) => {$(
+        impl PartialEq for $event {
+            fn eq(&self, other: &Self) -> bool {
+                self.raw() == other.raw()
+            }
+        }
+
+        impl Eq for $event {}
+
         impl fmt::Debug for $event {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($event)).finish_non_exhaustive()
@@ -223,57 +281,4 @@ macro_rules! debug_shows_nothing_personal {
     )*};
 }
 
-debug_shows_nothing_personal!(Confirmed, Cancelled, Unknown, TelegramId);
-
-/// A Telegram user's id: decimal digits, stable for the life of the account.
-///
-/// A string, as on the wire. `Display` shows it, `Debug` does not. Clones are cheap and do not
-/// keep the event's body in memory.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TelegramId(pub(crate) SmolStr);
-
-impl TelegramId {
-    /// The id as it is on the wire.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The id as a number, for a database's 64-bit column. Telegram ids need more
-    /// than 32 bits. `None` if it is not decimal digits that fit.
-    ///
-    /// ```
-    /// # use bondify_core::{Event, Secret};
-    /// # use bondify_testkit::Payload;
-    /// # let secret = Secret::new("whsec_test")?;
-    /// # let event = Payload::confirmed().telegram_id("7123456789").signed_with(&secret).verified_by(&secret)?;
-    /// if let Event::Confirmed(login) = event {
-    ///     assert_eq!(login.telegram_id().to_i64(), Some(7_123_456_789));
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn to_i64(&self) -> Option<i64> {
-        let digits = self.0.bytes().all(|byte| byte.is_ascii_digit());
-        if digits { self.0.parse().ok() } else { None }
-    }
-}
-
-impl From<String> for TelegramId {
-    /// Converts a stored id, such as one from a database, without checking it.
-    fn from(id: String) -> Self {
-        Self(id.into())
-    }
-}
-
-impl AsRef<str> for TelegramId {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for TelegramId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+equal_by_body_and_debug_shows_nothing_personal!(Confirmed, Cancelled, Unknown);

@@ -16,6 +16,8 @@ use serde_core::{
 };
 use serde_json::{Deserializer, value::RawValue};
 
+use super::telegram_id::TelegramId;
+
 macro_rules! payload {
     ($($(#[$cfg:meta])? $field:ident: $from:ident,)+) => {
         /// The values of all known fields.
@@ -48,7 +50,7 @@ macro_rules! payload {
                 let _valid: IgnoredAny = serde_json::from_str(body).ok()?;
                 let fields: HashMap<Name, &'a RawValue> = serde_json::from_str(body).ok()?;
                 let field = |name, from: fn(&'a RawValue) -> Field<'a>| {
-                    fields.get(str::as_bytes(name)).map_or(Field::Other, |value| from(value))
+                    fields.get(str::as_bytes(name)).map_or(Field::Absent, |value| from(value))
                 };
                 *self = Self { $($(#[$cfg])? $field: field(stringify!($field), Field::$from),)+ };
                 Some(())
@@ -60,7 +62,7 @@ macro_rules! payload {
 payload! {
     event: strict,
     session_token: strict,
-    telegram_id: strict,
+    telegram_id: id,
     telegram_name: lossy,
     telegram_username: lossy,
     telegram_phone: strict,
@@ -69,9 +71,11 @@ payload! {
     #[cfg(feature = "proof")]
     project_id: strict,
     #[cfg(feature = "proof")]
-    iat: strict,
+    iat: fractional,
     #[cfg(feature = "proof")]
-    exp: strict,
+    exp: fractional,
+    #[cfg(feature = "proof")]
+    nbf: fractional,
 }
 
 impl<'a> Payload<'a> {
@@ -129,7 +133,7 @@ impl Text {
         }
     }
 
-    fn owned(text: &str) -> Self {
+    pub(super) fn owned(text: &str) -> Self {
         Self::Owned(Box::new(text.into()))
     }
 
@@ -142,13 +146,18 @@ impl Text {
     }
 }
 
-/// A JSON value of which only strings and whole numbers matter.
+/// A JSON value of which only strings and numbers matter.
 #[derive(Default)]
 pub(crate) enum Field<'a> {
+    /// Not there, or `null`.
     #[default]
-    Other,
+    Absent,
     Text(Cow<'a, str>),
     Number(u64),
+    /// A number that is not whole, read by [`fractional`](Self::fractional) only.
+    #[cfg(feature = "proof")]
+    Fraction(f64),
+    Other,
 }
 
 impl<'a> Field<'a> {
@@ -158,7 +167,7 @@ impl<'a> Field<'a> {
             return Some((Self::Text(text.into()), after));
         }
         if let Some(after) = json.strip_prefix("null") {
-            return Some((Self::Other, after));
+            return Some((Self::Absent, after));
         }
         let (digits, after) = json.split_at(json.bytes().position(|byte| !byte.is_ascii_digit())?);
         let number = digits.parse().ok().filter(|_| !digits.starts_with('0'))?;
@@ -176,8 +185,32 @@ impl<'a> Field<'a> {
             Self::Number(number)
         } else if let Some(number) = serde_json::from_str(json).ok().filter(is_whole) {
             Self::Number(number as u64)
+        } else if json == "null" {
+            Self::Absent
         } else {
             Self::Other
+        }
+    }
+
+    /// As [`strict`](Self::strict), and any number that is not negative: the times of a JWT may
+    /// have fractions.
+    #[cfg(feature = "proof")]
+    fn fractional(value: &'a RawValue) -> Self {
+        match (Self::strict(value), serde_json::from_str::<f64>(value.get())) {
+            (Self::Other, Ok(number)) if number >= 0.0 => Self::Fraction(number),
+            (field, _) => field,
+        }
+    }
+
+    /// A string, or a number in digits. Unlike [`strict`](Self::strict) it takes no number that a
+    /// float has to hold: an id must be exact.
+    fn id(value: &'a RawValue) -> Self {
+        let json = value.get();
+        match serde_json::from_str(json) {
+            Ok(number) => Self::Number(number),
+            Err(_) => {
+                serde_json::from_str(json).map_or(Self::Other, |text| Self::Text(Cow::Owned(text)))
+            }
         }
     }
 
@@ -207,15 +240,34 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// An id: a non-empty string, or a whole number.
+    pub(super) fn telegram_id(&self) -> Option<TelegramId> {
+        match self {
+            Self::Text(text) if !text.is_empty() => Some(TelegramId::sent(text)),
+            Self::Number(number) => Some(TelegramId::sent_as_number(*number)),
+            _ => None,
+        }
+    }
+
     /// A time in Unix milliseconds.
     pub(crate) fn millis(&self) -> Option<SystemTime> {
         self.since_epoch(Duration::from_millis)
     }
 
-    /// A time in Unix seconds.
+    /// A time in Unix seconds, which may have a fraction.
     #[cfg(feature = "proof")]
     pub(crate) fn seconds(&self) -> Option<SystemTime> {
-        self.since_epoch(Duration::from_secs)
+        match self {
+            Self::Fraction(seconds) => {
+                SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(*seconds).ok()?)
+            }
+            _ => self.since_epoch(Duration::from_secs),
+        }
+    }
+
+    #[cfg(feature = "proof")]
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
     }
 
     fn since_epoch(&self, unit: fn(u64) -> Duration) -> Option<SystemTime> {

@@ -3,8 +3,9 @@ use std::{fmt, time::SystemTime};
 use bytestring::ByteString;
 
 use crate::{
-    EventKey, StoreError, TelegramId,
+    Confirmed, Event, EventKey, ParseError, StoreError, TelegramUser,
     event::{Field, Payload, Text},
+    signature::SecretName,
 };
 
 /// The statement, signed by Bondify, that a user confirmed a login session.
@@ -14,40 +15,21 @@ use crate::{
 #[derive(Clone)]
 pub struct Proof {
     claims: ByteString,
-    telegram_id: TelegramId,
-    telegram_name: Text,
-    telegram_username: Option<Text>,
-    telegram_phone: Option<Text>,
+    signed_by: SecretName,
+    user: TelegramUser,
     project_id: Text,
     session_token: Text,
     confirmed_at: Option<SystemTime>,
     issued_at: SystemTime,
     expires_at: SystemTime,
+    not_before: Option<SystemTime>,
 }
 
 impl Proof {
-    /// The user's Telegram id, the stable key of an account.
+    /// The user who confirmed.
     #[must_use]
-    pub fn telegram_id(&self) -> &TelegramId {
-        &self.telegram_id
-    }
-
-    /// The display name, any Unicode. Users change it at will.
-    #[must_use]
-    pub fn telegram_name(&self) -> &str {
-        self.telegram_name.within(&self.claims)
-    }
-
-    /// The username without `@`, if the user has one.
-    #[must_use]
-    pub fn telegram_username(&self) -> Option<&str> {
-        Some(self.telegram_username.as_ref()?.within(&self.claims))
-    }
-
-    /// The phone number, if the project's plan asks for it and the user shared it.
-    #[must_use]
-    pub fn telegram_phone(&self) -> Option<&str> {
-        Some(self.telegram_phone.as_ref()?.within(&self.claims))
+    pub fn user(&self) -> &TelegramUser {
+        &self.user
     }
 
     /// The project that the user logged in to.
@@ -68,16 +50,27 @@ impl Proof {
         self.confirmed_at
     }
 
-    /// When Bondify signed it, to the second.
+    /// The time at which Bondify signed it.
     #[must_use]
     pub fn issued_at(&self) -> SystemTime {
         self.issued_at
     }
 
-    /// From when on it is worth nothing, to the second.
+    /// The expiry time.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
+    }
+
+    /// The time from which the proof is valid: the later of `iat` and `nbf`.
+    pub(super) fn valid_from(&self) -> SystemTime {
+        self.not_before.map_or(self.issued_at, |not_before| not_before.max(self.issued_at))
+    }
+
+    /// The [name](crate::Secret::named) of the secret that signed the proof, if it has one.
+    #[must_use]
+    pub fn signed_by(&self) -> Option<&str> {
+        self.signed_by.as_deref()
     }
 
     /// The key that its single use is remembered by. The name is no event's, so that a store
@@ -87,29 +80,48 @@ impl Proof {
     }
 
     /// Reads claims whose signature has been checked.
-    pub(super) fn parse(claims: ByteString) -> Result<Self, ProofError> {
+    pub(super) fn parse(claims: ByteString, signed_by: SecretName) -> Result<Self, ProofError> {
         let mut payload = Payload::default();
         payload.read(&claims).ok_or(ProofError::Malformed)?;
-        let text = |field: &Field<'_>| field.text(&claims);
         let required =
-            |name, field: &Field<'_>| text(field).ok_or(ProofError::MissingField { name });
+            |name, field: &Field<'_>| field.text(&claims).ok_or(ProofError::MissingField { name });
         let time =
             |name, field: &Field<'_>| field.seconds().ok_or(ProofError::MissingField { name });
         Ok(Self {
-            telegram_id: TelegramId(
-                required("telegram_id", &payload.telegram_id)?.within(&claims).into(),
-            ),
-            telegram_name: required("telegram_name", &payload.telegram_name)?,
-            telegram_username: text(&payload.telegram_username),
-            telegram_phone: text(&payload.telegram_phone),
+            user: user(&payload, &claims)?,
             project_id: required("project_id", &payload.project_id)?,
             session_token: required("session_token", &payload.session_token)?,
             confirmed_at: payload.confirmed_at.millis(),
             issued_at: time("iat", &payload.iat)?,
             expires_at: time("exp", &payload.exp)?,
+            not_before: match &payload.nbf {
+                nbf if nbf.is_absent() => None,
+                nbf => Some(time("nbf", nbf)?),
+            },
+            signed_by,
             claims,
         })
     }
+}
+
+impl From<&Proof> for Event {
+    /// The event of the login that the proof states, as its webhook has it, with the same
+    /// [`key`](Event::key). A proof without `confirmed_at` counts from when it was issued.
+    fn from(proof: &Proof) -> Self {
+        let confirmed_at = proof.confirmed_at.unwrap_or(proof.issued_at);
+        let signed_by = proof.signed_by.clone();
+        Self::Confirmed(Confirmed::new(proof.session_token(), &proof.user, confirmed_at, signed_by))
+    }
+}
+
+/// Reads the user, who has a name in a proof.
+fn user(payload: &Payload<'_>, claims: &ByteString) -> Result<TelegramUser, ProofError> {
+    let missing = |name| ProofError::MissingField { name };
+    let user = TelegramUser::read(payload, claims).map_err(|error| match error {
+        ParseError::Field { name, .. } => missing(name),
+        ParseError::NotAnObject => ProofError::Malformed,
+    })?;
+    if user.name().is_empty() { Err(missing("telegram_name")) } else { Ok(user) }
 }
 
 impl fmt::Debug for Proof {
@@ -138,8 +150,8 @@ pub enum ProofError {
     /// Its time is over.
     #[error("the proof has expired")]
     Expired,
-    /// It was issued later than now.
-    #[error("the proof was issued in the future")]
+    /// It was issued later than now, or its `nbf` is later than now.
+    #[error("the proof is not valid yet: its `iat` or `nbf` is in the future")]
     NotYetValid,
     /// It belongs to another project.
     #[error("the proof is for another project")]

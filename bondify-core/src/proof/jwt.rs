@@ -11,21 +11,26 @@ use serde_core::Serialize;
 use serde_json::value::RawValue;
 
 use super::claims::ProofError;
-use crate::{Secret, Signature, signature::Keyring};
+use crate::{
+    Secret, Signature,
+    signature::{Keyring, SecretName},
+};
 
-/// The claims of `token`, as JSON, if one of `secrets` signed it.
-pub(super) fn verify(secrets: &Keyring, token: &str) -> Result<ByteString, ProofError> {
+/// Returns the claims of `token`, as JSON, and the name of the secret that signed it.
+pub(super) fn verify(
+    secrets: &Keyring,
+    token: &str,
+) -> Result<(ByteString, SecretName), ProofError> {
     let (signed, signature) = token.rsplit_once('.').ok_or(ProofError::Malformed)?;
     let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| ProofError::Malformed)?;
     let signature = signature.try_into().map(Signature).map_err(|_| ProofError::Malformed)?;
-    if !secrets.verifies(signed.as_bytes(), &signature) {
-        return Err(ProofError::InvalidSignature);
-    }
+    let signed_by =
+        secrets.verify(signed.as_bytes(), &signature).ok_or(ProofError::InvalidSignature)?;
     let jwt = insecure_decode::<Box<RawValue>>(token).map_err(|_| ProofError::Malformed)?;
     if jwt.header.alg != Algorithm::HS256 || jwt.header.crit.is_some() {
         return Err(ProofError::Malformed);
     }
-    Ok(ByteString::from(String::from(Box::<str>::from(jwt.claims))))
+    Ok((ByteString::from(String::from(Box::<str>::from(jwt.claims))), signed_by))
 }
 
 impl Secret {

@@ -33,7 +33,7 @@ use crate::{
 ///
 /// # let token = Payload::proof().field("project_id", "proj_1").telegram_id("7123456789").proof_signed_with(&secret);
 /// let proof = proofs.verify(&token)?;
-/// assert_eq!(proof.telegram_id().as_str(), "7123456789");
+/// assert_eq!(proof.user().id().as_str(), "7123456789");
 ///
 /// let forged = token.replace('.', "_");
 /// assert!(matches!(proofs.verify(&forged), Err(ProofError::Malformed)));
@@ -135,12 +135,13 @@ impl ProofVerifier {
     ///
     /// [`ProofError`] says which of the checks failed first.
     pub fn verify(&self, token: &str) -> Result<Proof, ProofError> {
-        let proof = Proof::parse(jwt::verify(&self.0.secrets, token)?)?;
+        let (claims, signed_by) = jwt::verify(&self.0.secrets, token)?;
+        let proof = Proof::parse(claims, signed_by)?;
         let now = (self.0.clock)();
         if self.usable_for(&proof, now).is_zero() {
             return Err(ProofError::Expired);
         }
-        if proof.issued_at().duration_since(now).is_ok_and(|ahead| ahead > self.0.leeway) {
+        if proof.valid_from().duration_since(now).is_ok_and(|ahead| ahead > self.0.leeway) {
             return Err(ProofError::NotYetValid);
         }
         if self.0.project.as_deref().is_some_and(|project| project != proof.project_id()) {

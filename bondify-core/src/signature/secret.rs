@@ -19,8 +19,18 @@ use super::digest::Signature;
 /// Every byte of the string in the dashboard is the key: `whsec_…` is neither
 /// decoded nor stripped. The key schedule is computed once, clones share it, and it
 /// is zeroized when the last of them is dropped. `Debug` prints no byte of it.
+///
+/// Several secrets in one [`Bondify`](crate::Bondify) or [`Verifier`](crate::Verifier) mean one
+/// project whose secret is being rotated: each of them signs for all of its users. Another
+/// project needs a `Bondify` of its own.
 #[derive(Clone)]
-pub struct Secret(Arc<Hmac>);
+pub struct Secret {
+    key: Arc<Hmac>,
+    name: SecretName,
+}
+
+/// The name of a secret, if it has one.
+pub(crate) type SecretName = Option<Arc<str>>;
 
 type Hmac = HmacCore<Sha256>;
 
@@ -29,9 +39,14 @@ impl Secret {
     ///
     /// # Errors
     ///
-    /// [`SecretError::Empty`] if it is empty or only whitespace, and
-    /// [`SecretError::Padded`] if whitespace surrounds it: nearly always the line end of
-    /// the file that it was copied from. No signature would ever match.
+    /// No signature would ever match a secret that was changed on its way from the dashboard:
+    ///
+    /// - [`SecretError::Empty`] if it is empty or only whitespace.
+    /// - [`SecretError::Padded`] if whitespace surrounds it: nearly always the line end of the
+    ///   file that it was copied from.
+    /// - [`SecretError::Invisible`] if it contains a character that no dashboard shows, such as
+    ///   a byte order mark, a zero-width space, or the NUL characters of UTF-16.
+    /// - [`SecretError::NotUtf8`] if it is not text in UTF-8.
     ///
     /// ```
     /// use bondify_core::{Secret, SecretError};
@@ -42,18 +57,55 @@ impl Secret {
     /// ```
     pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, SecretError> {
         let secret = secret.as_ref();
-        let trimmed = match std::str::from_utf8(secret) {
-            Ok(text) => text.trim().len(),
-            Err(_) => secret.trim_ascii().len(),
-        };
+        let text = str::from_utf8(secret).map_err(|_| SecretError::NotUtf8)?;
+        let trimmed = text.trim().len();
         if trimmed == 0 {
             return Err(SecretError::Empty);
         }
-        if trimmed != secret.len() {
+        if trimmed != text.len() {
             return Err(SecretError::Padded);
         }
-        let keyed = Hmac::new_from_slice(secret).expect("HMAC takes a key of any length");
-        Ok(Self(Arc::new(keyed)))
+        if let Some(invisible) = text.chars().find(|&character| is_invisible(character)) {
+            return Err(SecretError::Invisible(invisible));
+        }
+        Ok(Self::unchecked(secret))
+    }
+
+    /// Takes any bytes as a key, for tools that imitate senders other than Bondify. A webhook
+    /// secret is checked by [`new`](Self::new).
+    #[must_use]
+    pub fn unchecked(key: impl AsRef<[u8]>) -> Self {
+        let keyed = Hmac::new_from_slice(key.as_ref()).expect("HMAC takes a key of any length");
+        Self { key: Arc::new(keyed), name: None }
+    }
+
+    /// Names the secret, so that [`Event::signed_by`](crate::Event::signed_by), the span and the
+    /// metrics say which secret signed a delivery. After a rotation they show when the last
+    /// delivery with the old secret arrived.
+    ///
+    /// A name is not secret: logs and metrics contain it. A date is a good name.
+    ///
+    /// ```
+    /// use bondify_core::Secret;
+    ///
+    /// let secret = Secret::new("whsec_5f2b0c9d8e7a6b5c")?.named("2026-11");
+    /// assert_eq!(secret.name(), Some("2026-11"));
+    /// # Ok::<(), bondify_core::SecretError>(())
+    /// ```
+    #[must_use]
+    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The secret's name, if it has one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    pub(super) fn shared_name(&self) -> SecretName {
+        self.name.clone()
     }
 
     /// Reads the secret from the environment variable `name`, by convention
@@ -89,7 +141,7 @@ impl Secret {
     fn mac(&self, body: &[u8]) -> CtOutput<Hmac> {
         // Neither needs to be zeroized: the copy of the key schedule is overwritten with hashes
         // in the end, and the buffer holds nothing of the key.
-        let mut mac = ManuallyDrop::new(Hmac::clone(&self.0));
+        let mut mac = ManuallyDrop::new(Hmac::clone(&self.key));
         let (blocks, rest) = Array::slice_as_chunks(body);
         mac.update_blocks(blocks);
         let mut output = Output::<Hmac>::default();
@@ -101,8 +153,32 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret([redacted])")
+        match &self.name {
+            Some(name) => write!(f, "Secret({name:?}, [redacted])"),
+            None => f.write_str("Secret([redacted])"),
+        }
     }
+}
+
+/// Whether the character is a control character, or one that is shown as nothing. Spaces are
+/// shown.
+fn is_invisible(character: char) -> bool {
+    let is_ignorable = matches!(character,
+        '\u{ad}' // soft hyphen
+        | '\u{34f}' // combining grapheme joiner
+        | '\u{61c}' | '\u{200e}'..='\u{200f}' // direction marks
+        | '\u{115f}'..='\u{1160}' | '\u{3164}' | '\u{ffa0}' // Hangul fillers
+        | '\u{17b4}'..='\u{17b5}' // Khmer inherent vowels
+        | '\u{180b}'..='\u{180f}' | '\u{fe00}'..='\u{fe0f}' // variation selectors
+        | '\u{200b}'..='\u{200d}' // zero-width space and joiners
+        | '\u{2028}'..='\u{202e}' // separators of lines, embedded directions
+        | '\u{2060}'..='\u{206f}' // word joiner, isolated directions
+        | '\u{feff}' // byte order mark
+        | '\u{fff0}'..='\u{fffb}' // annotations
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' // format controls
+        | '\u{e0000}'..='\u{e0fff}' // tags
+    );
+    character.is_control() || is_ignorable
 }
 
 /// A string that cannot be a webhook secret.
@@ -115,12 +191,31 @@ pub enum SecretError {
     /// Whitespace surrounds the secret.
     #[error("the webhook secret has whitespace around it; copy it without line end or spaces")]
     Padded,
+    /// The secret contains a character that is not visible, so it was not in the dashboard.
+    #[error("the webhook secret contains the invisible character {}; {}", code_point(*.0), advice(*.0))]
+    Invisible(char),
+    /// The secret is not text in UTF-8: it is in another encoding, such as UTF-16.
+    #[error("the webhook secret is not in UTF-8; save it as UTF-8 without a byte order mark")]
+    NotUtf8,
     /// The environment variable does not exist.
     #[error("the environment variable {0} is not set; it holds the project's webhook secret")]
     Unset(String),
     /// The environment variable is not valid Unicode.
     #[error("the environment variable {0} is not valid Unicode")]
     NotUnicode(String),
+}
+
+/// The character as documents write it, e.g. `U+FEFF`.
+fn code_point(character: char) -> String {
+    format!("U+{:04X}", u32::from(character))
+}
+
+fn advice(invisible: char) -> &'static str {
+    match invisible {
+        '\0' => "it may be in UTF-16: save it as UTF-8 without a byte order mark",
+        '\u{feff}' => "save it as UTF-8 without a byte order mark",
+        _ => "copy it from the dashboard again, as plain text",
+    }
 }
 
 #[cfg(test)]
@@ -135,8 +230,72 @@ mod tests {
         for padded in ["whsec_a\n", " whsec_a", "whsec_a\u{a0}"] {
             assert_eq!(Secret::new(padded).unwrap_err(), SecretError::Padded);
         }
-        assert_eq!(Secret::new(b"\xff ").unwrap_err(), SecretError::Padded);
-        assert!(Secret::new(b"\xff\x00").is_ok());
+    }
+
+    #[test]
+    fn refuses_and_names_a_character_that_no_dashboard_shows() {
+        for (character, name) in [
+            ('\0', "U+0000"),
+            ('\t', "U+0009"),
+            ('\n', "U+000A"),
+            ('\u{1b}', "U+001B"),
+            ('\u{7f}', "U+007F"),
+            ('\u{9b}', "U+009B"),
+            ('\u{ad}', "U+00AD"),
+            ('\u{200b}', "U+200B"),
+            ('\u{200d}', "U+200D"),
+            ('\u{200f}', "U+200F"),
+            ('\u{202e}', "U+202E"),
+            ('\u{2028}', "U+2028"),
+            ('\u{2060}', "U+2060"),
+            ('\u{2066}', "U+2066"),
+            ('\u{fe0f}', "U+FE0F"),
+            ('\u{feff}', "U+FEFF"),
+            ('\u{e0020}', "U+E0020"),
+        ] {
+            let anywhere = [
+                format!("whsec_{character}5f2b"),
+                format!("{character}whsec_5f2b"),
+                format!("whsec_5f2b{character}"),
+            ];
+            for secret in anywhere.iter().filter(|secret| secret.trim() == *secret) {
+                let error = Secret::new(secret).unwrap_err();
+                assert_eq!(error, SecretError::Invisible(character));
+                let shown = error.to_string();
+                assert!(shown.contains(name) && !shown.contains("5f2b"), "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_other_encodings_and_says_what_to_do() {
+        let utf16 = |to_bytes: fn(u16) -> [u8; 2], text: &str| -> Vec<u8> {
+            text.encode_utf16().flat_map(to_bytes).collect()
+        };
+        for text in ["whsec_5f2b", "\u{feff}whsec_5f2b", "\u{feff}whsec_5f2b\r\n"] {
+            for to_bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+                let error = Secret::new(utf16(to_bytes, text)).unwrap_err().to_string();
+                assert!(error.contains("as UTF-8"), "{error}");
+            }
+        }
+        assert_eq!(Secret::new(b"whsec_\xe9").unwrap_err(), SecretError::NotUtf8);
+    }
+
+    #[test]
+    fn accepts_whatever_a_dashboard_can_show() {
+        let printable: String = (' '..='~').collect();
+        for secret in
+            [printable.trim(), "whsec a", "ключ", "秘密", "clé", "مفتاح", "🔑", "a\u{a0}b"]
+        {
+            assert!(Secret::new(secret).is_ok(), "{secret:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_shown_and_the_secret_is_not() {
+        let secret = Secret::new("whsec_hush").unwrap().named("2026-11");
+        assert_eq!(format!("{secret:?}"), r#"Secret("2026-11", [redacted])"#);
+        assert_eq!(secret.name(), Some("2026-11"));
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::{Event, ParseError, limits};
 /// let verifier = Verifier::new(Secret::new("whsec_5f2b0c9d")?);
 ///
 /// match verifier.verify(body, signature)? {
-///     Event::Confirmed(login) => println!("hello {}", login.telegram_name()),
+///     Event::Confirmed(login) => println!("hello {}", login.user().name()),
 ///     Event::Cancelled(_) => println!("the user cancelled"),
 ///     other => println!("unknown event: {}", other.name()),
 /// }
@@ -59,7 +59,7 @@ impl Verifier {
     }
 
     /// Also accepts events signed with `secret`. While a secret is being rotated, retries of
-    /// older deliveries still carry the old signature.
+    /// older deliveries still carry the old signature. It has to be a secret of the same project.
     #[must_use]
     pub fn also_accept(mut self, secret: Secret) -> Self {
         self.secrets = Arc::new(self.secrets.with(secret));
@@ -100,10 +100,9 @@ impl Verifier {
     }
 
     pub(crate) fn check(&self, body: Bytes, signature: &Signature) -> Result<Event, VerifyError> {
-        if !self.secrets.verifies(&body, signature) {
-            return Err(VerifyError::InvalidSignature);
-        }
-        let event = Event::parse(body)?;
+        let signed_by =
+            self.secrets.verify(&body, signature).ok_or(VerifyError::InvalidSignature)?;
+        let event = Event::parse(body, signed_by)?;
         self.check_age(&event)?;
         Ok(event)
     }
@@ -202,6 +201,25 @@ mod tests {
             verifier.verify("not json", signed).unwrap_err(),
             VerifyError::Parse(ParseError::NotAnObject)
         );
+    }
+
+    #[test]
+    fn the_event_says_which_secret_signed_it() {
+        let named = |text, name: &str| secret(text).named(name);
+        let verifier = Verifier::new(named("new", "2026-11"))
+            .also_accept(named("old", "2026-10"))
+            .also_accept(secret("unnamed"))
+            .tolerance(Duration::MAX);
+        let signed_by = |verifier: &Verifier, by: &str| {
+            let event = verifier.verify(body(), secret(by).sign(&body()).to_string()).unwrap();
+            event.signed_by().map(str::to_owned)
+        };
+        assert_eq!(signed_by(&verifier, "new").as_deref(), Some("2026-11"));
+        assert_eq!(signed_by(&verifier, "old").as_deref(), Some("2026-10"));
+        assert_eq!(signed_by(&verifier, "unnamed"), None);
+        verifier.rotate(named("newer", "2026-12"), [named("new", "2026-11")]);
+        assert_eq!(signed_by(&verifier, "new").as_deref(), Some("2026-11"));
+        assert_eq!(signed_by(&verifier, "newer").as_deref(), Some("2026-12"));
     }
 
     #[test]

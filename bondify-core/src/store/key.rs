@@ -41,7 +41,7 @@ impl EventKey {
     #[must_use]
     pub fn short(&self) -> impl fmt::Display + use<> {
         let Self([a, b, c, d, ..]) = *self;
-        fmt::from_fn(move |f| write!(f, "{a:02x}{b:02x}{c:02x}{d:02x}"))
+        Short(u32::from_be_bytes([a, b, c, d]))
     }
 
     /// All its bits. The key is a SHA-256 digest, so they are as good as any hash.
@@ -72,6 +72,15 @@ impl fmt::Display for EventKey {
 impl fmt::Debug for EventKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "EventKey({})", self.short())
+    }
+}
+
+/// The beginning of a key.
+struct Short(u32);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
     }
 }
 

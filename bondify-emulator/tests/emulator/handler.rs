@@ -69,9 +69,9 @@ async fn a_confirmation_reaches_the_handler() {
             let event = login.events.recv().await.unwrap();
             let Event::Confirmed(confirmed) = event else { panic!("{event}") };
             assert_eq!(confirmed.session_token(), token);
-            assert_eq!(confirmed.telegram_id().as_str(), persona.telegram_id);
-            assert_eq!(confirmed.telegram_name(), persona.telegram_name);
-            assert_eq!(confirmed.telegram_username(), persona.telegram_username.as_deref());
+            assert_eq!(confirmed.user().id().as_str(), persona.telegram_id);
+            assert_eq!(confirmed.user().name(), persona.telegram_name);
+            assert_eq!(confirmed.user().username(), persona.telegram_username.as_deref());
         }
     })
     .await;
@@ -159,7 +159,7 @@ async fn a_thousand_sessions_at_once() {
                 let verify = json!({"project_id": SHOP, "session_token": token});
                 let answer = call("verify", verify).await;
                 let proof = proofs.verify(answer["proof"].as_str().unwrap()).unwrap();
-                assert_eq!(proof.telegram_id().as_str(), number.to_string());
+                assert_eq!(proof.user().id().as_str(), number.to_string());
                 assert_eq!(proof.session_token(), token);
             })
             .await;

@@ -56,10 +56,10 @@ async fn a_confirmed_session_answers_the_user_and_a_proof() {
     let now = clock.clone();
     let verifier = ProofVerifier::new(shop(&emulator).secret().clone()).project(SHOP);
     let proof = verifier.clock(move || now.now()).verify(proof.as_str().unwrap()).unwrap();
-    assert_eq!(proof.telegram_id().as_str(), "7123456789");
-    assert_eq!(proof.telegram_name(), "Ada Lovelace");
-    assert_eq!(proof.telegram_username(), Some("ada"));
-    assert_eq!(proof.telegram_phone(), None);
+    assert_eq!(proof.user().id().as_str(), "7123456789");
+    assert_eq!(proof.user().name(), "Ada Lovelace");
+    assert_eq!(proof.user().username(), Some("ada"));
+    assert_eq!(proof.user().phone(), None);
     assert_eq!((proof.project_id(), proof.session_token()), (SHOP, &*token));
     assert_eq!(proof.confirmed_at(), Some(clock.now() - Duration::from_secs(2)));
     assert_eq!(proof.expires_at(), proof.issued_at() + Duration::from_secs(300));
@@ -77,7 +77,7 @@ async fn a_phone_number_is_in_the_answer_and_the_proof_where_it_may_be() {
     assert_eq!(answer.json["telegram_username"], Value::Null);
     let verifier = ProofVerifier::new(shop(&emulator).secret().clone());
     let proof = verifier.verify(answer.json["proof"].as_str().unwrap()).unwrap();
-    assert_eq!(proof.telegram_phone(), Some("+44"));
+    assert_eq!(proof.user().phone(), Some("+44"));
 }
 
 #[tokio::test]

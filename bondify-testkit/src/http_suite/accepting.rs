@@ -30,9 +30,9 @@ pub async fn an_event_keeps_its_bytes<A: Adapter>() {
     let [event] = &rig.script.progress().started[..] else { panic!("one event was handled") };
     assert_eq!(event.raw(), request.body());
     let Event::Confirmed(login) = event else { panic!("{event:?}") };
-    assert_eq!(login.telegram_id().to_i64(), Some(7_123_456_789));
-    assert_eq!(login.telegram_name(), "İlker \"🦀\" العربية");
-    assert_eq!(login.telegram_username(), None);
+    assert_eq!(login.user().id().to_i64(), Some(7_123_456_789));
+    assert_eq!(login.user().name(), "İlker \"🦀\" العربية");
+    assert_eq!(login.user().username(), None);
 }
 
 /// The content type is `application/json; charset=utf-8`.

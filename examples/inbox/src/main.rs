@@ -69,12 +69,12 @@ macro_rules! handle {
         let mut transaction = $pool.begin().await?;
         if $inbox.record(&mut transaction, $event).await? == Recorded::New {
             sqlx::query(UPSERT)
-                .bind(login.telegram_id().as_str())
-                .bind(login.telegram_name())
+                .bind(login.user().id().as_str())
+                .bind(login.user().name())
                 .execute(&mut *transaction)
                 .await?;
         }
-        let logins = sqlx::query_scalar(LOGINS).bind(login.telegram_id().as_str());
+        let logins = sqlx::query_scalar(LOGINS).bind(login.user().id().as_str());
         let logins = logins.fetch_one(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(logins)

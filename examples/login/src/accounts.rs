@@ -43,9 +43,9 @@ impl Accounts {
 impl From<&Confirmed> for User {
     fn from(login: &Confirmed) -> Self {
         Self {
-            id: login.telegram_id().to_string(),
-            name: login.telegram_name().to_owned(),
-            username: login.telegram_username().map(str::to_owned),
+            id: login.user().id().to_string(),
+            name: login.user().name().to_owned(),
+            username: login.user().username().map(str::to_owned),
         }
     }
 }

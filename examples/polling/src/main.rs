@@ -43,11 +43,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn greet(login: &ConfirmedSession, proofs: Option<ProofVerifier>) -> Result<(), Box<dyn Error>> {
-    let (name, id) = (login.telegram_name(), login.telegram_id());
+    let (name, id) = (login.user().name(), login.user().id());
     match proofs {
         Some(proofs) => {
             let proof = proofs.verify(login.proof())?;
-            let (name, id) = (proof.telegram_name(), proof.telegram_id());
+            let (name, id) = (proof.user().name(), proof.user().id());
             println!("{name:?} logged in, user {id}; the proof is valid");
         }
         None => println!("{name:?} logged in, user {id}; the proof was not verified"),

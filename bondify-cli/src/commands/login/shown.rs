@@ -58,10 +58,10 @@ pub(super) enum Ended {
 impl Ended {
     pub(super) fn proven(proof: &Proof, token: &str) -> Self {
         Self::Confirmed {
-            telegram_id: proof.telegram_id().to_string(),
-            telegram_name: proof.telegram_name().to_owned(),
-            telegram_username: proof.telegram_username().map(str::to_owned),
-            telegram_phone: proof.telegram_phone().map(str::to_owned),
+            telegram_id: proof.user().id().to_string(),
+            telegram_name: proof.user().name().to_owned(),
+            telegram_username: proof.user().username().map(str::to_owned),
+            telegram_phone: proof.user().phone().map(str::to_owned),
             proof: token.to_owned(),
         }
     }

@@ -79,9 +79,7 @@ fn find_mistake(
     secret: &[u8],
     signature: &Signature,
 ) -> Option<(Cause, &'static str)> {
-    let verifies = |body: &[u8], secret: &[u8]| {
-        Secret::new(secret).is_ok_and(|secret| secret.verifies(body, signature))
-    };
+    let verifies = |body: &[u8], secret: &[u8]| Secret::unchecked(secret).verifies(body, signature);
     let bodies = bodies_instead_of(body);
     let other_body = bodies.iter().find(|(other, _)| verifies(other.as_bytes(), secret));
     if let Some((_, reason)) = other_body {
