@@ -47,7 +47,12 @@ impl<'a> Answer<'a> {
         response
     }
 
-    pub(crate) fn show(&self, status: StatusCode, state: &State, return_to: &str) -> Response<Body> {
+    pub(crate) fn show(
+        &self,
+        status: StatusCode,
+        state: &State,
+        return_to: &str,
+    ) -> Response<Body> {
         let mut response = if self.wants_json() {
             let json = state.to_json().to_string();
             with_headers(json, [(CONTENT_TYPE, "application/json")])

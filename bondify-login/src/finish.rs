@@ -22,11 +22,7 @@ impl Settings {
     /// # Errors
     ///
     /// The state to show instead.
-    pub(crate) async fn finish(
-        &self,
-        login: &Pending,
-        proof: &str,
-    ) -> Result<TelegramUser, State> {
+    pub(crate) async fn finish(&self, login: &Pending, proof: &str) -> Result<TelegramUser, State> {
         if login.is_over((self.clock)()) {
             return Err(State::Expired);
         }

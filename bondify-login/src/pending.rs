@@ -78,9 +78,7 @@ impl Sealer {
     /// The `Set-Cookie` that removes the cookie.
     pub(crate) fn removal(&self) -> HeaderValue {
         HeaderValue::from_static(match self.secure {
-            true => {
-                "__Host-bondify-login=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0"
-            }
+            true => "__Host-bondify-login=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0",
             false => "bondify-login=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0",
         })
     }

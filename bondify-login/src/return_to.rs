@@ -54,7 +54,8 @@ mod tests {
     #[test]
     fn browsers_stay_at_the_origin() {
         let base = Url::parse("https://shop.example/login/finish").unwrap();
-        for path in ["/.//evil.example", "/..//evil.example", "/@evil.example", "/;//evil.example"] {
+        for path in ["/.//evil.example", "/..//evil.example", "/@evil.example", "/;//evil.example"]
+        {
             let url = base.join(sanitize(path)).unwrap();
             assert_eq!(url.host_str(), Some("shop.example"), "{path}");
         }

@@ -26,7 +26,7 @@ impl Framework for Axum {
     }
 }
 
-async fn on_login(State(cookie): State<&'static str>, login: SignedIn) -> impl IntoResponse {
+async fn on_login(login: SignedIn, State(cookie): State<&'static str>) -> impl IntoResponse {
     let cookie = format!("{cookie}={}; HttpOnly", login.user.id());
     ([(SET_COOKIE, cookie)], Redirect::to(&login.return_to))
 }

@@ -32,7 +32,7 @@ macro_rules! login_suite {
             an_unreachable_api_is_told
             // attacks
             a_victims_browser_does_not_end_up_in_the_attackers_account
-            a_planted_cookie_is_worth_nothing_after_the_login
+            a_planted_cookie_is_useless_after_the_login
             a_stolen_link_or_token_finishes_nothing
             a_stolen_proof_finishes_nothing
             forged_truncated_and_swapped_cookies_open_nothing
