@@ -47,7 +47,7 @@ async fn cancelling_on_the_phone_is_told_by_the_browser() {
     let Some((browser, phone)) = begin(&rig).await else { return };
     phone.click("button[value=cancel]").await;
     browser.wait_for_text("You cancelled the login").await;
-    browser.click("form[action='/login'] button").await;
+    browser.click("form[action='./login'] button").await;
     browser.wait_for_text("Waiting for you to confirm").await;
     assert_eq!(rig.emulator.sessions().len(), 2, "a session for each try");
 }
@@ -77,6 +77,7 @@ async fn nobody_is_kept_out() {
         browser.screenshot(Path::new(&picture)).await;
         assert_eq!(browser.barriers().await, [""; 0], "waiting on a {name}");
     }
+    assert_eq!(browser.complaints().await, [""; 0]);
     phone.click("button[value=confirm]").await;
     browser.wait_for_text("Welcome, ").await;
     assert_eq!(browser.barriers().await, [""; 0], "signed in");

@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod adapter;
+mod answer;
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub mod axum;
+mod builder;
+mod finish;
+mod limits;
+mod login;
+mod page;
+mod pending;
+mod return_to;
+mod same_origin;
+mod signed_in;
+mod state;
+mod wait;
+
+pub use bondify_core::{TelegramId, TelegramUser};
+
+pub use crate::{
+    builder::{BuildError, LoginBuilder},
+    login::Login,
+    page::View,
+    signed_in::SignedIn,
+    state::State,
+};
