@@ -52,6 +52,19 @@ impl Bondify {
         self.pipeline.shared.settings.body_limit
     }
 
+    /// The age beyond which events are refused, see [`Builder::tolerance`].
+    #[must_use]
+    pub fn tolerance(&self) -> Duration {
+        self.pipeline.shared.settings.tolerance
+    }
+
+    /// Whether events that were handled reach the handler again after a restart: the store is in
+    /// memory, or there is none, as with [`verify_only`](Builder::verify_only).
+    #[must_use]
+    pub fn forgets_on_restart(&self) -> bool {
+        self.pipeline.shared.forgets_on_restart
+    }
+
     /// Handles an event that did not arrive by HTTP, as a delivery of it would be: the event
     /// takes effect once, whichever way it arrives first.
     ///
@@ -83,6 +96,14 @@ impl Bondify {
         E: Send + 'static,
     {
         self.pipeline.clone().handle(event, handler).await
+    }
+
+    /// Runs a background task of the application, such as a worker of a queue, until it ends or
+    /// [`drain`](Self::drain) is called. `None` if it was ended by `drain`, which waits until
+    /// the task has been dropped. Handlers that the task started by [`handle`](Self::handle)
+    /// run to completion.
+    pub async fn until_drained<T>(&self, task: impl Future<Output = T>) -> Option<T> {
+        self.pipeline.shared.until_drained(task).await
     }
 
     /// Derives the `Bondify` of another project, which accepts what `secret` or one of `old`

@@ -9,7 +9,6 @@ mod request;
 mod shared;
 mod waiting;
 
-pub(crate) use self::shared::Pipeline;
 pub use self::{
     claim::{Claim, Settle},
     delivery::{Delivery, Handling, Run},
@@ -17,3 +16,4 @@ pub use self::{
     receive::{Receive, choose},
     shared::DrainTimedOut,
 };
+pub(crate) use self::{request::read_limit, shared::Pipeline};

@@ -68,3 +68,9 @@ async fn of_project(
 }
 
 bondify_testkit::http_suite!(OnRocket);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_oversized_body_behind_nginx_is_refused() {
+    let case = bondify_testkit::http_suite::an_oversized_body_behind_nginx_is_refused::<OnRocket>();
+    bondify_testkit::within_a_minute(case).await;
+}

@@ -50,11 +50,16 @@ mod concurrency;
 mod hang_ups;
 mod leases;
 mod projects;
+#[cfg(feature = "engines")]
+mod proxied;
 mod refusals;
 mod rig;
 mod settings;
 mod settling;
 
+#[cfg(feature = "engines")]
+#[cfg_attr(docsrs, doc(cfg(feature = "engines")))]
+pub use self::proxied::*;
 pub use self::{
     accepting::*,
     adapter::{Adapter, App, Attached, PATH, PROJECTS_PATH, Server, project},

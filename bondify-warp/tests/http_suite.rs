@@ -53,6 +53,12 @@ impl Adapter for Warp {
 
 bondify_testkit::http_suite!(Warp);
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_oversized_body_behind_nginx_is_refused() {
+    let case = bondify_testkit::http_suite::an_oversized_body_behind_nginx_is_refused::<Warp>();
+    bondify_testkit::within_a_minute(case).await;
+}
+
 /// The suite again, with a composed hook.
 mod composed {
     use super::*;
