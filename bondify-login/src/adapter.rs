@@ -9,16 +9,16 @@
 //! | `GET` | `/login/events` | [`events`] |
 //! | `POST` | `/login/finish` | [`finish`], then the app's handler |
 //!
-//! It reads at most [`MAX_FORM_BYTES`] of a body, and decides nothing.
+//! It reads the form with [`read_form`], and decides nothing.
 
-use std::{convert::Infallible, fmt};
+use std::{convert::Infallible, fmt, pin::pin};
 
-use bytes::Bytes;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{
     Stream, StreamExt,
     stream::{self, BoxStream},
 };
-use http::{HeaderValue, Request, Response, StatusCode, header::SET_COOKIE};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header::SET_COOKIE};
 
 pub use crate::limits::MAX_FORM_BYTES;
 use crate::{
@@ -52,6 +52,46 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body").finish_non_exhaustive()
     }
+}
+
+/// Reads a form.
+///
+/// # Errors
+///
+/// The response to send instead: the form is too large, or cannot be read.
+pub async fn read_form<C, E>(
+    body: impl Stream<Item = Result<C, E>>,
+) -> Result<Bytes, Response<Body>>
+where
+    C: Buf,
+{
+    let (mut body, mut form) = (pin!(body), BytesMut::new());
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|_| answer::empty(StatusCode::BAD_REQUEST))?;
+        if form.len() + chunk.remaining() > MAX_FORM_BYTES {
+            return Err(answer::empty(StatusCode::PAYLOAD_TOO_LARGE));
+        }
+        form.put(chunk);
+    }
+    Ok(form.freeze())
+}
+
+/// Builds the request for frameworks that are not on `http` 1. Of the headers it takes those
+/// that are valid.
+pub fn request<'a>(
+    uri: &str,
+    headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    form: Bytes,
+) -> Request<Bytes> {
+    let mut request = Request::new(form);
+    *request.uri_mut() = uri.parse().unwrap_or_default();
+    let headers = headers.into_iter().filter_map(|(name, value)| {
+        Some((HeaderName::try_from(name).ok()?, HeaderValue::from_bytes(value).ok()?))
+    });
+    for (name, value) in headers {
+        request.headers_mut().append(name, value);
+    }
+    request
 }
 
 /// A login that was finished by a request.

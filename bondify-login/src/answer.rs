@@ -118,7 +118,7 @@ pub(crate) fn without_login() -> Response<Body> {
     empty(StatusCode::NOT_FOUND)
 }
 
-fn empty(status: StatusCode) -> Response<Body> {
+pub(crate) fn empty(status: StatusCode) -> Response<Body> {
     let mut response = with_headers(String::new(), []);
     *response.status_mut() = status;
     response

@@ -2,20 +2,17 @@
 
 use ::axum::{
     Router,
-    body::{self, Body},
+    body::Body,
     extract::{FromRequest, FromRequestParts, Request, State},
     handler::Handler,
-    http::{self, StatusCode, header::SET_COOKIE, request::Parts},
+    http::{self, header::SET_COOKIE, request::Parts},
     response::Response,
     routing::{get, post},
 };
 use bondify_core::adapter::{misconfigured, response};
 use bytes::Bytes;
 
-use crate::{
-    Login, SignedIn,
-    adapter::{self, MAX_FORM_BYTES},
-};
+use crate::{Login, SignedIn, adapter};
 
 /// Mounts a [`Login`] in a router. Only `Login` implements it.
 pub trait LoginExt: sealed::Sealed {
@@ -86,12 +83,12 @@ fn into_body(body: adapter::Body) -> Body {
 struct Form(http::Request<Bytes>);
 
 impl<S: Sync> FromRequest<S> for Form {
-    type Rejection = StatusCode;
+    type Rejection = Response;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, StatusCode> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
-        let form = body::to_bytes(body, MAX_FORM_BYTES).await;
-        let form = form.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+        let form = adapter::read_form(body.into_data_stream()).await;
+        let form = form.map_err(|refusal| refusal.map(into_body))?;
         Ok(Self(http::Request::from_parts(parts, form)))
     }
 }
