@@ -22,7 +22,8 @@ use actix_web::{
     body::BoxBody,
     dev::ServiceRequest,
     error::ErrorServiceUnavailable,
-    middleware::{Next, from_fn},
+    http::StatusCode,
+    middleware::{ErrorHandlerResponse, ErrorHandlers, Next, from_fn},
     test::{self, TestRequest},
     web::{self, Bytes, Data, Json, PayloadConfig, ServiceConfig},
 };
@@ -225,6 +226,24 @@ async fn an_optional_event_without_bondify_is_none_and_logged() {
     assert_eq!(test::call_and_read_body(&app, delivery).await, "false");
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(log.contains("ERROR") && log.contains("bondify.middleware()"), "{log}");
+}
+
+// The README says that it must not.
+#[tokio::test]
+async fn a_middleware_that_makes_200_of_500_loses_the_event() {
+    let store = ProbeStore::new(MemoryStore::new());
+    let bondify = Bondify::builder(secret()).store(store.clone()).build().unwrap();
+    let server = app(move |config| {
+        let all_is_well = ErrorHandlers::new().default_handler(|mut response| {
+            *response.response_mut().status_mut() = StatusCode::OK;
+            Ok(ErrorHandlerResponse::Response(response.map_into_left_body()))
+        });
+        let failing = web::post().to(async |_: BondifyEvent| HttpResponse::InternalServerError());
+        let hook = web::resource("/hook").wrap(bondify.middleware()).wrap(all_is_well);
+        config.service(hook.route(failing));
+    });
+    assert_eq!(deliver(&server, "/hook", &confirmed()).await.status, 200);
+    assert_eq!(store.calls().last(), Some(&Call::Release(true)));
 }
 
 #[derive(Clone, Default)]

@@ -2,7 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{
     Extension, Json, Router, body,
@@ -25,6 +31,7 @@ use tower_http::{
     catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer, timeout::TimeoutLayer,
     trace::TraceLayer,
 };
+use tracing_subscriber::{fmt::format::FmtSpan, util::SubscriberInitExt};
 
 fn secret(text: &str) -> Secret {
     Secret::new(text).unwrap()
@@ -285,4 +292,33 @@ async fn the_extracted_event_is_the_one_in_the_extensions() {
     };
     let server = serve(Router::new().route("/", bondify().post(show))).await;
     assert_eq!(deliver(server, "/", &confirmed()).await.body, "true");
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+// On the one thread of this test, whose default the subscriber is.
+#[tokio::test]
+async fn the_readmes_subscriber_prints_a_delivery() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_span_events(FmtSpan::CLOSE);
+    let subscriber = subscriber.with_ansi(false).with_writer(move || writer.clone());
+    let _guard = subscriber.set_default();
+
+    let server = serve(Router::new().route("/", bondify().post(async |_: BondifyEvent| ()))).await;
+    assert_eq!(deliver(server, "/", &confirmed()).await.status, 200);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let line = log.lines().find(|line| line.contains("bondify.delivery")).expect("a line");
+    assert!(line.contains("auth.confirmed") && line.contains("ACCEPTED"), "{line}");
 }

@@ -5,6 +5,7 @@ mod analytics;
 #[cfg(test)]
 mod any_json;
 mod call;
+mod catch_up;
 mod client;
 mod developer;
 mod error;
@@ -24,6 +25,7 @@ pub use bondify_core::{Proof, ProofError, ProofVerifier};
 
 pub use crate::{
     analytics::{Analytics, Day, Days, Funnel, ProjectName},
+    catch_up::{CatchUp, CaughtUp},
     client::{Client, ClientBuilder},
     developer::{Account, Developer, MonthlyUsers},
     error::{Error, ErrorCode},

@@ -20,9 +20,9 @@ pub use crate::{
     __define_bondify_event as define_bondify_event,
     __define_bondify_rejection as define_bondify_rejection,
     headers::Headers,
-    pipeline::{Claim, Delivery, Handling, Receive, Run, Settle},
+    pipeline::{Claim, Delivery, Handling, Receive, Run, Settle, choose},
 };
-use crate::{Bondify, Reply};
+use crate::{Bondify, Reply, pipeline};
 
 /// Takes every step before the handler: reads the body, verifies it, claims the event and,
 /// while another delivery of it is being handled, waits.
@@ -40,6 +40,14 @@ where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
     Receive::new(&bondify.pipeline, headers, body)
+}
+
+/// The size in bytes up to which [`receive`] reads a body, for frameworks that need to know before. It
+/// is larger than the limit: an oversized body is read and thrown away, so that its sender reads the
+/// answer and not that the connection was reset.
+#[must_use]
+pub fn read_limit(bondify: &Bondify) -> usize {
+    pipeline::read_limit(bondify.body_limit())
 }
 
 /// Logs `advice` as an error and returns [`Reply::Misconfigured`].

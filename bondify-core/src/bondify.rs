@@ -38,10 +38,31 @@ impl Bondify {
         self.pipeline.verifier.rotate(secret, old);
     }
 
+    /// The number of deliveries, and of calls of [`handle`](Self::handle), that are verified and
+    /// neither settled nor answered: their handlers run, or they wait for another. Those of all
+    /// projects that share this one's store.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.pipeline.shared.running()
+    }
+
     /// The largest body that is taken, in bytes.
     #[must_use]
     pub fn body_limit(&self) -> usize {
         self.pipeline.shared.settings.body_limit
+    }
+
+    /// The age beyond which events are refused, see [`Builder::tolerance`].
+    #[must_use]
+    pub fn tolerance(&self) -> Duration {
+        self.pipeline.shared.settings.tolerance
+    }
+
+    /// Whether events that were handled reach the handler again after a restart: the store is in
+    /// memory, or there is none, as with [`verify_only`](Builder::verify_only).
+    #[must_use]
+    pub fn forgets_on_restart(&self) -> bool {
+        self.pipeline.shared.forgets_on_restart
     }
 
     /// Handles an event that did not arrive by HTTP, as a delivery of it would be: the event
@@ -75,6 +96,14 @@ impl Bondify {
         E: Send + 'static,
     {
         self.pipeline.clone().handle(event, handler).await
+    }
+
+    /// Runs a background task of the application, such as a worker of a queue, until it ends or
+    /// [`drain`](Self::drain) is called. `None` if it was ended by `drain`, which waits until
+    /// the task has been dropped. Handlers that the task started by [`handle`](Self::handle)
+    /// run to completion.
+    pub async fn until_drained<T>(&self, task: impl Future<Output = T>) -> Option<T> {
+        self.pipeline.shared.until_drained(task).await
     }
 
     /// Derives the `Bondify` of another project, which accepts what `secret` or one of `old`
@@ -261,7 +290,9 @@ impl Builder {
     /// Builds it. Store calls run on the tokio runtime that this is called on, or
     /// else on the one that the first delivery arrives on. It needs timers
     /// (`enable_all`), and a thread that no handler blocks: on a current-thread runtime,
-    /// one that does cannot have its lease renewed.
+    /// one that does cannot have its lease renewed. If the runtime no longer runs tasks, such as
+    /// one whose `block_on` is over, an error is logged and the calls run on another; a store
+    /// whose connections were opened on it does not work.
     ///
     /// # Errors
     ///

@@ -12,6 +12,9 @@ pub(crate) const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
 /// the delivery is still answered in time.
 pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The time in which a runtime that is driven runs a task, also on a busy machine.
+pub(crate) const TURN_OF_A_RUNTIME: Duration = Duration::from_secs(1);
+
 /// The size up to which an oversized body is read on and thrown away, so that its sender reads the
 /// answer: a connection that is closed before is reset, and a proxy then answers 502. Proxies pass on
 /// bodies of a few MiB (nginx: 1 MiB unless set).

@@ -9,11 +9,11 @@ mod request;
 mod shared;
 mod waiting;
 
-pub(crate) use self::shared::Pipeline;
 pub use self::{
     claim::{Claim, Settle},
     delivery::{Delivery, Handling, Run},
     handle::{HandleError, Handled},
-    receive::Receive,
+    receive::{Receive, choose},
     shared::DrainTimedOut,
 };
+pub(crate) use self::{request::read_limit, shared::Pipeline};

@@ -56,6 +56,36 @@ async fn webhook(bondify: &Bondify, session: &str, status: u16) -> Result<u16, R
     within_a_minute(handling).await
 }
 
+#[tokio::test]
+async fn drain_ends_a_background_task_and_waits_until_it_is_dropped() {
+    struct Dropped(Option<oneshot::Sender<()>>);
+
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            let _receiver_is_gone = self.0.take().unwrap().send(());
+        }
+    }
+
+    let bondify = builder().build().unwrap();
+    assert_eq!(within_a_minute(bondify.until_drained(async { 7 })).await, Some(7));
+
+    let (dropped, mut was_dropped) = oneshot::channel();
+    let (started, has_started) = oneshot::channel();
+    let (task, guard) = (bondify.clone(), Dropped(Some(dropped)));
+    let forever = async move {
+        let _guard = guard;
+        started.send(()).unwrap();
+        std::future::pending::<()>().await;
+    };
+    let task = tokio::spawn(async move { task.until_drained(forever).await });
+    has_started.await.unwrap();
+    within_a_minute(bondify.drain(Duration::from_secs(10))).await.unwrap();
+    was_dropped.try_recv().unwrap();
+    assert_eq!(within_a_minute(task).await.unwrap(), None);
+    let late = bondify.until_drained(std::future::pending::<()>());
+    assert_eq!(within_a_minute(late).await, None);
+}
+
 const RELEASED: fn(&Call) -> bool = |call| *call == Call::Release(true);
 const COMPLETED: fn(&Call) -> bool = |call| *call == Call::Complete(true);
 const IN_FLIGHT: fn(&Call) -> bool = |call| *call == Call::Claim(Claimed::InFlight);

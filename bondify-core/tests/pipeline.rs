@@ -444,6 +444,44 @@ fn it_outlives_the_runtime_it_was_built_on() {
 }
 
 #[test]
+fn it_outlives_the_block_on_it_was_built_in() {
+    let setup = current_thread();
+    let lease = Duration::from_millis(300);
+    for driven_for in [Duration::ZERO, 2 * lease] {
+        let bondify = setup.block_on(async {
+            let bondify = builder().store(remote()).lease(lease).build().unwrap();
+            tokio::time::sleep(driven_for).await;
+            bondify
+        });
+        std::thread::sleep(driven_for); // and more than a turn of its renewer is missed
+        current_thread().block_on(async {
+            let start = Instant::now();
+            assert_eq!(handle(&bondify, &confirmed(), 200).await, Ok(200));
+            assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+            bondify.drain(TEN_SECONDS).await.unwrap();
+        });
+    }
+}
+
+#[test]
+fn leases_are_renewed_outside_of_the_block_on_it_was_built_in() {
+    let setup = current_thread();
+    let lease = Duration::from_millis(600);
+    let bondify = setup.block_on(async { builder().lease(lease).build().unwrap() });
+    let request = confirmed();
+    current_thread().block_on(async {
+        let delivery = request.receive_by(&bondify).await.unwrap();
+        let handler = async move |_: Event| {
+            tokio::time::sleep(3 * lease).await;
+            200
+        };
+        let first = delivery.run(handler, |&status| status);
+        let answers = tokio::join!(first, handle(&bondify, &request, 201));
+        assert_eq!(answers, (Ok(200), Err(Reply::Duplicate)));
+    });
+}
+
+#[test]
 fn a_claim_dropped_after_its_runtime_blocks_its_event_for_a_lease_at_most() {
     let bondify = builder().lease(Duration::from_millis(100)).build().unwrap();
     let request = confirmed();

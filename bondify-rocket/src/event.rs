@@ -54,7 +54,7 @@ async fn receive(request: &Request<'_>, data: Data<'_>) -> Result<Event, Reply> 
     let state = RequestState::of(request);
     let bondify = state.bondify().ok_or_else(|| misconfigured(ADVICE))?;
     // More than is read of any body, so that a body that is cut off here does not look complete.
-    let body = data.open((2 * bondify.body_limit() + 1).bytes());
+    let body = data.open((adapter::read_limit(&bondify) + 1).bytes());
     let delivery =
         adapter::receive(&bondify, &RocketHeaders(request), ReaderStream::new(body)).await?;
     let (event, claim) = delivery.into_parts();

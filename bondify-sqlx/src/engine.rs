@@ -66,7 +66,7 @@ pub struct Statements {
 }
 
 /// Few enough rows that no claim waits noticeably for them to be deleted.
-pub(crate) const PURGE_BATCH: usize = 1000;
+pub(crate) const PURGE_BATCH: usize = 100;
 
 /// The manner in which a statement is run, for engines where it differs.
 #[derive(Clone, Copy, Debug, Default)]

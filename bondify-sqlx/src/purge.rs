@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sqlx::Error;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -18,12 +19,15 @@ impl<E: Engine> Table<E> {
     pub(crate) async fn purge(&self) -> Result<u64, Error> {
         let mut purged = 0;
         loop {
+            let start = Instant::now();
             let call = Call::new(&self.statements.purge, PURGE_TIMEOUT);
             let batch = self.run(call, &mut false).await?.len();
             purged += batch as u64;
             if batch < PURGE_BATCH {
                 return Ok(purged);
             }
+            // Half of the time is left to claims.
+            sleep(start.elapsed()).await;
         }
     }
 
@@ -31,7 +35,7 @@ impl<E: Engine> Table<E> {
         let table = Self { purger: None, ..self.clone() };
         let purger = tokio::spawn(async move {
             loop {
-                tokio::time::sleep(interval).await;
+                sleep(interval).await;
                 match table.purge().await {
                     Ok(rows) => tracing::debug!(table = %table.name, rows, "purged expired rows"),
                     Err(error) => tracing::error!(

@@ -5,9 +5,11 @@
 //! connections that are open, as a NAT or a load balancer does that forgot them, moves an
 //! address to another engine, as a failover does, and cuts connections. [`RedisPair`] is a Redis
 //! with a replica, which takes over when told to or when a Sentinel finds that the primary is
-//! gone. [`PgBouncer`] is a pooler in front of a PostgreSQL.
+//! gone. [`PgBouncer`] is a pooler in front of a PostgreSQL. [`Nginx`] is a proxy in
+//! front of an HTTP server.
 
 mod mariadb;
+mod nginx;
 mod owner;
 mod pgbouncer;
 mod postgres;
@@ -16,6 +18,7 @@ mod redis_pair;
 mod server;
 
 pub use self::{
+    nginx::Nginx,
     pgbouncer::PgBouncer,
     proxy::{Proxy, Upstream},
     redis_pair::RedisPair,

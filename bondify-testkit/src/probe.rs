@@ -155,4 +155,8 @@ impl DedupeStore for ProbeStore {
         self.note(Call::Release(held));
         Ok(held)
     }
+
+    fn forgets_on_restart(&self) -> bool {
+        self.0.store.forgets_on_restart()
+    }
 }

@@ -5,8 +5,8 @@
 mod handler;
 mod serve;
 
-use bondify_testkit::http_suite::{Adapter, App, Attached, Server};
-use bondify_warp::{Bondify, BondifyExt, Hook};
+use bondify_testkit::http_suite::{Adapter, App, Attached, Server, project};
+use bondify_warp::{Bondify, BondifyExt, Hook, hook_for_projects};
 use handler::on_event;
 use serve::serve;
 use warp::Filter;
@@ -25,6 +25,18 @@ impl Adapter for Warp {
                 let on_event = move |event| on_event(event, script.clone());
                 Some(serve(warp::path::end().and(bondify.webhook(on_event))).await)
             }
+            Attached::ForProjects => {
+                let choose = move |id: String| {
+                    let bondify = bondify.clone();
+                    async move { project(&bondify, &id).await }
+                };
+                let path = warp::path!("webhooks" / "projects" / String).and(warp::post());
+                let run = move |hook: Hook| {
+                    let script = script.clone();
+                    hook.run(|event| on_event(event, script))
+                };
+                Some(serve(hook_for_projects(path.then(choose)).then(run)).await)
+            }
             // There is no event without Bondify: it does not compile.
             Attached::Never => None,
             Attached::Twice => {
@@ -40,6 +52,12 @@ impl Adapter for Warp {
 }
 
 bondify_testkit::http_suite!(Warp);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_oversized_body_behind_nginx_is_refused() {
+    let case = bondify_testkit::http_suite::an_oversized_body_behind_nginx_is_refused::<Warp>();
+    bondify_testkit::within_a_minute(case).await;
+}
 
 /// The suite again, with a composed hook.
 mod composed {

@@ -177,7 +177,7 @@ fn refusal(claims: &[u8]) -> Option<&'static str> {
         _ => Err(Some(name)),
     };
     let nbf = if fields.is_absent("nbf") { Ok(0) } else { seconds("nbf") };
-    match (seconds("iat").and_then(|iat| Ok((iat, seconds("exp")?, nbf?)))) {
+    match seconds("iat").and_then(|iat| Ok((iat, seconds("exp")?, nbf?))) {
         Err(refusal) => refusal,
         Ok((_, exp, _)) if exp.saturating_add(LEEWAY) <= NOW => Some("TOKEN_EXPIRED"),
         Ok((iat, _, nbf)) if iat.max(nbf) > NOW + LEEWAY => Some("INVALID_TOKEN"),

@@ -26,7 +26,8 @@ impl Serialize for Event {
 }
 
 impl<'de> Deserialize<'de> for Event {
-    /// Reads a stored event by [`Event::from_trusted`], so never deserialise a request's body.
+    /// Reads an event that you stored, by [`Event::from_trusted`]. It checks no signature, so never
+    /// deserialise an event from a request: anyone could log in as anyone.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = if deserializer.is_human_readable() {
             Box::<str>::from(Box::<RawValue>::deserialize(deserializer)?).into_string()

@@ -8,17 +8,18 @@ use std::{
 use futures_util::{StreamExt, stream};
 use tokio::{
     runtime::Handle,
-    time::{Instant, MissedTickBehavior, interval_at, sleep},
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
 };
 use tracing::Instrument;
 
 use super::{
     held::{Held, HeldLeases, Holder, Stage},
-    runtime::{Call, StoreRuntime},
+    runtime::{Call, State, StoreRuntime},
 };
 use crate::{
     Claimed, DedupeStore, EventKey, ImmediateStore, LeaseToken, StoreError,
-    limits::{COMPLETION_LIMIT, STORE_TIMEOUT},
+    limits::{COMPLETION_LIMIT, STORE_TIMEOUT, TURN_OF_A_RUNTIME},
     store::within,
 };
 
@@ -45,7 +46,7 @@ impl LeaseManager {
     pub(crate) fn new(store: Arc<dyn DedupeStore>, lease: Duration, retention: Duration) -> Self {
         let (runtime, held) = (StoreRuntime::default(), HeldLeases::default());
         let this = Self(Arc::new(Shared { store, lease, retention, runtime, held }));
-        this.is_renewing();
+        this.with_runtime(|_| ());
         this
     }
 
@@ -56,10 +57,12 @@ impl LeaseManager {
         holder: &Holder,
     ) -> Option<Result<Attempt, StoreError>> {
         self.0.store.as_immediate()?;
-        if !self.is_renewing() {
-            return Some(Err(no_runtime()));
-        }
         let asked = Instant::now();
+        match self.runtime_state(asked) {
+            State::Driven => {}
+            State::Suspect(_) => return None,
+            State::Missing => return Some(Err(no_runtime())),
+        }
         let claimed = self.0.at_once(|store| store.claim_now(&key, self.0.lease))?;
         Some(Ok(match claimed {
             Claimed::Acquired(token) => {
@@ -71,20 +74,32 @@ impl LeaseManager {
     }
 
     /// Claims `key`. The delivery waits for the answer until `give_up`.
-    pub(crate) fn claim(
+    pub(crate) async fn claim(
         &self,
         key: EventKey,
         holder: &Holder,
         give_up: Instant,
-    ) -> Call<Result<Attempt, StoreError>> {
+    ) -> Result<Attempt, StoreError> {
+        self.check_runtime().await;
         if let Some(attempt) = self.claim_at_once(key, holder) {
-            return Call::Done(attempt);
+            return attempt;
         }
-        match self.runtime() {
-            Some(runtime) => {
-                Call::start(&runtime, self.clone().attempt(key, holder.clone(), give_up))
-            }
-            None => Call::Done(Err(no_runtime())),
+        let runtime = self.runtime().ok_or_else(no_runtime)?;
+        let attempt = self.clone().attempt(key, holder.clone(), give_up);
+        Call::start(&runtime, attempt).answer(give_up).await
+    }
+
+    /// Abandons the runtime if it does not run tasks.
+    async fn check_runtime(&self) {
+        let State::Suspect(runtime) = self.runtime_state(Instant::now()) else { return };
+        if timeout(TURN_OF_A_RUNTIME, runtime.spawn(async {})).await.is_ok() {
+            self.0.is_driven();
+        } else if self.0.runtime.abandon(&runtime) {
+            tracing::error!(
+                "the tokio runtime that Bondify was built on runs no tasks: its `block_on` is over, \
+                 or its thread is blocked. Store calls run on the current runtime from now on. \
+                 Build Bondify and its store on the runtime that serves"
+            );
         }
     }
 
@@ -117,14 +132,16 @@ impl LeaseManager {
         self.with_runtime(Handle::clone)
     }
 
-    /// Whether there is a runtime on which leases are renewed.
-    fn is_renewing(&self) -> bool {
-        self.with_runtime(|_| ()).is_some()
+    fn runtime_state(&self, now: Instant) -> State {
+        self.0.runtime.state(|runtime| self.start_renewer(runtime), now)
     }
 
     fn with_runtime<T>(&self, then: impl FnOnce(&Handle) -> T) -> Option<T> {
-        let start_renewer = |runtime: &Handle| runtime.spawn(renew_leases(Arc::downgrade(&self.0)));
-        self.0.runtime.with(start_renewer, then)
+        self.0.runtime.with(|runtime| self.start_renewer(runtime), then)
+    }
+
+    fn start_renewer(&self, runtime: &Handle) -> JoinHandle<()> {
+        runtime.spawn(renew_leases(Arc::downgrade(&self.0)))
     }
 }
 
@@ -133,6 +150,11 @@ fn no_runtime() -> StoreError {
 }
 
 impl Shared {
+    /// Notes that the runtime of the store calls runs tasks, until the renewer is overdue.
+    fn is_driven(&self) {
+        self.runtime.set_driven(Instant::now() + self.lease / 2);
+    }
+
     /// The answer of a store that does not wait. `None`: it does, or it panicked.
     fn at_once<T>(&self, call: impl FnOnce(&dyn ImmediateStore) -> T) -> Option<T> {
         let store = self.store.as_immediate()?;
@@ -176,6 +198,7 @@ async fn renew_leases(shared: Weak<Shared>) {
     loop {
         ticks.tick().await;
         let Some(shared) = shared.upgrade() else { return };
+        shared.is_driven();
         let renew = |(place, held): (usize, Held)| {
             let (shared, span) = (&shared, held.span().clone());
             let renewal = async move {

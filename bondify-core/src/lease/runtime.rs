@@ -1,6 +1,6 @@
 use std::{
     pin::Pin,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
@@ -15,9 +15,25 @@ use crate::StoreError;
 
 /// The runtime that store calls run on: the one that the manager was made on, so that a
 /// handler that blocks its own runtime's thread cannot starve its lease; or, once that one has
-/// ended, the first one seen since.
+/// ended or is no longer driven, the first one seen since.
 #[derive(Default)]
-pub(super) struct StoreRuntime(Mutex<Option<(Handle, AbortHandle)>>);
+pub(super) struct StoreRuntime(Mutex<Option<Home>>);
+
+struct Home {
+    runtime: Handle,
+    renewer: AbortHandle,
+    /// The renewer ran lately enough.
+    driven_until: Instant,
+}
+
+/// The state of the runtime that store calls run on.
+pub(super) enum State {
+    Driven,
+    /// It ran no task lately, and is not the current runtime: its `block_on` may be over.
+    Suspect(Handle),
+    /// There is none.
+    Missing,
+}
 
 impl StoreRuntime {
     /// Calls `then` with the runtime, if there is one, and `start_renewer` with each new one.
@@ -26,24 +42,68 @@ impl StoreRuntime {
         start_renewer: impl FnOnce(&Handle) -> JoinHandle<()>,
         then: impl FnOnce(&Handle) -> T,
     ) -> Option<T> {
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((runtime, renewer)) = &*current
-            && !renewer.is_finished()
+        self.with_home(start_renewer, |home| then(&home.runtime))
+    }
+
+    pub(super) fn state(
+        &self,
+        start_renewer: impl FnOnce(&Handle) -> JoinHandle<()>,
+        now: Instant,
+    ) -> State {
+        let state = self.with_home(start_renewer, |home| {
+            if now < home.driven_until {
+                return State::Driven;
+            }
+            match Handle::try_current() {
+                Ok(current) if current.id() != home.runtime.id() => {
+                    State::Suspect(home.runtime.clone())
+                }
+                _ => State::Driven,
+            }
+        });
+        state.unwrap_or(State::Missing)
+    }
+
+    /// Notes that the runtime runs tasks.
+    pub(super) fn set_driven(&self, until: Instant) {
+        if let Some(home) = &mut *self.lock() {
+            home.driven_until = until;
+        }
+    }
+
+    /// Abandons `runtime`. `false`: another call did.
+    pub(super) fn abandon(&self, runtime: &Handle) -> bool {
+        let mut current = self.lock();
+        let abandoned = current.take_if(|home| home.runtime.id() == runtime.id());
+        abandoned.map(|home| home.renewer.abort()).is_some()
+    }
+
+    fn with_home<T>(
+        &self,
+        start_renewer: impl FnOnce(&Handle) -> JoinHandle<()>,
+        then: impl FnOnce(&Home) -> T,
+    ) -> Option<T> {
+        let mut current = self.lock();
+        if let Some(home) = &*current
+            && !home.renewer.is_finished()
         {
-            return Some(then(runtime));
+            return Some(then(home));
         }
         let runtime = Handle::try_current().ok()?;
         let renewer = start_renewer(&runtime).abort_handle();
-        let (runtime, _) = current.insert((runtime, renewer));
-        Some(then(runtime))
+        let home = current.insert(Home { runtime, renewer, driven_until: Instant::now() });
+        Some(then(home))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Home>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for StoreRuntime {
     fn drop(&mut self) {
-        let current = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, renewer)) = current {
-            renewer.abort();
+        if let Some(home) = &*self.lock() {
+            home.renewer.abort();
         }
     }
 }

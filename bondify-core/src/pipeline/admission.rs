@@ -136,8 +136,7 @@ impl Admission {
             } else if place.has_failed(&view) {
                 return self.without_store(StoreError::new("a claim of the same event failed"));
             }
-            let claim = self.leases.claim(self.key, &self.holder, self.give_up);
-            match claim.answer(self.give_up).await {
+            match self.leases.claim(self.key, &self.holder, self.give_up).await {
                 Ok(Attempt::Acquired(lease)) => {
                     view.acquired();
                     return Ok(Some(lease));

@@ -116,6 +116,11 @@ fn unread(error: impl Into<BoxError>) -> Reply {
     }
 }
 
+/// The size up to which a body is read.
+pub(crate) fn read_limit(body_limit: usize) -> usize {
+    body_limit.saturating_mul(2).max(DRAIN_LIMIT)
+}
+
 struct Chunks {
     first: Bytes,
     rest: BytesMut,
@@ -136,7 +141,7 @@ impl Chunks {
     }
 
     fn exceeds_drain_limit(&self) -> bool {
-        self.size > self.limit.saturating_mul(2).max(DRAIN_LIMIT)
+        self.size > read_limit(self.limit)
     }
 
     fn join(&mut self) -> Result<Bytes, Reply> {

@@ -1,5 +1,6 @@
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
+use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
 use super::waiting::Waiting;
@@ -20,6 +21,10 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     /// `None`: no delivery is claimed.
     pub(super) leases: Option<LeaseManager>,
+    /// Whether a restart makes handled events reach the handler again.
+    pub(crate) forgets_on_restart: bool,
+    /// Counts the application's background tasks, for `drain`: each holds a receiver.
+    tasks: watch::Sender<()>,
     pub(super) waiting: Waiting,
     /// Counts deliveries from their verification to their settlement, for `drain`: each holds a
     /// receiver.
@@ -36,11 +41,17 @@ impl Pipeline {
         settings: Settings,
     ) -> Self {
         let Settings { lease, retention, .. } = settings;
-        let leases = store.map(|store| LeaseManager::new(store, lease, retention));
-        let (running, leaving) = (watch::Sender::new(()), watch::Sender::new(false));
-        let shared =
-            Arc::new(Shared { settings, leases, waiting: Waiting::default(), running, leaving });
-        Self { verifier, namespaces: namespace.into_iter().collect(), shared }
+        let shared = Shared {
+            settings,
+            forgets_on_restart: store.as_ref().is_none_or(|store| store.forgets_on_restart()),
+            leases: store.map(|store| LeaseManager::new(store, lease, retention)),
+            waiting: Waiting::default(),
+            tasks: watch::Sender::new(()),
+            running: watch::Sender::new(()),
+            leaving: watch::Sender::new(false),
+        };
+        let namespaces = namespace.into_iter().collect();
+        Self { verifier, namespaces, shared: Arc::new(shared) }
     }
 
     /// The pipeline of another project, within this one's namespace.
@@ -71,10 +82,26 @@ impl Shared {
         self.running.receiver_count()
     }
 
-    /// Ends waiting duplicates, and waits until all running deliveries have ended.
+    /// Runs `task` until it ends or `drain` begins. `drain` waits until it has been dropped.
+    pub(crate) async fn until_drained<T>(&self, task: impl Future<Output = T>) -> Option<T> {
+        let _counted = self.tasks.subscribe();
+        let mut leaving = self.leaving.subscribe();
+        let (left, task) = (pin!(leaving.wait_for(|&leaving| leaving)), pin!(task));
+        match select(left, task).await {
+            Either::Left(_left) => None,
+            Either::Right((ended, _)) => Some(ended),
+        }
+    }
+
+    /// Ends background tasks and waiting duplicates, and waits until all running deliveries have
+    /// ended.
     pub(crate) async fn drain(&self, timeout: Duration) -> Result<(), DrainTimedOut> {
         self.leaving.send_replace(true);
-        let drained = tokio::time::timeout(timeout, self.running.closed()).await;
+        let ended = async {
+            self.tasks.closed().await; // A task may start a handler until it ends.
+            self.running.closed().await;
+        };
+        let drained = tokio::time::timeout(timeout, ended).await;
         drained.map_err(|_late| DrainTimedOut { running: self.running() })
     }
 }

@@ -168,6 +168,13 @@ pub trait DedupeStore: Send + Sync + 'static {
     /// [`StoreError`] if the engine cannot answer. The lease then runs out.
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError>;
 
+    /// Whether the store forgets its events when this process ends, as one in memory does. `false`
+    /// unless implemented. Who handles events of the past, such as `catch_up` of
+    /// `bondify-client`, warns about it. A store that wraps another should forward it.
+    fn forgets_on_restart(&self) -> bool {
+        false
+    }
+
     /// This store, if it answers without waiting: its calls then need no future, task or
     /// timer. `None` unless implemented. A store that wraps another should forward it, or it
     /// loses that speed and nothing else.
@@ -282,6 +289,10 @@ impl<S: DedupeStore + ?Sized> DedupeStore for Arc<S> {
 
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
         (**self).release(key, token).await
+    }
+
+    fn forgets_on_restart(&self) -> bool {
+        (**self).forgets_on_restart()
     }
 
     fn as_immediate(&self) -> Option<&dyn ImmediateStore> {

@@ -152,6 +152,10 @@ impl DedupeStore for MemoryStore {
         Ok(self.release_now(key, token))
     }
 
+    fn forgets_on_restart(&self) -> bool {
+        true
+    }
+
     fn as_immediate(&self) -> Option<&dyn ImmediateStore> {
         Some(self)
     }

@@ -148,9 +148,9 @@ async fn purge_deletes_what_has_run_out_and_nothing_else() {
     assert!(store.complete(&completed, &token, LONG).await.unwrap());
     let held = EventKey::new("held", "");
     let token = acquire(&store, &held).await;
-    insert_expired(&pool, 2500).await;
+    insert_expired(&pool, 250).await;
 
-    assert_eq!(store.purge().await.unwrap(), 2500);
+    assert_eq!(store.purge().await.unwrap(), 250);
     assert_eq!(store.purge().await.unwrap(), 0);
     assert_eq!(count(&pool, TABLE).await, 2);
     assert_eq!(store.claim(&completed, LONG).await.unwrap(), Claimed::Completed);
@@ -160,7 +160,7 @@ async fn purge_deletes_what_has_run_out_and_nothing_else() {
 #[tokio::test]
 async fn purge_deletes_in_batches() {
     let (pool, store) = store().await;
-    insert_expired(&pool, 2500).await;
+    insert_expired(&pool, 250).await;
     // The last row cannot be deleted, which takes nothing but its own batch with it.
     let guard =
         format!(r#"CREATE TABLE guard ("key" {KEY_TYPE} REFERENCES bondify_events ("key"))"#);
@@ -169,7 +169,7 @@ async fn purge_deletes_in_batches() {
         r#"INSERT INTO guard SELECT "key" FROM bondify_events ORDER BY expires DESC LIMIT 1"#;
     run(&pool, last).await;
     store.purge().await.unwrap_err();
-    assert_eq!(count(&pool, TABLE).await, 500);
+    assert_eq!(count(&pool, TABLE).await, 50);
 }
 
 #[tokio::test]

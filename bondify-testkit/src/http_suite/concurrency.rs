@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{
     adapter::Adapter,
-    rig::{IN_FLIGHT, LONG, Rig, assert_handled, assert_reply, confirmed, response},
+    rig::{LONG, Rig, assert_handled, assert_reply, confirmed, response},
 };
 use crate::{Connection, Step};
 
@@ -12,13 +12,10 @@ async fn begin_concurrently(rig: &Rig, count: usize, held: Step) -> Vec<Connecti
     let request = confirmed();
     let mut connections = vec![rig.begin(&request).await];
     rig.script.started(1).await;
-    // Each delivery claims once while claims are held, so the calls count the waiting deliveries.
-    rig.store.hold_claims();
     for _ in 1..count {
         connections.push(rig.begin(&request).await);
     }
-    rig.store.until(count - 1, IN_FLIGHT).await;
-    rig.store.resume_claims();
+    rig.running(count).await;
     connections
 }
 

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use bondify_core::{Bondify, Builder, Claimed, Reply, Secret};
+use tokio::time::sleep;
 
 use super::adapter::{Adapter, App, Attached, PATH, Server};
 use crate::{Call, Connection, Payload, ProbeStore, Response, Script, WebhookRequest};
@@ -68,6 +69,13 @@ impl Rig {
         let mut connection = self.open().await;
         connection.send(&request.to_http1(PATH)).await.expect("the server reads");
         connection
+    }
+
+    /// Waits until `count` deliveries are verified and not yet answered.
+    pub(super) async fn running(&self, count: usize) {
+        while self.bondify.running() != count {
+            sleep(Duration::from_millis(1)).await;
+        }
     }
 
     pub(super) fn runs(&self) -> usize {

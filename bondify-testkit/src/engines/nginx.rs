@@ -1,0 +1,96 @@
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use super::{
+    Proxy, Upstream,
+    server::{absent, log_of, new_folder, open_log},
+};
+
+/// A running nginx in a temporary folder, in front of an HTTP server. It ends when dropped.
+///
+/// Its settings are nginx's defaults, but for the size of a body, which may be 64 MiB.
+#[derive(Debug)]
+pub struct Nginx {
+    process: Child,
+    folder: TempDir,
+    /// nginx cannot be told to listen on a free port.
+    proxy: Proxy,
+}
+
+impl Nginx {
+    /// An nginx that passes requests on to `server`. `None` if nginx is not installed, which is
+    /// [`skipped`](crate::skipped).
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    pub async fn in_front_of(server: SocketAddr) -> Option<Self> {
+        let folder = new_folder();
+        let file = folder.path().join("nginx.conf");
+        fs::write(&file, settings(folder.path(), server)).expect("there is room for a file");
+
+        // Debian has it where only root's `PATH` leads.
+        let debian = Path::new("/usr/sbin/nginx");
+        let program = if debian.exists() { debian } else { Path::new("nginx") };
+        let log = open_log(&folder);
+        let mut nginx = Command::new(program);
+        nginx.arg("-p").arg(folder.path()).arg("-c").arg(&file).args(["-e", "stderr"]);
+        nginx.stdin(Stdio::null()).stdout(log.try_clone().expect("it is open")).stderr(log);
+        let process = match nginx.spawn() {
+            Ok(process) => process,
+            Err(error) => return absent("nginx", &error),
+        };
+        let proxy = Proxy::start(Upstream::Unix(socket(folder.path()))).await;
+        let mut this = Self { process, folder, proxy: proxy.expect("there is a free port") };
+        this.until_ready();
+        Some(this)
+    }
+
+    /// The address to connect to.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.proxy.address()
+    }
+
+    fn until_ready(&mut self) {
+        let start = Instant::now();
+        while !socket(self.folder.path()).exists() {
+            let ended = self.process.try_wait().expect("it is ours");
+            if ended.is_some() || start.elapsed() > Duration::from_secs(60) {
+                panic!("nginx does not start: {}", log_of(&self.folder));
+            }
+            sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn socket(folder: &Path) -> PathBuf {
+    folder.join("nginx.sock")
+}
+
+fn settings(folder: &Path, server: SocketAddr) -> String {
+    let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let folders = kinds.map(|kind| format!("{kind}_temp_path {kind};\n")).concat();
+    let socket = socket(folder);
+    let socket = socket.display();
+    format!(
+        "daemon off;\nmaster_process off;\npid nginx.pid;\nevents {{}}\nhttp {{\n\
+         access_log off;\n{folders}client_max_body_size 64m;\n\
+         server {{ listen unix:{socket}; location / {{ proxy_pass http://{server}; }} }}\n}}\n",
+    )
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
