@@ -21,5 +21,5 @@
 //!
 //! ## fred
 //!
-//! Its connections are not those of the crate [`redis`](crate::redis), so the store has one of its
+//! Its connections are not those of the crate [`redis`], so the store has one of its
 //! own beside them: `RedisStore::open(redis::Client::open(url)?)`.
