@@ -118,7 +118,8 @@ function put(html) {
 
 function insert(list, row) {
   row.classList.add("fresh");
-  list.prepend(row);
+  const heads = list.querySelector(".heads");
+  heads ? heads.after(row) : list.prepend(row);
   while (list.children.length > list.dataset.keep) list.lastElementChild.remove();
 }
 

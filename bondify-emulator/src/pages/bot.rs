@@ -49,9 +49,11 @@ async fn page(State(app): State<Arc<App>>, Query(Start { start }): Query<Start>)
 #[derive(Deserialize)]
 #[serde(tag = "tap", rename_all = "lowercase")]
 enum Tap {
-    /// By the persona of this id.
+    /// By the sample persona of this id, or by the one that is described.
     Confirm {
         persona: String,
+        #[serde(flatten)]
+        own: Persona,
     },
     Cancel,
 }
@@ -63,9 +65,14 @@ async fn decide(
     Form(tap): Form<Tap>,
 ) -> Result<Redirect, Refusal> {
     let decided = match tap {
-        Tap::Confirm { persona } => {
-            let persona = Persona::samples().into_iter().find(|p| p.telegram_id == persona);
-            let persona = persona.ok_or(Error::BadRequest("unknown persona"))?;
+        Tap::Confirm { persona, own } => {
+            let persona = match &*persona {
+                "own" => without_empty(own),
+                id => {
+                    let sample = Persona::samples().into_iter().find(|p| p.telegram_id == id);
+                    sample.ok_or(Error::BadRequest("unknown persona"))?
+                }
+            };
             app.backend.with(|state, now| state.confirm(&start, persona, now))
         }
         Tap::Cancel => app.backend.with(|state, now| state.cancel(&start, now)),
@@ -75,6 +82,14 @@ async fn decide(
         Err(Error::SessionNotPending(_)) => Ok(Redirect::to(&app.deeplink_path(&start))),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The persona, whose fields that are left empty are absent.
+fn without_empty(mut persona: Persona) -> Persona {
+    for text in [&mut persona.telegram_username, &mut persona.telegram_phone] {
+        *text = text.take().filter(|text| !text.is_empty());
+    }
+    persona
 }
 
 impl BotPage {

@@ -42,6 +42,24 @@ async fn a_persona_logs_in() {
 }
 
 #[tokio::test]
+async fn somebody_who_is_described_logs_in() {
+    let emulator = start(Emulator::builder()).await;
+    let (deeplink, token) = deeplink(&emulator).await;
+    let Some(browser) = Browser::open().await else { return };
+    browser.show_on(Device::PHONE).await;
+    browser.goto(&deeplink).await;
+    browser.click("#own").await;
+    browser.fill("#own-id", "42").await;
+    browser.fill("#own-name", "Zoë & Co").await;
+    browser.fill("#own-phone", "+1 555").await;
+    assert_eq!(browser.barriers().await, [""; 0]);
+    browser.click("button[value=confirm]").await;
+    browser.wait_for_text("You can go back to the app").await;
+    let persona = emulator.session(&token).unwrap().login().unwrap().persona.clone();
+    assert_eq!(persona, Persona::new("42", "Zoë & Co").phone("+1 555"));
+}
+
+#[tokio::test]
 async fn a_login_is_cancelled() {
     let emulator = start(Emulator::builder()).await;
     let (deeplink, token) = deeplink(&emulator).await;

@@ -245,6 +245,7 @@ async fn all_that_failed_is_resent() {
         soon(emulator.finished(sent.id)).await.unwrap();
     }
     emulator.update_project(SHOP, ProjectSettings::new().webhook_url(receiver.url())).unwrap();
+    browser.wait_until("document.querySelectorAll('#deliveries .failed').length === 2").await;
     browser.click("#resend-failed button").await;
     browser.wait_until("document.querySelector('#dlv_3 .delivered')").await;
     browser.wait_until("document.querySelector('#dlv_4 .delivered')").await;
@@ -260,7 +261,8 @@ async fn sessions_are_filtered() {
         session.token
     });
     let Some(browser) = inspect(&emulator, "?tab=sessions").await else { return };
-    let count = |count| format!("document.querySelectorAll('#sessions li').length === {count}");
+    let count =
+        |count| format!("document.querySelectorAll('#sessions .session').length === {count}");
     browser.wait_until(&count(2)).await;
     browser.press("/").await;
     browser.press("grace").await;

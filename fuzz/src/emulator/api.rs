@@ -22,6 +22,7 @@ const REQUESTS: &[(&str, &str)] = &[
     ("GET", "/emulator/deliveries?session_token={session}"),
     ("GET", "/emulator/deliveries/{delivery}"),
     ("POST", "/emulator/deliveries/{delivery}/resend"),
+    ("POST", "/emulator/deliveries/resend-failed?project_id={project}"),
     ("POST", "/api/v1/generate/public"),
     ("POST", "/api/v1/verify/public"),
     ("GET", "/api/v1/dev/me"),
@@ -36,6 +37,7 @@ const REQUESTS: &[(&str, &str)] = &[
     ("GET", "/api/v1/dev/analytics?days={body}"),
     ("GET", "/?project={project}&tab={body}"),
     ("GET", "/?delivery={delivery}&text={body}"),
+    ("GET", "/inspector/feed?project={project}&next_change={body}"),
     ("GET", "/{body}"),
     ("GET", "/bot?start={session}"),
     ("POST", "/bot?start={session}"),
@@ -49,6 +51,7 @@ const REQUESTS: &[(&str, &str)] = &[
     ("POST", "/inspector/sessions/{session}/confirm"),
     ("POST", "/inspector/sessions/{session}/use"),
     ("POST", "/inspector/deliveries/{delivery}/resend"),
+    ("POST", "/inspector/deliveries/resend-failed"),
 ];
 
 const FIELDS: &[&str] = &[
@@ -62,6 +65,7 @@ const FIELDS: &[&str] = &[
     "bot_token",
     "faults",
     "event",
+    "body",
     "telegram_id",
     "telegram_name",
     "telegram_username",
