@@ -9,7 +9,6 @@ use bondify_client::Client;
 use bondify_core::Bondify;
 use bondify_emulator::{Emulator, Persona, ProjectSettings};
 use bondify_login::{Login, SignedIn, axum::LoginExt};
-use bondify_testkit::within_a_minute;
 use example_support::browser::{Browser, Device};
 use tokio::net::TcpListener;
 
@@ -85,23 +84,4 @@ async fn each_state_is_shown_on_each_device() {
     browser.wait_for_text("not possible right now").await;
     assert_eq!(browser.complaints().await.len(), 1, "the status 502");
     look(&browser, "unavailable").await;
-}
-
-#[tokio::test]
-async fn a_browser_without_scripts_signs_in() {
-    within_a_minute(async {
-        let (address, emulator) = serve(Duration::from_secs(600)).await;
-        let Some(browser) = Browser::open().await else { return };
-        browser.run_scripts(false).await;
-        browser.goto(&format!("http://{address}/login")).await;
-        browser.click("button").await;
-        browser.wait_for_text("Waiting for you to confirm").await;
-        let fatima = Persona::samples().into_iter().find(|it| it.telegram_name.contains('ف'));
-        emulator.confirm(&emulator.sessions()[0].token, fatima.unwrap()).unwrap();
-        browser.wait_for_text("Confirmed").await; // by its own refresh
-        look(&browser, "confirmed").await;
-        browser.click("#finish button").await;
-        browser.wait_until("location.search == '?100000005'").await;
-    })
-    .await;
 }
