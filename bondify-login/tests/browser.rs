@@ -9,6 +9,7 @@ use bondify_client::Client;
 use bondify_core::Bondify;
 use bondify_emulator::{Emulator, Persona, ProjectSettings};
 use bondify_login::{Login, SignedIn, axum::LoginExt};
+use bondify_testkit::within_a_minute;
 use example_support::browser::{Browser, Device};
 use tokio::net::TcpListener;
 
@@ -44,14 +45,18 @@ async fn look(browser: &Browser, state: &str) {
         (Device::PHONE, "phone"),
         (Device::PHONE.dark(), "dark-phone"),
     ] {
-        browser.show_on(device).await;
-        let picture = format!("{}/sign-in-{state}-{name}.png", env!("CARGO_TARGET_TMPDIR"));
-        browser.screenshot(Path::new(&picture)).await;
+        picture(browser, state, device, name).await;
         assert_eq!(browser.barriers().await, [""; 0], "{state} on a {name}");
     }
     let complaints = browser.complaints().await;
     let ours: Vec<_> = complaints.iter().filter(|it| !it.contains("favicon")).collect();
     assert_eq!(ours, [""; 0], "{state}");
+}
+
+async fn picture(browser: &Browser, state: &str, device: Device, name: &str) {
+    browser.show_on(device).await;
+    let picture = format!("{}/sign-in-{state}-{name}.png", env!("CARGO_TARGET_TMPDIR"));
+    browser.screenshot(Path::new(&picture)).await;
 }
 
 #[tokio::test]
@@ -84,4 +89,24 @@ async fn each_state_is_shown_on_each_device() {
     browser.wait_for_text("not possible right now").await;
     assert_eq!(browser.complaints().await.len(), 1, "the status 502");
     look(&browser, "unavailable").await;
+}
+
+#[tokio::test]
+async fn a_browser_without_scripts_signs_in() {
+    within_a_minute(async {
+        let (address, emulator) = serve(Duration::from_secs(600)).await;
+        let Some(browser) = Browser::open_without_scripts().await else { return };
+        browser.goto(&format!("http://{address}/login")).await;
+        browser.click("button").await;
+        browser.wait_for_text("Waiting for you to confirm").await;
+        let fatima = Persona::samples().into_iter().find(|it| it.telegram_name.contains('ف'));
+        emulator.confirm(&emulator.sessions()[0].token, fatima.unwrap()).unwrap();
+        browser.wait_for_text("Confirmed").await; // by its own refresh
+        // Without timers, axe-core does not run.
+        picture(&browser, "confirmed", Device::SCREEN, "screen").await;
+        picture(&browser, "confirmed", Device::PHONE.dark(), "dark-phone").await;
+        browser.click("#finish button").await;
+        browser.wait_until("location.search == '?100000005'").await;
+    })
+    .await;
 }
