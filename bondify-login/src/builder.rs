@@ -1,4 +1,8 @@
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bondify_client::{Sessions, is_loopback};
 use bondify_core::Bondify;
@@ -6,7 +10,7 @@ use url::Url;
 
 use crate::{
     Login, View,
-    limits::{DEFAULT_MAX_WAITING, MIN_KEY_BYTES},
+    limits::{DEFAULT_KEEP_ALIVE, DEFAULT_MAX_WAITING, MIN_KEY_BYTES},
     login::Settings,
     page,
     pending::Sealer,
@@ -24,6 +28,7 @@ pub struct LoginBuilder {
     app_name: Option<String>,
     page: page::Render,
     max_waiting: usize,
+    keep_alive: Duration,
     clock: Clock,
 }
 
@@ -32,6 +37,9 @@ pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 impl LoginBuilder {
     /// The default [`max_waiting`](Self::max_waiting): 1024.
     pub const DEFAULT_MAX_WAITING: usize = DEFAULT_MAX_WAITING;
+
+    /// The default [`keep_alive`](Self::keep_alive): 15 s.
+    pub const DEFAULT_KEEP_ALIVE: Duration = DEFAULT_KEEP_ALIVE;
 
     pub(crate) fn new(sessions: Sessions, bondify: &Bondify) -> Self {
         Self {
@@ -43,6 +51,7 @@ impl LoginBuilder {
             app_name: None,
             page: Arc::new(page::default_page),
             max_waiting: DEFAULT_MAX_WAITING,
+            keep_alive: DEFAULT_KEEP_ALIVE,
             clock: Arc::new(SystemTime::now),
         }
     }
@@ -90,6 +99,13 @@ impl LoginBuilder {
         self
     }
 
+    /// Sets the pause between two comments on a waiting connection. It has to be shorter than the
+    /// idle time-outs of proxies. Some servers notice by a comment only that a client has left.
+    pub fn keep_alive(mut self, pause: Duration) -> Self {
+        self.keep_alive = pause;
+        self
+    }
+
     /// Sets the clock for the expiry of the cookie. Default: [`SystemTime::now`].
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Arc::new(clock);
@@ -117,7 +133,7 @@ impl LoginBuilder {
             origin,
             app_name: self.app_name,
             page: self.page,
-            waits: Waits::new(self.max_waiting),
+            waits: Waits::new(self.max_waiting, self.keep_alive),
             clock: self.clock,
         })))
     }

@@ -21,7 +21,7 @@ pub(crate) const MAX_WAITING_PER_LOGIN: usize = 3;
 
 /// Shorter than the idle time-outs of proxies, often 60 s. A connection whose client has
 /// disappeared is noticed by the next comment.
-pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(crate) const DEFAULT_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The pause before a browser opens a lost event stream again.
 pub(crate) const RECONNECT_AFTER: Duration = Duration::from_secs(3);

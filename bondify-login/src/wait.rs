@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fmt::Write,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use tokio::{
 
 use crate::{
     Login, State,
-    limits::{KEEP_ALIVE, MAX_WAITING_PER_LOGIN, RECONNECT_AFTER},
+    limits::{MAX_WAITING_PER_LOGIN, RECONNECT_AFTER},
     pending::Pending,
 };
 
@@ -27,6 +28,7 @@ use crate::{
 pub(crate) struct Waits {
     logins: Mutex<HashMap<String, Wait>>,
     max: usize,
+    keep_alive: Duration,
     closed: watch::Sender<bool>,
 }
 
@@ -40,8 +42,8 @@ struct Wait {
 type Decision = Shared<BoxFuture<'static, State>>;
 
 impl Waits {
-    pub(crate) fn new(max: usize) -> Self {
-        Self { logins: Mutex::default(), max, closed: watch::Sender::new(false) }
+    pub(crate) fn new(max: usize, keep_alive: Duration) -> Self {
+        Self { logins: Mutex::default(), max, keep_alive, closed: watch::Sender::new(false) }
     }
 
     /// The number of waiting connections.
@@ -132,10 +134,11 @@ enum Frame {
 impl Connection {
     /// The next frame; `None` when the process shuts down.
     async fn next(&mut self) -> Option<Frame> {
-        let mut closed = self.login.0.waits.closed.subscribe();
+        let waits = &self.login.0.waits;
+        let mut closed = waits.closed.subscribe();
         tokio::select! {
             state = &mut self.decision => Some(Frame::State(state)),
-            () = sleep(KEEP_ALIVE) => Some(Frame::KeepAlive),
+            () = sleep(waits.keep_alive) => Some(Frame::KeepAlive),
             _ = closed.wait_for(|closed| *closed) => None,
         }
     }

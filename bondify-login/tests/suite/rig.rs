@@ -43,7 +43,8 @@ impl Rig {
         let secret = emulator.project(PROJECT).unwrap().secret().clone();
         let bondify = Bondify::builder(secret.clone()).build().unwrap();
         let login = Login::builder(sessions(emulator.url()), &bondify);
-        let login = set(login.origin(ORIGIN).cookie_key(KEY).app_name("Shop")).build().unwrap();
+        let login = login.origin(ORIGIN).cookie_key(KEY).app_name("Shop");
+        let login = set(login.keep_alive(Duration::from_millis(100))).build().unwrap();
         let server = F::serve(login.clone()).await;
         Self { emulator, secret, bondify, login, server }
     }

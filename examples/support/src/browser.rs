@@ -61,6 +61,19 @@ impl Browser {
     ///
     /// If it does not start; in CI also if there is none.
     pub async fn open() -> Option<Self> {
+        Self::open_with(json!({})).await
+    }
+
+    /// Opens a window in which pages run no scripts; none, and says so, if there is no Chromium.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start; in CI also if there is none.
+    pub async fn open_without_scripts() -> Option<Self> {
+        Self::open_with(json!({"profile.managed_default_content_settings.javascript": 2})).await
+    }
+
+    async fn open_with(preferences: Value) -> Option<Self> {
         let driver = Driver::start()?;
         let capabilities = json!({
             "browserName": "chrome",
@@ -69,6 +82,7 @@ impl Browser {
             // Its sandbox does not work for root, nor in most containers.
             "goog:chromeOptions": {
                 "args": ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage"],
+                "prefs": preferences,
             },
         });
         let Value::Object(capabilities) = capabilities else { unreachable!() };
@@ -99,15 +113,6 @@ impl Browser {
             ]}),
         )
         .await;
-    }
-
-    /// Switches the scripts of the pages that are opened from now on.
-    ///
-    /// # Panics
-    ///
-    /// If the browser is gone.
-    pub async fn run_scripts(&self, run: bool) {
-        self.devtools("Emulation.setScriptExecutionDisabled", json!({"value": !run})).await;
     }
 
     /// Opens a page, and returns when it is loaded.

@@ -1,0 +1,89 @@
+//! The server of the single-page app: three files, the sign-in, and the user as JSON.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{Html, IntoResponse},
+    routing::get,
+};
+use axum_extra::extract::{
+    CookieJar,
+    cookie::{Cookie, SameSite},
+};
+use bondify_login::{Login, SignedIn, TelegramUser, axum::LoginExt};
+use serde_json::{Value, json};
+
+/// The users by session. A real app has a database.
+type Sessions = Arc<Mutex<HashMap<String, TelegramUser>>>;
+
+/// The app.
+pub fn app(login: &Login) -> Router {
+    Router::new()
+        .merge(login.routes("/login", on_login))
+        .route("/me", get(me).delete(sign_out))
+        .route("/", get(page))
+        .route("/app.js", get(script))
+        .route("/style.css", get(style))
+        .with_state(Sessions::default())
+}
+
+/// Gives the browser a new session, and the app the user.
+async fn on_login(
+    login: SignedIn,
+    State(sessions): State<Sessions>,
+    jar: CookieJar,
+) -> impl IntoResponse {
+    let [a, b] = [(); 2].map(|()| getrandom::u64().expect("the system has randomness"));
+    let session = format!("{a:016x}{b:016x}");
+    let user = as_json(&login.user);
+    lock(&sessions).insert(session.clone(), login.user);
+    (jar.add(cookie(session)), user)
+}
+
+async fn me(State(sessions): State<Sessions>, jar: CookieJar) -> Result<Json<Value>, StatusCode> {
+    let session = jar.get(SESSION).ok_or(StatusCode::UNAUTHORIZED)?;
+    lock(&sessions).get(session.value()).map(as_json).ok_or(StatusCode::UNAUTHORIZED)
+}
+
+async fn sign_out(State(sessions): State<Sessions>, jar: CookieJar) -> impl IntoResponse {
+    if let Some(session) = jar.get(SESSION) {
+        lock(&sessions).remove(session.value());
+    }
+    (jar.remove(cookie(String::new())), StatusCode::NO_CONTENT)
+}
+
+fn as_json(user: &TelegramUser) -> Json<Value> {
+    Json(json!({"id": user.id().as_str(), "name": user.name(), "username": user.username()}))
+}
+
+fn lock(sessions: &Sessions) -> std::sync::MutexGuard<'_, HashMap<String, TelegramUser>> {
+    sessions.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const SESSION: &str = "session";
+
+/// Behind TLS, add `Secure` and the prefix `__Host-`.
+fn cookie(session: String) -> Cookie<'static> {
+    Cookie::build((SESSION, session)).http_only(true).same_site(SameSite::Lax).path("/").build()
+}
+
+async fn page() -> impl IntoResponse {
+    const POLICY: &str = "default-src 'self'; img-src 'self' data:; base-uri 'none'; \
+        form-action 'self'; frame-ancestors 'none'";
+    let headers = [(header::CONTENT_SECURITY_POLICY, POLICY)];
+    (headers, Html(include_str!("../assets/index.html")))
+}
+
+async fn script() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/javascript")], include_str!("../assets/app.js"))
+}
+
+async fn style() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/css")], include_str!("../../login/assets/style.css"))
+}

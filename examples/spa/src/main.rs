@@ -1,0 +1,41 @@
+//! A single-page app with a "Sign in with Telegram", on a local Bondify on which you play the
+//! user. The app is plain JavaScript, with nothing to build: see `assets/app.js`.
+//!
+//! Run it with `cargo run -p example-spa` and open the address that it prints; `PORT` is 3000
+//! unless set.
+
+#![expect(clippy::print_stdout, reason = "the output of a program")]
+
+use std::error::Error;
+
+use bondify_client::Client;
+use bondify_core::Bondify;
+use bondify_emulator::{Emulator, ProjectSettings};
+use bondify_login::Login;
+use example_support::port;
+use tokio::{net::TcpListener, signal::ctrl_c};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(("127.0.0.1", port())).await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let project = ProjectSettings::new().id("proj_spa").name("SPA example").public_access(true);
+    let emulator = Emulator::builder().project(project).start().await?;
+    println!("a local Bondify is on {}", emulator.url());
+
+    let bondify = Bondify::builder(emulator.project("proj_spa")?.secret().clone()).build()?;
+    let client = Client::builder().base_url(emulator.url()).build()?;
+    let mut key = [0; 32];
+    getrandom::fill(&mut key)?;
+    let login = Login::builder(client.sessions("proj_spa"), &bondify)
+        .origin(&*url)
+        .cookie_key(key)
+        .build()?;
+    println!("sign in on {url}");
+    let app = example_spa::app(&login);
+    let interrupted = async move {
+        ctrl_c().await.unwrap_or_default();
+        login.close();
+    };
+    Ok(axum::serve(listener, app).with_graceful_shutdown(interrupted).await?)
+}
