@@ -9,18 +9,27 @@ async fn rig<A: Adapter>() -> Rig {
     rig.expect("the server starts")
 }
 
-/// The one delivery of a session, signed with the secret of `project`.
-fn delivery(project: &str) -> WebhookRequest {
-    Payload::confirmed().session_token("sess_of_a_project").signed_with(&project_secret(project))
+/// A login that each project is told of, since cases share a store and projects do not.
+struct Login(Payload);
+
+impl Login {
+    fn new() -> Self {
+        Self(Payload::confirmed())
+    }
+
+    /// Its delivery, signed with the secret of `project`.
+    fn of(&self, project: &str) -> WebhookRequest {
+        self.0.clone().signed_with(&project_secret(project))
+    }
 }
 
 fn project_path(project: &str) -> String {
     format!("{PROJECTS_PATH}/{project}")
 }
 
-async fn begin(rig: &Rig, project: &str) -> Connection {
+async fn begin(rig: &Rig, login: &Login, project: &str) -> Connection {
     let mut connection = rig.open().await;
-    let bytes = delivery(project).to_http1(&project_path(project));
+    let bytes = login.of(project).to_http1(&project_path(project));
     connection.send(&bytes).await.expect("the server reads");
     connection
 }
@@ -31,12 +40,12 @@ async fn post(rig: &Rig, project: &str, request: &WebhookRequest) -> Response {
 
 /// A project's secret signs for no other project, and an event of one is no duplicate in another.
 pub async fn projects_are_isolated<A: Adapter>() {
-    let rig = rig::<A>().await;
+    let (rig, login) = (rig::<A>().await, Login::new());
     for (project, other) in [("shop", "blog"), ("blog", "shop")] {
-        let forged = post(&rig, project, &delivery(other)).await;
+        let forged = post(&rig, project, &login.of(other)).await;
         assert_reply(&forged, 401, "INVALID_SIGNATURE");
-        assert_handled(&post(&rig, project, &delivery(project)).await);
-        assert_reply(&post(&rig, project, &delivery(project)).await, 200, "DUPLICATE");
+        assert_handled(&post(&rig, project, &login.of(project)).await);
+        assert_reply(&post(&rig, project, &login.of(project)).await, 200, "DUPLICATE");
     }
     assert_eq!(rig.runs(), 2);
 }
@@ -44,8 +53,8 @@ pub async fn projects_are_isolated<A: Adapter>() {
 /// A request for an unknown project is refused before its body is there. Its beginning is, since
 /// a framework may look at that before it calls any route.
 pub async fn an_unknown_project_is_refused_before_its_body_is_read<A: Adapter>() {
-    let rig = rig::<A>().await;
-    let bytes = delivery("unknown").to_http1(&project_path("unknown"));
+    let (rig, login) = (rig::<A>().await, Login::new());
+    let bytes = login.of("unknown").to_http1(&project_path("unknown"));
     let mut connection = rig.open().await;
     connection.send(&bytes[..bytes.len() - 4]).await.expect("the server reads");
     assert_reply(&response(connection).await, 404, "PROJECT_NOT_FOUND");
@@ -54,24 +63,24 @@ pub async fn an_unknown_project_is_refused_before_its_body_is_read<A: Adapter>()
 
 /// The handler finishes and its event is completed, although the client reset the connection.
 pub async fn a_client_that_hangs_up_does_not_stop_the_handler_of_a_project<A: Adapter>() {
-    let rig = rig::<A>().await;
+    let (rig, login) = (rig::<A>().await, Login::new());
     rig.script.then([Step::held(200)]);
-    let connection = begin(&rig, "shop").await;
+    let connection = begin(&rig, &login, "shop").await;
     rig.script.started(1).await;
     connection.reset().expect("the connection is open");
     rig.script.resume(1);
     rig.store.until(1, COMPLETED).await;
-    assert_reply(&post(&rig, "shop", &delivery("shop")).await, 200, "DUPLICATE");
+    assert_reply(&post(&rig, "shop", &login.of("shop")).await, 200, "DUPLICATE");
     assert_eq!(rig.runs(), 1);
 }
 
 /// `drain` of the `Bondify` that the projects are derived from waits for their handlers.
 pub async fn draining_covers_all_projects<A: Adapter>() {
-    let rig = rig::<A>().await;
+    let (rig, login) = (rig::<A>().await, Login::new());
     rig.script.then([Step::held(200), Step::held(200)]);
     let mut connections = Vec::new();
     for (number, project) in ["shop", "blog"].into_iter().enumerate() {
-        connections.push(begin(&rig, project).await);
+        connections.push(begin(&rig, &login, project).await);
         rig.script.started(number + 1).await;
     }
     assert_eq!(rig.bondify.running(), 2);
