@@ -8,7 +8,7 @@ use std::{
 use crate::ProofVerifier;
 use crate::{
     BuildError, DedupeStore, DrainTimedOut, Event, HandleError, Handled, MemoryStore, Secret,
-    Verifier, limits, pipeline::Pipeline, settings::Settings,
+    Verifier, limits, pipeline::Pipeline, settings::Settings, telemetry,
 };
 
 /// Receives Bondify's webhooks: verifies, deduplicates, and settles each delivery by
@@ -313,6 +313,7 @@ impl Builder {
         }
         let in_memory = || Arc::new(MemoryStore::new()) as Arc<dyn DedupeStore>;
         let store = (!self.verify_only).then(|| self.store.unwrap_or_else(in_memory));
+        telemetry::describe();
         let pipeline = Pipeline::new(self.verifier, self.namespace, store, self.settings);
         Ok(Bondify { pipeline: Arc::new(pipeline) })
     }

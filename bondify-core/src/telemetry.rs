@@ -1,12 +1,18 @@
-//! One span per delivery and per call of `handle`, and, with the feature `metrics`, one count.
+//! One span per delivery and per call of `handle`, and, with the feature `metrics`, metrics.
+
+mod metrics;
 
 use std::sync::{Mutex, PoisonError};
 
 #[cfg(feature = "metrics")]
-use metrics::Label;
+use ::metrics::Label;
 use tokio::time::Instant;
 use tracing::{Span, field::Empty};
 
+use self::metrics::RunningHandler;
+pub(crate) use self::metrics::{
+    Operation, WaitingDuplicate, completion_retried, describe, renewed, timed,
+};
 #[cfg(feature = "metrics")]
 use crate::signature::SecretName;
 use crate::{
@@ -20,8 +26,8 @@ pub(crate) struct Record {
     pub(crate) received: Instant,
     /// The time after which Bondify takes no answer, if it waits for one.
     pub(crate) answer_by: Option<Instant>,
-    #[cfg(feature = "metrics")]
     source: Source,
+    handler: Option<RunningHandler>,
     event: &'static str,
     #[cfg(feature = "metrics")]
     signed_by: SecretName,
@@ -72,8 +78,8 @@ impl Record {
             span,
             received,
             answer_by,
-            #[cfg(feature = "metrics")]
             source,
+            handler: None,
             event: "none",
             #[cfg(feature = "metrics")]
             signed_by: None,
@@ -109,6 +115,11 @@ impl Record {
         reply
     }
 
+    /// Notes that the handler starts.
+    pub(crate) fn handling(&mut self) {
+        self.handler = Some(RunningHandler::start(self.source, self.event));
+    }
+
     pub(crate) fn handled(&mut self, accepted: bool) {
         if self.answer_by.is_some_and(|answer_by| Instant::now() > answer_by) {
             tracing::warn!(
@@ -136,6 +147,7 @@ impl Record {
     }
 
     fn settled(&mut self, outcome: &'static str) {
+        self.handler = None;
         tracing::debug!(parent: &self.span, outcome, "delivery settled");
         self.outcome = outcome;
     }
@@ -161,7 +173,7 @@ impl Record {
             Label::from_static_parts("outcome", self.outcome),
         ];
         labels.extend(self.signed_by.take().map(|name| Label::new("signed_by", name)));
-        metrics::counter!("bondify_deliveries_total", labels).increment(1);
+        ::metrics::counter!("bondify_deliveries_total", labels).increment(1);
     }
 }
 

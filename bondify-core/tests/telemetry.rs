@@ -243,14 +243,16 @@ fn deliveries_are_counted_by_outcome() {
             handle(&bondify, &sent, 200).await.unwrap();
         });
     });
+    let is_delivery =
+        |key: &metrics_util::CompositeKey| key.key().name() == "bondify_deliveries_total";
     let mut counts: Vec<_> = snapshotter
         .snapshot()
         .into_vec()
         .into_iter()
+        .filter(|(key, ..)| is_delivery(key))
         .map(|row| {
             let (key, .., value) = row;
             let labels: Vec<_> = key.key().labels().map(|label| label.value().to_owned()).collect();
-            assert_eq!(key.key().name(), "bondify_deliveries_total");
             (labels, value)
         })
         .collect();
@@ -264,4 +266,86 @@ fn deliveries_are_counted_by_outcome() {
     ];
     let owned = |labels: &[&str]| labels.iter().map(|&label| label.to_owned()).collect();
     assert_eq!(counts, expected.map(|labels| (owned(labels), DebugValue::Counter(1))));
+}
+
+#[cfg(feature = "metrics")]
+#[test]
+fn every_metric_of_the_readme_is_described_and_recorded() {
+    use std::{collections::BTreeMap, time::Duration};
+
+    use bondify_testkit::Call;
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+    use tokio::time::sleep;
+
+    type Snapshot = BTreeMap<(String, String), (String, DebugValue)>;
+
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    // The changes since the snapshot before.
+    let snapshot = || -> Snapshot {
+        let rows = snapshotter.snapshot().into_vec().into_iter();
+        let described = rows.map(|(key, _, help, value)| {
+            let key = key.key();
+            let labels = key.labels().map(|label| format!(" {}={}", label.key(), label.value()));
+            let help = help.expect("it is described").to_string();
+            ((key.name().to_owned(), labels.collect()), (help, value))
+        });
+        described.collect()
+    };
+    let change =
+        |snapshot: &Snapshot, name: &str| match snapshot.get(&(name.to_owned(), String::new())) {
+            Some((_, DebugValue::Gauge(value))) => value.into_inner(),
+            Some((_, DebugValue::Counter(value))) => *value as f64,
+            other => panic!("{name} is {other:?}"),
+        };
+    let gauges = ["bondify_handlers_running", "bondify_duplicates_waiting"];
+    let live = async {
+        let store = ProbeStore::new(MemoryStore::new());
+        let bondify = Bondify::builder(secret()).store(store.clone()).build().unwrap();
+        let request = request();
+        let delivery = request.receive_by(&bondify).await.unwrap();
+        let probe = store.clone();
+        let handler = async move |_: Event| {
+            sleep(Duration::from_secs(5)).await; // a renewal is due after a third of the lease
+            probe.set_down(true);
+            200
+        };
+        let running = delivery.run(handler, |&status| status);
+        let observer = async {
+            sleep(Duration::from_secs(2)).await;
+            let running = snapshot();
+            assert_eq!(gauges.map(|gauge| change(&running, gauge)), [1.0, 1.0]);
+            sleep(Duration::from_millis(3050)).await; // the first completion failed
+            store.set_down(false);
+            store.until(1, |call| *call == Call::Complete(true)).await;
+        };
+        let duplicate = handle(&bondify, &request, 200);
+        let (handled, duplicate, ()) = tokio::join!(running, duplicate, observer);
+        assert_eq!((handled, duplicate), (Ok(200), Err(Reply::Duplicate)));
+    };
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+    metrics::with_local_recorder(&recorder, || runtime.block_on(live));
+
+    let recorded = snapshot();
+    assert_eq!(gauges.map(|gauge| change(&recorded, gauge)), [-1.0, -1.0]);
+    assert!(change(&recorded, "bondify_completions_retried_total") > 0.0);
+    let series: Vec<_> = recorded.keys().map(|(name, labels)| format!("{name}{labels}")).collect();
+    for expected in [
+        "bondify_handler_seconds source=webhook event=auth.confirmed",
+        "bondify_lease_renewals_total result=renewed",
+        "bondify_store_call_seconds operation=claim result=ok",
+        "bondify_store_call_seconds operation=complete result=error",
+        "bondify_store_call_seconds operation=renew result=ok",
+    ] {
+        assert!(series.iter().any(|series| series == expected), "{expected}: {series:#?}");
+    }
+    let readme = include_str!("../README.md");
+    let rows: Vec<_> = readme.lines().filter(|line| line.starts_with("| `bondify_")).collect();
+    let names: std::collections::BTreeSet<_> = recorded.keys().map(|(name, _)| name).collect();
+    assert_eq!(rows.len(), names.len());
+    for ((name, _), (help, _)) in &recorded {
+        let row = rows.iter().find(|row| row.starts_with(&format!("| `{name}` |")));
+        assert!(row.is_some_and(|row| row.ends_with(&format!("| {help} |"))), "{name}: {help}");
+    }
 }

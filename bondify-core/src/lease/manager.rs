@@ -21,6 +21,7 @@ use crate::{
     Claimed, DedupeStore, EventKey, ImmediateStore, LeaseToken, StoreError,
     limits::{COMPLETION_LIMIT, STORE_TIMEOUT, TURN_OF_A_RUNTIME},
     store::within,
+    telemetry::{Operation, completion_retried, renewed, timed},
 };
 
 /// Claims keys in a store, keeps their leases and ends them.
@@ -162,7 +163,8 @@ impl Shared {
     }
 
     async fn claim(&self, key: &EventKey, limit: Duration) -> Result<Claimed, StoreError> {
-        within(limit, async { self.store.claim(key, self.lease).await }).await
+        let claim = within(limit, async { self.store.claim(key, self.lease).await });
+        timed(Operation::Claim, claim).await
     }
 
     /// Renews a lease. `false`: it is lost.
@@ -170,7 +172,9 @@ impl Shared {
         let asked = Instant::now();
         let Held { key, token, .. } = held;
         let renewal = async { self.store.renew(key, token, self.lease).await };
-        let is_held = within(limit, renewal).await?;
+        let renewal = timed(Operation::Renew, within(limit, renewal)).await;
+        renewed(&renewal);
+        let is_held = renewal?;
         if is_held {
             self.held.renewed(place, held, asked + self.lease);
         } else if self.held.lost(place, held) {
@@ -180,11 +184,13 @@ impl Shared {
     }
 
     async fn complete(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
-        within(STORE_TIMEOUT, async { self.store.complete(key, token, self.retention).await }).await
+        let completion = async { self.store.complete(key, token, self.retention).await };
+        timed(Operation::Complete, within(STORE_TIMEOUT, completion)).await
     }
 
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
-        within(STORE_TIMEOUT, async { self.store.release(key, token).await }).await
+        let release = async { self.store.release(key, token).await };
+        timed(Operation::Release, within(STORE_TIMEOUT, release)).await
     }
 }
 
@@ -303,7 +309,10 @@ impl Lease {
         while Instant::now() + pause < limit.min(self.held().until) {
             sleep(pause).await;
             let ended = match end {
-                Stage::Completing => self.try_complete().await,
+                Stage::Completing => {
+                    completion_retried();
+                    self.try_complete().await
+                }
                 _ => self.try_release().await,
             };
             match ended {

@@ -18,7 +18,7 @@ use crate::{
     Event, EventKey, Reply, StoreError,
     lease::{Attempt, Holder, Lease, LeaseManager},
     limits::{STORE_TIMEOUT, TIME_TO_ANSWER},
-    telemetry::Record,
+    telemetry::{Record, WaitingDuplicate},
 };
 
 /// A verified event that is to be handled, unless it was handled before.
@@ -155,6 +155,7 @@ impl Admission {
     }
 
     async fn pause(&self, pause: Duration) -> Result<(), NotAdmitted> {
+        let _waiting = WaitingDuplicate::start();
         tracing::debug!(?pause, "another delivery of this event is being handled");
         let now = Instant::now();
         if now >= self.wait_until {

@@ -52,6 +52,10 @@ impl Claim {
         self.end(false)
     }
 
+    pub(super) fn handling(&mut self) {
+        self.record.handling();
+    }
+
     pub(super) fn span(&self) -> &Span {
         &self.record.span
     }

@@ -45,7 +45,7 @@ impl Delivery {
         F: Future,
         S: FnOnce(&F::Output) -> u16,
     {
-        let Self { event, claim } = self;
+        let (event, claim) = self.into_parts();
         let handler = AssertUnwindSafe(|| handler(event));
         let handling = claim.span().in_scope(|| catch_unwind(handler).ok());
         Run { handling, status: Some(status), claim: Some(claim), settling: None }
@@ -86,7 +86,8 @@ impl Delivery {
     /// The event and the claim on it, for frameworks whose guards hand the event to a
     /// handler that they cannot wrap. The claim has to be settled by the status that
     /// the client gets in the end.
-    pub fn into_parts(self) -> (Event, Claim) {
+    pub fn into_parts(mut self) -> (Event, Claim) {
+        self.claim.handling();
         (self.event, self.claim)
     }
 }

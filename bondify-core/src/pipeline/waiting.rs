@@ -15,6 +15,7 @@ use tokio::{
 use crate::{
     EventKey,
     limits::{FIRST_PAUSE, LONGEST_PAUSE},
+    telemetry::WaitingDuplicate,
 };
 
 /// The deliveries of this process that wait for a claim, in one line per key. Only the head of a
@@ -82,7 +83,10 @@ impl Place<'_> {
     pub(super) async fn head(&self, give_up: Instant) -> Result<MutexGuard<'_, View>, Elapsed> {
         match self.line.head.try_lock() {
             Ok(view) => Ok(view), // without a timer
-            Err(_) => timeout_at(give_up, self.line.head.lock()).await,
+            Err(_) => {
+                let _waiting = WaitingDuplicate::start();
+                timeout_at(give_up, self.line.head.lock()).await
+            }
         }
     }
 

@@ -52,7 +52,7 @@ async fn every_series_exists_after_every_outcome() {
 /// project that does not exist; the codes after the misconfiguration are those of proofs.
 fn assert_every_outcome_is_counted(metrics: &str) {
     let replies = Reply::ALL.iter().take_while(|&&reply| reply != Reply::Misconfigured);
-    let replies = replies.filter(|reply| reply.code() != "PROJECT_NOT_FOUND");
+    let replies = replies.filter(|reply| **reply != Reply::ProjectNotFound);
     for outcome in
         ["ACCEPTED", "REJECTED", "ABANDONED"].into_iter().chain(replies.map(|r| r.code()))
     {

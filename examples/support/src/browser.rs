@@ -196,13 +196,17 @@ impl Browser {
         self.act_on(selector, fill).await;
     }
 
-    /// Acts on an element, again if an update has put another in its place in the meantime.
+    /// Acts on an element, again if it is not shown yet or an update has put another in its place
+    /// in the meantime.
     async fn act_on(&self, selector: &str, act: impl AsyncFn(Element) -> Result<(), CmdError>) {
         let start = Instant::now();
         loop {
             match act(self.find(selector).await).await {
                 Ok(()) => return,
-                Err(error) if error.is_stale_element_reference() && start.elapsed() < TIMEOUT => {}
+                Err(error)
+                    if (error.is_stale_element_reference()
+                        || error.is_element_not_interactable())
+                        && start.elapsed() < TIMEOUT => {}
                 Err(error) => panic!("{selector}: {error}"),
             }
         }
