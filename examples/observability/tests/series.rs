@@ -109,8 +109,9 @@ struct Server {
 impl Server {
     async fn start(telemetry: &Telemetry) -> Self {
         let (script, store) = (Script::default(), ProbeStore::new(MemoryStore::new()));
-        // A duplicate does not wait.
+        // A duplicate does not wait, and a held handler has its lease renewed soon.
         let builder = Bondify::builder(secret()).store(store.clone()).wait(Duration::ZERO);
+        let builder = builder.lease(Duration::from_secs(1));
         let handler = script.clone();
         let hook = builder.build().unwrap().post(async move |event: BondifyEvent| {
             StatusCode::from_u16(handler.handle(&event).await.unwrap()).unwrap()
@@ -189,6 +190,7 @@ impl Server {
         first.send(&request.to_http1(PATH)).await.unwrap();
         self.script.started(started + 1).await;
         assert_eq!(self.post(&request).await, 409);
+        self.store.until(1, |call| *call == Call::Renew(true)).await;
         self.script.resume(1);
         assert_eq!(first.response().await.unwrap().status, 200);
     }
