@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -21,7 +21,10 @@ use crate::{
 /// The deliveries of this process that wait for a claim, in one line per key. Only the head of a
 /// line asks the store; the others learn from its answer.
 #[derive(Default)]
-pub(super) struct Waiting(Mutex<HashMap<EventKey, Arc<Line>>>);
+pub(super) struct Waiting(Mutex<HashMap<EventKey, (Arc<Line>, Members)>>);
+
+/// The number of places in a line.
+type Members = usize;
 
 #[derive(Default)]
 struct Line {
@@ -68,12 +71,17 @@ pub(super) struct Place<'a> {
 
 impl Waiting {
     pub(super) fn join(&self, key: EventKey) -> Place<'_> {
-        let line = self.lines().entry(key).or_default().clone();
+        let line = {
+            let mut lines = self.lines();
+            let (line, members) = lines.entry(key).or_default();
+            *members += 1;
+            line.clone()
+        };
         let place = line.joined.fetch_add(1, Ordering::Relaxed);
         Place { waiting: self, key, line, place }
     }
 
-    fn lines(&self) -> std::sync::MutexGuard<'_, HashMap<EventKey, Arc<Line>>> {
+    fn lines(&self) -> std::sync::MutexGuard<'_, HashMap<EventKey, (Arc<Line>, Members)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,10 +111,37 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut lines = self.waiting.lines();
-        let others = Arc::strong_count(&self.line) - 2; // the table's and this one's
-        if others == 0 {
-            lines.remove(&self.key);
+        if let Entry::Occupied(mut line) = self.waiting.lines().entry(self.key) {
+            let (_, members) = line.get_mut();
+            *members -= 1;
+            if *members == 0 {
+                line.remove();
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_line_that_everybody_left_is_forgotten() {
+        let waiting = Waiting::default();
+        let key = EventKey::new("auth.confirmed", "sess_1");
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        let places = [waiting.join(key), waiting.join(key)];
+                        assert!(!waiting.lines().is_empty());
+                        drop(places);
+                    }
+                });
+            }
+        });
+        assert!(waiting.lines().is_empty());
     }
 }
