@@ -4,10 +4,11 @@ use std::{
     future::{Future, Ready, ready},
     pin::Pin,
     rc::Rc,
+    sync::Arc,
 };
 
 use actix_web::{
-    Error, HttpMessage, HttpRequest, HttpResponse, ResponseError,
+    Error, FromRequest, Handler, HttpMessage, HttpRequest, HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
     dev::{Path, Payload, Service, ServiceRequest, ServiceResponse, Transform, Url, forward_ready},
     http::Method,
@@ -25,14 +26,101 @@ use crate::{BondifyRejection, event::KeptRequest, headers::ActixHeaders};
 ///
 /// A method other than `POST` is answered with actix-web's 405. To serve a page at the same
 /// path, wrap one route: `web::post().to(on_event).wrap(bondify.middleware())`.
-#[derive(Clone, Debug)]
-pub struct BondifyMiddleware(Bondify);
+#[derive(Clone)]
+pub struct BondifyMiddleware(Projects);
 
 impl BondifyMiddleware {
     /// Creates a middleware that receives through `bondify`.
     #[must_use]
     pub fn new(bondify: &Bondify) -> Self {
-        Self(bondify.clone())
+        Self(Projects::One(bondify.clone()))
+    }
+
+    /// Creates a middleware that receives each request through the [`Bondify`] that `choose`
+    /// returns. The body is not read before.
+    ///
+    /// For a server of several projects. `choose` takes extractors, as a handler does. It finds the
+    /// project's secret, for instance in a database, and returns [`Bondify::for_project`], or an
+    /// error such as [`Reply::ProjectNotFound`].
+    ///
+    /// ```
+    /// use actix_web::web::{self, Data, Path};
+    /// use bondify_actix::{Bondify, BondifyEvent, BondifyMiddleware, Reply, Secret};
+    ///
+    /// struct Projects {
+    ///     bondify: Bondify,
+    /// }
+    ///
+    /// impl Projects {
+    ///     async fn secret_of(&self, _project: &str) -> Option<Secret> {
+    ///         None // from a database
+    ///     }
+    /// }
+    ///
+    /// async fn project(id: Path<String>, projects: Data<Projects>) -> Result<Bondify, Reply> {
+    ///     let secret = projects.secret_of(&id).await.ok_or(Reply::ProjectNotFound)?;
+    ///     Ok(projects.bondify.for_project(id.into_inner(), secret, []))
+    /// }
+    ///
+    /// async fn on_event(event: BondifyEvent, project: Path<String>) -> String {
+    ///     format!("{event} of {project}")
+    /// }
+    ///
+    /// fn routes(config: &mut web::ServiceConfig) {
+    ///     let middleware = BondifyMiddleware::for_projects(project);
+    ///     let webhook = web::resource("/webhooks/{project}").wrap(middleware);
+    ///     config.service(webhook.route(web::post().to(on_event)));
+    /// }
+    /// ```
+    #[must_use]
+    pub fn for_projects<H, Args>(choose: H) -> Self
+    where
+        H: Handler<Args, Output = Result<Bondify, Reply>> + Send + Sync,
+        Args: FromRequest + 'static,
+    {
+        Self(Projects::Chosen(Arc::new(move |request| {
+            let (choose, args) = (choose.clone(), Args::from_request(request, &mut Payload::None));
+            Box::pin(async move {
+                let args = args.await.map_err(Into::into)?;
+                Ok(adapter::choose(choose.call(args)).await)
+            })
+        })))
+    }
+}
+
+impl fmt::Debug for BondifyMiddleware {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BondifyMiddleware").field(&self.0).finish()
+    }
+}
+
+/// The projects that a middleware receives for.
+#[derive(Clone)]
+enum Projects {
+    One(Bondify),
+    Chosen(Arc<Choose>),
+}
+
+/// Chooses the project of a request, or returns the error of an extractor.
+type Choose = dyn Fn(&HttpRequest) -> Pin<Box<dyn Future<Output = Result<Result<Bondify, Reply>, Error>>>>
+    + Send
+    + Sync;
+
+impl Projects {
+    async fn of(&self, request: &ServiceRequest) -> Result<Result<Bondify, Reply>, Error> {
+        match self {
+            Self::One(bondify) => Ok(Ok(bondify.clone())),
+            Self::Chosen(choose) => choose(request.request()).await,
+        }
+    }
+}
+
+impl fmt::Debug for Projects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(bondify) => bondify.fmt(f),
+            Self::Chosen(_) => f.write_str("chosen by request"),
+        }
     }
 }
 
@@ -48,19 +136,19 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        ready(Ok(BondifyService { inner: Rc::new(inner), bondify: self.0.clone() }))
+        ready(Ok(BondifyService { inner: Rc::new(inner), projects: self.0.clone() }))
     }
 }
 
 /// A service behind a [`BondifyMiddleware`].
 pub struct BondifyService<S> {
     inner: Rc<S>,
-    bondify: Bondify,
+    projects: Projects,
 }
 
 impl<S> fmt::Debug for BondifyService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BondifyService").field("bondify", &self.bondify).finish_non_exhaustive()
+        f.debug_struct("BondifyService").field("projects", &self.projects).finish_non_exhaustive()
     }
 }
 
@@ -76,13 +164,18 @@ where
     forward_ready!(inner);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        let (inner, bondify) = (self.inner.clone(), self.bondify.clone());
+        let (inner, projects) = (self.inner.clone(), self.projects.clone());
         Box::pin(async move {
             if request.method() != Method::POST {
                 let response = other_method(request.match_info());
                 return Ok(request.into_response(response));
             }
-            match receive(&bondify, &mut request).await {
+            let received = match projects.of(&request).await {
+                Ok(Ok(bondify)) => receive(&bondify, &mut request).await,
+                Ok(Err(reply)) => Err(reply),
+                Err(error) => return Ok(request.error_response(error)),
+            };
+            match received {
                 Ok(delivery) => {
                     let kept = Rc::new(OnceCell::new());
                     request.extensions_mut().insert(KeptRequest(Rc::downgrade(&kept)));

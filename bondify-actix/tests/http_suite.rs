@@ -6,8 +6,8 @@ mod handler;
 mod serve;
 
 use actix_web::web;
-use bondify_actix::BondifyExt;
-use bondify_testkit::http_suite::{Adapter, App, Attached, PATH, Server};
+use bondify_actix::{BondifyExt, BondifyMiddleware};
+use bondify_testkit::http_suite::{Adapter, App, Attached, PATH, PROJECTS_PATH, Server, project};
 use handler::on_event;
 use serve::serve;
 
@@ -26,6 +26,17 @@ impl Adapter for Actix {
                         .wrap(bondify.middleware())
                         .service(web::resource(PATH).route(route)),
                 ),
+                Attached::ForProjects => {
+                    let bondify = bondify.clone();
+                    let choose = move |id: web::Path<String>| {
+                        let bondify = bondify.clone();
+                        async move { project(&bondify, &id).await }
+                    };
+                    let resource = web::resource(format!("{PROJECTS_PATH}/{{id}}"));
+                    config.service(
+                        resource.wrap(BondifyMiddleware::for_projects(choose)).route(route),
+                    )
+                }
                 Attached::Twice => config.service(once().route(route.wrap(bondify.middleware()))),
             };
         }))

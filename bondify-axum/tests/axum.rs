@@ -307,18 +307,38 @@ impl io::Write for Log {
     }
 }
 
-// On the one thread of this test, whose default the subscriber is.
+impl Log {
+    /// Becomes the log of this thread, set up as the README says. A test has one thread.
+    fn of_this_thread() -> (Self, impl Drop) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_span_events(FmtSpan::CLOSE);
+        let subscriber = subscriber.with_ansi(false).with_writer(move || writer.clone());
+        (log, subscriber.set_default())
+    }
+
+    /// The first line that contains `text`.
+    fn line(&self, text: &str) -> String {
+        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        log.lines().find(|line| line.contains(text)).unwrap_or_else(|| panic!("{log}")).to_owned()
+    }
+}
+
 #[tokio::test]
 async fn the_readmes_subscriber_prints_a_delivery() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_span_events(FmtSpan::CLOSE);
-    let subscriber = subscriber.with_ansi(false).with_writer(move || writer.clone());
-    let _guard = subscriber.set_default();
-
+    let (log, _guard) = Log::of_this_thread();
     let server = serve(Router::new().route("/", bondify().post(async |_: BondifyEvent| ()))).await;
     assert_eq!(deliver(server, "/", &confirmed()).await.status, 200);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let line = log.lines().find(|line| line.contains("bondify.delivery")).expect("a line");
+    let line = log.line("bondify.delivery");
     assert!(line.contains("auth.confirmed") && line.contains("ACCEPTED"), "{line}");
+}
+
+#[tokio::test]
+async fn a_page_behind_the_layer_of_a_whole_router_is_logged_as_an_error() {
+    let (log, _guard) = Log::of_this_thread();
+    let app = Router::new().route("/", get(async || "a page")).layer(bondify().layer());
+    let mut connection = Connection::open(serve(app).await).await.unwrap();
+    connection.send(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    assert_eq!(connection.response().await.unwrap().code().unwrap(), "MISCONFIGURED");
+    assert!(log.line("not to a whole router").contains("ERROR"));
 }

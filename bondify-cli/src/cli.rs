@@ -1,7 +1,10 @@
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::{
-    commands::{completions, emulate, listen, login, man, projects, sign, trigger, verify},
+    commands::{
+        catch_up, completions, deliveries, emulate, listen, login, man, projects, resend, sign,
+        trigger, verify,
+    },
     exit::Exit,
     output::Output,
 };
@@ -42,11 +45,25 @@ enum Command {
     Verify(verify::Args),
     Login(login::Args),
     Projects(projects::Args),
+    CatchUp(catch_up::Args),
+    Deliveries(deliveries::Args),
+    Resend(resend::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
 
 impl Cli {
+    /// Parses the command line, or ends the process with an error or the help.
+    pub(crate) fn from_command_line() -> Self {
+        let matches = Self::complete().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The whole command.
+    fn complete() -> clap::Command {
+        man::with_names(Self::command())
+    }
+
     pub(crate) async fn run(self) -> anyhow::Result<Exit> {
         let output = Output::new(self.json);
         match self.command {
@@ -57,8 +74,11 @@ impl Cli {
             Command::Verify(args) => args.run(output),
             Command::Login(args) => args.run(output).await,
             Command::Projects(args) => args.run(output).await,
-            Command::Completions(args) => args.run(Self::command(), output),
-            Command::Man(args) => args.run(Self::command(), output),
+            Command::CatchUp(args) => args.run(output).await,
+            Command::Deliveries(args) => args.run(output).await,
+            Command::Resend(args) => args.run(output).await,
+            Command::Completions(args) => args.run(Self::complete(), output),
+            Command::Man(args) => args.run(Self::complete(), output),
         }
     }
 }
@@ -69,6 +89,6 @@ mod tests {
 
     #[test]
     fn the_arguments_do_not_contradict_each_other() {
-        Cli::command().debug_assert();
+        Cli::complete().debug_assert();
     }
 }

@@ -1,9 +1,12 @@
+pub(crate) mod catch_up;
 pub(crate) mod completions;
+pub(crate) mod deliveries;
 pub(crate) mod emulate;
 pub(crate) mod listen;
 pub(crate) mod login;
 pub(crate) mod man;
 pub(crate) mod projects;
+pub(crate) mod resend;
 pub(crate) mod sign;
 pub(crate) mod trigger;
 pub(crate) mod verify;

@@ -4,6 +4,7 @@ mod api;
 mod body;
 mod cli;
 mod commands;
+mod emulator_api;
 mod exit;
 mod file;
 mod host;
@@ -11,6 +12,7 @@ mod http;
 mod interrupt;
 mod outcome;
 mod output;
+mod progress;
 mod secret;
 mod tls;
 mod values;
@@ -20,13 +22,11 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser as _;
-
 use crate::{cli::Cli, exit::Exit, output::BAD};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let exit = match Cli::parse().run().await {
+    let exit = match Cli::from_command_line().run().await {
         Ok(exit) => exit,
         Err(error) if is_broken_pipe(&error) => Exit::BrokenPipe,
         Err(error) => {

@@ -2,7 +2,10 @@ use std::fmt::{self, Display};
 
 use serde::Serialize;
 
-use crate::output::{BAD, Status};
+use crate::{
+    http::{Answer, NoAnswer},
+    output::{BAD, Status, millis},
+};
 
 /// The outcome of a request. `Display` leaves out the answer's body.
 #[derive(Serialize)]
@@ -15,6 +18,19 @@ pub(crate) enum Outcome {
 impl Outcome {
     pub(crate) fn is_accepted(&self) -> bool {
         matches!(self, Self::Answered { status, .. } if status.is_success())
+    }
+}
+
+impl From<Result<Answer, NoAnswer>> for Outcome {
+    fn from(answer: Result<Answer, NoAnswer>) -> Self {
+        match answer {
+            Ok(answer) => Self::Answered {
+                status: Status(answer.status.as_u16()),
+                latency_ms: millis(answer.latency),
+                body: String::from_utf8_lossy(&answer.body).into_owned(),
+            },
+            Err(reason) => Self::Unanswered { error: reason.to_string() },
+        }
     }
 }
 

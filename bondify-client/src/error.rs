@@ -100,8 +100,10 @@ impl Error {
         self.refusal()?.retry_after
     }
 
-    /// Whether a retry of the same call may succeed.
-    pub(crate) fn is_transient(&self) -> bool {
+    /// Whether a retry of the same call may succeed: after a network error, a time-out, a 5xx or a
+    /// 429.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
         match &*self.0 {
             Kind::Transport(_) => true,
             Kind::Refused(Refusal { status, .. }) => {

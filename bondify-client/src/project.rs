@@ -328,6 +328,7 @@ mod tests {
             "http://127.0.0.1",
             "http://127.8.9.10:3000",
             "http://[::1]:3000",
+            "http://0.0.0.0:3000",
         ] {
             assert!(set(url).is_ok(), "{url}");
         }
@@ -341,7 +342,6 @@ mod tests {
             "http://127.0.0.1.yourapp.com",
             "http://localhost@yourapp.com",
             "http://128.0.0.1",
-            "http://0.0.0.0",
             "http://[::2]",
             "ftp://localhost",
             "file:///etc/passwd",

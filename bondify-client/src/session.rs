@@ -32,6 +32,23 @@ impl Session {
     /// The maximum lifetime: polling ends after it, even if the API sends a later expiry time.
     const MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
+    /// Returns a session that was generated earlier, to continue to wait for it: on another
+    /// instance, or after a restart. The three parts are those of the generated session.
+    #[must_use]
+    pub fn resume(
+        session_token: impl Into<String>,
+        deeplink: impl Into<String>,
+        expires_at: SystemTime,
+    ) -> Self {
+        let left = expires_at.duration_since(SystemTime::now()).unwrap_or_default();
+        Self {
+            session_token: session_token.into(),
+            deeplink: deeplink.into(),
+            expires_at: Some(expires_at),
+            poll_until: Instant::now() + left.min(Self::MAX_LIFETIME),
+        }
+    }
+
     /// The token that identifies the session. The webhook and the proof carry it too.
     #[must_use]
     pub fn session_token(&self) -> &str {
@@ -308,6 +325,17 @@ mod tests {
         assert_eq!(lifetime(1, Some(millis(1))), default);
         assert_eq!(lifetime(1, Some(millis(2))), default);
         assert_eq!(lifetime(u64::MAX, Some(millis(2))), Session::MAX_LIFETIME);
+    }
+
+    #[test]
+    fn a_resumed_session_has_the_time_that_is_left() {
+        let in_a_minute = SystemTime::now() + Duration::from_secs(60);
+        let session = Session::resume("s", "d", in_a_minute);
+        assert_eq!((session.session_token(), session.deeplink()), ("s", "d"));
+        assert_eq!(session.expires_at(), Some(in_a_minute));
+        let left = session.time_left();
+        assert!((Duration::from_secs(30)..=Duration::from_secs(60)).contains(&left), "{left:?}");
+        assert_eq!(Session::resume("s", "d", millis(0)).time_left(), Duration::ZERO);
     }
 
     #[test]

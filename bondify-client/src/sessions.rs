@@ -29,6 +29,12 @@ impl Client {
 }
 
 impl Sessions {
+    /// The id of the project.
+    #[must_use]
+    pub fn project_id(&self) -> &str {
+        &self.project_id
+    }
+
     /// Begins a login.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ pub use crate::{
     __define_bondify_event as define_bondify_event,
     __define_bondify_rejection as define_bondify_rejection,
     headers::Headers,
-    pipeline::{Claim, Delivery, Handling, Receive, Run, Settle},
+    pipeline::{Claim, Delivery, Handling, Receive, Run, Settle, choose},
 };
 use crate::{Bondify, Reply, pipeline};
 

@@ -65,6 +65,12 @@ impl Bondify {
         self.pipeline.shared.forgets_on_restart
     }
 
+    /// Returns `true` with [`verify_only`](Builder::verify_only): no event is claimed.
+    #[must_use]
+    pub fn is_verify_only(&self) -> bool {
+        self.pipeline.is_verify_only()
+    }
+
     /// Handles an event that did not arrive by HTTP, as a delivery of it would be: the event
     /// takes effect once, whichever way it arrives first.
     ///

@@ -13,7 +13,7 @@ pub use self::{
     claim::{Claim, Settle},
     delivery::{Delivery, Handling, Run},
     handle::{HandleError, Handled},
-    receive::Receive,
+    receive::{Receive, choose},
     shared::DrainTimedOut,
 };
 pub(crate) use self::{request::read_limit, shared::Pipeline};

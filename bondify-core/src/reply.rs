@@ -80,6 +80,8 @@ macro_rules! replies {
 }
 
 replies! {
+    /// the request is for a project that the application does not know.
+    ProjectNotFound: 404 "PROJECT_NOT_FOUND" "there is no such project",
     /// the body is not `application/json`.
     UnsupportedMediaType: 415 "UNSUPPORTED_MEDIA_TYPE" "the body must be application/json",
     /// the body is larger than the limit.

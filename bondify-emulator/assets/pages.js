@@ -29,23 +29,75 @@ function tick() {
     timer.textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
     if (left > 0) continue;
     delete timer.dataset.left;
-    source ? connect() : location.reload();
+    "feed" in document.body.dataset ? connect() : location.reload();
   }
 }
 
-// The emulator sends parts of the page that the address names, each for the one of its id.
+// The emulator sends parts of the page that the address names, each for the one of its id: those
+// that have changed since the change that is shown, or all.
 
-let source;
+const link = (state, text) => Object.assign($("link"), { textContent: text }).dataset.state = state;
+
+let [view, shown, isLoading, isOutdated] = [0, "", false, false];
+async function load() {
+  isOutdated = true;
+  if (isLoading) return;
+  isLoading = true;
+  while (isOutdated) {
+    isOutdated = false;
+    const loaded = view;
+    const query = new URLSearchParams(location.search);
+    if (shown) query.set("next_change", shown);
+    try {
+      const answer = await fetch(`/inspector/feed?${query}`);
+      const html = await answer.text();
+      if (!answer.ok) throw answer;
+      if (loaded !== view) continue;
+      shown = answer.headers.get("next-change");
+      put(html);
+      link("on", "live");
+    } catch {
+      link("off", "reconnecting");
+      setTimeout(load, 1000);
+    }
+  }
+  isLoading = false;
+}
+
+// Loads all parts, such as those of another address.
 function connect() {
-  source?.close();
-  const feed = source = new EventSource(`/inspector/feed${location.search}`);
-  const link = (state, text) => Object.assign($("link"), { textContent: text }).dataset.state = state;
-  feed.onopen = () => link("on", "live");
-  feed.onmessage = ({ data }) => put(data);
-  feed.onerror = () => {
-    link("off", "reconnecting");
-    if (feed === source && feed.readyState === EventSource.CLOSED) setTimeout(connect, 2000);
+  [view, shown] = [view + 1, ""];
+  load();
+}
+
+// A browser has few connections to a host, so one page listens for changes and tells the others.
+
+const lost = "lost";
+function hear(change) {
+  if (change === lost) link("off", "reconnecting");
+  else if (change === shown) link("on", "live");
+  else load();
+}
+
+function listen(pages) {
+  const source = new EventSource("/inspector/changes");
+  const tell = (change) => {
+    pages.postMessage(change);
+    hear(change);
   };
+  source.onmessage = ({ data }) => tell(data);
+  source.onerror = () => {
+    tell(lost);
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 2000, pages);
+  };
+}
+
+function follow() {
+  // Only addresses of this machine and https have locks; elsewhere every page asks by itself.
+  if (!navigator.locks) return setInterval(load, 1000);
+  const pages = new BroadcastChannel("changes");
+  pages.onmessage = ({ data }) => hear(data);
+  navigator.locks.request("changes", () => new Promise(() => listen(pages)));
 }
 
 let landing;
@@ -73,7 +125,7 @@ function insert(list, row) {
 // What somebody is about to change, has focused, opened or chosen, stays so.
 function replace(old, part) {
   const isEdited = (input) => input.value !== input.defaultValue;
-  if (all("input:not([type=checkbox], [type=radio])", old).some(isEdited)) return;
+  if (all("input:not([type=checkbox], [type=radio]), textarea", old).some(isEdited)) return;
   const focused = old.contains(document.activeElement) && document.activeElement.id;
   if (old.dataset.delivery === part.dataset.delivery) {
     for (const { id, open, checked } of all("details[id], [type=radio][id]", old)) {
@@ -102,17 +154,55 @@ function filter(form) {
   connect();
 }
 
+// A form that is refused keeps what is in it.
 async function send(form, submitter) {
   const body = new URLSearchParams(new FormData(form, submitter));
-  for (const input of all("input", form)) input.defaultValue = input.value;
+  const { follow, swap, live } = form.dataset;
   try {
-    const answer = await fetch(form.action, { method: "POST", body, redirect: "manual" });
+    const redirect = follow === undefined ? "manual" : "follow";
+    const answer = await fetch(form.action, { method: "POST", body, redirect });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (answer.ok) put(page.getElementById(form.dataset.swap).outerHTML);
-    else toast(page.getElementById("refusal")?.textContent ?? form.dataset.live);
+    const refusal = page.getElementById("refusal");
+    if (refusal) return toast(refusal.textContent);
+    for (const input of all("input, textarea", form)) input.defaultValue = input.value;
+    if (swap && answer.ok) return put(page.getElementById(swap).outerHTML);
+    toast(live);
+    if (follow === undefined) return;
+    if (!opened() && !new URL(answer.url).searchParams.has("delivery")) return location.assign(answer.url);
+    history.pushState(null, "", answer.url);
+    landing = "detail-title";
+    connect();
   } catch {
     toast("The emulator does not answer.");
   }
+}
+
+// Copies a text, or a part of the delivery that is open, as it was sent.
+async function copy({ dataset }) {
+  const text = dataset.copy ?? await part(dataset.copyFrom);
+  if (navigator.clipboard) await navigator.clipboard.writeText(text);
+  else copyBySelection(text);
+  toast("Copied");
+}
+
+async function part(name) {
+  const answer = await fetch(`/emulator/deliveries/${opened()}`);
+  const { url, body, signature } = await answer.json();
+  if (name === "body") return body;
+  const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+  const headers = ["content-type: application/json", `x-bondify-signature: ${signature}`];
+  return ["curl", "-sS", quoted(url), ...headers.flatMap((header) => ["-H", quoted(header)]),
+    "--data-binary", quoted(body)].join(" ");
+}
+
+// For addresses that are not secure contexts.
+function copyBySelection(text) {
+  const area = document.createElement("textarea");
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
 }
 
 let toasting;
@@ -155,6 +245,8 @@ function edit({ type, target: { form } }) {
 }
 
 function click(event) {
+  const button = event.target.closest(".copy");
+  if (button) return copy(button);
   const link = event.target.closest("a[data-go]");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
@@ -172,6 +264,7 @@ localise(document);
 setInterval(tick, 1000);
 if ("feed" in document.body.dataset) {
   connect();
+  follow();
   const listeners = { click, submit, input: edit, change: edit, keydown: press, popstate: connect };
   for (const [type, listener] of Object.entries(listeners)) addEventListener(type, listener);
 }

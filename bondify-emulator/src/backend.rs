@@ -1,11 +1,14 @@
 use std::{
+    mem,
     sync::{Mutex, PoisonError},
     time::SystemTime,
 };
 
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 
-use crate::{Change, clock::Clock, command::Command, journal::Journal, state::State};
+use crate::{
+    Change, clock::Clock, command::Command, history::History, journal::Journal, state::State,
+};
 
 /// The state, and the effects of its changes: each change is written to the state file, passed
 /// to the dispatcher and sent to all listeners, in the order in which they happen.
@@ -14,6 +17,8 @@ pub(crate) struct Backend {
     shared: Mutex<Shared>,
     commands: mpsc::UnboundedSender<Command>,
     listeners: broadcast::Sender<Change>,
+    /// The number of the next change.
+    next_change: watch::Sender<u64>,
 }
 
 struct Shared {
@@ -21,6 +26,7 @@ struct Shared {
     journal: Option<Journal>,
     /// The error of the state file, while it cannot be written.
     failure: Option<String>,
+    history: History,
 }
 
 impl Backend {
@@ -33,9 +39,11 @@ impl Backend {
         clock: Clock,
     ) -> (Self, mpsc::UnboundedReceiver<Command>) {
         let (commands, dispatcher) = mpsc::unbounded_channel();
-        let shared = Mutex::new(Shared { state, journal, failure: None });
+        let history = History::new(clock.now());
+        let next_change = watch::Sender::new(history.next());
+        let shared = Mutex::new(Shared { state, journal, failure: None, history });
         let listeners = broadcast::Sender::new(Self::CHANGE_BUFFER);
-        (Self { clock, shared, commands, listeners }, dispatcher)
+        (Self { clock, shared, commands, listeners, next_change }, dispatcher)
     }
 
     /// Reads or changes the state, at the current time.
@@ -52,15 +60,18 @@ impl Backend {
                 // The dispatcher has ended if the emulator is stopped.
                 let _ = self.commands.send(order);
             }
+            shared.history.push(change.clone());
             // There may be no listeners.
             let _ = self.listeners.send(change);
         }
+        let next = shared.history.next();
+        self.next_change.send_if_modified(|number| mem::replace(number, next) != next);
         result
     }
 
     /// Writes changes to the state file, and announces when that fails and when it succeeds again.
     fn write(&self, shared: &mut Shared, changes: &[Change]) {
-        let Shared { state, journal, failure } = shared;
+        let Shared { state, journal, failure, .. } = shared;
         let Some(journal) = journal else { return };
         let error = journal.append(changes, state).err().map(|error| error.to_string());
         if error.is_some() != failure.is_some() {
@@ -81,6 +92,18 @@ impl Backend {
     /// Closes the state file, so that another emulator may use it.
     pub(crate) fn close(&self) {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).journal = None;
+    }
+
+    /// The changes from this number on, if they are kept, and the number of the next change.
+    pub(crate) fn changes_from(&self, number: Option<u64>) -> (Option<Vec<Change>>, u64) {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = number.and_then(|number| shared.history.from(number));
+        (changes, shared.history.next())
+    }
+
+    /// The number of the next change, as it grows.
+    pub(crate) fn next_change(&self) -> watch::Receiver<u64> {
+        self.next_change.subscribe()
     }
 
     /// The changes from now on.

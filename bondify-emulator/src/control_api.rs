@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    Delivery, DeliveryId, Error, Persona, ProjectSettings, Session,
+    Delivery, DeliveryId, Error, Persona, ProjectSettings, Resend, Session,
     app::{App, Input},
     changes::Changes,
 };
@@ -37,6 +37,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/emulator/sessions/{token}/expire", post(expire))
         .route("/emulator/sessions/{token}/use", post(use_proof))
         .route("/emulator/deliveries", get(deliveries))
+        .route("/emulator/deliveries/resend-failed", post(resend_failed))
         .route("/emulator/deliveries/{id}", get(delivery))
         .route("/emulator/deliveries/{id}/resend", post(resend))
 }
@@ -101,13 +102,13 @@ async fn send_test_event(
 }
 
 #[derive(Deserialize)]
-struct SessionFilter {
+struct ProjectFilter {
     project_id: Option<String>,
 }
 
 async fn sessions(
     State(app): State<Arc<App>>,
-    Query(SessionFilter { project_id }): Query<SessionFilter>,
+    Query(ProjectFilter { project_id }): Query<ProjectFilter>,
 ) -> Result<Json<Value>, Error> {
     app.backend.with(|state, now| {
         Ok(Json(json!({"sessions": state.sessions_of(project_id.as_deref(), now)?})))
@@ -177,9 +178,22 @@ async fn delivery(
     app.backend.with(|state, _| Ok(Json(json!(state.delivery(id)?))))
 }
 
-async fn resend(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, Error> {
-    let id = delivery_id(&id)?;
-    app.backend.with(|state, now| Ok(Json(json!(state.resend(id, now)?))))
+async fn resend(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Input(resend): Input<Option<Resend>>,
+) -> Result<Json<Value>, Error> {
+    let (id, resend) = (delivery_id(&id)?, resend.unwrap_or_default());
+    app.backend.with(|state, now| Ok(Json(json!(state.resend(id, resend, now)?))))
+}
+
+async fn resend_failed(
+    State(app): State<Arc<App>>,
+    Query(ProjectFilter { project_id }): Query<ProjectFilter>,
+) -> Result<Json<Value>, Error> {
+    app.backend.with(|state, now| {
+        Ok(Json(json!({"deliveries": state.resend_failed(project_id.as_deref(), now)?})))
+    })
 }
 
 fn delivery_id(text: &str) -> Result<DeliveryId, Error> {

@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::{
     Cause, Change, Changes, Delivery, DeliveryId, Error, Fault, Persona, Project, ProjectSettings,
-    Session, SessionStatus, app::App,
+    Resend, Session, SessionStatus, app::App,
 };
 
 /// A running local Bondify. Dropping it stops it; [`stop`](Self::stop) also waits for the end.
@@ -231,7 +231,18 @@ impl Emulator {
     ///
     /// [`Error::DeliveryNotFound`] and [`Error::NoWebhookUrl`].
     pub fn resend(&self, id: DeliveryId) -> Result<Arc<Delivery>, Error> {
-        self.app.backend.with(|state, now| state.resend(id, now))
+        self.resend_changed(id, Resend::new())
+    }
+
+    /// Delivers again to another URL, or another body, which is signed with the project's current
+    /// secret.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DeliveryNotFound`], [`Error::NoWebhookUrl`], and [`Error::BadRequest`] if the URL
+    /// is not valid.
+    pub fn resend_changed(&self, id: DeliveryId, resend: Resend) -> Result<Arc<Delivery>, Error> {
+        self.app.backend.with(|state, now| state.resend(id, resend, now))
     }
 
     /// Delivers a test event of a session that does not exist: `auth.confirmed` by

@@ -16,6 +16,7 @@ mod emulator;
 mod error;
 mod fault;
 mod guard;
+mod history;
 mod journal;
 pub mod local;
 mod pages;
@@ -27,6 +28,7 @@ mod public_api;
 mod queue;
 mod random;
 mod rate_limit;
+mod resend;
 mod retry;
 mod router;
 mod secret_key;
@@ -49,6 +51,7 @@ pub use crate::{
     payload::Payload,
     persona::Persona,
     project::{Plan, Project, ProjectSettings},
+    resend::Resend,
     session::{Login, Session, SessionStatus},
     state::Change,
     visible::Visible,

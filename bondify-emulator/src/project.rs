@@ -271,7 +271,9 @@ impl fmt::Debug for ProjectSettings {
     }
 }
 
-fn webhook_url(text: &str, remote: bool) -> Result<Option<Url>, Error> {
+/// Parses a webhook URL. An empty text is none. `remote` is whether deliveries to other machines are
+/// allowed.
+pub(crate) fn webhook_url(text: &str, remote: bool) -> Result<Option<Url>, Error> {
     if text.is_empty() {
         return Ok(None);
     }

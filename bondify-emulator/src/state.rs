@@ -10,9 +10,10 @@ use url::Url;
 
 use crate::{
     Attempt, Cause, Delivery, DeliveryId, DeliveryState, Error, Fault, Login, Persona, Project,
-    ProjectSettings, Session, SessionStatus,
+    ProjectSettings, Resend, Session, SessionStatus,
     clock::has_a_date,
     payload::{Payload, User},
+    project::webhook_url,
     random,
     rate_limit::RateLimit,
     retry::RetrySchedule,
@@ -100,6 +101,19 @@ impl AttemptFault {
             return Some(Self::Unreachable);
         }
         project.faults.contains(&Fault::DropConnection).then_some(Self::DropConnection)
+    }
+}
+
+/// The fields of an event that a delivery shows.
+#[derive(Default, Deserialize)]
+struct EventFields {
+    event: Option<String>,
+    session_token: Option<String>,
+}
+
+impl EventFields {
+    fn of(body: &str) -> Self {
+        serde_json::from_str(body).unwrap_or_default()
     }
 }
 
@@ -432,17 +446,49 @@ impl State {
         self.queue_event(&project, payload, Cause::Test, now).ok_or(Error::NoWebhookUrl)
     }
 
-    /// Queues the same bytes with the same signature again, for the project's current webhook
-    /// URL.
+    /// Queues a delivery again. The same bytes keep their signature; another body is signed with
+    /// the project's current secret.
     pub(crate) fn resend(
         &mut self,
         id: DeliveryId,
+        resend: Resend,
         now: SystemTime,
     ) -> Result<Arc<Delivery>, Error> {
         let delivery = Delivery::clone(self.delivery(id)?);
         let project = self.project(&delivery.project_id)?;
-        let url = project.webhook_url.clone().ok_or(Error::NoWebhookUrl)?;
-        Ok(self.put_delivery(Delivery { url, ..delivery.copy(Cause::Resend(id), now) }))
+        let url = match &resend.url {
+            Some(url) => webhook_url(url, self.rules.remote_delivery)?,
+            None => project.webhook_url.clone(),
+        };
+        let mut again = delivery.copy(Cause::Resend(id), now);
+        again.url = url.ok_or(Error::NoWebhookUrl)?;
+        if let Some(body) = resend.body.filter(|body| *body != delivery.body) {
+            again.signature = project.secret().sign(body.as_bytes()).to_string();
+            let fields = EventFields::of(&body);
+            again.event = fields.event.unwrap_or(again.event);
+            again.session_token = fields.session_token.unwrap_or(again.session_token);
+            again.body = body;
+        }
+        Ok(self.put_delivery(again))
+    }
+
+    /// Queues each failed delivery of the project, or of all projects, that was not resent.
+    pub(crate) fn resend_failed(
+        &mut self,
+        project_id: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Vec<Arc<Delivery>>, Error> {
+        if let Some(id) = project_id {
+            self.project(id)?;
+        }
+        let is_wanted = |delivery: &&Arc<Delivery>| {
+            delivery.state == DeliveryState::Failed
+                && project_id.is_none_or(|id| id == delivery.project_id)
+                && !self.deliveries.values().any(|other| other.cause == Cause::Resend(delivery.id))
+        };
+        let failed: Vec<_> =
+            self.deliveries.values().filter(is_wanted).map(|delivery| delivery.id).collect();
+        failed.into_iter().map(|id| self.resend(id, Resend::default(), now)).collect()
     }
 
     /// Starts an attempt. Returns `None` if the delivery is no longer queued.
@@ -785,10 +831,56 @@ mod tests {
         state.rotate_secret("shop").unwrap();
         let elsewhere = ProjectSettings::new().webhook_url("http://localhost:4000/").faults([]);
         state.update_project("shop", elsewhere).unwrap();
-        let again = state.resend(first.id, now()).unwrap();
+        let again = state.resend(first.id, Resend::default(), now()).unwrap();
         assert_eq!((&again.body, &again.signature), (&first.body, &first.signature));
         assert_eq!(again.url.as_str(), "http://localhost:4000/");
         assert_eq!(again.cause, Cause::Resend(first.id));
+    }
+
+    #[test]
+    fn a_resend_may_have_another_url_and_another_body_which_is_signed_anew() {
+        let mut state = shop();
+        let token = generate(&mut state);
+        state.confirm(&token, Persona::default(), now()).unwrap();
+        let first = newest(&state).clone();
+        let same = Resend::new().body(&first.body).url("https://elsewhere.example/");
+        let same = state.resend(first.id, same, now()).unwrap();
+        assert_eq!((&same.body, &same.signature), (&first.body, &first.signature));
+        assert_eq!(same.url.as_str(), "https://elsewhere.example/");
+        let body = r#"{"event":"auth.new","session_token":"s"}"#;
+        let edited = state.resend(first.id, Resend::new().body(body), now()).unwrap();
+        assert_eq!((&*edited.event, &*edited.session_token), ("auth.new", "s"));
+        assert_eq!(verify(&edited).unwrap().name(), "auth.new");
+        for url in ["ftp://x/", "http://192.0.2.1/"] {
+            let refused = state.resend(first.id, Resend::new().url(url), now());
+            assert!(matches!(refused, Err(Error::BadRequest(_))), "{url}");
+        }
+    }
+
+    #[test]
+    fn all_that_failed_is_resent_once() {
+        let mut state = State::new(Rules { retry: no_retries(), ..Rules::default() });
+        for id in ["shop", "blog"] {
+            let settings = ProjectSettings::new().id(id).webhook_url("http://localhost/");
+            state.add_project(settings, now()).unwrap();
+            for status in [500, 200, 503] {
+                let sent = state.send_test_event(id, "auth.confirmed", now()).unwrap();
+                end_attempt(&mut state, sent.id, status);
+            }
+        }
+        let causes = |sent: Vec<Arc<Delivery>>| -> Vec<_> {
+            sent.into_iter().map(|delivery| delivery.cause).collect()
+        };
+        let resend_of = |number| Cause::Resend(DeliveryId::new(number));
+        let of_blog = state.resend_failed(Some("blog"), now()).unwrap();
+        assert_eq!(causes(of_blog), [resend_of(4), resend_of(6)]);
+        assert_eq!(causes(state.resend_failed(None, now()).unwrap()), [resend_of(1), resend_of(3)]);
+        assert!(state.resend_failed(None, now()).unwrap().is_empty());
+        assert_eq!(state.resend_failed(Some("x"), now()).unwrap_err(), Error::ProjectNotFound);
+    }
+
+    fn no_retries() -> RetrySchedule {
+        RetrySchedule { retries: 0, ..RetrySchedule::default() }
     }
 
     #[test]

@@ -2,6 +2,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod connection;
+// Compiled, and run on the engines, by the package `recipe-tests`.
+#[cfg(all(doc, not(doctest)))]
+pub mod recipes;
 mod rights;
 mod script;
 mod store;

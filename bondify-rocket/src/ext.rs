@@ -1,7 +1,10 @@
 use bondify_core::Bondify;
 use rocket::Route;
 
-use crate::BondifyMount;
+use crate::{
+    BondifyMount,
+    projects::{Mounting, Projects},
+};
 
 /// Attaches a [`Bondify`] to routes of a Rocket. Only `Bondify` implements it.
 pub trait BondifyExt: sealed::Sealed {
@@ -9,11 +12,65 @@ pub trait BondifyExt: sealed::Sealed {
     /// [`BondifyEvent`](crate::BondifyEvent):
     /// `rocket::build().attach(bondify.mount("/webhooks", routes![on_event]))`.
     fn mount(&self, base: &str, routes: Vec<Route>) -> BondifyMount;
+
+    /// The fairing that mounts `routes` at `base` for a server of several projects: each request
+    /// is received through the `Bondify` that `projects` chooses. A shutdown drains this one, and
+    /// with it all that are derived from it.
+    ///
+    /// ```
+    /// use bondify_rocket::{Bondify, BondifyEvent, BondifyExt, Projects, Reply, Secret};
+    /// use rocket::{Build, Request, Rocket, post, response::status::NoContent, routes};
+    ///
+    /// struct App {
+    ///     bondify: Bondify,
+    /// }
+    ///
+    /// impl App {
+    ///     async fn secret_of(&self, _project: &str) -> Option<Secret> {
+    ///         None // from a database
+    ///     }
+    /// }
+    ///
+    /// #[rocket::async_trait]
+    /// impl Projects for App {
+    ///     async fn choose(&self, request: &Request<'_>) -> Result<Bondify, Reply> {
+    ///         let id = request.uri().path().segments().last().ok_or(Reply::ProjectNotFound)?;
+    ///         let secret = self.secret_of(id).await.ok_or(Reply::ProjectNotFound)?;
+    ///         Ok(self.bondify.for_project(id, secret, []))
+    ///     }
+    /// }
+    ///
+    /// #[post("/<project>", data = "<event>")]
+    /// async fn on_event(project: &str, event: BondifyEvent) -> NoContent {
+    ///     println!("{event} of {project}");
+    ///     NoContent
+    /// }
+    ///
+    /// fn rocket(bondify: Bondify) -> Rocket<Build> {
+    ///     let app = App { bondify: bondify.clone() };
+    ///     rocket::build().attach(bondify.mount_for_projects("/webhooks", routes![on_event], app))
+    /// }
+    /// ```
+    fn mount_for_projects(
+        &self,
+        base: &str,
+        routes: Vec<Route>,
+        projects: impl Projects,
+    ) -> BondifyMount;
 }
 
 impl BondifyExt for Bondify {
     fn mount(&self, base: &str, routes: Vec<Route>) -> BondifyMount {
-        BondifyMount::new(self, base, routes)
+        BondifyMount::new(self, Mounting::One(self.clone()), base, routes)
+    }
+
+    fn mount_for_projects(
+        &self,
+        base: &str,
+        routes: Vec<Route>,
+        projects: impl Projects,
+    ) -> BondifyMount {
+        BondifyMount::new(self, Mounting::Chosen(Box::new(projects)), base, routes)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     mem,
     panic::AssertUnwindSafe,
     pin::pin,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     task::Poll,
     time::Duration,
 };
@@ -19,7 +19,7 @@ use rocket::{
     route::{self, Handler, Outcome},
 };
 
-use crate::request_state::RequestState;
+use crate::{projects::Mounting, request_state::RequestState};
 
 /// The fairing of [`BondifyExt::mount`](crate::BondifyExt::mount): mounts routes whose handlers are
 /// called with verified events only. An event that was answered with 2xx is not handled again.
@@ -29,6 +29,7 @@ use crate::request_state::RequestState;
 #[must_use = "a fairing does nothing until it is attached"]
 pub struct BondifyMount {
     bondify: Bondify,
+    mounting: Arc<Mounting>,
     base: String,
     routes: Mutex<Vec<Route>>,
     drain_timeout: Duration,
@@ -39,9 +40,15 @@ impl BondifyMount {
     /// [`drain_timeout`](Self::drain_timeout) sets another: 10 s.
     pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-    pub(crate) fn new(bondify: &Bondify, base: &str, routes: Vec<Route>) -> Self {
+    pub(crate) fn new(
+        bondify: &Bondify,
+        mounting: Mounting,
+        base: &str,
+        routes: Vec<Route>,
+    ) -> Self {
         Self {
             bondify: bondify.clone(),
+            mounting: Arc::new(mounting),
             base: base.to_owned(),
             routes: Mutex::new(routes),
             drain_timeout: Self::DEFAULT_DRAIN_TIMEOUT,
@@ -57,7 +64,7 @@ impl BondifyMount {
 
     fn guarded(&self, mut route: Route) -> Route {
         let inner = mem::replace(&mut route.handler, Box::new(route::dummy_handler));
-        route.handler = Box::new(BondifyHandler { inner, bondify: self.bondify.clone() });
+        route.handler = Box::new(BondifyHandler { inner, mounting: self.mounting.clone() });
         route
     }
 }
@@ -161,14 +168,17 @@ fn note_status(outcome: &Outcome<'_>, state: &RequestState) {
 #[derive(Clone)]
 struct BondifyHandler {
     inner: Box<dyn Handler>,
-    bondify: Bondify,
+    mounting: Arc<Mounting>,
 }
 
 #[rocket::async_trait]
 impl Handler for BondifyHandler {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
         let state = RequestState::of(request);
-        state.set_bondify(Some(&self.bondify));
+        match self.mounting.choose(request).await {
+            Ok(bondify) => state.set_bondify(Some(bondify)),
+            Err(reply) => return Outcome::Success(response_to(reply)),
+        }
         let handling = AssertUnwindSafe(self.inner.handle(request, data)).catch_unwind();
         let handled = unless_refused(handling, state).await;
         state.set_bondify(None);

@@ -25,8 +25,8 @@ impl RequestState {
     }
 
     /// Sets the Bondify of the route that is being tried.
-    pub(crate) fn set_bondify(&self, bondify: Option<&Bondify>) {
-        self.state().bondify = bondify.cloned();
+    pub(crate) fn set_bondify(&self, bondify: Option<Bondify>) {
+        self.state().bondify = bondify;
     }
 
     pub(crate) fn set_handled(&self, status: u16) {

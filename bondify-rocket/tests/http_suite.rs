@@ -5,10 +5,13 @@
 mod handler;
 mod serve;
 
-use bondify_rocket::{Bondify, BondifyExt, Secret};
-use bondify_testkit::http_suite::{Adapter, App, Attached, Server};
-use handler::{BASE, on_event};
-use rocket::routes;
+use bondify_rocket::{Bondify, BondifyEvent, BondifyExt, Projects, Reply, Secret};
+use bondify_testkit::{
+    Script,
+    http_suite::{Adapter, App, Attached, PROJECTS_PATH, Server, project},
+};
+use handler::{BASE, answer, on_event};
+use rocket::{Request, State, post, response::status::Custom, routes};
 use serve::{rocket, serve};
 
 struct OnRocket;
@@ -22,6 +25,11 @@ impl Adapter for OnRocket {
         serve(match attached {
             // Only routes are mounted through it.
             Attached::Everywhere => return None,
+            Attached::ForProjects => {
+                let projects = ById(bondify.clone());
+                let routes = routes![of_project];
+                rocket.attach(bondify.mount_for_projects(PROJECTS_PATH, routes, projects))
+            }
             Attached::Once => rocket.attach(bondify.mount(BASE, routes![on_event])),
             // Alone it would not launch; beside a route that is mounted it does.
             Attached::Never => {
@@ -37,6 +45,26 @@ impl Adapter for OnRocket {
         })
         .await
     }
+}
+
+/// Chooses the project by the path.
+struct ById(Bondify);
+
+#[rocket::async_trait]
+impl Projects for ById {
+    async fn choose(&self, request: &Request<'_>) -> Result<Bondify, Reply> {
+        let id = request.uri().path().segments().last().unwrap_or_default();
+        project(&self.0, id).await
+    }
+}
+
+#[post("/<_id>", data = "<event>")]
+async fn of_project(
+    _id: &str,
+    event: BondifyEvent,
+    script: &State<Script>,
+) -> Result<Custom<()>, std::io::Error> {
+    answer(event, script).await
 }
 
 bondify_testkit::http_suite!(OnRocket);

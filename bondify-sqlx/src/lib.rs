@@ -22,6 +22,9 @@ mod name;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod purge;
+// Compiled, and run on the engines, by the package `recipe-tests`.
+#[cfg(all(doc, not(doctest)))]
+pub mod recipes;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;

@@ -5,9 +5,11 @@
 //! framework.
 //!
 //! ```
-//! use axum::{Router, http::StatusCode, response::IntoResponse, routing::post};
-//! use bondify_axum::{BondifyEvent, BondifyExt};
-//! use bondify_testkit::http_suite::{Adapter, App, Attached, PATH, Server};
+//! use axum::{Router, extract::Path, http::StatusCode, response::IntoResponse, routing::post};
+//! use bondify_axum::{BondifyEvent, BondifyExt, post_for_projects};
+//! use bondify_testkit::http_suite::{
+//!     Adapter, App, Attached, PATH, PROJECTS_PATH, Server, project,
+//! };
 //!
 //! struct Axum;
 //!
@@ -23,6 +25,14 @@
 //!             Attached::Once => app(bondify.post(on_event)),
 //!             Attached::Twice => app(bondify.post(on_event).route_layer(bondify.layer())),
 //!             Attached::Everywhere => app(post(on_event)).layer(bondify.layer()),
+//!             Attached::ForProjects => {
+//!                 let choose = move |Path(id): Path<String>| {
+//!                     let bondify = bondify.clone();
+//!                     async move { project(&bondify, &id).await }
+//!                 };
+//!                 let path = format!("{PROJECTS_PATH}/{{id}}");
+//!                 Router::new().route(&path, post_for_projects(choose, on_event))
+//!             }
 //!         };
 //!         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
 //!         let address = listener.local_addr().unwrap();
@@ -39,6 +49,7 @@ mod adapter;
 mod concurrency;
 mod hang_ups;
 mod leases;
+mod projects;
 #[cfg(feature = "engines")]
 mod proxied;
 mod refusals;
@@ -51,10 +62,11 @@ mod settling;
 pub use self::proxied::*;
 pub use self::{
     accepting::*,
-    adapter::{Adapter, App, Attached, PATH, Server},
+    adapter::{Adapter, App, Attached, PATH, PROJECTS_PATH, Server, project},
     concurrency::*,
     hang_ups::*,
     leases::*,
+    projects::*,
     refusals::*,
     settings::*,
     settling::*,
@@ -124,6 +136,11 @@ macro_rules! http_suite {
             a_lease_is_renewed_while_the_handler_runs
             a_crashed_handler_is_taken_over_after_its_lease
             a_handler_that_lost_its_lease_changes_nothing
+            // projects
+            projects_are_isolated
+            an_unknown_project_is_refused_before_its_body_is_read
+            a_client_that_hangs_up_does_not_stop_the_handler_of_a_project
+            draining_covers_all_projects
             // settings
             a_store_that_is_down_is_503
             a_store_that_is_down_can_be_ignored

@@ -3,6 +3,7 @@ use std::{
     fmt,
     marker::PhantomData,
     mem,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -11,8 +12,8 @@ use bondify_core::{
     adapter::{self, misconfigured},
 };
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use http::{Method, Request, Response};
+use futures_util::{FutureExt, future::BoxFuture};
+use http::{Method, Request, Response, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyDataStream, Full};
 use tower_layer::Layer;
@@ -28,7 +29,7 @@ use crate::ResponseBody;
 ///
 /// [`BondifyEvent::from_extensions`]: crate::BondifyEvent::from_extensions
 pub struct BondifyLayer<B = Full<Bytes>> {
-    bondify: Bondify,
+    projects: Projects,
     body: PhantomData<fn(Bytes) -> B>,
 }
 
@@ -36,7 +37,22 @@ impl<B> BondifyLayer<B> {
     /// Creates a layer that receives through `bondify`.
     #[must_use]
     pub fn new(bondify: &Bondify) -> Self {
-        Self { bondify: bondify.clone(), body: PhantomData }
+        Self { projects: Projects::One(bondify.clone()), body: PhantomData }
+    }
+
+    /// Creates a layer that receives each request through the `Bondify` that `choose` returns, by
+    /// the request's head, such as its path. The body is not read before.
+    ///
+    /// For a server of several projects: `choose` finds the project's secret, for instance in a
+    /// database, and returns [`Bondify::for_project`], or an error such as
+    /// [`Reply::ProjectNotFound`].
+    pub fn for_projects<C, F>(choose: C) -> Self
+    where
+        C: Fn(Parts) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Bondify, Reply>> + Send + 'static,
+    {
+        let choose = move |head: &Parts| choose(head.clone()).boxed();
+        Self { projects: Projects::Chosen(Arc::new(choose)), body: PhantomData }
     }
 
     /// Receives a delivery and calls `inner`, which has to be ready, with its event. For adapters
@@ -63,8 +79,16 @@ impl<B> BondifyLayer<B> {
         if parts.extensions.get::<Event>().is_some() {
             return Err(misconfigured("the layer is applied twice; apply it to the route once"));
         }
+        let chosen;
+        let bondify = match &self.projects {
+            Projects::One(bondify) => bondify,
+            Projects::Chosen(choose) => {
+                chosen = adapter::choose(choose(&parts)).await?;
+                &chosen
+            }
+        };
         let body = BodyDataStream::new(body);
-        let delivery = adapter::receive(&self.bondify, &parts.headers, body).await?;
+        let delivery = adapter::receive(bondify, &parts.headers, body).await?;
         let handler = move |event: Event| {
             let body = B::from(event.raw().clone());
             parts.extensions.insert(event);
@@ -76,15 +100,28 @@ impl<B> BondifyLayer<B> {
 
 impl<B> Clone for BondifyLayer<B> {
     fn clone(&self) -> Self {
-        Self::new(&self.bondify)
+        Self { projects: self.projects.clone(), body: PhantomData }
     }
 }
 
 impl<B> fmt::Debug for BondifyLayer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BondifyLayer").field("bondify", &self.bondify).finish()
+        let mut shown = f.debug_struct("BondifyLayer");
+        match &self.projects {
+            Projects::One(bondify) => shown.field("bondify", bondify).finish(),
+            Projects::Chosen(_) => shown.finish_non_exhaustive(),
+        }
     }
 }
+
+/// The projects that a layer receives for.
+#[derive(Clone)]
+enum Projects {
+    One(Bondify),
+    Chosen(Arc<Choose>),
+}
+
+type Choose = dyn Fn(&Parts) -> BoxFuture<'static, Result<Bondify, Reply>> + Send + Sync;
 
 impl<S, B> Layer<S> for BondifyLayer<B> {
     type Service = BondifyService<S, B>;

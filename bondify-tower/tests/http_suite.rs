@@ -8,11 +8,11 @@ use std::io;
 
 use bondify_testkit::{
     Script,
-    http_suite::{Adapter, App, Attached, PATH, Server},
+    http_suite::{Adapter, App, Attached, PATH, PROJECTS_PATH, Server, project},
 };
-use bondify_tower::{Bondify, BondifyEvent, BondifyExt};
+use bondify_tower::{Bondify, BondifyEvent, BondifyExt, BondifyLayer};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serve::{Answer, boxed, serve};
@@ -34,7 +34,7 @@ impl Adapter for Hyper {
 
 /// A router of one route, since hyper has none.
 async fn dispatch(route: Route<Incoming>, request: Request<Incoming>) -> Answer {
-    assert_eq!(request.uri().path(), PATH);
+    assert!(request.uri().path() == PATH || request.uri().path().starts_with(PROJECTS_PATH));
     if request.method() != Method::POST {
         return status(405);
     }
@@ -52,6 +52,17 @@ fn route(bondify: &Bondify, script: Script, attached: Attached) -> Route<Incomin
     match attached {
         Attached::Once | Attached::Everywhere => cloneable(once.layer(handler(script))),
         Attached::Never => cloneable(handler(script)),
+        Attached::ForProjects => {
+            let bondify = bondify.clone();
+            let layer = BondifyLayer::<Full<Bytes>>::for_projects(move |head: Parts| {
+                let bondify = bondify.clone();
+                async move {
+                    let id = head.uri.path().rsplit('/').next().unwrap_or_default();
+                    project(&bondify, id).await
+                }
+            });
+            cloneable(layer.layer(handler(script)))
+        }
         Attached::Twice => cloneable(twice.layer(once.layer(handler(script)))),
     }
 }

@@ -1,8 +1,8 @@
-use std::convert::Infallible;
+use std::{convert::Infallible, future::ready};
 
-use bondify_core::{Bondify, adapter};
+use bondify_core::{Bondify, Reply, adapter};
 use warp::{
-    Filter,
+    Filter, Rejection,
     http::{HeaderMap, Method},
     reply::Response,
 };
@@ -101,6 +101,61 @@ impl BondifyExt for Bondify {
         };
         unread.map(receive).or(warp::any().map(|| Hook::misconfigured(WITHOUT_BODY))).unify()
     }
+}
+
+/// The filter that extracts a [`Hook`] for a server of several projects: each request is received
+/// through the [`Bondify`] that the filter `project` extracts. The body is not read before.
+///
+/// `project` matches the path and the method, finds the project's secret, for instance in a
+/// database, and extracts [`Bondify::for_project`], or an error such as
+/// [`Reply::ProjectNotFound`].
+///
+/// ```
+/// use bondify_warp::{
+///     Bondify, BondifyEvent, Hook, Secret, bondify_core::Reply, hook_for_projects,
+/// };
+/// use warp::{Filter, http::StatusCode};
+///
+/// async fn secret_of(_project: &str) -> Option<Secret> {
+///     None // from a database
+/// }
+///
+/// async fn project(id: String, bondify: Bondify) -> Result<Bondify, Reply> {
+///     let secret = secret_of(&id).await.ok_or(Reply::ProjectNotFound)?;
+///     Ok(bondify.for_project(id, secret, []))
+/// }
+///
+/// async fn on_event(event: BondifyEvent) -> StatusCode {
+///     println!("handled {event}");
+///     StatusCode::NO_CONTENT
+/// }
+///
+/// fn routes(bondify: Bondify) -> impl Filter<Extract: warp::Reply, Error = warp::Rejection> {
+///     let project = warp::path!("webhooks" / String)
+///         .and(warp::post())
+///         .then(move |id| project(id, bondify.clone()));
+///     hook_for_projects(project).then(|hook: Hook| hook.run(on_event))
+/// }
+/// ```
+pub fn hook_for_projects<P>(
+    project: P,
+) -> impl Filter<Extract = (Hook,), Error = Rejection> + Clone + Send + Sync
+where
+    P: Filter<Extract = (Result<Bondify, Reply>,), Error = Rejection>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    let request = warp::header::headers_cloned().and(warp::body::stream());
+    let unread = request.map(|headers, body| Some((headers, body))).or(warp::any().map(|| None));
+    project.and(unread.unify()).map(|chosen, unread: Option<(HeaderMap, _)>| match unread {
+        Some((headers, body)) => Hook::new(async move {
+            let bondify = adapter::choose(ready(chosen)).await?;
+            adapter::receive(&bondify, &headers, body).await
+        }),
+        None => Hook::misconfigured(WITHOUT_BODY),
+    })
 }
 
 const NOT_A_POST: &str = "the filter got a request of another method than POST; put the filters of \

@@ -11,8 +11,8 @@ mod user;
 pub use bondify_core::Shutdown;
 pub use bondify_core::{
     self, Bondify, BuildError, Builder, Cancelled, Claimed, Confirmed, DedupeStore, DrainTimedOut,
-    Event, EventKey, LeaseToken, MemoryStore, Secret, SecretError, StoreError, TelegramId,
-    TelegramUser, Unknown, Verifier, async_trait,
+    Event, EventKey, HandleError, Handled, LeaseToken, MemoryStore, Secret, SecretError,
+    StoreError, TelegramId, TelegramUser, Unknown, Verifier, async_trait,
 };
 #[cfg(feature = "proof")]
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
@@ -23,6 +23,6 @@ pub use bondify_core::{Proof, ProofError, ProofVerifier};
 pub use crate::user::{BondifyUser, user};
 pub use crate::{
     event::{BondifyEvent, BondifyRejection},
-    ext::BondifyExt,
+    ext::{BondifyExt, hook_for_projects},
     hook::Hook,
 };

@@ -5,8 +5,8 @@
 mod handler;
 mod serve;
 
-use bondify_testkit::http_suite::{Adapter, App, Attached, Server};
-use bondify_warp::{Bondify, BondifyExt, Hook};
+use bondify_testkit::http_suite::{Adapter, App, Attached, Server, project};
+use bondify_warp::{Bondify, BondifyExt, Hook, hook_for_projects};
 use handler::on_event;
 use serve::serve;
 use warp::Filter;
@@ -24,6 +24,18 @@ impl Adapter for Warp {
             Attached::Everywhere => {
                 let on_event = move |event| on_event(event, script.clone());
                 Some(serve(warp::path::end().and(bondify.webhook(on_event))).await)
+            }
+            Attached::ForProjects => {
+                let choose = move |id: String| {
+                    let bondify = bondify.clone();
+                    async move { project(&bondify, &id).await }
+                };
+                let path = warp::path!("webhooks" / "projects" / String).and(warp::post());
+                let run = move |hook: Hook| {
+                    let script = script.clone();
+                    hook.run(|event| on_event(event, script))
+                };
+                Some(serve(hook_for_projects(path.then(choose)).then(run)).await)
             }
             // There is no event without Bondify: it does not compile.
             Attached::Never => None,

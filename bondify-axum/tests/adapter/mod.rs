@@ -1,14 +1,14 @@
 use axum::{
     Router,
-    extract::State,
+    extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::post,
 };
-use bondify_axum::{BondifyEvent, BondifyExt};
+use bondify_axum::{BondifyEvent, BondifyExt, post_for_projects};
 use bondify_testkit::{
     Failure, Script,
-    http_suite::{Adapter, App, Attached, PATH, Server},
+    http_suite::{Adapter, App, Attached, PATH, PROJECTS_PATH, Server, project},
 };
 use tokio::net::TcpListener;
 
@@ -22,6 +22,16 @@ impl Adapter for Axum {
             Attached::Never => app(post(on_event)),
             Attached::Twice => app(bondify.post(on_event).route_layer(bondify.layer())),
             Attached::Everywhere => app(post(on_event)).layer(bondify.layer()),
+            Attached::ForProjects => Router::new().route(
+                &format!("{PROJECTS_PATH}/{{id}}"),
+                post_for_projects(
+                    move |Path(id): Path<String>| {
+                        let bondify = bondify.clone();
+                        async move { project(&bondify, &id).await }
+                    },
+                    on_event,
+                ),
+            ),
         };
         let app = app.with_state(script);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -2,13 +2,13 @@ mod attempt;
 mod event;
 mod summary;
 
-use std::{fmt::Write, num::NonZero, path::PathBuf, pin::pin, time::Duration};
+use std::{num::NonZero, path::PathBuf, pin::pin, time::Duration};
 
 use bondify_core::{SIGNATURE_HEADER, Secret};
 use bondify_emulator::Fault;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use futures_util::{StreamExt as _, stream};
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::ProgressBar;
 use reqwest::{Body, Url, header::CONTENT_TYPE};
 use tokio::{join, select};
 
@@ -23,6 +23,7 @@ use crate::{
     http::{self, Endpoint},
     interrupt::Interrupts,
     output::Output,
+    progress,
     secret::SecretArgs,
     tls::TlsArgs,
     values,
@@ -88,7 +89,7 @@ impl Args {
         let mut deliveries = pin!(deliveries.buffer_unordered(concurrency));
 
         let many = count > 1;
-        let progress = if many { progress_bar(count) } else { ProgressBar::hidden() };
+        let progress = if many { progress::bar(count) } else { ProgressBar::hidden() };
         let mut tally = Tally::start();
         let interrupted = loop {
             let attempts = select! {
@@ -112,16 +113,6 @@ impl Args {
         }
         Ok(if interrupted { Exit::Interrupted } else { summary.all_accepted().into() })
     }
-}
-
-/// A progress bar on standard error, if that is a terminal.
-fn progress_bar(count: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}, {rate}, {eta} left");
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    let rate = |state: &ProgressState, to: &mut dyn Write| {
-        let _ = write!(to, "{:.0}/s", state.per_sec());
-    };
-    ProgressBar::new(count).with_style(style.with_key("rate", rate))
 }
 
 struct Sender {

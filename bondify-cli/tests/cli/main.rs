@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod arguments;
+mod catch_up;
+mod deliveries;
 mod emulate;
 mod endings;
 mod help;

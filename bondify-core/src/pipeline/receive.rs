@@ -11,6 +11,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use futures_util::{FutureExt, Stream, future::BoxFuture};
 use pin_project_lite::pin_project;
+use tokio::time::timeout;
 
 use super::{
     admission::{Admitted, Candidate, NotAdmitted},
@@ -19,8 +20,9 @@ use super::{
     shared::Pipeline,
 };
 use crate::{
-    Event, Reply,
+    Bondify, Event, Reply,
     headers::Headers,
+    limits::STORE_TIMEOUT,
     telemetry::{Record, Source},
 };
 
@@ -75,6 +77,23 @@ impl<S> fmt::Debug for Receive<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receive").finish_non_exhaustive()
     }
+}
+
+/// Waits for the `Bondify` that the application chooses for a request, which is before its body is
+/// read. Logs and counts a refusal.
+///
+/// # Errors
+///
+/// The [`Reply`] to send: the application's, such as [`Reply::ProjectNotFound`], or
+/// [`Reply::StoreUnavailable`] if the choice takes longer than a call of a store may.
+pub async fn choose(
+    choice: impl Future<Output = Result<Bondify, Reply>>,
+) -> Result<Bondify, Reply> {
+    let chosen = timeout(STORE_TIMEOUT, choice).await.unwrap_or_else(|_late| {
+        tracing::error!("the choice of a request's project took too long");
+        Err(Reply::StoreUnavailable)
+    });
+    chosen.map_err(|reply| Record::start(Source::Webhook).refused(reply))
 }
 
 fn reply(reason: NotAdmitted) -> Reply {

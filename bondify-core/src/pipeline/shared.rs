@@ -70,6 +70,10 @@ impl Pipeline {
         }
     }
 
+    pub(crate) fn is_verify_only(&self) -> bool {
+        self.shared.leases.is_none()
+    }
+
     /// The key that the event is claimed by.
     pub(super) fn key(&self, event: &Event) -> EventKey {
         self.namespaces.iter().fold(event.key(), |key, namespace| key.within(namespace))

@@ -16,7 +16,7 @@ use super::{
     result::{PageResult, Refusal},
     selection::{Selection, Tab},
 };
-use crate::{DeliveryId, Error, Fault, Persona, Plan, ProjectSettings, app::App};
+use crate::{DeliveryId, Error, Fault, Persona, Plan, ProjectSettings, Resend, app::App};
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -32,6 +32,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/inspector/sessions/{token}/cancel", post(cancel))
         .route("/inspector/sessions/{token}/expire", post(expire))
         .route("/inspector/sessions/{token}/use", post(use_proof))
+        .route("/inspector/deliveries/resend-failed", post(resend_failed))
         .route("/inspector/deliveries/{id}/resend", post(resend))
 }
 
@@ -173,8 +174,44 @@ async fn use_proof(State(app): State<Arc<App>>, Path(token): Path<String>) -> Re
     show(Selection::of_project(&session.project_id, Tab::Sessions))
 }
 
-async fn resend(State(app): State<Arc<App>>, Path(id): Path<String>) -> RedirectResult {
+/// The form of a resend. The button that resends without changes sends no fields.
+#[derive(Deserialize)]
+struct ResendForm {
+    url: Option<String>,
+    body: Option<String>,
+}
+
+async fn resend(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Form(ResendForm { url, body }): Form<ResendForm>,
+) -> RedirectResult {
     let id: DeliveryId = id.parse().map_err(|_| Error::DeliveryNotFound)?;
-    let delivery = app.backend.with(|state, now| state.resend(id, now))?;
+    let delivery = app.backend.with(|state, now| {
+        let sent = &state.delivery(id)?.body;
+        // A browser sends each line end of a text area as CR LF.
+        let is_same = |body: &String| with_lf(body) == with_lf(sent);
+        let body = body.filter(|body| !is_same(body)).map(|body| with_lf(&body));
+        state.resend(id, Resend { url: url.map(|url| url.trim().to_owned()), body }, now)
+    })?;
     show(Selection::of_project(&delivery.project_id, Tab::Deliveries).opening(&delivery))
+}
+
+fn with_lf(text: &str) -> String {
+    text.replace("\r\n", "\n")
+}
+
+#[derive(Deserialize)]
+struct Of {
+    /// The id of the project; empty for all projects.
+    project: String,
+}
+
+async fn resend_failed(
+    State(app): State<Arc<App>>,
+    Form(Of { project }): Form<Of>,
+) -> RedirectResult {
+    let of = Some(&*project).filter(|id| !id.is_empty());
+    app.backend.with(|state, now| state.resend_failed(of, now))?;
+    show(Selection::of_project(&project, Tab::Deliveries))
 }

@@ -4,16 +4,14 @@ use axum::{
     Router,
     extract::{Query, State},
     response::{
-        Sse,
+        Html, IntoResponse, Sse,
         sse::{Event, KeepAlive},
     },
     routing::get,
 };
 use futures_util::{Stream, StreamExt, stream};
-use tokio::sync::broadcast::{
-    Receiver,
-    error::{RecvError, TryRecvError},
-};
+use serde::Deserialize;
+use tokio::time::sleep;
 
 use super::{
     inspector::{DeliveryRow, Detail, Live, SessionRow, View},
@@ -21,39 +19,62 @@ use super::{
 };
 use crate::{Change, DeliveryId, Visible, app::App};
 
-/// Updates of an open inspector. Each update has parts of the page, which replace the parts with
-/// the same id. The first update has all live parts, and so has an update after more changes than
-/// the listener's buffer holds.
+/// Updates of open inspectors. `changes` streams the number of the next change; one page of a
+/// browser listens to it and tells the others, because a browser has few connections to a host.
+/// Each page then asks `feed` for the parts that have changed since the number that it has shown.
 pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/inspector/feed", get(feed))
+    Router::new().route("/inspector/changes", get(changes)).route("/inspector/feed", get(feed))
+}
+
+/// The header with the number of the first change that an update does not show.
+const NEXT_CHANGE: &str = "next-change";
+
+async fn changes(
+    State(app): State<Arc<App>>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    const RECONNECT_AFTER: Duration = Duration::from_secs(1);
+    /// The time in which changes are announced together.
+    const PAUSE: Duration = Duration::from_millis(50);
+    let stopped = app.stopped.clone().cancelled_owned();
+    let mut next = app.backend.next_change();
+    next.mark_changed();
+    let numbers = stream::unfold(next, async |mut next| {
+        next.changed().await.ok()?;
+        let number = *next.borrow_and_update();
+        Some((number, next))
+    });
+    let numbers = numbers.enumerate().then(async |(place, number)| {
+        if place > 0 {
+            sleep(PAUSE).await;
+        }
+        Ok(Event::default().retry(RECONNECT_AFTER).data(number.to_string()))
+    });
+    Sse::new(numbers.take_until(stopped)).keep_alive(KeepAlive::default())
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    /// The number of the first change that the page has not shown.
+    next_change: Option<u64>,
 }
 
 async fn feed(
     State(app): State<Arc<App>>,
     Query(selection): Query<Selection>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let stopped = app.stopped.clone().cancelled_owned();
-    let feed = Feed {
-        changes: app.backend.changes(),
-        updates: Updates { everything: true, ..Updates::default() },
-        app,
-        selection,
-    };
-    let parts = stream::unfold(feed, async |mut feed| {
-        let html = feed.next().await?;
-        Some((Event::default().retry(Feed::RECONNECT_AFTER).data(html), feed))
-    });
-    Sse::new(parts.map(Ok).take_until(stopped)).keep_alive(KeepAlive::default())
+    Query(Shown { next_change }): Query<Shown>,
+) -> impl IntoResponse {
+    let (changes, next) = app.backend.changes_from(next_change);
+    let updates = Updates::of(changes);
+    let html = Feed { app, selection }.render(&updates);
+    ([(NEXT_CHANGE, next.to_string())], Html(Visible(&html).to_string()))
 }
 
 struct Feed {
     app: Arc<App>,
     selection: Selection,
-    changes: Receiver<Change>,
-    updates: Updates,
 }
 
-/// The changes since the last update.
+/// What a page has to show.
 #[derive(Default)]
 struct Updates {
     everything: bool,
@@ -62,40 +83,10 @@ struct Updates {
 }
 
 impl Feed {
-    const RECONNECT_AFTER: Duration = Duration::from_secs(1);
-
-    /// Waits for the next update, as HTML, with all changes since the last one.
-    async fn next(&mut self) -> Option<String> {
-        loop {
-            if !self.updates.everything {
-                match self.changes.recv().await {
-                    Ok(change) => self.updates.add(change),
-                    Err(RecvError::Lagged(_)) => self.updates.everything = true,
-                    Err(RecvError::Closed) => return None,
-                }
-            }
-            self.drain();
-            let html = Visible(&self.render()).to_string();
-            if !html.is_empty() {
-                return Some(html);
-            }
-        }
-    }
-
-    fn drain(&mut self) {
-        loop {
-            match self.changes.try_recv() {
-                Ok(change) => self.updates.add(change),
-                Err(TryRecvError::Lagged(_)) => self.updates.everything = true,
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
-            }
-        }
-    }
-
-    fn render(&mut self) -> String {
-        let updates = std::mem::take(&mut self.updates);
+    /// The parts of the page that replace the parts with the same id.
+    fn render(&self, updates: &Updates) -> String {
         if !updates.everything {
-            return self.render_rows(&updates);
+            return self.render_rows(updates);
         }
         // A deleted delivery or project is left out of the selection.
         let view = View::new(&self.app, self.selection.clone())
@@ -150,6 +141,13 @@ fn put(html: &mut String, row: Option<impl std::fmt::Display>, id: std::fmt::Arg
 }
 
 impl Updates {
+    /// These changes, or everything if they are not known.
+    fn of(changes: Option<Vec<Change>>) -> Self {
+        let mut updates = Self { everything: changes.is_none(), ..Self::default() };
+        changes.into_iter().flatten().for_each(|change| updates.add(change));
+        updates
+    }
+
     fn add(&mut self, change: Change) {
         match change {
             Change::Session(session) => {

@@ -173,6 +173,19 @@ impl DeliveryRow {
         }
     }
 
+    /// The name of the user, if the event has one.
+    fn person(&self) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        struct Named {
+            telegram_name: Option<String>,
+        }
+        serde_json::from_str::<Named>(&self.delivery.body).ok()?.telegram_name
+    }
+
+    fn token(&self) -> String {
+        short(&self.delivery.session_token)
+    }
+
     fn result(&self) -> String {
         self.delivery.attempts.last().map(|last| result(&last.outcome)).unwrap_or_default()
     }
@@ -277,6 +290,15 @@ impl Detail {
             DeliveryState::Queued { due } => Some(due),
             _ => None,
         }
+    }
+}
+
+/// A session token without its middle.
+fn short(token: &str) -> String {
+    let chars: Vec<_> = token.chars().collect();
+    match chars.len() {
+        0..=14 => token.to_owned(),
+        count => chars[..5].iter().chain(['…'].iter()).chain(&chars[count - 6..]).collect(),
     }
 }
 

@@ -107,6 +107,19 @@ impl Selection {
 
     pub(super) fn has_session(&self, session: &Session) -> bool {
         self.has_project(&session.project_id)
+            && (self.tab != Tab::Sessions || self.has_text_of_session(session))
+    }
+
+    fn has_text_of_session(&self, session: &Session) -> bool {
+        let persona = session.login().map(|login| &login.persona);
+        let username = persona.and_then(|persona| persona.telegram_username.as_deref());
+        self.has_text([
+            &*session.token,
+            session.status.name(),
+            persona.map_or("", |persona| &persona.telegram_id),
+            persona.map_or("", |persona| &persona.telegram_name),
+            username.unwrap_or_default(),
+        ])
     }
 
     pub(super) fn has_delivery(&self, delivery: &Delivery) -> bool {
@@ -117,14 +130,17 @@ impl Selection {
     }
 
     fn has_text_of(&self, delivery: &Delivery) -> bool {
-        let wanted = self.text.to_lowercase();
-        let texts = [
-            &delivery.body,
+        self.has_text([
+            &*delivery.body,
             &delivery.session_token,
             &delivery.event,
             delivery.url.as_str(),
             &delivery.id.to_string(),
-        ];
+        ])
+    }
+
+    fn has_text<const N: usize>(&self, texts: [&str; N]) -> bool {
+        let wanted = self.text.to_lowercase();
         wanted.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(&wanted))
     }
 

@@ -51,6 +51,11 @@ async fn pages(emulator: &Emulator) -> Vec<String> {
     ]
 }
 
+/// The number from which a page asks for changes.
+fn next_change(answer: &Response) -> String {
+    answer.headers()["next-change"].to_str().unwrap().to_owned()
+}
+
 /// Nothing of what the pages above show may become markup.
 fn assert_escaped(html: &str, path: &str) {
     for markup in ["<script>", "<img src=x", "<svg onload", "<b>Thank"] {
@@ -97,8 +102,7 @@ async fn hidden_characters_are_shown_escaped() {
             assert!(page.contains(r"Shop\u{202e}pohS"), "{path}");
             assert!(!page.contains(['\u{202e}', '\u{2066}', '\u{9b}']), "{path}");
         }
-        let mut feed = get_page(&emulator, "/inspector/feed").await;
-        let part = String::from_utf8_lossy(&feed.chunk().await.unwrap().unwrap()).into_owned();
+        let part = get_page(&emulator, "/inspector/feed").await.text().await.unwrap();
         assert!(part.contains(r"\u{202e}") && !part.contains('\u{202e}'));
     })
     .await;
@@ -127,12 +131,12 @@ async fn the_feed_is_escaped() {
         let receiver = Receiver::start().await;
         let emulator =
             Emulator::builder().project(shop().webhook_url(receiver.url())).start().await.unwrap();
-        let mut feed = get_page(&emulator, "/inspector/feed").await;
-        let mut seen = String::new();
+        let next = next_change(&get_page(&emulator, "/inspector/feed").await);
         pages(&emulator).await;
-        while !seen.contains("onload=alert") {
-            seen.push_str(&String::from_utf8_lossy(&feed.chunk().await.unwrap().unwrap()));
-        }
+        let feed = get_page(&emulator, &format!("/inspector/feed?next_change={next}")).await;
+        let seen = feed.text().await.unwrap();
+        assert!(!seen.contains("<nav"), "only rows: {seen}");
+        assert!(seen.contains("onload=alert"));
         assert!(seen.contains("&#60;script&#62;alert(1)"), "{seen}");
         assert_escaped(&seen, "the feed");
     })
@@ -140,19 +144,20 @@ async fn the_feed_is_escaped() {
 }
 
 #[tokio::test]
-async fn a_slow_listener_gets_all_live_parts() {
+async fn a_page_that_is_far_behind_gets_all_live_parts() {
     within_a_minute(async {
         let emulator = start(Emulator::builder()).await;
-        let mut feed = get_page(&emulator, "/inspector/feed").await;
-        feed.chunk().await.unwrap().unwrap();
+        let next = next_change(&get_page(&emulator, "/inspector/feed").await);
+        let feed = async || {
+            let path = format!("/inspector/feed?next_change={next}");
+            get_page(&emulator, &path).await.text().await.unwrap()
+        };
+        assert_eq!(feed().await, "", "nothing has changed");
         emulator.update_project(SHOP, ProjectSettings::new().name("Renamed")).unwrap();
         for _ in 0..3000 {
             emulator.generate(SHOP).unwrap();
         }
-        let mut seen = String::new();
-        while !seen.contains(r#"<bdi class="cut">Renamed"#) {
-            seen.push_str(&String::from_utf8_lossy(&feed.chunk().await.unwrap().unwrap()));
-        }
+        assert!(feed().await.contains(r#"<bdi class="cut">Renamed"#));
     })
     .await;
 }
@@ -168,6 +173,7 @@ async fn other_hosts_and_origins_get_no_page_and_change_nothing() {
         let calls = [
             ("GET", "/", ""),
             ("GET", "/inspector/feed", ""),
+            ("GET", "/inspector/changes", ""),
             ("GET", &bot, ""),
             ("POST", &bot, "tap=cancel"),
             ("POST", &expire, ""),

@@ -106,7 +106,7 @@ async fn keys_find_open_resend_and_close() {
     browser.wait_for_text("Resent").await;
     browser.press("\u{e00c}").await; // Escape
     browser.wait_until("!document.querySelector('#detail *')").await;
-    browser.wait_until("document.activeElement.id === 'open-dlv_1'").await;
+    browser.wait_until("document.activeElement.id === 'open-dlv_3'").await;
     browser.press("/").await;
     browser.press("cancelled").await;
     browser.wait_until("document.querySelectorAll('#deliveries li').length === 1").await;
@@ -146,6 +146,157 @@ async fn the_newest_are_kept() {
     let ids =
         browser.value_of("[...document.querySelectorAll('#deliveries li')].map((row) => row.id)");
     assert_eq!(ids.await, serde_json::json!(["dlv_8", "dlv_7", "dlv_6", "dlv_5", "dlv_4"]));
+}
+
+#[tokio::test]
+async fn rows_say_whose_they_are() {
+    let receiver = Receiver::start().await;
+    let emulator = delivering_to(receiver.url()).await;
+    let Some(browser) = inspect(&emulator, "").await else { return };
+    let session = emulator.generate(SHOP).unwrap();
+    emulator.confirm(&session.token, Persona::new("1", "Grace Hopper")).unwrap();
+    browser.wait_until("document.querySelector('#dlv_1 .delivered')").await;
+    let row = browser.find("#dlv_1").await.text().await.unwrap();
+    let end = &session.token[session.token.len() - 6..];
+    assert!(row.contains("Grace Hopper") && row.contains(&format!("sess_…{end}")), "{row}");
+    let heads = browser.find("#deliveries-section .heads").await.text().await.unwrap();
+    assert!(heads.contains("Who") && heads.contains("Answer"), "{heads}");
+}
+
+#[tokio::test]
+async fn parts_of_a_delivery_are_copied_as_they_were_sent() {
+    let mut receiver = Receiver::start().await;
+    let emulator = delivering_to(receiver.url()).await;
+    let session = emulator.generate(SHOP).unwrap();
+    emulator.confirm(&session.token, Persona::new("1", "Ada's \u{202e}name")).unwrap();
+    let delivery = soon(emulator.delivery_of(&session.token)).await.unwrap();
+    let first = receiver.next().await;
+    let Some(browser) = inspect(&emulator, "?delivery=dlv_1").await else { return };
+    browser
+        .value_of("navigator.clipboard.writeText = async (text) => { window.copied = text }")
+        .await;
+    let copied = async |selector: &str| {
+        browser.value_of("delete window.copied").await;
+        browser.click(selector).await;
+        browser.wait_until("window.copied").await;
+        browser.value_of("window.copied").await.as_str().unwrap().to_owned()
+    };
+    assert_eq!(copied("#copy-body").await, delivery.body);
+    assert_eq!(copied("#copy-signature").await, delivery.signature);
+    assert_eq!(copied("[data-copy^=sess_]").await, session.token);
+    let curl = copied("#copy-curl").await;
+    // The receiver runs on this thread.
+    let command = curl.clone();
+    let run = move || std::process::Command::new("sh").args(["-c", &command]).output();
+    let ran = soon(tokio::task::spawn_blocking(run)).await.unwrap().unwrap();
+    assert!(ran.status.success(), "{curl}");
+    assert_eq!(receiver.next().await, first, "{curl}");
+    let Some(browser) = inspect(&emulator, "?tab=settings").await else { return };
+    browser
+        .value_of("navigator.clipboard.writeText = async (text) => { window.copied = text }")
+        .await;
+    browser.click("#reveal-secret").await;
+    browser.click("#copy-secret").await;
+    browser.wait_until("window.copied").await;
+    let secret = browser.value_of("window.copied").await;
+    assert_eq!(secret, emulator.project(SHOP).unwrap().reveal_secret());
+}
+
+#[tokio::test]
+async fn a_delivery_is_resent_to_another_url_with_another_body() {
+    let mut receiver = Receiver::start().await;
+    let emulator = delivering_to(&receiver.url_of(503)).await;
+    emulator.update_project(SHOP, ProjectSettings::new().plan(Plan::Hobby)).unwrap();
+    let sent = emulator.send_test_event(SHOP, "auth.confirmed").unwrap();
+    let first = receiver.next().await;
+    let Some(browser) = inspect(&emulator, "?delivery=dlv_1").await else { return };
+    browser.click("#edit summary").await;
+    browser.fill("#edit-url", "ftp://127.0.0.1/").await;
+    browser.click("#resend-changed").await;
+    browser.wait_for_text("webhook_url must be https://").await;
+    let kept = browser.value_of("document.getElementById('edit-url').value").await;
+    assert_eq!(kept, "ftp://127.0.0.1/", "the form keeps its input after a mistake");
+    browser.fill("#edit-url", receiver.url()).await;
+    browser.fill("#edit-body", r#"{"event":"auth.edited","session_token":"s"}"#).await;
+    browser.click("#resend-changed").await;
+    browser.wait_until("document.querySelector('#detail[data-delivery=dlv_2] .delivered')").await;
+    let edited = loop {
+        let next = receiver.next().await;
+        if next.body != first.body {
+            break next;
+        }
+    };
+    let secret = emulator.project(SHOP).unwrap().secret().clone();
+    assert_eq!(edited.signature, secret.sign(edited.body.as_bytes()).to_string());
+    assert_eq!(edited.body, r#"{"event":"auth.edited","session_token":"s"}"#);
+    assert_eq!(emulator.deliveries()[0].event, "auth.edited");
+    assert_ne!(emulator.deliveries()[0].url, sent.url);
+}
+
+#[tokio::test]
+async fn all_that_failed_is_resent() {
+    let receiver = Receiver::start().await;
+    let emulator = Emulator::builder().retries(0);
+    let project = shop().webhook_url(receiver.url_of(500));
+    let emulator = emulator.project(project).start().await.unwrap();
+    let Some(browser) = inspect(&emulator, "").await else { return };
+    for _ in 0..2 {
+        let sent = emulator.send_test_event(SHOP, "auth.confirmed").unwrap();
+        soon(emulator.finished(sent.id)).await.unwrap();
+    }
+    emulator.update_project(SHOP, ProjectSettings::new().webhook_url(receiver.url())).unwrap();
+    browser.click("#resend-failed button").await;
+    browser.wait_until("document.querySelector('#dlv_3 .delivered')").await;
+    browser.wait_until("document.querySelector('#dlv_4 .delivered')").await;
+    assert_eq!(rows(&browser).await, 4);
+}
+
+#[tokio::test]
+async fn sessions_are_filtered() {
+    let emulator = start(Emulator::builder()).await;
+    let [ada, grace] = ["Ada", "Grace"].map(|name| {
+        let session = emulator.generate(SHOP).unwrap();
+        emulator.confirm(&session.token, Persona::new("1", name)).unwrap();
+        session.token
+    });
+    let Some(browser) = inspect(&emulator, "?tab=sessions").await else { return };
+    let count = |count| format!("document.querySelectorAll('#sessions li').length === {count}");
+    browser.wait_until(&count(2)).await;
+    browser.press("/").await;
+    browser.press("grace").await;
+    browser.wait_until(&count(1)).await;
+    browser.wait_until(&format!("document.getElementById('sessions-{grace}')")).await;
+    browser.fill("#text", &ada).await;
+    browser.wait_until(&format!("document.getElementById('sessions-{ada}')")).await;
+    browser.fill("#text", "nobody").await;
+    browser.wait_for_text("No session matches the filter").await;
+}
+
+#[tokio::test]
+async fn every_one_of_eight_tabs_is_live() {
+    let receiver = Receiver::start().await;
+    let emulator = delivering_to(receiver.url()).await;
+    let Some(browser) = inspect(&emulator, "").await else { return };
+    browser
+        .value_of(
+            "(window.tabs = [window, ...Array.from({length: 8}, () => open(location))]).length",
+        )
+        .await;
+    let every = |condition: &str| format!("tabs.every(({{ document }}) => {condition})");
+    browser.wait_until(&every("document.getElementById('link')?.dataset.state === 'on'")).await;
+    for number in 1..=3 {
+        let delivery = emulator.send_test_event(SHOP, "auth.confirmed").unwrap();
+        soon(emulator.finished(delivery.id)).await.unwrap();
+        browser
+            .wait_until(&every(&format!("document.querySelector('#dlv_{number} .delivered')")))
+            .await;
+    }
+    // The page that listens for changes is closed, and another one does.
+    browser.value_of("tabs.splice(1, 4).forEach((tab) => tab.close())").await;
+    browser.goto(&format!("{}/?text=dlv", emulator.url())).await;
+    emulator.send_test_event(SHOP, "auth.cancelled").unwrap();
+    browser.wait_until("document.querySelector('#dlv_4 .delivered')").await;
+    assert_eq!(browser.complaints().await, [""; 0]);
 }
 
 #[tokio::test]

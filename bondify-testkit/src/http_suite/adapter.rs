@@ -1,12 +1,35 @@
 use std::{net::SocketAddr, sync::Arc};
 
-use bondify_core::{Bondify, DedupeStore, MemoryStore};
-use tokio::task::AbortHandle;
+use bondify_core::{Bondify, DedupeStore, MemoryStore, Reply, Secret};
+use tokio::task::{AbortHandle, yield_now};
 
 use crate::Script;
 
 /// The path at which a server under test takes deliveries.
 pub const PATH: &str = "/webhooks/bondify";
+
+/// The path at which a server of several projects takes deliveries, followed by `/` and the
+/// project's id.
+pub const PROJECTS_PATH: &str = "/webhooks/projects";
+
+/// Chooses the `Bondify` of the project `id`, as an application does with its database. Adapters
+/// call it for [`Attached::ForProjects`].
+///
+/// # Errors
+///
+/// [`Reply::ProjectNotFound`] for an id that no case knows.
+pub async fn project(bondify: &Bondify, id: &str) -> Result<Bondify, Reply> {
+    yield_now().await;
+    if ["shop", "blog"].contains(&id) {
+        Ok(bondify.for_project(id, project_secret(id), []))
+    } else {
+        Err(Reply::ProjectNotFound)
+    }
+}
+
+pub(super) fn project_secret(id: &str) -> Secret {
+    Secret::new(format!("whsec_of_{id}")).expect("is a secret")
+}
 
 /// Starts servers of one framework.
 pub trait Adapter {
@@ -19,9 +42,9 @@ pub trait Adapter {
         async { Arc::new(MemoryStore::new()) as Arc<dyn DedupeStore> }
     }
 
-    /// Serves `app` on an ephemeral loopback port, `POST` [`PATH`] only. Returns `None` if the
-    /// framework does not compile or launch an app that is not [`Attached::Once`], which is the
-    /// best way to report that mistake.
+    /// Serves `app` on an ephemeral loopback port, `POST` [`PATH`] only, or the path of
+    /// [`Attached::ForProjects`]. Returns `None` if the framework does not compile or launch an
+    /// app with a mistake in it, which is the best way to report that.
     fn serve(app: App) -> impl Future<Output = Option<Server>> + Send;
 }
 
@@ -50,6 +73,9 @@ pub enum Attached {
     Twice,
     /// Around the whole application, by mistake: it gets the requests for every path and method.
     Everywhere,
+    /// By request, as intended for several projects: `POST` [`PROJECTS_PATH`]`/{id}` is received
+    /// through the `Bondify` that [`project`] returns.
+    ForProjects,
 }
 
 /// A running server, stopped when dropped.

@@ -1,47 +1,87 @@
-//! The web app: who is signed in, who is about to be, and the pages for both.
+//! The web app: a home page, a sign-in with Telegram, and the users in a database.
 
-mod accounts;
-mod logins;
-mod pages;
-mod webhook;
+mod users;
 
-use std::sync::Arc;
-
+use askama::Template;
 use axum::{
     Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{Html, IntoResponse, Redirect},
     routing::{get, post},
 };
-use bondify_axum::{Bondify, BondifyExt};
-use bondify_client::Sessions;
+use axum_extra::extract::{
+    CookieJar,
+    cookie::{Cookie, SameSite},
+};
+use bondify_axum::{Bondify, BondifyEvent, BondifyExt};
+use bondify_login::{Login, SignedIn, axum::LoginExt};
 
-use crate::{accounts::Accounts, logins::Logins};
+use crate::users::User;
+pub use crate::users::Users;
 
-/// The app, which begins logins through `sessions` and hears of their end through
-/// `bondify`, at `/webhooks/bondify`.
-pub fn app(sessions: Sessions, bondify: &Bondify) -> Router {
-    let state = AppState { sessions, logins: Arc::default(), accounts: Arc::default() };
+/// The app. Its webhook, `/webhooks/bondify`, is optional: it only saves users the wait for the
+/// next poll.
+pub fn app(login: &Login, bondify: &Bondify, users: Users) -> Router {
+    let login_of_webhook = login.clone();
+    let on_event = async move |BondifyEvent(event): BondifyEvent| {
+        login_of_webhook.notify(&event);
+        StatusCode::NO_CONTENT
+    };
     Router::new()
-        .route("/", get(pages::home))
-        .route("/login", post(pages::begin).get(pages::wait))
-        .route("/login/events", get(pages::events))
-        .route("/login/done", get(pages::done))
-        .route("/logout", post(pages::sign_out))
-        .route("/style.css", get(pages::style))
-        .route("/login.js", get(pages::script))
-        .route("/webhooks/bondify", bondify.post(webhook::on_event))
-        .with_state(state)
+        .merge(login.routes("/login", on_login))
+        .route("/", get(home))
+        .route("/logout", post(sign_out))
+        .route("/style.css", get(style))
+        .route("/webhooks/bondify", bondify.post(on_event))
+        .with_state(users)
 }
 
-/// Held in memory: a real app has a database for the accounts.
-#[derive(Clone)]
-struct AppState {
-    sessions: Sessions,
-    logins: Arc<Logins>,
-    accounts: Arc<Accounts>,
+/// Gives the browser a new session, once for each login.
+async fn on_login(
+    login: SignedIn,
+    State(users): State<Users>,
+    jar: CookieJar,
+) -> Result<impl IntoResponse, StatusCode> {
+    let session = users.sign_in(&login.user).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    Ok((jar.add(cookie(session)), Redirect::to(&login.return_to)))
 }
 
-/// 128 random bits that nobody guesses.
-fn random_id() -> String {
-    let [a, b] = [(); 2].map(|()| getrandom::u64().expect("the system has randomness"));
-    format!("{a:016x}{b:016x}")
+#[derive(Template)]
+#[template(path = "home.html")]
+struct Home {
+    user: Option<User>,
+}
+
+async fn home(State(users): State<Users>, jar: CookieJar) -> Result<impl IntoResponse, StatusCode> {
+    let user = match jar.get(SESSION) {
+        Some(session) => users.of(session.value()).await,
+        None => Ok(None),
+    };
+    let user = user.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    let html = Home { user }.render().map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    let policy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+    let headers = [(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, Html(html)))
+}
+
+async fn sign_out(
+    State(users): State<Users>,
+    jar: CookieJar,
+) -> Result<impl IntoResponse, StatusCode> {
+    if let Some(session) = jar.get(SESSION) {
+        users.sign_out(session.value()).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    }
+    Ok((jar.remove(cookie(String::new())), Redirect::to("/")))
+}
+
+async fn style() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/css")], include_str!("../assets/style.css"))
+}
+
+const SESSION: &str = "session";
+
+/// Behind TLS, add `Secure` and the prefix `__Host-`.
+fn cookie(session: String) -> Cookie<'static> {
+    Cookie::build((SESSION, session)).http_only(true).same_site(SameSite::Lax).path("/").build()
 }

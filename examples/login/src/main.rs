@@ -1,10 +1,13 @@
-//! A small web app with a "Sign in with Telegram" page. A webhook tells it how the login
-//! ended, and it tells the browser that waits: nobody polls.
+//! A small web app with a "Sign in with Telegram" page, and its users in a database.
 //!
 //! Run it with `cargo run -p example-login` and open the address that it prints: it starts
 //! a Bondify of its own, on which you play the user. With `BONDIFY_PROJECT_ID` and
 //! `BONDIFY_WEBHOOK_SECRET` set it uses that project instead, at `BONDIFY_API_URL` if that
-//! is set too; the project's webhook URL then has to lead to `/webhooks/bondify`.
+//! is set too. The project needs no webhook; if it has one, let it lead to `/webhooks/bondify`.
+//!
+//! The users are in the SQLite file `login.db`, or where `DATABASE_URL` says: `sqlite:PATH` or
+//! `postgres://…`. Behind TLS, `ORIGIN` is the address that browsers see. `LOGIN_COOKIE_KEY`, 32
+//! random bytes or more, lets a login that has begun survive a restart.
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
@@ -14,6 +17,8 @@ use anyhow::Context;
 use bondify_axum::{Bondify, Secret, Shutdown};
 use bondify_client::{Client, Sessions};
 use bondify_emulator::{Emulator, ProjectSettings};
+use bondify_login::Login;
+use example_login::{Users, app};
 use example_support::{port, usage};
 use tokio::net::TcpListener;
 
@@ -28,8 +33,7 @@ async fn main() -> anyhow::Result<()> {
     let (sessions, secret, _emulator) = match env::var("BONDIFY_PROJECT_ID") {
         Ok(project_id) => {
             let secret = Secret::from_env("BONDIFY_WEBHOOK_SECRET").unwrap_or_else(usage);
-            let api =
-                env::var("BONDIFY_API_URL").unwrap_or_else(|_| Client::DEFAULT_BASE_URL.to_owned());
+            let api = variable("BONDIFY_API_URL", Client::DEFAULT_BASE_URL);
             (sessions(&api, project_id), secret, None)
         }
         Err(_) => {
@@ -46,12 +50,22 @@ async fn main() -> anyhow::Result<()> {
     };
 
     let bondify = Bondify::builder(secret).build()?;
-    let app = example_login::app(sessions, &bondify);
+    let login = Login::builder(sessions, &bondify)
+        .origin(variable("ORIGIN", &url))
+        .cookie_key(env::var("LOGIN_COOKIE_KEY").map_or_else(|_| random_key(), String::into_bytes))
+        .app_name("Login example")
+        .build()
+        .unwrap_or_else(usage);
+    let users = Users::connect(&variable("DATABASE_URL", "sqlite:login.db?mode=rwc")).await?;
+    let app = app(&login, &bondify, users);
     println!("sign in on {url}");
-    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown.requested());
+    let requested = shutdown.requested();
+    let closed = async move {
+        requested.await;
+        login.close();
+    };
     tokio::select! {
-        served = server => served?,
-        // Browsers that wait for a login hold connections, which are cut off.
+        served = axum::serve(listener, app).with_graceful_shutdown(closed) => served?,
         () = shutdown.deadline(Duration::from_secs(1)) => {}
     }
     Ok(bondify.drain(Duration::from_secs(5)).await?)
@@ -59,4 +73,14 @@ async fn main() -> anyhow::Result<()> {
 
 fn sessions(api: &str, project_id: String) -> Sessions {
     Client::builder().base_url(api).build().unwrap_or_else(usage).sessions(project_id)
+}
+
+fn variable(name: &str, default: &str) -> String {
+    env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+fn random_key() -> Vec<u8> {
+    let mut key = vec![0; 32];
+    getrandom::fill(&mut key).expect("the system has randomness");
+    key
 }

@@ -47,7 +47,7 @@ async fn cancelling_on_the_phone_is_told_by_the_browser() {
     let Some((browser, phone)) = begin(&rig).await else { return };
     phone.click("button[value=cancel]").await;
     browser.wait_for_text("You cancelled the login").await;
-    browser.click("form[action='/login'] button").await;
+    browser.click("form[action='./login'] button").await;
     browser.wait_for_text("Waiting for you to confirm").await;
     assert_eq!(rig.emulator.sessions().len(), 2, "a session for each try");
 }

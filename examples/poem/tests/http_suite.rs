@@ -5,11 +5,11 @@
 
 use bondify_testkit::{
     Script,
-    http_suite::{Adapter, App, Attached, PATH, Server},
+    http_suite::{Adapter, App, Attached, PATH, PROJECTS_PATH, Server, project},
 };
-use bondify_tower::{BondifyEvent, BondifyExt};
+use bondify_tower::{BondifyEvent, BondifyExt, BondifyLayer};
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, request::Parts};
 use http_body_util::Full;
 use poem::{
     Route, RouteMethod,
@@ -26,13 +26,26 @@ impl Adapter for Poem {
     async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
         let layer = || bondify.layer::<Full<Bytes>>();
         let handler = service_fn(move |request| on_event(script.clone(), request));
-        let path = if attached == Attached::Everywhere { "/" } else { PATH };
+        let projects = bondify.clone();
+        let for_projects = BondifyLayer::<Full<Bytes>>::for_projects(move |head: Parts| {
+            let bondify = projects.clone();
+            async move {
+                let id = head.uri.path().rsplit('/').next().unwrap_or_default();
+                project(&bondify, id).await
+            }
+        });
+        let path = match attached {
+            Attached::Everywhere => "/".to_owned(),
+            Attached::ForProjects => format!("{PROJECTS_PATH}/:id"),
+            _ => PATH.to_owned(),
+        };
         let app = Route::new().at(
             path,
             match attached {
                 Attached::Everywhere => RouteMethod::new()
                     .get(layer().layer(handler.clone()).compat())
                     .post(layer().layer(handler).compat()),
+                Attached::ForProjects => post(for_projects.layer(handler).compat()),
                 Attached::Once => post(layer().layer(handler).compat()),
                 // The handler has to take a body of another type, and finds no event.
                 Attached::Never => post(handler.map_request(without_body).compat()),

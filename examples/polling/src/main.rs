@@ -7,14 +7,14 @@
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
-use std::{env, error::Error};
+use std::env;
 
 use bondify_client::{Client, ConfirmedSession, ProofVerifier, Secret, SecretError, SessionStatus};
 use example_support::usage;
 use qrcode::{QrCode, render::unicode::Dense1x2};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> anyhow::Result<()> {
     let project_id = env::var("BONDIFY_PROJECT_ID")
         .unwrap_or_else(|_| usage("the environment variable BONDIFY_PROJECT_ID is not set"));
     let proofs = match Secret::from_env("BONDIFY_WEBHOOK_SECRET") {
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn greet(login: &ConfirmedSession, proofs: Option<ProofVerifier>) -> Result<(), Box<dyn Error>> {
+fn greet(login: &ConfirmedSession, proofs: Option<ProofVerifier>) -> anyhow::Result<()> {
     let (name, id) = (login.user().name(), login.user().id());
     match proofs {
         Some(proofs) => {
@@ -56,7 +56,7 @@ fn greet(login: &ConfirmedSession, proofs: Option<ProofVerifier>) -> Result<(), 
 }
 
 /// In the colours of a terminal that writes light on dark.
-fn qr_code(text: &str) -> Result<String, Box<dyn Error>> {
+fn qr_code(text: &str) -> anyhow::Result<String> {
     let code = QrCode::new(text)?;
     let mut picture = code.render::<Dense1x2>();
     Ok(picture.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build())

@@ -101,6 +101,15 @@ impl Browser {
         .await;
     }
 
+    /// Switches the scripts of the pages that are opened from now on.
+    ///
+    /// # Panics
+    ///
+    /// If the browser is gone.
+    pub async fn run_scripts(&self, run: bool) {
+        self.devtools("Emulation.setScriptExecutionDisabled", json!({"value": !run})).await;
+    }
+
     /// Opens a page, and returns when it is loaded.
     ///
     /// # Panics

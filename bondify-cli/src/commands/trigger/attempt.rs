@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{
     http::{Answer, NoAnswer},
     outcome::Outcome,
-    output::{FAINT, Printable, Status, millis},
+    output::{FAINT, Printable},
 };
 
 /// One request and its outcome.
@@ -24,15 +24,7 @@ impl Attempt {
         session_token: Option<String>,
         answer: Result<Answer, NoAnswer>,
     ) -> Self {
-        let outcome = match answer {
-            Ok(answer) => Outcome::Answered {
-                status: Status(answer.status.as_u16()),
-                latency_ms: millis(answer.latency),
-                body: String::from_utf8_lossy(&answer.body).into_owned(),
-            },
-            Err(reason) => Outcome::Unanswered { error: reason.to_string() },
-        };
-        Self { delivery, session_token, outcome }
+        Self { delivery, session_token, outcome: answer.into() }
     }
 }
 

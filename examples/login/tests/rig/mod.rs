@@ -3,6 +3,9 @@ use std::{net::SocketAddr, time::Duration};
 use bondify_axum::Bondify;
 use bondify_client::Client;
 use bondify_emulator::{Emulator, ProjectSettings};
+use bondify_login::Login;
+use example_login::Users;
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 const PROJECT: &str = "proj_login";
@@ -14,6 +17,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(600);
 pub(crate) struct Rig {
     pub(crate) app: SocketAddr,
     pub(crate) emulator: Emulator,
+    _database: TempDir,
 }
 
 impl Rig {
@@ -30,8 +34,17 @@ impl Rig {
         let secret = emulator.project(PROJECT).unwrap().secret().clone();
         let bondify = Bondify::builder(secret).build().unwrap();
         let client = Client::builder().base_url(emulator.url()).build().unwrap();
-        let router = example_login::app(client.sessions(PROJECT), &bondify);
+        let login = Login::builder(client.sessions(PROJECT), &bondify)
+            .origin(format!("http://{app}"))
+            .cookie_key([7; 32])
+            .app_name("Login example")
+            .build()
+            .unwrap();
+        let database = TempDir::new().unwrap();
+        let url = format!("sqlite:{}?mode=rwc", database.path().join("login.db").display());
+        let users = Users::connect(&url).await.unwrap();
+        let router = example_login::app(&login, &bondify, users);
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { app, emulator }
+        Self { app, emulator, _database: database }
     }
 }

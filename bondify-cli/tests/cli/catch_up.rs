@@ -1,0 +1,171 @@
+use std::time::{Duration, SystemTime};
+
+use axum::http::StatusCode;
+use bondify_axum::Event;
+use bondify_emulator::{Emulator, Fault, Persona, ProjectSettings};
+use bondify_testkit::within_a_minute;
+use serde_json::json;
+use snapbox::{assert_data_eq, str};
+
+use crate::support::{Finished, Receiver, SECRET, bondify};
+
+const SHOP: &str = "proj_shop";
+
+/// A Bondify that reaches nobody: every delivery fails for good at once.
+async fn unreachable() -> Emulator {
+    let shop = ProjectSettings::new().id(SHOP).secret(SECRET).webhook_url("http://127.0.0.1:9/");
+    let blog = ProjectSettings::new().id("proj_blog").secret("whsec_blog");
+    let emulator = Emulator::builder().developer_token("dev_hush").retries(0);
+    let emulator = emulator.project(shop.faults([Fault::Unreachable])).project(blog);
+    emulator.start().await.unwrap()
+}
+
+/// A login, a cancellation, a login whose proof was used; and three sessions that are nothing to
+/// catch up with.
+async fn missed(emulator: &Emulator) -> [String; 3] {
+    let [login, cancelled, used, expired, _pending] =
+        [(); 5].map(|()| emulator.generate(SHOP).unwrap().token);
+    let of_blog = emulator.generate("proj_blog").unwrap().token;
+    emulator.confirm(&of_blog, Persona::default()).unwrap();
+    emulator.confirm(&login, Persona::default()).unwrap();
+    emulator.cancel(&cancelled).unwrap();
+    emulator.confirm(&used, Persona::new("2", "Grace")).unwrap();
+    emulator.use_proof(&used).unwrap();
+    emulator.expire(&expired).unwrap();
+    for token in [&login, &cancelled, &used] {
+        let delivery = emulator.delivery_of(token).await.unwrap();
+        assert!(!delivery.attempts[0].outcome.is_success());
+    }
+    [login, cancelled, used]
+}
+
+async fn catch_up(emulator: &Emulator, args: &[&str]) -> Finished {
+    let fixed = ["catch-up", "--project", SHOP];
+    let mut command = bondify(&[&fixed, args].concat());
+    command.env("BONDIFY_API_URL", emulator.url()).env("BONDIFY_DEVELOPER_TOKEN", "dev_hush");
+    Finished::of(command).await
+}
+
+fn tokens(events: &[Event]) -> Vec<&str> {
+    let mut tokens: Vec<_> = events.iter().filter_map(Event::session_token).collect();
+    tokens.sort_unstable();
+    tokens
+}
+
+#[tokio::test]
+async fn everything_that_was_missed_is_delivered_once() {
+    within_a_minute(async {
+        let emulator = unreachable().await;
+        let mut missed = missed(&emulator).await;
+        missed.sort_unstable();
+        let receiver = Receiver::start().await;
+        let args = ["--since", "2h", "--url", &receiver.url];
+        assert_data_eq!(
+            catch_up(&emulator, &args).await.to_string(),
+            str![[r#"
+3 of 3 accepted, 0 of them known before
+exit code: 0
+
+"#]]
+        );
+        assert_eq!(tokens(&receiver.handled()), missed);
+        assert_data_eq!(
+            catch_up(&emulator, &args).await.to_string(),
+            str![[r#"
+3 of 3 accepted, 3 of them known before
+exit code: 0
+
+"#]]
+        );
+        assert_eq!(receiver.handled().len(), 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_oldest_is_first_and_the_window_is_kept() {
+    within_a_minute(async {
+        let now = SystemTime::now();
+        let offset = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let at = std::sync::Arc::clone(&offset);
+        let clock = move || {
+            let seconds = at.load(std::sync::atomic::Ordering::Relaxed);
+            now - Duration::from_secs(3 * 3600) + Duration::from_secs(seconds)
+        };
+        let shop = ProjectSettings::new().id(SHOP).secret(SECRET);
+        let emulator = Emulator::builder().developer_token("dev_hush").clock(clock).project(shop);
+        let emulator = emulator.start().await.unwrap();
+        let mut expected = Vec::new();
+        for hour in 0..3 {
+            offset.store(hour * 3600 + 60, std::sync::atomic::Ordering::Relaxed);
+            let token = emulator.generate(SHOP).unwrap().token;
+            emulator.confirm(&token, Persona::default()).unwrap();
+            expected.push(token);
+        }
+        let listed = catch_up(&emulator, &["--since", "2h", "--dry-run", "--json"]).await;
+        assert_eq!(listed.code, Some(0), "{listed}");
+        let listed = listed.json();
+        let tokens: Vec<_> =
+            listed.iter().map(|event| event["session_token"].as_str().unwrap()).collect();
+        assert_eq!(tokens, expected[1..], "the oldest is older than two hours");
+        let text = catch_up(&emulator, &["--since", "4h", "--dry-run"]).await.stdout;
+        assert_eq!(text.lines().count(), 3);
+        assert!(!text.contains("Ada"), "{text}");
+
+        let receiver = Receiver::start().await;
+        catch_up(&emulator, &["--since", "4h", "--url", &receiver.url]).await;
+        let handled = receiver.handled();
+        let order: Vec<_> = handled.iter().filter_map(Event::session_token).collect();
+        assert_eq!(order, expected);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_accepted_fails_and_the_rest_goes_on() {
+    within_a_minute(async {
+        let emulator = unreachable().await;
+        missed(&emulator).await;
+        let receiver = Receiver::answering(StatusCode::SERVICE_UNAVAILABLE).await;
+        let args = ["--since", "2h", "--json", "--url", &receiver.url];
+        let finished = catch_up(&emulator, &args).await;
+        assert_eq!(finished.code, Some(1));
+        let json = finished.json();
+        let [events @ .., summary] = &json[..] else { panic!("{finished}") };
+        assert_eq!(events.len(), 3);
+        assert!(events.iter().all(|event| event["status"] == 503));
+        let expected = json!({"summary": {"events": 3, "accepted": 0, "known": 0, "failed": 3}});
+        assert_eq!(summary, &expected);
+        assert_eq!(receiver.handled().len(), 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_secret_is_read_from_the_api_unless_it_is_given() {
+    within_a_minute(async {
+        let emulator = unreachable().await;
+        missed(&emulator).await;
+        let receiver = Receiver::start().await;
+        let args = ["catch-up", "--project", SHOP, "--since=1h", "--url", &receiver.url];
+        let mut command = bondify(&args);
+        command.env("BONDIFY_API_URL", emulator.url()).env("BONDIFY_DEVELOPER_TOKEN", "dev_hush");
+        command.env_remove("BONDIFY_WEBHOOK_SECRET");
+        assert_eq!(Finished::of(command).await.code, Some(0));
+        let wrong = ["--since=1h", "--url", &receiver.url, "--secret=whsec_other"];
+        assert_eq!(catch_up(&emulator, &wrong).await.code, Some(1));
+        let args = ["catch-up", "--since=1h", "--dry-run"];
+        let mut command = bondify(&args);
+        command.env("BONDIFY_API_URL", emulator.url()).env("BONDIFY_DEVELOPER_TOKEN", "dev_hush");
+        let several = Finished::of(command).await;
+        assert_eq!(several.code, Some(2));
+        assert!(several.stderr.contains("--project: proj_blog, proj_shop"), "{several}");
+        emulator.delete_project("proj_blog").unwrap();
+        let mut command = bondify(&args);
+        command.env("BONDIFY_API_URL", emulator.url()).env("BONDIFY_DEVELOPER_TOKEN", "dev_hush");
+        assert_eq!(Finished::of(command).await.stdout.lines().count(), 3);
+        let no_url = catch_up(&emulator, &["--since=1h"]).await;
+        assert_eq!(no_url.code, Some(2));
+    })
+    .await;
+}

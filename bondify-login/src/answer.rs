@@ -1,0 +1,146 @@
+//! The responses.
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use http::{
+    HeaderName, HeaderValue, Request, Response, StatusCode,
+    header::{
+        ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
+        RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    },
+};
+
+use crate::{State, View, adapter::Body, login::Settings};
+
+/// The answer to a request that shows a state.
+pub(crate) struct Answer<'a> {
+    settings: &'a Settings,
+    request: &'a Request<Bytes>,
+    page_url: String,
+}
+
+impl<'a> Answer<'a> {
+    /// Answers at the page's own path. URLs are relative, so that the routes work below any
+    /// prefix that a router or a proxy adds.
+    pub(crate) fn at_page(settings: &'a Settings, request: &'a Request<Bytes>) -> Self {
+        let page_url = format!("./{}", segment_from_end(request, 0));
+        Self { settings, request, page_url }
+    }
+
+    /// Answers at a path one segment below the page's.
+    pub(crate) fn below_page(settings: &'a Settings, request: &'a Request<Bytes>) -> Self {
+        let page_url = format!("../{}", segment_from_end(request, 1));
+        Self { settings, request, page_url }
+    }
+
+    /// Whether the client asks for JSON. Browsers that navigate ask for HTML.
+    pub(crate) fn wants_json(&self) -> bool {
+        let accepted = self.request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
+        accepted.is_some_and(|types| types.contains("application/json"))
+    }
+
+    pub(crate) fn redirect(&self) -> Response<Body> {
+        let mut response = empty(StatusCode::SEE_OTHER);
+        if let Ok(page_url) = HeaderValue::try_from(&self.page_url) {
+            response.headers_mut().insert(LOCATION, page_url);
+        }
+        response
+    }
+
+    pub(crate) fn show(
+        &self,
+        status: StatusCode,
+        state: &State,
+        return_to: &str,
+    ) -> Response<Body> {
+        let mut response = if self.wants_json() {
+            let json = state.to_json().to_string();
+            with_headers(json, [(CONTENT_TYPE, "application/json")])
+        } else {
+            self.page(state, return_to)
+        };
+        *response.status_mut() = status;
+        response
+    }
+
+    fn page(&self, state: &State, return_to: &str) -> Response<Body> {
+        let Ok(random) = getrandom::u64() else {
+            return empty(StatusCode::INTERNAL_SERVER_ERROR);
+        };
+        let nonce = format!("{random:016x}");
+        let html = (self.settings.page)(&View {
+            state,
+            app_name: self.settings.app_name.as_deref(),
+            return_to,
+            nonce: &nonce,
+            page_url: &self.page_url,
+        });
+        let mut response = with_headers(html, [(CONTENT_TYPE, "text/html; charset=utf-8")]);
+        let policy = format!(
+            "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; \
+             img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
+             frame-ancestors 'none'"
+        );
+        if let Ok(policy) = HeaderValue::try_from(policy) {
+            response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+        }
+        response
+    }
+}
+
+/// A segment of the request's path, counted from the end.
+fn segment_from_end(request: &Request<Bytes>, index: usize) -> &str {
+    request.uri().path().rsplit('/').nth(index).unwrap_or_default()
+}
+
+/// The stream of events.
+pub(crate) fn events(events: BoxStream<'static, Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::Events(events));
+    let headers = [
+        (CONTENT_TYPE, "text/event-stream"),
+        (CACHE_CONTROL, "no-store"),
+        // nginx would hold events back.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    response.headers_mut().extend(headers.map(header));
+    response
+}
+
+/// The answer to a connection that cannot wait.
+pub(crate) fn busy() -> Response<Body> {
+    let mut response = empty(StatusCode::SERVICE_UNAVAILABLE);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
+/// The answer to a browser in which no login has begun.
+pub(crate) fn without_login() -> Response<Body> {
+    empty(StatusCode::NOT_FOUND)
+}
+
+pub(crate) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = with_headers(String::new(), []);
+    *response.status_mut() = status;
+    response
+}
+
+/// A whole response. The referrer policy hides addresses from other sites; with no referrer at
+/// all, browsers would hide the origin of forms.
+fn with_headers<const N: usize>(
+    body: String,
+    headers: [(HeaderName, &'static str); N],
+) -> Response<Body> {
+    let mut response = Response::new(Body::Full(body.into()));
+    let always = [
+        (CACHE_CONTROL, "no-store"),
+        (REFERRER_POLICY, "same-origin"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    response.headers_mut().extend(always.map(header));
+    response.headers_mut().extend(headers.map(header));
+    response
+}
+
+fn header((name, value): (HeaderName, &'static str)) -> (HeaderName, HeaderValue) {
+    (name, HeaderValue::from_static(value))
+}

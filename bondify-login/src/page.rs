@@ -1,0 +1,101 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use askama::Template;
+use qrcode::{QrCode, render::svg};
+
+use crate::State;
+
+pub(crate) type Render = Arc<dyn Fn(&View<'_>) -> String + Send + Sync>;
+
+/// All that the page shows.
+#[non_exhaustive]
+pub struct View<'a> {
+    /// The state of the login in this browser.
+    pub state: &'a State,
+    /// The [app's name](crate::LoginBuilder::app_name).
+    pub app_name: Option<&'a str>,
+    /// The path that the browser goes to after the login.
+    pub return_to: &'a str,
+    /// The nonce without which the browser runs no script and applies no style:
+    /// `<style nonce="…">`.
+    pub nonce: &'a str,
+    /// The page's own URL, relative to the page. A form that is posted to it begins a login. The
+    /// form can have a `return_to`.
+    pub page_url: &'a str,
+}
+
+impl View<'_> {
+    /// The URL of the server-sent events. The event `state` has the decision as JSON.
+    #[must_use]
+    pub fn events_url(&self) -> String {
+        format!("{}/events", self.page_url)
+    }
+
+    /// The URL of the form that finishes the login. The form has the `proof`.
+    #[must_use]
+    pub fn finish_url(&self) -> String {
+        format!("{}/finish", self.page_url)
+    }
+
+    /// The QR code of the link into Telegram, as an SVG element; empty in states without a link.
+    #[must_use]
+    pub fn qr_code(&self) -> String {
+        match self.state {
+            State::Waiting { deeplink, .. } => qr_code(deeplink),
+            _ => String::new(),
+        }
+    }
+
+    /// The script of the page: the countdown, the events and the finish.
+    ///
+    /// It expects the elements of the default page: `main` with `data-events`, the form `finish`
+    /// with the field `proof`, and for the countdown a `time` with `data-seconds`.
+    #[must_use]
+    pub fn script(&self) -> &'static str {
+        include_str!("../assets/page.js")
+    }
+}
+
+impl fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View").field("state", self.state).finish_non_exhaustive()
+    }
+}
+
+/// The QR code as an SVG element, with the margin that readers need. Empty for a text that is
+/// too long for a QR code.
+pub(crate) fn qr_code(text: &str) -> String {
+    let Ok(code) = QrCode::new(text) else { return String::new() };
+    let document = code.render::<svg::Color<'_>>().min_dimensions(240, 240).build();
+    let element = document.find("<svg").unwrap_or_default();
+    document[element..].to_owned()
+}
+
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Page<'a> {
+    view: &'a View<'a>,
+}
+
+impl Page<'_> {
+    /// The label of the button that begins a login.
+    fn begin_label(&self) -> Option<&'static str> {
+        match self.view.state {
+            State::Start => Some("Sign in with Telegram"),
+            State::Used => Some("Sign in again"),
+            State::Cancelled | State::Expired | State::Unavailable => Some("Try again"),
+            State::Waiting { .. } | State::Confirmed { .. } => None,
+        }
+    }
+
+    /// The time left, in minutes and seconds, as the script shows it.
+    fn left(&self, time: &Duration) -> String {
+        let seconds = time.as_secs();
+        format!("{}:{:02}", seconds / 60, seconds % 60)
+    }
+}
+
+pub(crate) fn default_page(view: &View<'_>) -> String {
+    // A template that renders into a string fails only if a value in it does.
+    Page { view }.render().unwrap_or_default()
+}

@@ -1,0 +1,63 @@
+//! The path that the browser goes to after the login.
+
+use crate::limits::MAX_RETURN_TO_BYTES;
+
+/// The path, if it leads to this origin; else `/`.
+///
+/// Browsers take `//host` and `/\host` for another host, and drop tabs and line ends before they
+/// look.
+pub(crate) fn sanitize(path: &str) -> &str {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
+    let is_ours = path.len() <= MAX_RETURN_TO_BYTES
+        && path.starts_with('/')
+        && !path.starts_with("//")
+        && path.bytes().all(is_plain);
+    if is_ours { path } else { "/" }
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+
+    #[test]
+    fn a_path_of_this_origin_is_kept() {
+        for path in ["/", "/basket", "/a/b?c=d&e=https://f#g", "/%2f/evil.example", "/@evil"] {
+            assert_eq!(sanitize(path), path);
+        }
+    }
+
+    #[test]
+    fn all_else_leads_home() {
+        for elsewhere in [
+            "",
+            "basket",
+            "https://evil.example",
+            "//evil.example",
+            "///evil.example",
+            "/\\evil.example",
+            "\\\\evil.example",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            " //evil.example",
+            "javascript:alert(1)",
+            "/a\r\nset-cookie: a=b",
+            "/\u{2028}/evil.example",
+            "/ä",
+            &format!("/{}", "a".repeat(MAX_RETURN_TO_BYTES)),
+        ] {
+            assert_eq!(sanitize(elsewhere), "/", "{elsewhere:?}");
+        }
+    }
+
+    #[test]
+    fn browsers_stay_at_the_origin() {
+        let base = Url::parse("https://shop.example/login/finish").unwrap();
+        for path in ["/.//evil.example", "/..//evil.example", "/@evil.example", "/;//evil.example"]
+        {
+            let url = base.join(sanitize(path)).unwrap();
+            assert_eq!(url.host_str(), Some("shop.example"), "{path}");
+        }
+    }
+}

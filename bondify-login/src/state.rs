@@ -1,0 +1,76 @@
+use std::{fmt, time::Duration};
+
+use bondify_core::TelegramUser;
+use serde_json::{Value, json};
+
+/// The state of a login, in the browser that began it.
+///
+/// `Debug` shows nothing but the name.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum State {
+    /// No login has begun in this browser. In JSON `start`.
+    Start,
+    /// The user has not decided yet. In JSON `waiting`.
+    Waiting {
+        /// The link that opens the project's bot in Telegram.
+        deeplink: String,
+        /// The time left to decide.
+        expires_in: Duration,
+    },
+    /// The user tapped Confirm; the login is to be finished. In JSON `confirmed`.
+    Confirmed {
+        /// The user who confirmed.
+        user: TelegramUser,
+        /// The proof that finishes the login, in this browser only.
+        proof: String,
+    },
+    /// The user tapped Cancel. In JSON `cancelled`.
+    Cancelled,
+    /// Nobody decided in time. In JSON `expired`.
+    Expired,
+    /// The login was finished before. In JSON `used`.
+    Used,
+    /// Bondify refused the project or could not be reached. In JSON `unavailable`.
+    Unavailable,
+}
+
+impl State {
+    /// The name of the state in JSON.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Waiting { .. } => "waiting",
+            Self::Confirmed { .. } => "confirmed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::Used => "used",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// The state as the events and the answers in JSON have it.
+    pub(crate) fn to_json(&self) -> Value {
+        match self {
+            Self::Waiting { deeplink, expires_in } => json!({
+                "state": self.name(),
+                "deeplink": deeplink,
+                "qr_code": crate::page::qr_code(deeplink),
+                "expires_in": expires_in.as_secs(),
+            }),
+            Self::Confirmed { user, proof } => json!({
+                "state": self.name(),
+                "name": user.name(),
+                "proof": proof,
+            }),
+            _ => json!({"state": self.name()}),
+        }
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "State({})", self.name())
+    }
+}

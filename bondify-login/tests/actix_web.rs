@@ -1,0 +1,65 @@
+//! The attack suite on actix-web.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod suite;
+
+use std::{future::pending, sync::mpsc, thread};
+
+use actix_web::{
+    App, HttpResponse, HttpServer,
+    dev::ServerHandle,
+    http::header::{LOCATION, SET_COOKIE},
+    rt::System,
+    web::Data,
+};
+use bondify_login::{Login, SignedIn, actix_web::LoginExt};
+use bondify_testkit::http_suite::Server;
+use suite::{Framework, login_suite};
+
+struct ActixWeb;
+
+impl Framework for ActixWeb {
+    async fn serve(login: Login) -> Server {
+        let (started, starting) = mpsc::channel();
+        thread::spawn(move || {
+            System::new().block_on(async move {
+                let app = move || {
+                    App::new()
+                        .app_data(Data::new("session"))
+                        .configure(login.routes("/login", on_login))
+                };
+                let server = HttpServer::new(app).workers(2).disable_signals();
+                let server = server.bind("127.0.0.1:0").unwrap();
+                let address = server.addrs()[0];
+                let server = server.run();
+                started.send((address, server.handle())).unwrap();
+                server.await.unwrap();
+            });
+        });
+        let (address, handle) = starting.recv().unwrap();
+        let stopper = Stopper(handle);
+        Server::new(address, async move {
+            let _stopper = stopper;
+            pending().await
+        })
+    }
+}
+
+struct Stopper(ServerHandle);
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        // The command is sent by the call; the future only waits for its end.
+        drop(self.0.stop(false));
+    }
+}
+
+async fn on_login(login: SignedIn, cookie: Data<&'static str>) -> HttpResponse {
+    HttpResponse::SeeOther()
+        .insert_header((SET_COOKIE, format!("{}={}; HttpOnly", **cookie, login.user.id())))
+        .insert_header((LOCATION, login.return_to))
+        .finish()
+}
+
+login_suite!(ActixWeb);

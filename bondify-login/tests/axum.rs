@@ -1,0 +1,34 @@
+//! The attack suite on axum.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod suite;
+
+use axum::{
+    Router,
+    extract::State,
+    http::header::SET_COOKIE,
+    response::{IntoResponse, Redirect},
+};
+use bondify_login::{Login, SignedIn, axum::LoginExt};
+use bondify_testkit::http_suite::Server;
+use suite::{Framework, login_suite};
+use tokio::net::TcpListener;
+
+struct Axum;
+
+impl Framework for Axum {
+    async fn serve(login: Login) -> Server {
+        let app = Router::new().merge(login.routes("/login", on_login)).with_state("session");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        Server::new(address, async { axum::serve(listener, app).await.unwrap() })
+    }
+}
+
+async fn on_login(login: SignedIn, State(cookie): State<&'static str>) -> impl IntoResponse {
+    let cookie = format!("{cookie}={}; HttpOnly", login.user.id());
+    ([(SET_COOKIE, cookie)], Redirect::to(&login.return_to))
+}
+
+login_suite!(Axum);

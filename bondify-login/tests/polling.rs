@@ -1,0 +1,186 @@
+//! The requests to Bondify's API, which is scripted.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use bondify_client::Client;
+use bondify_core::{Bondify, Secret};
+use bondify_login::{
+    Login,
+    adapter::{self, Body},
+};
+use bondify_testkit::{Answer, Payload, ScriptedServer, within_a_minute};
+use bytes::Bytes;
+use futures_util::{StreamExt, future::join};
+use http::{Request, header::SET_COOKIE};
+use serde_json::{Value, json};
+
+const SECRET: &str = "whsec_test";
+const TOKEN: &str = "sess_1";
+
+/// A login that has begun, on an API with these answers.
+struct Rig {
+    api: ScriptedServer,
+    login: Login,
+    cookie: String,
+}
+
+impl Rig {
+    async fn begin(interval: Duration, answers: impl IntoIterator<Item = Answer>) -> Self {
+        let begun = json!({"session_token": TOKEN, "deeplink": "https://t.me/b?start=sess_1"});
+        let answers = [Answer::json(200, begun)].into_iter().chain(answers);
+        let api = ScriptedServer::start(answers).await;
+        let bondify = Bondify::builder(Secret::new(SECRET).unwrap()).build().unwrap();
+        let client = Client::builder().base_url(api.url()).poll_interval(interval);
+        let sessions = client.build().unwrap().sessions("proj_test");
+        let login = Login::builder(sessions, &bondify);
+        let login = login.origin("https://shop.example").cookie_key([7; 32]).build().unwrap();
+        let mut rig = Self { api, login, cookie: String::new() };
+        let begun = adapter::begin(&rig.login, &rig.request("")).await;
+        let cookie = begun.headers()[SET_COOKIE].to_str().unwrap();
+        rig.cookie = cookie.split(';').next().unwrap().to_owned();
+        rig
+    }
+
+    fn request(&self, form: &'static str) -> Request<Bytes> {
+        let request = Request::post("/login").header("cookie", &self.cookie);
+        request.header("origin", "https://shop.example").body(Bytes::from(form)).unwrap()
+    }
+
+    /// The decision that a connection receives.
+    async fn decision(&self) -> Value {
+        let events = adapter::events(&self.login, &self.request("")).await.into_body();
+        let Body::Events(mut events) = events else { panic!("no events") };
+        while let Some(frame) = events.next().await {
+            if let Some(data) = frame.strip_prefix(b"event: state\ndata: ") {
+                return serde_json::from_slice(data).unwrap();
+            }
+        }
+        panic!("no decision")
+    }
+
+    fn polls(&self) -> usize {
+        self.api.requests().len() - 1
+    }
+
+    async fn until_polled(&self) {
+        while self.polls() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+fn confirmed() -> Answer {
+    let secret = Secret::new(SECRET).unwrap();
+    Answer::json(
+        200,
+        json!({
+            "status": "confirmed", "telegram_id": "42", "telegram_name": "Ada",
+            "telegram_username": null,
+            "proof": Payload::proof().session_token(TOKEN).proof_signed_with(&secret),
+        }),
+    )
+}
+
+fn status(status: &str) -> Answer {
+    Answer::json(200, json!({"status": status}))
+}
+
+const SHORT: Duration = Duration::from_millis(500);
+const LONG: Duration = Duration::from_secs(60 * 60);
+
+#[tokio::test]
+async fn the_tabs_of_a_login_share_one_poll() {
+    within_a_minute(async {
+        let rig = Rig::begin(SHORT, [status("pending"), confirmed()]).await;
+        let (one, other) = join(rig.decision(), rig.decision()).await;
+        assert_eq!((&one["state"], &one), (&"confirmed".into(), &other));
+        assert_eq!(rig.polls(), 2);
+    })
+    .await;
+}
+
+/// With a poll interval of an hour, only the webhook can be this fast.
+#[tokio::test]
+async fn a_webhook_wakes_the_browser() {
+    within_a_minute(async {
+        let rig = Rig::begin(LONG, [status("pending"), confirmed()]).await;
+        let event = Payload::confirmed().session_token(TOKEN);
+        let secret = Secret::new(SECRET).unwrap();
+        let event = event.signed_with(&secret).verified_by(&secret).unwrap();
+        let webhook = async {
+            rig.until_polled().await;
+            rig.login.notify(&event);
+        };
+        let (decision, ()) = join(rig.decision(), webhook).await;
+        assert_eq!(decision["state"], "confirmed");
+        assert_eq!(rig.polls(), 2);
+    })
+    .await;
+}
+
+/// The proof is handed out once: it travels with the browser, not with this process.
+#[tokio::test]
+async fn a_login_is_finished_without_another_request() {
+    within_a_minute(async {
+        let rig = Rig::begin(SHORT, [confirmed()]).await;
+        let proof = rig.decision().await["proof"].as_str().unwrap().to_owned();
+        let form: &'static str = format!("proof={proof}").leak();
+        let finished = adapter::finish(&rig.login, &rig.request(form)).await.unwrap();
+        assert_eq!(finished.signed_in.user.id().as_str(), "123456789");
+        assert_eq!(finished.signed_in.return_to, "/");
+        assert_eq!(rig.polls(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_login_that_was_completed_before_is_told() {
+    within_a_minute(async {
+        let rig = Rig::begin(SHORT, [status("used")]).await;
+        assert_eq!(rig.decision().await, json!({"state": "used"}));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_proof_that_the_secret_did_not_sign_is_told_as_unavailable() {
+    within_a_minute(async {
+        let other = Secret::new("whsec_other").unwrap();
+        let proof = Payload::proof().session_token(TOKEN).proof_signed_with(&other);
+        let forged = json!({
+            "status": "confirmed", "telegram_id": "42", "telegram_name": "Ada",
+            "telegram_username": null, "proof": proof,
+        });
+        let rig = Rig::begin(SHORT, [Answer::json(200, forged)]).await;
+        assert_eq!(rig.decision().await, json!({"state": "unavailable"}));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_waits_while_the_api_does_not_answer() {
+    within_a_minute(async {
+        let rig = Rig::begin(SHORT, [Answer::none(), Answer::json(404, json!({}))]).await;
+        let page = async || {
+            let page = adapter::page(&rig.login, &rig.request("")).await.into_body();
+            let Body::Full(page) = page else { panic!("no page") };
+            String::from_utf8(page.to_vec()).unwrap()
+        };
+        assert!(page().await.contains("Waiting for you to confirm"));
+        assert!(page().await.contains("not possible right now"), "the project is gone");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_link_that_runs_a_script_is_not_shown() {
+    within_a_minute(async {
+        let begun = json!({"session_token": TOKEN, "deeplink": "javascript:alert(1)"});
+        let rig = Rig::begin(SHORT, [Answer::json(200, begun)]).await;
+        let refused = adapter::begin(&rig.login, &rig.request("")).await;
+        assert_eq!(refused.status(), 502);
+    })
+    .await;
+}

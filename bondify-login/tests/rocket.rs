@@ -1,0 +1,58 @@
+//! The attack suite on Rocket.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod suite;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Mutex,
+};
+
+use bondify_login::{Login, SignedIn, rocket::LoginExt};
+use bondify_testkit::http_suite::Server;
+use rocket::{
+    Config, State,
+    config::{LogLevel, Shutdown},
+    fairing::AdHoc,
+    http::{Cookie, CookieJar},
+    post,
+    response::Redirect,
+    routes,
+};
+use suite::{Framework, login_suite};
+use tokio::sync::oneshot;
+
+struct OnRocket;
+
+impl Framework for OnRocket {
+    async fn serve(login: Login) -> Server {
+        let config = Config {
+            address: Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            log_level: LogLevel::Off,
+            shutdown: Shutdown { ctrlc: false, grace: 0, mercy: 0, ..Shutdown::default() },
+            ..Config::debug_default()
+        };
+        let (started, starting) = oneshot::channel();
+        let started = Mutex::new(Some(started));
+        let report = AdHoc::on_liftoff("report the port", move |rocket| {
+            let started = started.lock().unwrap().take().unwrap();
+            started.send(rocket.config().port).unwrap();
+            Box::pin(async {})
+        });
+        let rocket = rocket::custom(config).manage("session");
+        let rocket = rocket.attach(login.mount("/login", routes![on_login])).attach(report);
+        let server = tokio::spawn(rocket.launch());
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, starting.await.unwrap()));
+        Server::new(address, async { drop(server.await.unwrap().unwrap()) })
+    }
+}
+
+#[post("/finish", data = "<login>")]
+fn on_login(login: SignedIn, jar: &CookieJar<'_>, cookie: &State<&'static str>) -> Redirect {
+    jar.add(Cookie::new(**cookie, login.user.id().to_string()));
+    Redirect::to(login.return_to)
+}
+
+login_suite!(OnRocket);

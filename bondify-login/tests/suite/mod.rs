@@ -1,0 +1,56 @@
+//! The attack suite: one set of cases for all frameworks, over HTTP.
+
+mod attacks;
+mod flow;
+mod rig;
+mod waiting;
+
+pub(crate) use self::{
+    attacks::*,
+    flow::*,
+    rig::{Framework, Rig},
+    waiting::*,
+};
+
+/// Expands to one test per case.
+macro_rules! login_suite {
+    ($framework:ty: $($case:ident)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            bondify_testkit::within_a_minute(suite::$case::<$framework>()).await;
+        }
+    )*};
+    ($framework:ty) => {
+        login_suite! { $framework:
+            // flow
+            a_confirmed_login_is_finished_in_the_browser_that_began_it
+            a_page_without_scripts_finishes_too
+            a_single_page_app_gets_the_same_as_json
+            a_cancelled_login_is_told
+            an_expired_login_is_told
+            a_login_whose_webhook_was_handled_is_finished_too
+            an_unreachable_api_is_told
+            // attacks
+            a_victims_browser_does_not_end_up_in_the_attackers_account
+            a_planted_cookie_is_useless_after_the_login
+            a_stolen_link_or_token_finishes_nothing
+            a_stolen_proof_finishes_nothing
+            forged_truncated_and_swapped_cookies_open_nothing
+            an_expired_cookie_finishes_nothing
+            no_return_to_leads_to_another_site
+            forms_of_other_sites_are_refused
+            no_site_can_frame_a_page
+            a_proof_of_another_project_is_refused
+            a_finished_login_cannot_be_replayed
+            of_many_finishes_one_succeeds
+            names_run_no_script
+            an_oversized_form_is_refused
+            // waiting
+            waiting_connections_are_bounded
+            a_client_that_leaves_ends_its_wait
+            closing_ends_the_wait
+        }
+    };
+}
+
+pub(crate) use login_suite;

@@ -1,0 +1,162 @@
+use std::{net::SocketAddr, time::Duration};
+
+use bondify_client::{Client, Sessions};
+use bondify_core::{Bondify, Secret};
+use bondify_emulator::{Emulator, Persona, ProjectSettings};
+use bondify_login::{Login, LoginBuilder};
+use bondify_testkit::{Connection, Response, http_suite::Server};
+use serde_json::Value;
+
+pub(crate) const PROJECT: &str = "proj_login";
+pub(crate) const ORIGIN: &str = "https://shop.example";
+pub(crate) const COOKIE: &str = "__Host-bondify-login";
+pub(crate) const KEY: [u8; 32] = [7; 32];
+
+/// A framework under test: serves a login at `/login` whose handler sets the cookie `session` to
+/// the user's id, and redirects to `return_to`.
+pub(crate) trait Framework {
+    async fn serve(login: Login) -> Server;
+}
+
+/// A local Bondify, and an app on it.
+pub(crate) struct Rig {
+    pub(crate) emulator: Emulator,
+    pub(crate) secret: Secret,
+    pub(crate) bondify: Bondify,
+    pub(crate) login: Login,
+    pub(crate) server: Server,
+}
+
+impl Rig {
+    pub(crate) async fn start<F: Framework>() -> Self {
+        Self::with::<F>(Duration::from_secs(600), |login| login).await
+    }
+
+    /// Starts with sessions of this lifetime, and other settings.
+    pub(crate) async fn with<F: Framework>(
+        lifetime: Duration,
+        set: impl FnOnce(LoginBuilder) -> LoginBuilder,
+    ) -> Self {
+        let project = ProjectSettings::new().id(PROJECT).name("Shop").public_access(true);
+        let emulator = Emulator::builder().project(project).session_lifetime(lifetime);
+        let emulator = emulator.start().await.unwrap();
+        let secret = emulator.project(PROJECT).unwrap().secret().clone();
+        let bondify = Bondify::builder(secret.clone()).build().unwrap();
+        let login = Login::builder(sessions(emulator.url()), &bondify);
+        let login = set(login.origin(ORIGIN).cookie_key(KEY).app_name("Shop")).build().unwrap();
+        let server = F::serve(login.clone()).await;
+        Self { emulator, secret, bondify, login, server }
+    }
+
+    /// A browser that has begun a login.
+    pub(crate) async fn begin(&self) -> Browser {
+        let mut browser = self.browser();
+        let begun = browser.post("/login", "").await;
+        assert_eq!((begun.status, begun.header("location")), (303, Some("./login")));
+        browser.token = self.emulator.sessions()[0].token.to_string();
+        browser
+    }
+
+    /// A browser without cookies.
+    pub(crate) fn browser(&self) -> Browser {
+        Browser { server: self.server.address(), cookie: String::new(), token: String::new() }
+    }
+
+    pub(crate) fn confirm(&self, token: &str, id: &str) {
+        self.emulator.confirm(token, Persona::new(id, "Ada")).unwrap();
+    }
+}
+
+pub(crate) fn sessions(url: &str) -> Sessions {
+    let client = Client::builder().base_url(url).poll_interval(Duration::from_millis(500));
+    client.build().unwrap().sessions(PROJECT)
+}
+
+/// A browser as far as a login needs one: it keeps the login cookie, and sends forms with its
+/// origin.
+#[derive(Clone)]
+pub(crate) struct Browser {
+    pub(crate) server: SocketAddr,
+    pub(crate) cookie: String,
+    pub(crate) token: String,
+}
+
+impl Browser {
+    pub(crate) async fn get(&mut self, path: &str) -> Response {
+        self.request("GET", path, "accept: text/html\r\n", "").await
+    }
+
+    pub(crate) async fn json(&mut self, method: &str, path: &str) -> Value {
+        let headers = "accept: application/json\r\nsec-fetch-site: same-origin\r\n";
+        let response = self.request(method, path, headers, "").await;
+        assert_eq!(response.header("content-type"), Some("application/json"));
+        serde_json::from_str(&response.body).unwrap()
+    }
+
+    pub(crate) async fn post(&mut self, path: &str, form: &str) -> Response {
+        let headers = format!("origin: {ORIGIN}\r\nsec-fetch-site: same-origin\r\n");
+        self.request("POST", path, &headers, form).await
+    }
+
+    pub(crate) async fn finish(&mut self, proof: &str) -> Response {
+        self.post("/login/finish", &format!("proof={proof}")).await
+    }
+
+    pub(crate) async fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        form: &str,
+    ) -> Response {
+        let mut connection = self.send(method, path, headers, form).await;
+        let response = connection.response().await.unwrap();
+        for (_, set) in response.headers.iter().filter(|(name, _)| name == "set-cookie") {
+            if let Some(value) = set.strip_prefix(COOKIE) {
+                let value = value.split(';').next().unwrap();
+                self.cookie = format!("{COOKIE}{value}");
+            }
+        }
+        response
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        form: &str,
+    ) -> Connection {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: shop.example\r\ncookie: {}\r\n{headers}\
+             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{form}",
+            self.cookie,
+            form.len(),
+        );
+        let mut connection = Connection::open(self.server).await.unwrap();
+        connection.send(request.as_bytes()).await.unwrap();
+        connection
+    }
+
+    /// Waits for the decision by server-sent events.
+    pub(crate) async fn decision(&mut self) -> Value {
+        let events = self.get("/login/events").await;
+        assert_eq!(events.header("content-type"), Some("text/event-stream"), "{events:?}");
+        let data = events.body.split_once("event: state\ndata: ").unwrap().1;
+        serde_json::from_str(data).unwrap()
+    }
+
+    /// Waits for the confirmation, and returns its proof.
+    pub(crate) async fn proof(&mut self) -> String {
+        let decision = self.decision().await;
+        assert_eq!(decision["state"], "confirmed");
+        decision["proof"].as_str().unwrap().to_owned()
+    }
+}
+
+/// The value of the cookie `session` that the handler sets, if it was called.
+pub(crate) fn session(response: &Response) -> Option<&str> {
+    let mut set = response.headers.iter().filter(|(name, _)| name == "set-cookie");
+    let session = set.find_map(|(_, set)| set.strip_prefix("session="))?;
+    session.split(';').next()
+}

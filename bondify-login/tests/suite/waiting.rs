@@ -1,0 +1,63 @@
+use std::time::Duration;
+
+use bondify_testkit::Connection;
+
+use super::{Framework, Rig, rig::Browser};
+
+/// A connection that waits for the decision, and its response as soon as it is complete.
+async fn waiting(browser: &Browser) -> Connection {
+    browser.send("GET", "/login/events", "", "").await
+}
+
+impl Rig {
+    /// Waits until the login has so many waiting connections.
+    async fn until_waiting(&self, connections: usize) {
+        let wanted = format!("waiting: {connections},");
+        while !format!("{:?}", self.login).contains(&wanted) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+pub(crate) async fn waiting_connections_are_bounded<F: Framework>() {
+    let rig = Rig::with::<F>(Duration::from_secs(600), |login| login.max_waiting(4)).await;
+    let mut first = rig.begin().await;
+    let tabs = [waiting(&first).await, waiting(&first).await, waiting(&first).await];
+    rig.until_waiting(3).await;
+    let busy = first.get("/login/events").await;
+    assert_eq!((busy.status, busy.header("retry-after")), (503, Some("5")), "a fourth tab");
+
+    let mut second = rig.begin().await;
+    let tab = waiting(&second).await;
+    rig.until_waiting(4).await;
+    assert_eq!(second.get("/login/events").await.status, 503, "a fifth connection");
+    assert_eq!(second.get("/login").await.status, 200, "the page refreshes itself instead");
+    drop(tab);
+    rig.until_waiting(3).await;
+    rig.confirm(&second.token.clone(), "42");
+    second.proof().await;
+    drop(tabs);
+    rig.until_waiting(0).await;
+}
+
+pub(crate) async fn a_client_that_leaves_ends_its_wait<F: Framework>() {
+    let rig = Rig::start::<F>().await;
+    let browser = rig.begin().await;
+    let [politely, rudely] = [waiting(&browser).await, waiting(&browser).await];
+    rig.until_waiting(2).await;
+    drop(politely);
+    rig.until_waiting(1).await;
+    rudely.reset().unwrap();
+    rig.until_waiting(0).await;
+}
+
+pub(crate) async fn closing_ends_the_wait<F: Framework>() {
+    let rig = Rig::start::<F>().await;
+    let mut browser = rig.begin().await;
+    let mut tab = waiting(&browser).await;
+    rig.until_waiting(1).await;
+    rig.login.close();
+    let ended = tab.response().await.unwrap();
+    assert_eq!((ended.status, &*ended.body), (200, "retry: 3000\n\n"));
+    assert_eq!(browser.get("/login/events").await.status, 503);
+}

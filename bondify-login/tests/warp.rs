@@ -1,0 +1,37 @@
+//! The attack suite on warp.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod suite;
+
+use bondify_login::{Login, SignedIn, warp::LoginExt};
+use bondify_testkit::http_suite::Server;
+use suite::{Framework, login_suite};
+use tokio::net::TcpListener;
+use warp::{
+    Filter, Reply,
+    http::{
+        StatusCode,
+        header::{LOCATION, SET_COOKIE},
+    },
+    reply::with_header,
+};
+
+struct Warp;
+
+impl Framework for Warp {
+    async fn serve(login: Login) -> Server {
+        let routes = warp::path("login").and(login.routes(on_login));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        Server::new(address, warp::serve(routes).incoming(listener).run())
+    }
+}
+
+async fn on_login(login: SignedIn) -> impl Reply {
+    let cookie = format!("session={}; HttpOnly", login.user.id());
+    let reply = with_header(StatusCode::SEE_OTHER, SET_COOKIE, cookie);
+    with_header(reply, LOCATION, login.return_to)
+}
+
+login_suite!(Warp);

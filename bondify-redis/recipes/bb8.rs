@@ -1,0 +1,20 @@
+use bb8_redis::{RedisConnectionManager, bb8::ManageConnection};
+use bondify_redis::{
+    Connect, RedisStore,
+    redis::{RedisFuture, aio::MultiplexedConnection},
+};
+
+/// Returns a store whose connection is made as those of the pool that has a clone of `manager`.
+pub fn store(manager: RedisConnectionManager) -> RedisStore {
+    RedisStore::open(Bb8(manager))
+}
+
+struct Bb8(RedisConnectionManager);
+
+impl Connect for Bb8 {
+    type Connection = MultiplexedConnection;
+
+    fn connect(&mut self) -> RedisFuture<'_, MultiplexedConnection> {
+        Box::pin(self.0.connect())
+    }
+}

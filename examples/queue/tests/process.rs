@@ -1,0 +1,244 @@
+//! The example as a process that is killed: no event is lost, and each takes effect once. A job
+//! that fails is listed, and can be retried.
+
+use std::{net::SocketAddr, process::Command, sync::Arc, time::Duration};
+
+use bondify_axum::Secret;
+use bondify_sqlx::sqlx::{self, AssertSqlSafe, PgPool, SqlitePool};
+use bondify_testkit::{Connection, Payload, WebhookRequest, engine_url, within_a_minute};
+use example_support::process::{
+    Example, a_signal_ends_it_with_success as a_signal_ends_it, new_session, start_fails_naming,
+};
+use tempfile::TempDir;
+use tokio::{task::JoinSet, time::sleep};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_example-queue");
+const EVENTS: usize = 200;
+
+macro_rules! on_both_engines {
+    ($case:ident) => {
+        mod $case {
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_sqlite() {
+                super::$case(super::Database::sqlite().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_postgres() {
+                let Some(database) = super::Database::postgres().await else { return };
+                super::$case(database).await;
+            }
+        }
+    };
+}
+
+on_both_engines!(killed_twice_it_loses_no_event_and_none_takes_effect_again);
+on_both_engines!(a_job_that_fails_is_listed_and_can_be_retried);
+on_both_engines!(sigterm_ends_it_with_success_while_a_job_fails);
+
+async fn killed_twice_it_loses_no_event_and_none_takes_effect_again(database: Database) {
+    within_a_minute(async {
+        let requests: Arc<[_]> = (0..EVENTS).map(|_| request(&new_session())).collect();
+        let mut stored = vec![false; EVENTS];
+        // Killed at its first effects, as many jobs wait or run, then at its next.
+        for effects in [1, 20] {
+            let example = Example::start(BINARY, &[("DATABASE_URL", &database.url)]);
+            let mut deliveries = deliver(&requests, &stored, example.address());
+            for _ in 0..effects {
+                assert!(example.line().starts_with("handled auth.confirmed"));
+            }
+            drop(example);
+            while let Some(delivery) = deliveries.join_next().await {
+                let (event, accepted) = delivery.expect("it does not panic");
+                stored[event] |= accepted;
+            }
+        }
+        assert!(stored.contains(&true), "nothing was stored before a kill");
+        assert!(database.count("SELECT count(*) FROM logins").await < EVENTS as i64);
+
+        let example = Example::start(BINARY, &[("DATABASE_URL", &database.url)]);
+        deliver(&requests, &stored, example.address()).join_all().await;
+        while database.open_jobs().await > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+        let events = EVENTS as i64;
+        assert_eq!(database.count("SELECT count(DISTINCT telegram_id) FROM logins").await, events);
+        assert_eq!(database.count("SELECT count(*) FROM logins").await, events);
+        assert_eq!(database.jobs().await, events);
+    })
+    .await;
+}
+
+async fn a_job_that_fails_is_listed_and_can_be_retried(database: Database) {
+    within_a_minute(async {
+        let example = Example::start(BINARY, &[("DATABASE_URL", &database.url)]);
+        database.execute("ALTER TABLE logins RENAME COLUMN name TO other").await;
+        let request = request(&new_session());
+        for _ in 0..2 {
+            assert!(is_stored(&request, example.address()).await);
+        }
+        let list = loop {
+            let list = database.run("dead");
+            if !list.is_empty() {
+                break list;
+            }
+        };
+        assert_eq!(list.lines().count(), 1, "{list}");
+        assert_eq!(database.attempts().await, 5);
+        assert!(!list.contains("Ada"), "{list}");
+
+        database.execute("ALTER TABLE logins RENAME COLUMN other TO name").await;
+        assert_eq!(database.run("retry"), "1 jobs to retry\n");
+        assert!(example.line().starts_with("handled auth.confirmed"));
+        assert_eq!(database.run("dead"), "");
+    })
+    .await;
+}
+
+async fn sigterm_ends_it_with_success_while_a_job_fails(database: Database) {
+    within_a_minute(async {
+        let example = Example::start(BINARY, &[("DATABASE_URL", &database.url)]);
+        database.execute("ALTER TABLE logins RENAME COLUMN name TO other").await;
+        assert!(is_stored(&request(&new_session()), example.address()).await);
+        while database.running_jobs().await == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        tokio::task::block_in_place(|| example.is_ended_by("TERM"));
+    })
+    .await;
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_named() {
+    let path = "/nonexistent/queue.db";
+    start_fails_naming(BINARY, &[("DATABASE_URL", &format!("sqlite:{path}"))], path);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_it_with_success() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let url = format!("sqlite:{}", folder.path().join("queue.db").display());
+    a_signal_ends_it(BINARY, &[("DATABASE_URL", &url)]);
+}
+
+/// Each of a user of its own.
+fn request(session: &str) -> WebhookRequest {
+    let secret = Secret::new("whsec_test").expect("it is one");
+    let payload = Payload::confirmed().session_token(session).telegram_name("Ada");
+    payload.telegram_id(fastrand::u64(1..1 << 52).to_string()).signed_with(&secret)
+}
+
+/// Delivers all events, twice each, and says of each delivery whether it was accepted. As
+/// Bondify does, it tries those again that were not, and a few others.
+fn deliver(
+    requests: &Arc<[WebhookRequest]>,
+    stored: &[bool],
+    server: SocketAddr,
+) -> JoinSet<(usize, bool)> {
+    let mut deliveries = JoinSet::new();
+    for event in (0..requests.len()).filter(|&event| !stored[event] || event % 5 == 0) {
+        for _ in 0..2 {
+            let requests = requests.clone();
+            deliveries.spawn(async move { (event, is_stored(&requests[event], server).await) });
+        }
+    }
+    deliveries
+}
+
+async fn is_stored(request: &WebhookRequest, server: SocketAddr) -> bool {
+    let Ok(mut connection) = Connection::open(server).await else { return false };
+    let response = connection.post("/webhooks/bondify", request).await;
+    response.is_ok_and(|response| response.status == 202)
+}
+
+/// A database of its own.
+struct Database {
+    url: String,
+    engine: Engine,
+}
+
+enum Engine {
+    Sqlite { pool: SqlitePool, _folder: TempDir },
+    Postgres(PgPool),
+}
+
+impl Database {
+    async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let path = folder.path().join("queue.db");
+        let options = bondify_sqlx::SqliteStore::options(&path);
+        let pool = SqlitePool::connect_with(options).await.expect("a file");
+        let url = format!("sqlite:{}", path.display());
+        Self { url, engine: Engine::Sqlite { pool, _folder: folder } }
+    }
+
+    async fn postgres() -> Option<Self> {
+        let url = engine_url("BONDIFY_TEST_POSTGRES_URL")?;
+        let (server, _) = url.rsplit_once('/').expect("the URL names a database");
+        let name = format!("queue_{:016x}", fastrand::u64(..));
+        let pool = PgPool::connect(&url).await.expect("it is up");
+        let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::query(create).execute(&pool).await.expect("the name is new");
+        let url = format!("{server}/{name}");
+        let pool = PgPool::connect(&url).await.expect("it was created");
+        Some(Self { url, engine: Engine::Postgres(pool) })
+    }
+
+    /// What the example prints with that argument.
+    fn run(&self, argument: &str) -> String {
+        let mut command = Command::new(BINARY);
+        let output = command.arg(argument).env("DATABASE_URL", &self.url).output();
+        let output = output.expect("it starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("it prints text")
+    }
+
+    async fn count(&self, query: &'static str) -> i64 {
+        let count = match &self.engine {
+            Engine::Sqlite { pool, .. } => sqlx::query_scalar(query).fetch_one(pool).await,
+            Engine::Postgres(pool) => sqlx::query_scalar(query).fetch_one(pool).await,
+        };
+        count.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+
+    async fn execute(&self, statement: &'static str) {
+        let done = match &self.engine {
+            Engine::Sqlite { pool, .. } => sqlx::query(statement).execute(pool).await.map(drop),
+            Engine::Postgres(pool) => sqlx::query(statement).execute(pool).await.map(drop),
+        };
+        done.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+
+    async fn jobs(&self) -> i64 {
+        self.count(match self.engine {
+            Engine::Sqlite { .. } => "SELECT count(*) FROM Jobs",
+            Engine::Postgres(_) => "SELECT count(*) FROM apalis.jobs",
+        })
+        .await
+    }
+
+    async fn attempts(&self) -> i64 {
+        self.count(match self.engine {
+            Engine::Sqlite { .. } => "SELECT sum(attempts) FROM Jobs",
+            Engine::Postgres(_) => "SELECT sum(attempts) FROM apalis.jobs",
+        })
+        .await
+    }
+
+    async fn open_jobs(&self) -> i64 {
+        self.count(match self.engine {
+            Engine::Sqlite { .. } => "SELECT count(*) FROM Jobs WHERE status <> 'Done'",
+            Engine::Postgres(_) => "SELECT count(*) FROM apalis.jobs WHERE status <> 'Done'",
+        })
+        .await
+    }
+
+    async fn running_jobs(&self) -> i64 {
+        self.count(match self.engine {
+            Engine::Sqlite { .. } => "SELECT count(*) FROM Jobs WHERE lock_by IS NOT NULL",
+            Engine::Postgres(_) => "SELECT count(*) FROM apalis.jobs WHERE lock_by IS NOT NULL",
+        })
+        .await
+    }
+}

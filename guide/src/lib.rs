@@ -1,0 +1,4 @@
+#![doc = include_str!("../README.md")]
+
+#[doc = include_str!("../when-the-server-was-away.md")]
+pub mod when_the_server_was_away {}
