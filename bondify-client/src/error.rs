@@ -100,8 +100,8 @@ impl Error {
         self.refusal()?.retry_after
     }
 
-    /// Whether a retry of the same call may succeed: after a network error, a time-out, a 5xx or a
-    /// 429.
+    /// Whether a retry of the same call may succeed: after a network error, a time-out, a 5xx, a
+    /// 408 or a 429.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match &*self.0 {

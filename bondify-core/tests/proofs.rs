@@ -109,9 +109,14 @@ fn a_numeric_telegram_id_is_exact() {
 
 #[test]
 fn a_proof_without_the_time_of_the_tap_is_an_event_of_when_it_was_issued() {
-    let token = Payload::proof().without("confirmed_at").proof_signed_with(&secret());
-    let proof = ProofVerifier::new(secret()).verify(&token).unwrap();
+    let claims = Payload::proof().without("confirmed_at").telegram_phone("+15550001234");
+    let secret = secret().named("2026-11");
+    let token = claims.proof_signed_with(&secret);
+    let proof = ProofVerifier::new(secret).verify(&token).unwrap();
     let event = Event::from(&proof);
+    assert_eq!(event.signed_by(), Some("2026-11"));
+    assert_eq!(proof.signed_by(), Some("2026-11"));
+    assert_eq!(proof.user().phone(), Some("+15550001234"));
     assert_eq!(event.occurred_at(), Some(proof.issued_at()));
     assert_eq!(event.user(), Some(proof.user()));
 }
