@@ -338,6 +338,19 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
+    fn a_file_that_is_written_in_place_becomes_private_first() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (before, after) in [(0o644, 0o600), (0o660, 0o600), (0o400, 0o400)] {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(before)).unwrap();
+            make_private(file.as_file()).unwrap();
+            assert_eq!(mode(file.path()), after, "{before:o}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
     fn a_symbolic_link_leads_to_the_file() {
         use std::os::unix::fs::symlink;
 

@@ -13,7 +13,7 @@ use tokio::{
 use crate::support::{Running, SECRET};
 
 /// An endpoint that answers each request with the next of its answers and then ends its
-/// connection: with a FIN, or with a reset.
+/// connection.
 struct Endpoint {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Message>>>,
@@ -64,8 +64,13 @@ impl Endpoint {
                 received.lock().await.push(request);
                 // The command may hang up before it has read everything.
                 let _ = connection.write_all(&answer).await;
-                if matches!(ending, Ending::Reset) {
-                    connection.set_zero_linger().unwrap();
+                match ending {
+                    Ending::Fin => {}
+                    Ending::Reset => connection.set_zero_linger().unwrap(),
+                    Ending::ResetOnReuse => drop(tokio::spawn(async move {
+                        let _ = connection.read_u8().await;
+                        connection.set_zero_linger().unwrap();
+                    })),
                 }
             }
         });
@@ -77,6 +82,8 @@ impl Endpoint {
 enum Ending {
     Fin,
     Reset,
+    /// A reset as soon as another request comes.
+    ResetOnReuse,
 }
 
 /// A listener that forwards to that endpoint, and its address.
@@ -272,10 +279,13 @@ async fn an_answer_that_breaks_off_is_seen_by_the_sender_and_shown() {
 #[tokio::test]
 async fn a_connection_that_the_endpoint_has_reset_costs_nothing() {
     within_a_minute(async {
-        let answers = vec![(answer("connection: keep-alive\r\n", b"ok"), Ending::Reset); 5];
+        let kept = answer("connection: keep-alive\r\n", b"ok");
+        let endings = [Ending::ResetOnReuse, Ending::ResetOnReuse, Ending::Reset, Ending::Fin];
+        let answers = [endings, endings].concat();
+        let answers = answers.into_iter().map(|ending| (kept.clone(), ending)).collect();
         let endpoint = Endpoint::start(answers).await;
         let (_listener, address) = listen(&endpoint).await;
-        for _ in 0..5 {
+        for _ in 0..8 {
             let answer = answer_to(&address, delivery(event_of(0))).await;
             assert!(answer.head.starts_with("http/1.1 200 "), "{answer:?}");
         }

@@ -48,6 +48,7 @@ async fn somebody_who_is_described_logs_in() {
     let Some(browser) = Browser::open().await else { return };
     browser.show_on(Device::PHONE).await;
     browser.goto(&deeplink).await;
+    browser.value_of("document.getElementById('own').scrollIntoView({ block: 'center' })").await;
     browser.click("#own").await;
     browser.fill("#own-id", "42").await;
     browser.fill("#own-name", "Zoë & Co").await;
