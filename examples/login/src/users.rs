@@ -12,11 +12,11 @@ pub(crate) struct User {
 }
 
 const TABLES: [&str; 2] = [
-    "CREATE TABLE IF NOT EXISTS users (
+    "CREATE TABLE IF NOT EXISTS accounts (
         telegram_id TEXT PRIMARY KEY, name TEXT NOT NULL, username TEXT
     )",
     "CREATE TABLE IF NOT EXISTS sessions (
-        id TEXT PRIMARY KEY, telegram_id TEXT NOT NULL REFERENCES users (telegram_id)
+        id TEXT PRIMARY KEY, telegram_id TEXT NOT NULL REFERENCES accounts (telegram_id)
     )",
 ];
 
@@ -37,7 +37,7 @@ impl Users {
 
     /// Writes the user as Telegram has them now, and returns the id of a new session.
     pub(crate) async fn sign_in(&self, user: &TelegramUser) -> sqlx::Result<String> {
-        const UPSERT: &str = "INSERT INTO users VALUES ($1, $2, $3) ON CONFLICT (telegram_id)
+        const UPSERT: &str = "INSERT INTO accounts VALUES ($1, $2, $3) ON CONFLICT (telegram_id)
             DO UPDATE SET name = excluded.name, username = excluded.username";
         let session = random_id();
         let mut transaction = self.0.begin().await?;
@@ -57,8 +57,8 @@ impl Users {
     }
 
     pub(crate) async fn of(&self, session: &str) -> sqlx::Result<Option<User>> {
-        const USER: &str = "SELECT users.telegram_id, name, username FROM users
-            JOIN sessions ON sessions.telegram_id = users.telegram_id WHERE id = $1";
+        const USER: &str = "SELECT accounts.telegram_id, name, username FROM accounts
+            JOIN sessions ON sessions.telegram_id = accounts.telegram_id WHERE id = $1";
         let row = sqlx::query_as(USER).bind(session).fetch_optional(&self.0).await?;
         Ok(row.map(|(telegram_id, name, username)| User { telegram_id, name, username }))
     }

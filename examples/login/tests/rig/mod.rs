@@ -17,11 +17,20 @@ pub(crate) const LONG: Duration = Duration::from_secs(600);
 pub(crate) struct Rig {
     pub(crate) app: SocketAddr,
     pub(crate) emulator: Emulator,
-    _database: TempDir,
+    _database: Option<TempDir>,
 }
 
 impl Rig {
+    /// Starts on SQLite.
     pub(crate) async fn start(lifetime: Duration) -> Self {
+        let database = TempDir::new().unwrap();
+        let url = format!("sqlite:{}?mode=rwc", database.path().join("login.db").display());
+        let database = Some(database);
+        Self { _database: database, ..Self::start_on(&url, lifetime).await }
+    }
+
+    /// Starts on the database of this URL.
+    pub(crate) async fn start_on(url: &str, lifetime: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let app = listener.local_addr().unwrap();
         let project = ProjectSettings::new()
@@ -40,11 +49,9 @@ impl Rig {
             .app_name("Login example")
             .build()
             .unwrap();
-        let database = TempDir::new().unwrap();
-        let url = format!("sqlite:{}?mode=rwc", database.path().join("login.db").display());
-        let users = Users::connect(&url).await.unwrap();
+        let users = Users::connect(url).await.unwrap();
         let router = example_login::app(&login, &bondify, users);
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { app, emulator, _database: database }
+        Self { app, emulator, _database: None }
     }
 }
