@@ -129,6 +129,19 @@ pub async fn run_long_handlers(receiver: &str, store: Store) {
     run_alone(Duration::from_secs(300), run).await;
 }
 
+/// The same for a queue that delivers stored events to [`Bondify::handle`], again after a crash.
+///
+/// [`Bondify::handle`]: bondify_axum::Bondify::handle
+///
+/// # Panics
+///
+/// If an event was lost, took effect too often, or if it takes five minutes.
+pub async fn run_queue(receiver: &str, store: Store, mode: Mode) {
+    let plan = Plan::of_a_queue(seed());
+    let run = run_plan(plan, receiver, store, mode, Retries::LongerThanTheLease);
+    run_alone(Duration::from_secs(300), run).await;
+}
+
 async fn run_alone(limit: Duration, run: impl Future<Output = ()>) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
@@ -157,6 +170,7 @@ async fn run_plan(plan: Plan, receiver: &str, mut store: Store, mode: Mode, retr
     let mut fleet = Fleet::start(receiver, arguments, ledger.clone(), RECEIVERS).await;
     let peace = Arc::new(RwLock::new(()));
     let sender = Sender::new(
+        plan.path,
         &plan.tickets,
         retries.pauses(plan.lease),
         fleet.instances(),

@@ -1,6 +1,8 @@
 //! Receivers killed behind a PostgreSQL that is restarted, once by an immediate shutdown.
 
-use crash_tests::{Mode, Retries, Store, run, run_long_handlers, run_outages, run_polls};
+use crash_tests::{
+    Mode, Retries, Store, run, run_long_handlers, run_outages, run_polls, run_queue,
+};
 
 const RECEIVER: &str = env!("CARGO_BIN_EXE_receiver");
 
@@ -44,4 +46,10 @@ async fn a_login_that_bondify_gave_up_takes_effect_exactly_once() {
 async fn a_login_that_arrives_by_webhook_and_poll_at_once_takes_effect_once() {
     let Some(store) = Store::postgres() else { return };
     run_polls(RECEIVER, store, Mode::Claims).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queues_job_takes_effect_again_only_after_a_death() {
+    let Some(store) = Store::postgres() else { return };
+    run_queue(RECEIVER, store, Mode::Claims).await;
 }

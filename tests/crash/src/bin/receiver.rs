@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::State, http::StatusCode};
+use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
 use bondify_axum::{Bondify, BondifyEvent, BondifyExt, DedupeStore, Event, Secret};
 use bondify_client::{CatchUp, Client, ClientBuilder, SessionStatus};
 use bondify_redis::{RedisStore, redis};
@@ -68,7 +68,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         _ => {}
     }
-    let app = Router::new().route("/", bondify.post(on_event)).with_state(shop);
+    let app = Router::new().route("/", bondify.post(on_event)).with_state(shop.clone());
+    let queue = Router::new().route("/queue", post(on_job)).with_state((bondify, shop));
+    let app = app.merge(queue);
     Ok(axum::serve(listener, app).await?)
 }
 
@@ -128,6 +130,15 @@ async fn dedupe_store(url: &str) -> Result<Arc<dyn DedupeStore>, Box<dyn Error>>
 async fn on_event(State(shop): State<Shop>, event: BondifyEvent) -> StatusCode {
     match shop.handle(&event).await {
         Ok(()) => StatusCode::NO_CONTENT,
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// Handles an event from a queue, which trusts what it stored.
+async fn on_job(State((bondify, shop)): State<(Bondify, Shop)>, job: Bytes) -> StatusCode {
+    let Ok(event) = Event::from_trusted(job) else { return StatusCode::BAD_REQUEST };
+    match bondify.handle(event, async move |event| shop.handle(&event).await).await {
+        Ok(_) => StatusCode::NO_CONTENT,
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
