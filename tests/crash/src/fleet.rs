@@ -12,7 +12,7 @@ use crate::ledger::{Entry, Ledger};
 /// The receivers, each a process, which end with it.
 pub(crate) struct Fleet {
     program: String,
-    arguments: [String; 4],
+    arguments: Vec<String>,
     ledger: Ledger,
     processes: Vec<Child>,
     instances: watch::Sender<Vec<Instance>>,
@@ -30,7 +30,18 @@ pub(crate) struct Instance {
 impl Fleet {
     pub(crate) async fn start(
         program: &str,
-        arguments: [String; 4],
+        arguments: Vec<String>,
+        ledger: Ledger,
+        size: usize,
+    ) -> Self {
+        Self::start_from(0, program, arguments, ledger, size).await
+    }
+
+    /// The same, with processes that count from `first`.
+    pub(crate) async fn start_from(
+        first: usize,
+        program: &str,
+        arguments: Vec<String>,
         ledger: Ledger,
         size: usize,
     ) -> Self {
@@ -40,7 +51,7 @@ impl Fleet {
             ledger,
             processes: Vec::new(),
             instances: watch::Sender::default(),
-            started: 0,
+            started: first,
         };
         for _ in 0..size {
             let (process, instance) = fleet.spawn().await;
@@ -57,15 +68,36 @@ impl Fleet {
 
     /// Kills these receivers and starts others in their place. Returns once they listen.
     pub(crate) async fn crash(&mut self, receivers: RangeInclusive<usize>) {
-        for receiver in receivers.clone() {
+        self.kill(receivers.clone()).await;
+        self.replace(receivers).await;
+    }
+
+    pub(crate) async fn kill(&mut self, receivers: RangeInclusive<usize>) {
+        for receiver in receivers {
             let Instance { process, .. } = self.instances.borrow()[receiver];
             self.ledger.note(Entry::Kill { process });
             self.processes[receiver].kill().await.expect("it is ours");
         }
+    }
+
+    /// Starts others in the place of those that were killed. Returns once they listen.
+    pub(crate) async fn replace(&mut self, receivers: RangeInclusive<usize>) {
         for receiver in receivers {
             let (process, instance) = self.spawn().await;
             self.processes[receiver] = process;
             self.instances.send_modify(|instances| instances[receiver] = instance);
+        }
+    }
+
+    pub(crate) fn address(&self, receiver: usize) -> SocketAddr {
+        self.instances.borrow()[receiver].address
+    }
+
+    /// Returns once they have all ended by themselves.
+    pub(crate) async fn ends(&mut self) {
+        for process in &mut self.processes {
+            let status = process.wait().await.expect("it is ours");
+            assert!(status.success(), "{status}");
         }
     }
 

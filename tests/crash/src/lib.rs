@@ -5,6 +5,9 @@
 //!   effect and its settlement.
 //! - With the inbox, each event exactly once.
 //!
+//! The same for what Bondify gave up while all receivers were away, and for logins that arrive by
+//! webhook and by polling.
+//!
 //! All that is random comes from the seed `BONDIFY_CRASH_SEED`, which is the same unless
 //! set: what is delivered in which order, and who is killed after how much of it. Of
 //! `BONDIFY_CRASH_EVENTS` events, which is for longer runs, the store is restarted after
@@ -13,6 +16,7 @@
 mod effects;
 mod fleet;
 mod ledger;
+mod logins;
 mod plan;
 mod sender;
 mod store;
@@ -40,6 +44,7 @@ use crate::{
 };
 pub use crate::{
     ledger::{Entry, Ledger},
+    logins::{PROJECT, run_outages, run_polls},
     store::Store,
     ticket::Ticket,
 };
@@ -124,6 +129,19 @@ pub async fn run_long_handlers(receiver: &str, store: Store) {
     run_alone(Duration::from_secs(300), run).await;
 }
 
+/// The same for a queue that delivers stored events to [`Bondify::handle`], again after a crash.
+///
+/// [`Bondify::handle`]: bondify_axum::Bondify::handle
+///
+/// # Panics
+///
+/// If an event was lost, took effect too often, or if it takes five minutes.
+pub async fn run_queue(receiver: &str, store: Store, mode: Mode) {
+    let plan = Plan::of_a_queue(seed());
+    let run = run_plan(plan, receiver, store, mode, Retries::LongerThanTheLease);
+    run_alone(Duration::from_secs(300), run).await;
+}
+
 async fn run_alone(limit: Duration, run: impl Future<Output = ()>) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
@@ -148,10 +166,11 @@ async fn run_plan(plan: Plan, receiver: &str, mut store: Store, mode: Mode, retr
     }
 
     let lease = plan.lease.as_millis().to_string();
-    let arguments = [mode.to_string(), store.url(), path.display().to_string(), lease];
+    let arguments = vec![mode.to_string(), store.url(), path.display().to_string(), lease];
     let mut fleet = Fleet::start(receiver, arguments, ledger.clone(), RECEIVERS).await;
     let peace = Arc::new(RwLock::new(()));
     let sender = Sender::new(
+        plan.path,
         &plan.tickets,
         retries.pauses(plan.lease),
         fleet.instances(),

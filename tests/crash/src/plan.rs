@@ -8,6 +8,8 @@ use crate::{LEASE, RECEIVERS, Ticket};
 pub(crate) struct Plan {
     seed: u64,
     pub(crate) lease: Duration,
+    /// The receivers' route for deliveries.
+    pub(crate) path: &'static str,
     pub(crate) tickets: Vec<Ticket>,
     /// In this order.
     pub(crate) deliveries: Vec<Delivery>,
@@ -43,7 +45,12 @@ impl Plan {
         let deliveries = deliveries(events, &mut random);
         let total = deliveries.iter().map(|delivery| delivery.copies as usize).sum();
         let disturbances = disturbances(total, &mut random);
-        Self { seed, lease: LEASE, tickets, deliveries, disturbances }
+        Self { seed, lease: LEASE, path: "/", tickets, deliveries, disturbances }
+    }
+
+    /// Deliveries by a queue, which tries again what was not acknowledged.
+    pub(crate) fn of_a_queue(seed: u64) -> Self {
+        Self { path: "/queue", ..Self::new(seed, 1500) }
     }
 
     /// All handlers take two leases and more, which end before Bondify's time-out.
@@ -55,7 +62,7 @@ impl Plan {
         let deliveries = deliveries(events, &mut random);
         let crash = |progress| (progress, Disturbance::Crash(random.usize(..RECEIVERS)));
         let disturbances = [10, 40, 70].map(crash).into();
-        Self { seed, lease, tickets, deliveries, disturbances }
+        Self { seed, lease, path: "/", tickets, deliveries, disturbances }
     }
 }
 
@@ -105,7 +112,7 @@ fn disturbances(deliveries: usize, random: &mut fastrand::Rng) -> Vec<(usize, Di
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, lease, tickets, deliveries, disturbances } = self;
+        let Self { seed, lease, tickets, deliveries, disturbances, .. } = self;
         let deliveries: u32 = deliveries.iter().map(|delivery| delivery.copies).sum();
         let is_crash =
             |disturbance: &&(usize, Disturbance)| matches!(disturbance.1, Disturbance::Crash(_));

@@ -23,6 +23,7 @@ use crate::{
 
 /// Delivers as Bondify does: the same bytes up to four times, until a 2xx comes in time.
 pub(crate) struct Sender {
+    path: &'static str,
     requests: Vec<WebhookRequest>,
     pauses: [Duration; 3],
     instances: watch::Receiver<Vec<Instance>>,
@@ -44,6 +45,7 @@ const PLACES: usize = 32;
 
 impl Sender {
     pub(crate) fn new(
+        path: &'static str,
         tickets: &[Ticket],
         pauses: [Duration; 3],
         instances: watch::Receiver<Vec<Instance>>,
@@ -55,6 +57,7 @@ impl Sender {
             Payload::confirmed().session_token(ticket.to_string()).signed_with(&secret)
         };
         Self {
+            path,
             requests: tickets.iter().map(request).collect(),
             pauses,
             instances,
@@ -123,7 +126,7 @@ impl Sender {
         self.attempts.fetch_add(1, Relaxed);
         let attempt = async {
             let (process, mut connection) = self.connect().await;
-            match connection.post("/", &self.requests[event]).await {
+            match connection.post(self.path, &self.requests[event]).await {
                 Ok(response) if (200..300).contains(&response.status) => Ok(process),
                 Ok(response) => Err(format!("process {process} answered {}", response.status)),
                 Err(error) => Err(format!("process {process} did not answer: {error}")),

@@ -10,6 +10,23 @@ pub struct Ticket {
     pub pause: Duration,
 }
 
+impl Ticket {
+    /// The ticket of a login that a user made at the emulator: the number is the user's id.
+    #[must_use]
+    pub fn of_user(id: &str) -> Option<Self> {
+        let number: u64 = id.parse().ok()?;
+        let event = usize::try_from(number.checked_sub(FIRST_USER)?).ok()?;
+        Some(Self { event, pause: Duration::from_millis(10) })
+    }
+
+    pub(crate) fn user(event: usize) -> String {
+        (FIRST_USER + event as u64).to_string()
+    }
+}
+
+/// Ids of users are not zero.
+const FIRST_USER: u64 = 1_000_000;
+
 impl fmt::Display for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sess_{}_{}", self.event, self.pause.as_millis())

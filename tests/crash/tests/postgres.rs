@@ -1,6 +1,8 @@
 //! Receivers killed behind a PostgreSQL that is restarted, once by an immediate shutdown.
 
-use crash_tests::{Mode, Retries, Store, run, run_long_handlers};
+use crash_tests::{
+    Mode, Retries, Store, run, run_long_handlers, run_outages, run_polls, run_queue,
+};
 
 const RECEIVER: &str = env!("CARGO_BIN_EXE_receiver");
 
@@ -26,4 +28,28 @@ async fn a_recorded_event_takes_effect_exactly_once() {
 async fn a_handler_that_outlasts_its_lease_is_not_joined_by_another() {
     let Some(store) = Store::postgres() else { return };
     run_long_handlers(RECEIVER, store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_bondify_gave_up_is_not_lost() {
+    let Some(store) = Store::postgres() else { return };
+    run_outages(RECEIVER, store, Mode::Claims).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_bondify_gave_up_takes_effect_exactly_once() {
+    let Some(store) = Store::postgres() else { return };
+    run_outages(RECEIVER, store, Mode::Inbox).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_arrives_by_webhook_and_poll_at_once_takes_effect_once() {
+    let Some(store) = Store::postgres() else { return };
+    run_polls(RECEIVER, store, Mode::Claims).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queues_job_takes_effect_again_only_after_a_death() {
+    let Some(store) = Store::postgres() else { return };
+    run_queue(RECEIVER, store, Mode::Claims).await;
 }

@@ -1,6 +1,8 @@
 //! A receiver, as the tests start several: `receiver NUMBER MODE STORE LEDGER LEASE`, the lease in
-//! milliseconds. It prints
-//! where it listens, and ends with its standard input.
+//! milliseconds. It prints where it listens, and ends with its standard input.
+//!
+//! With `catch-up URL TOKEN` behind that it catches up, every two seconds, by the developer API at
+//! the URL. With `poll URL COUNT` it generates so many sessions there, polls them and ends.
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
@@ -14,15 +16,16 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::State, http::StatusCode};
+use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
 use bondify_axum::{Bondify, BondifyEvent, BondifyExt, DedupeStore, Event, Secret};
-use bondify_redis::{RedisStore, redis::Client};
+use bondify_client::{CatchUp, Client, ClientBuilder, SessionStatus};
+use bondify_redis::{RedisStore, redis};
 use bondify_sqlx::{
     MySqlInbox, MySqlStore, PostgresInbox, PostgresStore, Recorded, SqliteInbox, SqliteStore,
     sqlx::{self, MySqlPool, PgPool, SqlitePool, pool::PoolOptions},
 };
-use crash_tests::{Entry, Ledger, Mode, SECRET, Ticket};
-use tokio::{net::TcpListener, time::sleep};
+use crash_tests::{Entry, Ledger, Mode, PROJECT, SECRET, Ticket};
+use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 
 /// How long a receiver waits for a server that is restarted.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -34,32 +37,88 @@ async fn main() -> Result<(), Box<dyn Error>> {
         exit(0)
     });
     let arguments: Vec<_> = env::args().skip(1).collect();
-    let [number, mode, store, ledger, lease] = &arguments[..] else {
+    let [number, mode, store, ledger, lease, others @ ..] = &arguments[..] else {
         return Err("see above".into());
     };
     let process = number.parse()?;
     let lease = Duration::from_millis(lease.parse()?);
-    let bondify = Bondify::builder(Secret::new(SECRET)?).lease(lease);
-    let app = match mode.parse()? {
+    let builder = Bondify::builder(Secret::new(SECRET)?).lease(lease);
+    let (bondify, shop) = match mode.parse()? {
         Mode::Claims => {
-            let bondify = bondify.store(dedupe_store(store).await?).build()?;
-            let shop = Claims { process, ledger: Ledger::open(ledger)? };
-            Router::new().route("/", bondify.post(Claims::on_event)).with_state(shop)
+            let bondify = builder.store(dedupe_store(store).await?).build()?;
+            (bondify, Shop::Claims { process, ledger: Ledger::open(ledger)? })
         }
         Mode::Inbox => {
-            let bondify = bondify.verify_only().build()?;
-            let shop = Inbox { process, database: Database::connect(store).await? };
-            Router::new().route("/", bondify.post(Inbox::on_event)).with_state(shop)
+            let database = Database::connect(store).await?;
+            (builder.verify_only().build()?, Shop::Inbox { process, database })
         }
     };
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     println!("{}", listener.local_addr()?);
+    match others {
+        [what, url, token] if what == "catch-up" => {
+            let developer = client(url)?.developer(token)?;
+            let shop = shop.clone();
+            CatchUp::new(&developer, &bondify, PROJECT)
+                .every(Duration::from_secs(2))
+                .spawn(async move |event: Event| shop.handle(&event).await);
+        }
+        [what, url, count] if what == "poll" => {
+            return poll(&client(url)?, &bondify, &shop, count.parse()?).await;
+        }
+        _ => {}
+    }
+    let app = Router::new().route("/", bondify.post(on_event)).with_state(shop.clone());
+    let queue = Router::new().route("/queue", post(on_job)).with_state((bondify, shop));
+    let app = app.merge(queue);
     Ok(axum::serve(listener, app).await?)
+}
+
+fn client(url: &str) -> Result<Client, bondify_client::Error> {
+    Client::builder().base_url(url).poll_interval(ClientBuilder::MIN_POLL_INTERVAL).build()
+}
+
+/// The number of sessions that are polled at a time.
+const POLLS: usize = 8;
+
+/// Logs `count` users in, who confirm at once, and handles each login.
+async fn poll(
+    client: &Client,
+    bondify: &Bondify,
+    shop: &Shop,
+    count: usize,
+) -> Result<(), Box<dyn Error>> {
+    let sessions = client.sessions(PROJECT);
+    let mut polls = JoinSet::new();
+    for number in 0..count {
+        if number >= POLLS
+            && let Some(poll) = polls.join_next().await
+        {
+            poll??;
+        }
+        let (sessions, bondify, shop) = (sessions.clone(), bondify.clone(), shop.clone());
+        polls.spawn(async move {
+            let session = sessions.generate().await.map_err(|error| error.to_string())?;
+            // Between the user's confirmation and a bit after its webhook.
+            sleep(Duration::from_micros(fastrand::u64(..6000))).await;
+            let status = sessions.wait(&session).await.map_err(|error| error.to_string())?;
+            let SessionStatus::Confirmed(login) = status else {
+                return Err(format!("a session is {}", status.name()));
+            };
+            let handled =
+                bondify.handle(login.event(), async move |event| shop.handle(&event).await);
+            handled.await.map(drop).map_err(|error| error.to_string())
+        });
+    }
+    while let Some(poll) = polls.join_next().await {
+        poll??;
+    }
+    Ok(())
 }
 
 async fn dedupe_store(url: &str) -> Result<Arc<dyn DedupeStore>, Box<dyn Error>> {
     if url.starts_with("redis") {
-        return Ok(Arc::new(RedisStore::open(Client::open(url)?)));
+        return Ok(Arc::new(RedisStore::open(redis::Client::open(url)?)));
     }
     Ok(match Database::connect(url).await? {
         Database::Sqlite(pool, _) => Arc::new(SqliteStore::new(pool)),
@@ -68,43 +127,56 @@ async fn dedupe_store(url: &str) -> Result<Arc<dyn DedupeStore>, Box<dyn Error>>
     })
 }
 
-/// Takes effect in the ledger.
-#[derive(Clone)]
-struct Claims {
-    process: usize,
-    ledger: Ledger,
-}
-
-impl Claims {
-    async fn on_event(State(this): State<Self>, event: BondifyEvent) -> StatusCode {
-        let Some(Ticket { event, pause }) = ticket(&event) else { return StatusCode::BAD_REQUEST };
-        sleep(pause).await;
-        this.ledger.note(Entry::Effect { event, process: this.process });
-        sleep(pause).await;
-        StatusCode::NO_CONTENT
+async fn on_event(State(shop): State<Shop>, event: BondifyEvent) -> StatusCode {
+    match shop.handle(&event).await {
+        Ok(()) => StatusCode::NO_CONTENT,
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
-/// Takes effect in the database that has the inbox.
-#[derive(Clone)]
-struct Inbox {
-    process: usize,
-    database: Database,
+/// Handles an event from a queue, which trusts what it stored.
+async fn on_job(State((bondify, shop)): State<(Bondify, Shop)>, job: Bytes) -> StatusCode {
+    let Ok(event) = Event::from_trusted(job) else { return StatusCode::BAD_REQUEST };
+    match bondify.handle(event, async move |event| shop.handle(&event).await).await {
+        Ok(_) => StatusCode::NO_CONTENT,
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
 }
 
-impl Inbox {
-    async fn on_event(State(this): State<Self>, event: BondifyEvent) -> StatusCode {
-        let Some(Ticket { pause, .. }) = ticket(&event) else { return StatusCode::BAD_REQUEST };
-        if this.database.handle(&event, this.process).await.is_err() {
-            return StatusCode::INTERNAL_SERVER_ERROR;
+/// Has events take effect.
+#[derive(Clone)]
+enum Shop {
+    /// In the ledger.
+    Claims { process: usize, ledger: Ledger },
+    /// In the database that has the inbox.
+    Inbox { process: usize, database: Database },
+}
+
+impl Shop {
+    async fn handle(&self, event: &Event) -> Result<(), String> {
+        let Ticket { event: number, pause } = ticket(event).ok_or("no event of these tests")?;
+        match self {
+            Self::Claims { process, ledger } => {
+                sleep(pause).await;
+                ledger.note(Entry::Effect { event: number, process: *process });
+            }
+            Self::Inbox { process, database } => {
+                let handled = database.handle(event, *process).await;
+                handled.map_err(|error| error.to_string())?;
+            }
         }
         sleep(pause).await;
-        StatusCode::NO_CONTENT
+        Ok(())
     }
 }
 
+/// By the session's token, or by the user where Bondify made the token.
 fn ticket(event: &Event) -> Option<Ticket> {
-    event.session_token()?.parse().ok()
+    let chosen = event.session_token()?.parse().ok();
+    chosen.or_else(|| match event {
+        Event::Confirmed(login) => Ticket::of_user(login.user().id().as_str()),
+        _ => None,
+    })
 }
 
 /// One of the engines, and the table of its stores and inboxes.

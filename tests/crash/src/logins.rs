@@ -1,0 +1,214 @@
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use bondify_emulator::{Change, DeliveryState, Emulator, Persona, ProjectSettings, SessionStatus};
+use bondify_testkit::engines::{Proxy, Upstream};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use crate::{
+    LEASE, Mode, RECEIVERS, SECRET, Store, Ticket, effects,
+    fleet::Fleet,
+    ledger::{self, Entry, Ledger, Verdict},
+    run_alone, say,
+};
+
+/// The project that users log in to.
+pub const PROJECT: &str = "proj_shop";
+
+/// Logins while all is well, while all receivers are away, and while they catch up.
+const DELIVERED: usize = 20;
+const MISSED: usize = 100;
+const MEANWHILE: usize = 30;
+
+/// Logins that arrive by webhook and by polling at once.
+const RACES: usize = 1000;
+
+/// Twice, all receivers are away until Bondify has given up what it delivered in the meantime. Then
+/// they catch up, two of them are killed in the middle of it, and further logins are delivered.
+///
+/// # Panics
+///
+/// If a login was lost, took effect too often, or if it takes five minutes.
+pub async fn run_outages(receiver: &str, store: Store, mode: Mode) {
+    run_alone(Duration::from_secs(300), outages(receiver, store, mode)).await;
+}
+
+/// Each login arrives at one process by webhook, and at another by polling at the same time.
+///
+/// # Panics
+///
+/// If a login did not take effect once, or if it takes five minutes.
+pub async fn run_polls(receiver: &str, store: Store, mode: Mode) {
+    run_alone(Duration::from_secs(300), polls(receiver, store, mode)).await;
+}
+
+async fn outages(receiver: &str, store: Store, mode: Mode) {
+    let start = Instant::now();
+    let books = Books::open(&store, mode).await;
+    let balancer = Proxy::start(nobody()).await.expect("a port is free");
+    let emulator = emulator(balancer.address()).await;
+    let catch_up = ["catch-up", emulator.url(), emulator.developer_token()];
+    let arguments = books.arguments(&catch_up);
+    let mut fleet = Fleet::start(receiver, arguments, books.ledger.clone(), RECEIVERS).await;
+    let (all, mut users, mut given_up) = (0..=RECEIVERS - 1, 0, 0);
+    for _outage in 0..2 {
+        balancer.redirect(Upstream::Tcp(fleet.address(0)));
+        assert_eq!(log_in(&emulator, &mut users, DELIVERED).await, 0);
+
+        balancer.redirect(nobody());
+        balancer.cut();
+        fleet.kill(all.clone()).await;
+        given_up += log_in(&emulator, &mut users, MISSED).await;
+
+        let before = books.effects().await.len();
+        fleet.replace(all.clone()).await;
+        books.until_there_are(before + MISSED / 10).await;
+        fleet.crash(0..=1).await;
+        balancer.redirect(Upstream::Tcp(fleet.address(RECEIVERS - 1)));
+        assert_eq!(log_in(&emulator, &mut users, MEANWHILE).await, 0);
+        books.until_there_are(users).await;
+    }
+    drop(fleet);
+
+    assert_eq!(given_up, 2 * MISSED);
+    let Verdict { faults, doubles, killed, .. } = books.verdict(users).await;
+    say(&format!(
+        "{store}, {mode}, outages: {users} logins, {given_up} of them given up by Bondify, {killed} \
+         processes killed, {doubles} doubles, {:.1?}",
+        start.elapsed()
+    ));
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+async fn polls(receiver: &str, store: Store, mode: Mode) {
+    let start = Instant::now();
+    let books = Books::open(&store, mode).await;
+    let fleet = Fleet::start(receiver, books.arguments(&[]), books.ledger.clone(), 1).await;
+    let emulator = emulator(fleet.address(0)).await;
+    let mut changes = emulator.changes();
+    let count = RACES.to_string();
+    let arguments = books.arguments(&["poll", emulator.url(), &count]);
+    let mut poller = Fleet::start_from(1, receiver, arguments, books.ledger.clone(), 1).await;
+    let mut tokens = Vec::new();
+    while tokens.len() < RACES {
+        let change = changes.next().await.expect("the emulator runs");
+        if let Change::Session(session) = change
+            && session.status == SessionStatus::Pending
+        {
+            let user = Persona::new(Ticket::user(tokens.len()), "Ada Lovelace");
+            emulator.confirm(&session.token, user).expect("it is pending");
+            tokens.push(session.token.clone());
+        }
+    }
+    poller.ends().await;
+    for token in &tokens {
+        let delivery = emulator.delivery_of(token).await.expect("it is kept");
+        assert_eq!(delivery.state, DeliveryState::Delivered);
+    }
+    drop(fleet);
+
+    let entries = books.entries().await;
+    let is_polled = |entry: &&Entry| matches!(entry, Entry::Effect { process: 1, .. });
+    let polled = entries.iter().filter(is_polled).count();
+    let Verdict { faults, doubles, .. } = books.verdict(RACES).await;
+    say(&format!(
+        "{store}, {mode}, webhook and poll at once: {RACES} logins, {polled} handled by the poll, \
+         {doubles} doubles, {:.1?}",
+        start.elapsed()
+    ));
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    assert!((1..RACES).contains(&polled), "no race: {polled}");
+}
+
+/// Delivers to `receiver`, and gives up soon.
+async fn emulator(receiver: SocketAddr) -> Emulator {
+    let project = ProjectSettings::new().id(PROJECT).secret(SECRET).public_access(true);
+    let project = project.webhook_url(format!("http://{receiver}/"));
+    let emulator = Emulator::builder().project(project).keep_deliveries(10_000);
+    let emulator = emulator.retry_base(Duration::from_millis(10)).rate_limit(10_000_000);
+    emulator.start().await.expect("a port is free")
+}
+
+/// Logs users in, and says how many of the deliveries Bondify gave up.
+async fn log_in(emulator: &Emulator, users: &mut usize, count: usize) -> usize {
+    let mut tokens = Vec::new();
+    for _ in 0..count {
+        let session = emulator.generate(PROJECT).expect("it is active");
+        let user = Persona::new(Ticket::user(*users), "Ada Lovelace");
+        emulator.confirm(&session.token, user).expect("it is pending");
+        tokens.push(session.token);
+        *users += 1;
+    }
+    let mut given_up = 0;
+    for token in tokens {
+        let delivery = emulator.delivery_of(&token).await.expect("it is kept");
+        given_up += usize::from(delivery.state == DeliveryState::Failed);
+    }
+    given_up
+}
+
+/// Where nobody listens.
+fn nobody() -> Upstream {
+    Upstream::Unix(PathBuf::from("/nonexistent"))
+}
+
+/// Where effects are counted.
+struct Books {
+    mode: Mode,
+    store: String,
+    ledger: Ledger,
+    folder: TempDir,
+}
+
+impl Books {
+    async fn open(store: &Store, mode: Mode) -> Self {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let ledger = Ledger::open(path(&folder)).expect("there is room for a file");
+        if mode == Mode::Inbox {
+            effects::create_table(&store.url()).await;
+        }
+        Self { mode, store: store.url(), ledger, folder }
+    }
+
+    fn arguments(&self, others: &[&str]) -> Vec<String> {
+        let ledger = path(&self.folder).display().to_string();
+        let lease = LEASE.as_millis().to_string();
+        let arguments = [self.mode.to_string(), self.store.clone(), ledger, lease];
+        arguments.into_iter().chain(others.iter().map(|&other| other.to_owned())).collect()
+    }
+
+    async fn entries(&self) -> Vec<Entry> {
+        let mut entries = ledger::read(&path(&self.folder));
+        if self.mode == Mode::Inbox {
+            entries.extend(effects::read(&self.store).await);
+        }
+        entries
+    }
+
+    async fn effects(&self) -> HashSet<usize> {
+        let event = |entry| match entry {
+            Entry::Effect { event, .. } => Some(event),
+            _ => None,
+        };
+        self.entries().await.into_iter().filter_map(event).collect()
+    }
+
+    async fn until_there_are(&self, effects: usize) {
+        while self.effects().await.len() < effects {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn verdict(&self, events: usize) -> Verdict {
+        ledger::judge(self.mode, events, &self.entries().await)
+    }
+}
+
+fn path(folder: &TempDir) -> PathBuf {
+    Path::join(folder.path(), "ledger")
+}
