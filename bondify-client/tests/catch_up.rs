@@ -343,7 +343,7 @@ impl DedupeStore for Kept {
     }
 }
 
-/// What is logged on this thread.
+/// The log lines of this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

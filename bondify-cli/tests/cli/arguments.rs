@@ -1,4 +1,4 @@
-//! What is said about arguments that are wrong.
+//! The messages about wrong arguments.
 
 use bondify_testkit::within_a_minute;
 

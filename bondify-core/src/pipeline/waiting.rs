@@ -32,7 +32,7 @@ struct Line {
     joined: AtomicU64,
 }
 
-/// What the heads of a line learned from the store.
+/// The store's answers to the heads of a line.
 pub(super) struct View {
     pub(super) in_flight: bool,
     pub(super) completed: bool,

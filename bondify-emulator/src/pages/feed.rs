@@ -74,7 +74,7 @@ struct Feed {
     selection: Selection,
 }
 
-/// What a page has to show.
+/// The contents of a page.
 #[derive(Default)]
 struct Updates {
     everything: bool,

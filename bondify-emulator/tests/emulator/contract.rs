@@ -1,4 +1,4 @@
-//! What the types of the official SDKs promise: each answer's fields, by name, type and null.
+//! The types of the official SDKs as a table: each answer's fields, by name, type and null.
 
 use bondify_emulator::{Emulator, Error, Fault, Outcome, Persona, Plan, ProjectSettings};
 use bondify_testkit::within_a_minute;

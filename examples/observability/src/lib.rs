@@ -1,4 +1,4 @@
-//! What a server shows of its deliveries: metrics, log lines and spans.
+//! A server's deliveries seen from outside: metrics, log lines and spans.
 
 mod telemetry;
 

@@ -185,7 +185,7 @@ impl Database {
         Some(Self { url, engine: Engine::Postgres(pool) })
     }
 
-    /// What the example prints with that argument.
+    /// The output of the example with that argument.
     fn run(&self, argument: &str) -> String {
         let mut command = Command::new(BINARY);
         let output = command.arg(argument).env("DATABASE_URL", &self.url).output();

@@ -28,7 +28,7 @@ struct Details<'a> {
     reach: Reach,
 }
 
-/// What can be reached.
+/// The hosts that can be reached.
 #[derive(Serialize)]
 pub(super) struct Reach {
     /// Whether other machines can connect.
