@@ -1,12 +1,14 @@
 //! The attack suite: one set of cases for all frameworks, over HTTP.
 
 mod attacks;
+mod browser;
 mod flow;
 mod rig;
 mod waiting;
 
 pub(crate) use self::{
     attacks::*,
+    browser::*,
     flow::*,
     rig::{Framework, Rig},
     waiting::*,
@@ -30,6 +32,8 @@ macro_rules! login_suite {
             an_expired_login_is_told
             a_login_whose_webhook_was_handled_is_finished_too
             an_unreachable_api_is_told
+            // browser
+            a_browser_signs_in_with_a_phone
             // attacks
             a_victims_browser_does_not_end_up_in_the_attackers_account
             a_planted_cookie_is_useless_after_the_login
