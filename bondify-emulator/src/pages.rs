@@ -7,6 +7,7 @@ mod bot;
 mod feed;
 mod inspector;
 mod markup;
+mod qr;
 mod result;
 mod selection;
 

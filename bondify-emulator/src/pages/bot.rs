@@ -4,6 +4,7 @@ use askama::Template;
 use axum::{
     Form, Router,
     extract::{Query, State},
+    http::HeaderMap,
     response::Redirect,
     routing::get,
 };
@@ -11,10 +12,13 @@ use serde::Deserialize;
 
 use super::{
     markup::{Countdown, Moment},
+    qr::Qr,
     result::{PageResult, Refusal, html},
     selection::Selection,
 };
-use crate::{Error, Persona, Project, Session, SessionStatus, app::App};
+use crate::{
+    Error, Persona, Project, Session, SessionStatus, app::App, guard::host, local::is_local,
+};
 
 /// The bot page, which deeplinks open.
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -33,16 +37,32 @@ struct BotPage {
     project: Arc<Project>,
     session: Session,
     personas: Vec<Persona>,
+    /// The address of this page, with the host that the browser uses.
+    link: String,
+    /// Whether only this machine can open the link.
+    is_local: bool,
     now: SystemTime,
 }
 
-async fn page(State(app): State<Arc<App>>, Query(Start { start }): Query<Start>) -> PageResult {
+async fn page(
+    State(app): State<Arc<App>>,
+    Query(Start { start }): Query<Start>,
+    headers: HeaderMap,
+) -> PageResult {
+    let host = host(&headers).ok_or(Error::ForbiddenHost)?;
     let (project, session, now) = app.backend.with(|state, now| {
         let session = state.session(&start, now)?;
         let project = Arc::clone(state.project(&session.project_id)?);
         Ok::<_, Error>((project, session, now))
     })?;
-    html(&BotPage { project, session, personas: Persona::samples(), now })
+    html(&BotPage {
+        link: format!("http://{host}{}", app.deeplink_path(&session.token)),
+        is_local: is_local(host.host()),
+        personas: Persona::samples(),
+        project,
+        session,
+        now,
+    })
 }
 
 /// The button that was tapped.

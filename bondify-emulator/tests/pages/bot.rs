@@ -4,7 +4,7 @@ use bondify_emulator::{Emulator, Persona, SessionStatus};
 use example_support::browser::{Browser, Device};
 use serde_json::Value;
 
-use crate::support::{NAME, Receiver, SHOP, shop, start};
+use crate::support::{DEVICES, NAME, Receiver, SHOP, picture, shop, start};
 
 /// The address of the bot page that an app gets.
 async fn deeplink(emulator: &Emulator) -> (String, String) {
@@ -58,6 +58,37 @@ async fn somebody_who_is_described_logs_in() {
     browser.wait_for_text("You can go back to the app").await;
     let persona = emulator.session(&token).unwrap().login().unwrap().persona.clone();
     assert_eq!(persona, Persona::new("42", "Zoë & Co").phone("+1 555"));
+}
+
+#[tokio::test]
+async fn a_pending_login_has_a_qr_code_of_its_link() {
+    let emulator = start(Emulator::builder()).await;
+    let (link, token) = deeplink(&emulator).await;
+    let page = async |link: &str| reqwest::get(link).await.unwrap().text().await.unwrap();
+    let qr = |link: &str| {
+        let code =
+            qrcode::QrCode::new(link).unwrap().render::<qrcode::render::svg::Color>().build();
+        code.split_once("<svg").unwrap().1.to_owned()
+    };
+    assert!(page(&link).await.contains(&qr(&link)));
+    // The link has the name by which the browser reaches the emulator.
+    let other = link.replace("127.0.0.1", "localhost");
+    assert!(page(&other).await.contains(&qr(&other)));
+    emulator.cancel(&token).unwrap();
+    assert!(!page(&link).await.contains("<svg"));
+
+    let (link, _) = deeplink(&emulator).await;
+    let Some(browser) = Browser::open().await else { return };
+    for (name, device) in DEVICES {
+        browser.show_on(device).await;
+        browser.goto(&link).await;
+        browser
+            .value_of("(document.getElementById('other-device').open = true, scrollTo(0, 9999))")
+            .await;
+        browser.wait_for_text(&link).await;
+        picture(&browser, &format!("bot-qr-{name}")).await;
+        assert_eq!(browser.barriers().await, [""; 0]);
+    }
 }
 
 #[tokio::test]
