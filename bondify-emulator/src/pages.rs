@@ -2,6 +2,7 @@
 
 mod actions;
 mod assets;
+mod attempts;
 mod body;
 mod bot;
 mod feed;

@@ -9,6 +9,7 @@ use axum::{
 use bondify_core::{Cancelled, Confirmed, SIGNATURE_HEADER};
 
 use super::{
+    attempts::{Bar, Difference},
     body::Body,
     markup::{Countdown, Moment, Span},
     result::{PageResult, html},
@@ -285,6 +286,17 @@ impl Detail {
         Some((why, id.to_string(), original.address()))
     }
 
+    /// The time line of the attempts.
+    fn bars(&self) -> Vec<Bar> {
+        Bar::all(&self.delivery)
+    }
+
+    /// The parts in which the answers differ; `None` if there is nothing to compare.
+    fn differences(&self) -> Option<Vec<Difference>> {
+        let attempts = &self.delivery.attempts;
+        (attempts.len() > 1).then(|| Difference::all(attempts))
+    }
+
     fn next_attempt(&self) -> Option<&SystemTime> {
         match &self.delivery.state {
             DeliveryState::Queued { due } => Some(due),
@@ -303,7 +315,7 @@ fn short(token: &str) -> String {
 }
 
 /// The outcome of an attempt in short.
-fn result(outcome: &Outcome) -> String {
+pub(super) fn result(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Answered { status, .. } => status.to_string(),
         Outcome::TimedOut => "timed out".to_owned(),

@@ -1,10 +1,17 @@
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
 
+use axum::{Router, http::StatusCode};
 use bondify_emulator::{Emulator, Fault, Persona, Plan, ProjectSettings};
 use example_support::browser::{Browser, Device};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
-use crate::support::{Receiver, SHOP, inspect, shop, soon, start};
+use crate::support::{DEVICES, Receiver, SHOP, inspect, picture, shop, soon, start};
 
 /// An emulator that delivers to `receiver`.
 async fn delivering_to(url: &str) -> Emulator {
@@ -67,6 +74,57 @@ async fn an_open_delivery_shows_every_byte_of_every_attempt() {
     assert_eq!(browser.value_of("document.querySelectorAll('b').length").await, 0);
     let url = browser.value_of("location.search").await;
     assert_eq!(url, format!("?delivery={}", delivery.id));
+}
+
+/// A URL that answers 503 with another body each time, and 200 the third time.
+async fn recovering() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let count = Arc::new(AtomicU16::new(0));
+    let answer = async move || {
+        let attempt = count.fetch_add(1, Ordering::Relaxed) + 1;
+        let status = if attempt < 3 { 503 } else { 200 };
+        let body = format!(r#"{{"shop":"<b>Corner</b>","attempt":{attempt}}}"#);
+        let headers = [("content-type", "application/json"), ("x-same", "same")];
+        (StatusCode::from_u16(status).unwrap(), headers, body)
+    };
+    let router = Router::new().fallback(answer);
+    tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
+    url
+}
+
+#[tokio::test]
+async fn attempts_are_compared_side_by_side_and_in_a_time_line() {
+    let project = shop().webhook_url(recovering().await);
+    let emulator = Emulator::builder().retry_base(Duration::from_millis(100)).project(project);
+    let emulator = emulator.start().await.unwrap();
+    let session = emulator.generate(SHOP).unwrap();
+    emulator.confirm(&session.token, Persona::default()).unwrap();
+    soon(emulator.delivery_of(&session.token)).await.unwrap();
+    let Some(browser) = inspect(&emulator, "?delivery=dlv_1").await else { return };
+    let starts = "[...document.querySelectorAll('#time-line rect')].map((bar) => Number(bar.getAttribute('x')))";
+    let starts: Vec<u64> = serde_json::from_value(browser.value_of(starts).await).unwrap();
+    assert!(starts.len() == 3 && starts.is_sorted() && starts[2] > 500, "{starts:?}");
+    let line = browser.find("#time-line").await.text().await.unwrap();
+    assert!(line.contains("503 in") && line.contains("200 in"), "{line}");
+
+    browser.click("#compare summary").await;
+    let table = "[...document.querySelectorAll('#compare tbody tr')].map((row) => row.innerText)";
+    let rows: Vec<String> = serde_json::from_value(browser.value_of(table).await).unwrap();
+    assert_eq!(rows[0], "Answer\t503\t503\t200");
+    let body = rows.last().unwrap();
+    assert!(body.starts_with("Body") && body.contains("\"attempt\": 3"), "{body}");
+    assert!(!body.contains("Corner") && !rows.iter().any(|row| row.starts_with("x-same")));
+    let changed = "document.querySelectorAll('#compare tr:first-child mark').length";
+    assert_eq!(browser.value_of(changed).await, 1);
+    for (name, device) in DEVICES {
+        browser.show_on(device).await;
+        browser.value_of("document.getElementById('time-line').scrollIntoView()").await;
+        picture(&browser, &format!("compare-{name}")).await;
+        assert_eq!(browser.barriers().await, [""; 0], "{name}");
+        let fits = browser.value_of("document.documentElement.scrollWidth <= innerWidth").await;
+        assert_eq!(fits, true, "{name}");
+    }
 }
 
 #[tokio::test]
