@@ -246,7 +246,7 @@ function edit({ type, target: { form } }) {
 }
 
 function click(event) {
-  const button = event.target.closest(".copy");
+  const button = event.target.closest("button.copy");
   if (button) return copy(button);
   const link = event.target.closest("a[data-go]");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;

@@ -5,6 +5,7 @@ mod assets;
 mod attempts;
 mod body;
 mod bot;
+mod export;
 mod feed;
 mod inspector;
 mod markup;
@@ -32,6 +33,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .merge(inspector::routes())
         .merge(actions::routes())
         .merge(feed::routes())
+        .merge(export::routes())
         .layer(middleware::map_response(set_security_headers))
         .merge(assets::routes())
 }

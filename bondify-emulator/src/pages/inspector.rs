@@ -286,6 +286,12 @@ impl Detail {
         Some((why, id.to_string(), original.address()))
     }
 
+    /// The address of the file with the delivery.
+    fn export(&self, format: &str) -> String {
+        let delivery = self.delivery.id.to_string();
+        Selection { delivery, ..Selection::default() }.export(format)
+    }
+
     /// The time line of the attempts.
     fn bars(&self) -> Vec<Bar> {
         Bar::all(&self.delivery)
