@@ -240,6 +240,7 @@ function press(event) {
 
 function edit({ type, target: { form } }) {
   if (type === "change" && form && "auto" in form.dataset) form.requestSubmit();
+  if (type === "change" && form?.id === "project-switch") form.submit();
   if (form?.id !== "filter") return;
   clearTimeout(filtering);
   filtering = setTimeout(filter, 150, form);

@@ -137,6 +137,24 @@ impl View {
         Selection::of_project(&project.id, self.selection.tab).address()
     }
 
+    /// The text of a project in a list that has room for one line.
+    fn label(&self, project: &Project) -> String {
+        const MAX_CHARS: usize = 40;
+        let mut label: String = project.name.chars().take(MAX_CHARS).collect();
+        if project.name.chars().nth(MAX_CHARS).is_some() {
+            label.push('…');
+        }
+        if !project.active {
+            label.push_str(" · inactive");
+        }
+        match project.faults.len() {
+            0 => {}
+            1 => label.push_str(" · 1 fault"),
+            count => label.push_str(&format!(" · {count} faults")),
+        }
+        label
+    }
+
     fn is_selected(&self, project: &Project) -> bool {
         self.project.as_ref().is_some_and(|selected| selected.id == project.id)
     }

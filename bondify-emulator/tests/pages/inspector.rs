@@ -466,6 +466,45 @@ async fn the_first_project_is_made_here() {
 }
 
 #[tokio::test]
+async fn a_phone_switches_projects_in_a_list() {
+    let emulator = start(Emulator::builder()).await;
+    for number in 1..=30 {
+        let project = ProjectSettings::new().id(format!("proj_{number}"));
+        let project = project.name(format!("Shop number {number}"));
+        emulator.add_project(project).unwrap();
+    }
+    emulator.set_faults("proj_30", [Fault::Duplicate]).unwrap();
+    let Some(browser) = inspect(&emulator, "?tab=settings").await else { return };
+    let is_shown = |selector: &str| {
+        format!("document.querySelector('{selector}').getClientRects().length > 0")
+    };
+    for (name, device) in DEVICES {
+        browser.show_on(device).await;
+        browser.goto(&format!("{}/?tab=settings&project=proj_29", emulator.url())).await;
+        let is_phone = device.width == Device::PHONE.width;
+        for (selector, expected) in [("#project-select", is_phone), ("#project-1", !is_phone)] {
+            assert_eq!(browser.value_of(&is_shown(selector)).await, expected, "{selector} {name}");
+        }
+        picture(&browser, &format!("projects-{name}")).await;
+        assert_eq!(browser.barriers().await, [""; 0], "{name}");
+    }
+    let selected = browser.value_of("document.getElementById('project-select').value").await;
+    assert_eq!(selected, "proj_29");
+    let options = browser.find("#project-select").await.text().await.unwrap();
+    assert!(options.contains("Shop number 30 · 1 fault"), "{options}");
+    browser.click("#project-select option[value=proj_30]").await;
+    browser.wait_until("location.search === '?tab=settings&project=proj_30'").await;
+    browser.wait_until("document.querySelector('#fault-duplicate:checked')").await;
+
+    let Some(browser) = Browser::open_without_scripts().await else { return };
+    browser.show_on(Device::PHONE).await;
+    browser.goto(&emulator.url()).await;
+    browser.click("#project-select option[value=proj_30]").await;
+    browser.click("#project-switch button").await;
+    browser.find("#project-switch option[value=proj_30][selected]").await;
+}
+
+#[tokio::test]
 async fn long_names_fit_the_narrowest_phone() {
     let receiver = Receiver::start().await;
     let long = "Long\u{202e}name🦊".repeat(600);
