@@ -7,6 +7,7 @@ mod body;
 mod bot;
 mod export;
 mod feed;
+mod fields;
 mod inspector;
 mod markup;
 mod qr;

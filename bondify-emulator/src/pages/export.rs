@@ -37,7 +37,8 @@ async fn export(
     Path(format): Path<Format>,
     Query(selection): Query<Selection>,
 ) -> Result<Response, Refusal> {
-    let (deliveries, projects) = selected(&app, &selection)?;
+    let projects = app.backend.with(|state, _| state.projects().to_vec());
+    let deliveries = selected(&app, &selection, &projects)?;
     let deliveries: Vec<_> =
         deliveries.iter().map(|delivery| without_credentials(delivery)).collect();
     let (mut content, ending) = match format {
@@ -54,17 +55,17 @@ async fn export(
     Ok((headers, format!("{content:#}\n")).into_response())
 }
 
-/// Bodies are searched without holding the lock on the state.
+/// The open delivery, or all that match the filters. Bodies are searched without holding the lock on
+/// the state.
 fn selected(
     app: &App,
     selection: &Selection,
-) -> Result<(Vec<Arc<Delivery>>, Vec<Arc<Project>>), Error> {
-    let (all, projects): (Vec<_>, _) = app
-        .backend
-        .with(|state, _| (state.deliveries().cloned().collect(), state.projects().to_vec()));
-    if !selection.project.is_empty() && selection.find(&projects).is_none() {
+    projects: &[Arc<Project>],
+) -> Result<Vec<Arc<Delivery>>, Error> {
+    if !selection.project.is_empty() && selection.find(projects).is_none() {
         return Err(Error::ProjectNotFound);
     }
+    let all: Vec<_> = app.backend.with(|state, _| state.deliveries().cloned().collect());
     let is_selected = |delivery: &Arc<Delivery>| match &*selection.delivery {
         "" => selection.has_delivery(delivery),
         _ => selection.open() == Some(delivery.id),
@@ -73,7 +74,7 @@ fn selected(
     if found.is_empty() && !selection.delivery.is_empty() {
         return Err(Error::DeliveryNotFound);
     }
-    Ok((found, projects))
+    Ok(found)
 }
 
 const REDACTED: &str = "[redacted]";

@@ -11,8 +11,9 @@ use bondify_core::{Cancelled, Confirmed, SIGNATURE_HEADER};
 use super::{
     attempts::{Bar, Difference},
     body::Body,
+    fields::{Fields, FormName, Refused},
     markup::{Countdown, Moment, Span},
-    result::{PageResult, html},
+    result::{PageResult, Refusal, html},
     selection::{Progress, Selection, Tab},
 };
 use crate::{
@@ -36,6 +37,7 @@ pub(super) struct View {
     events: BTreeSet<String>,
     detail: Option<Detail>,
     secret_is_shown: bool,
+    refused: Option<Refused>,
 }
 
 #[derive(Template)]
@@ -59,6 +61,17 @@ async fn page(State(app): State<Arc<App>>, Query(selection): Query<Selection>) -
 pub(super) fn page_with_secret(app: &App, project_id: &str) -> PageResult {
     let view = View::new(app, Selection::of_project(project_id, Tab::Settings))?;
     html(&Page { view: View { secret_is_shown: true, ..view } })
+}
+
+/// The page of this selection with a form that was refused.
+pub(super) fn refusal(app: &App, selection: Selection, refused: Refused) -> Refusal {
+    let error = refused.error.clone();
+    let Ok(mut view) = View::new(app, selection) else { return error.into() };
+    if let (FormName::Resend, Some(detail)) = (refused.form, &mut view.detail) {
+        detail.entered = Some(refused.fields.clone());
+    }
+    view.refused = Some(refused);
+    Refusal::on(&Page { view }, error)
 }
 
 impl View {
@@ -93,6 +106,7 @@ impl View {
                     _ => Some(Detail::new(state, &selection, now)?),
                 },
                 secret_is_shown: false,
+                refused: None,
                 url: app.url.clone(),
                 selection: selection.clone(),
             })
@@ -159,7 +173,20 @@ impl View {
         self.project.as_ref().is_some_and(|selected| selected.id == project.id)
     }
 
+    /// The input of this form, if it was refused.
+    fn entered(&self, form: FormName) -> Option<&Fields> {
+        self.refused.as_ref().filter(|refused| refused.form == form).map(|refused| &refused.fields)
+    }
+
+    /// The text that was entered for a new project.
+    fn new_project(&self, name: &str) -> &str {
+        self.entered(FormName::NewProject).and_then(|fields| fields.get(name)).unwrap_or_default()
+    }
+
     fn webhook_url(&self) -> &str {
+        if let Some(fields) = self.entered(FormName::Webhook) {
+            return fields.get("webhook_url").unwrap_or_default();
+        }
         let project = self.project.as_ref();
         project.and_then(|project| project.webhook_url.as_ref()).map_or("", |url| url.as_str())
     }
@@ -269,6 +296,8 @@ pub(super) struct Detail {
     project: Arc<Project>,
     selection: Selection,
     now: SystemTime,
+    /// The input of the resend that was refused.
+    entered: Option<Fields>,
 }
 
 impl HtmlSafe for Detail {}
@@ -282,7 +311,7 @@ impl Detail {
         let id = selection.open().ok_or(Error::DeliveryNotFound)?;
         let delivery = Arc::clone(state.delivery(id)?);
         let project = Arc::clone(state.project(&delivery.project_id)?);
-        Ok(Self { delivery, project, selection: selection.clone(), now })
+        Ok(Self { delivery, project, selection: selection.clone(), now, entered: None })
     }
 
     fn progress(&self) -> &'static str {
@@ -291,6 +320,11 @@ impl Detail {
 
     fn body(&self) -> Body<'_> {
         Body::new(&self.delivery.body)
+    }
+
+    /// The input of a field of the resend that was refused, or else `sent`.
+    fn entered_or<'a>(&'a self, name: &str, sent: &'a str) -> &'a str {
+        self.entered.as_ref().and_then(|fields| fields.get(name)).unwrap_or(sent)
     }
 
     /// The delivery that this one repeats: the reason, the id and the address.
@@ -354,23 +388,28 @@ pub(super) fn result(outcome: &Outcome) -> String {
 struct FaultSwitch {
     fault: Fault,
     is_on: bool,
-    title: &'static str,
+    delay_ms: Option<String>,
 }
 
 impl FaultSwitch {
-    fn all(project: &Project) -> Vec<Self> {
+    /// The switches of a project, or as they were entered in the form that was refused.
+    fn all(project: &Project, entered: Option<&Fields>) -> Vec<Self> {
         let switch = |kind: Fault| {
-            let on = project.faults.iter().find(|fault| fault.name() == kind.name());
-            Self { fault: *on.unwrap_or(&kind), is_on: on.is_some(), title: title(&kind) }
+            let set = project.faults.iter().find(|fault| fault.name() == kind.name());
+            let delay = match set.unwrap_or(&kind) {
+                Fault::Delay(delay) => Some(delay.as_millis().to_string()),
+                _ => None,
+            };
+            match entered {
+                None => Self { fault: kind, is_on: set.is_some(), delay_ms: delay },
+                Some(fields) => Self {
+                    fault: kind,
+                    is_on: fields.all("fault").any(|name| name == kind.name()),
+                    delay_ms: delay.map(|_| fields.get("delay_ms").unwrap_or_default().to_owned()),
+                },
+            }
         };
         Fault::ALL.map(switch).into()
-    }
-
-    fn delay_ms(&self) -> Option<u128> {
-        match self.fault {
-            Fault::Delay(delay) => Some(delay.as_millis()),
-            _ => None,
-        }
     }
 }
 

@@ -92,6 +92,47 @@ async fn a_pending_login_has_a_qr_code_of_its_link() {
 }
 
 #[tokio::test]
+async fn a_refused_persona_keeps_its_input() {
+    let emulator = start(Emulator::builder()).await;
+    let (deeplink, token) = deeplink(&emulator).await;
+    let fields = [
+        ("#own-id", "x42"),
+        ("#own-name", "Zoë \"& Co"),
+        ("#own-username", "zoe"),
+        ("#own-phone", "+1"),
+    ];
+    let browsers = [Browser::open().await, Browser::open_without_scripts().await];
+    for browser in browsers.iter().flatten() {
+        browser.show_on(Device { height: 2000, ..Device::PHONE }).await;
+        browser.goto(&deeplink).await;
+        browser.click("label:has(#own)").await;
+        for (selector, text) in fields {
+            browser.fill(selector, text).await;
+        }
+        browser.click("button[value=confirm]").await;
+        let refusal = browser.find("#refusal").await.text().await.unwrap();
+        assert!(refusal.contains("telegram_id must be a string of decimal digits"), "{refusal}");
+        browser.find("#own:checked").await;
+        for (selector, text) in fields {
+            let kept = browser.find(selector).await.prop("value").await.unwrap();
+            assert_eq!(kept.as_deref(), Some(text), "{selector}");
+        }
+    }
+    let [Some(browser), Some(plain)] = browsers else { return };
+    for (name, device) in DEVICES {
+        browser.show_on(device).await;
+        browser.value_of("scrollTo(0, 0)").await;
+        picture(&browser, &format!("bot-refused-{name}")).await;
+        assert_eq!(browser.barriers().await, [""; 0], "{name}");
+    }
+    plain.fill("#own-id", "42").await;
+    plain.click("button[value=confirm]").await;
+    plain.find(".result.good").await;
+    let persona = emulator.session(&token).unwrap().login().unwrap().persona.clone();
+    assert_eq!(persona, Persona::new("42", "Zoë \"& Co").username("zoe").phone("+1"));
+}
+
+#[tokio::test]
 async fn a_login_is_cancelled() {
     let emulator = start(Emulator::builder()).await;
     let (deeplink, token) = deeplink(&emulator).await;

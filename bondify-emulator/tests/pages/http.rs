@@ -8,7 +8,7 @@ use reqwest::{Client, RequestBuilder, Response, redirect::Policy};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::support::{Receiver, SHOP, shop, start};
+use crate::support::{DEVICES, Receiver, SHOP, picture, shop, start};
 
 fn request(emulator: &Emulator, method: &str, path: &str) -> RequestBuilder {
     let client = Client::builder().redirect(Policy::none()).build().unwrap();
@@ -273,6 +273,66 @@ async fn everything_works_without_javascript() {
         assert_ne!(project().reveal_secret(), secret);
     })
     .await;
+}
+
+/// Submits the form of a button and waits for its refusal.
+async fn refuse(browser: &Browser, button: &str, reason: &str) {
+    browser.click(button).await;
+    let refusal = browser.find("#refusal").await.text().await.unwrap();
+    assert!(refusal.contains(reason), "{refusal}");
+}
+
+async fn input(browser: &Browser, selector: &str) -> String {
+    browser.find(selector).await.prop("value").await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_refused_form_keeps_its_input_without_javascript() {
+    let receiver = Receiver::start().await;
+    let emulator = Emulator::builder().project(shop().webhook_url(receiver.url()));
+    let emulator = emulator.start().await.unwrap();
+    let sent = emulator.send_test_event(SHOP, "auth.confirmed").unwrap();
+    emulator.finished(sent.id).await.unwrap();
+    let Some(browser) = Browser::open_without_scripts().await else { return };
+    let url = |path: &str| format!("{}{path}", emulator.url());
+    const WRONG: &str = "ftp://127.0.0.1/\"><b>";
+
+    browser.goto(&url("/?tab=settings")).await;
+    browser.fill("#webhook-url", WRONG).await;
+    refuse(&browser, "#save-webhook", "webhook_url must be https://").await;
+    assert_eq!(input(&browser, "#webhook-url").await, WRONG);
+
+    browser.goto(&url("/?tab=settings")).await;
+    browser.click("#fault-duplicate").await;
+    browser.click("#fault-delay").await;
+    browser.fill("#fault-delay-ms", "").await;
+    refuse(&browser, "#faults noscript button", "the delay must be a number").await;
+    browser.find("#fault-duplicate:checked").await;
+    browser.find("#fault-delay:checked").await;
+    assert_eq!(input(&browser, "#fault-delay-ms").await, "");
+
+    browser.goto(&url("/")).await;
+    browser.click("#new-project summary").await;
+    browser.fill("#new-project [name=name]", "Corner & Shop").await;
+    browser.fill("#new-project [name=webhook_url]", "ftp://127.0.0.1/").await;
+    browser.click("#new-project [name=public_access]").await;
+    refuse(&browser, "#new-project button", "webhook_url must be https://").await;
+    assert_eq!(input(&browser, "#new-project[open] [name=name]").await, "Corner & Shop");
+    assert_eq!(input(&browser, "#new-project [name=webhook_url]").await, "ftp://127.0.0.1/");
+    browser.find("#new-project [name=public_access]:checked").await;
+
+    browser.goto(&url("/?delivery=dlv_1")).await;
+    browser.click("#edit summary").await;
+    browser.fill("#edit-url", WRONG).await;
+    browser.fill("#edit-body", "</textarea>{\n}").await;
+    refuse(&browser, "#resend-changed", "webhook_url must be https://").await;
+    assert_eq!(input(&browser, "#edit[open] #edit-url").await, WRONG);
+    assert_eq!(input(&browser, "#edit-body").await, "</textarea>{\n}");
+    for (name, device) in DEVICES {
+        browser.show_on(device).await;
+        picture(&browser, &format!("refused-{name}")).await;
+    }
+    assert_eq!((emulator.projects().len(), emulator.deliveries().len()), (1, 1));
 }
 
 /// A URL with a password, whose answers have a cookie and this text.

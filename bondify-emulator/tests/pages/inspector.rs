@@ -498,7 +498,7 @@ async fn a_phone_switches_projects_in_a_list() {
 
     let Some(browser) = Browser::open_without_scripts().await else { return };
     browser.show_on(Device::PHONE).await;
-    browser.goto(&emulator.url()).await;
+    browser.goto(emulator.url()).await;
     browser.click("#project-select option[value=proj_30]").await;
     browser.click("#project-switch button").await;
     browser.find("#project-switch option[value=proj_30][selected]").await;
