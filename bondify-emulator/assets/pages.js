@@ -240,13 +240,14 @@ function press(event) {
 
 function edit({ type, target: { form } }) {
   if (type === "change" && form && "auto" in form.dataset) form.requestSubmit();
+  if (type === "change" && form?.id === "project-switch") form.submit();
   if (form?.id !== "filter") return;
   clearTimeout(filtering);
   filtering = setTimeout(filter, 150, form);
 }
 
 function click(event) {
-  const button = event.target.closest(".copy");
+  const button = event.target.closest("button.copy");
   if (button) return copy(button);
   const link = event.target.closest("a[data-go]");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;

@@ -75,7 +75,7 @@ impl App {
 }
 
 /// The host of the request; `None` if the header is missing or repeated.
-fn host(headers: &HeaderMap) -> Option<Authority> {
+pub(crate) fn host(headers: &HeaderMap) -> Option<Authority> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => Authority::try_from(host.as_bytes()).ok(),

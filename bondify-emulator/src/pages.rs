@@ -2,11 +2,15 @@
 
 mod actions;
 mod assets;
+mod attempts;
 mod body;
 mod bot;
+mod export;
 mod feed;
+mod fields;
 mod inspector;
 mod markup;
+mod qr;
 mod result;
 mod selection;
 
@@ -30,6 +34,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .merge(inspector::routes())
         .merge(actions::routes())
         .merge(feed::routes())
+        .merge(export::routes())
         .layer(middleware::map_response(set_security_headers))
         .merge(assets::routes())
 }

@@ -12,6 +12,7 @@ use bondify_core::Confirmed;
 use serde::Deserialize;
 
 use super::{
+    fields::{Fields, FormName, Refused, with_lf},
     inspector,
     result::{PageResult, Refusal},
     selection::{Selection, Tab},
@@ -42,21 +43,21 @@ fn show(selection: Selection) -> RedirectResult {
     Ok(Redirect::to(&selection.address()))
 }
 
-#[derive(Deserialize)]
-struct NewProject {
-    name: String,
-    #[serde(default)]
-    webhook_url: String,
-    public_access: Option<String>,
+/// Shows the form again, with its input and the error.
+fn refused(app: &App, form: FormName, at: Selection, fields: Fields, error: Error) -> Refusal {
+    inspector::refusal(app, at, Refused { form, fields, error })
 }
 
-async fn create(State(app): State<Arc<App>>, Form(new): Form<NewProject>) -> RedirectResult {
+async fn create(State(app): State<Arc<App>>, Form(fields): Form<Fields>) -> RedirectResult {
+    let text = |name| fields.get(name).unwrap_or_default();
     let settings = ProjectSettings::new()
-        .name(new.name)
-        .webhook_url(new.webhook_url)
-        .public_access(new.public_access.is_some());
-    let project = app.backend.with(|state, now| state.add_project(settings, now))?;
-    show(Selection::of_project(&project.id, Tab::Deliveries))
+        .name(text("name"))
+        .webhook_url(text("webhook_url"))
+        .public_access(fields.get("public_access").is_some());
+    match app.backend.with(|state, now| state.add_project(settings, now)) {
+        Ok(project) => show(Selection::of_project(&project.id, Tab::Deliveries)),
+        Err(error) => Err(refused(&app, FormName::NewProject, Selection::default(), fields, error)),
+    }
 }
 
 fn update(app: &App, id: &str, settings: ProjectSettings) -> RedirectResult {
@@ -64,17 +65,31 @@ fn update(app: &App, id: &str, settings: ProjectSettings) -> RedirectResult {
     show(Selection::of_project(id, Tab::Settings))
 }
 
-#[derive(Deserialize)]
-struct Webhook {
-    webhook_url: String,
-}
-
 async fn set_webhook(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Form(Webhook { webhook_url }): Form<Webhook>,
+    Form(fields): Form<Fields>,
 ) -> RedirectResult {
-    update(&app, &id, ProjectSettings::new().webhook_url(webhook_url.trim()))
+    let url = fields.get("webhook_url").unwrap_or_default().trim();
+    let settings = ProjectSettings::new().webhook_url(url);
+    update_by_form(&app, &id, Ok(settings), FormName::Webhook, fields)
+}
+
+/// Updates the project by the settings that were read from a form.
+fn update_by_form(
+    app: &App,
+    id: &str,
+    settings: Result<ProjectSettings, Error>,
+    form: FormName,
+    fields: Fields,
+) -> RedirectResult {
+    let at = Selection::of_project(id, Tab::Settings);
+    let updated = settings
+        .and_then(|settings| app.backend.with(|state, _| state.update_project(id, settings)));
+    match updated {
+        Ok(_) => show(at),
+        Err(error) => Err(refused(app, form, at, fields, error)),
+    }
 }
 
 /// A checkbox is sent only if it is checked.
@@ -104,24 +119,24 @@ async fn set_settings(
 async fn set_faults(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Form(form): Form<Vec<(String, String)>>,
+    Form(fields): Form<Fields>,
 ) -> RedirectResult {
-    update(&app, &id, ProjectSettings::new().faults(faults(&form)?))
+    let settings = faults(&fields).map(|faults| ProjectSettings::new().faults(faults));
+    update_by_form(&app, &id, settings, FormName::Faults, fields)
 }
 
 /// Reads a field `fault` for each fault that is on, and the milliseconds of the delay in
 /// `delay_ms`.
-fn faults(form: &[(String, String)]) -> Result<Vec<Fault>, Error> {
-    let values = |name| form.iter().filter(move |field| field.0 == name).map(|field| &*field.1);
+fn faults(fields: &Fields) -> Result<Vec<Fault>, Error> {
     let fault = |name: &str| match name {
         "delay" => {
-            let ms = values("delay_ms").next().and_then(|ms| ms.parse::<u32>().ok());
+            let ms = fields.get("delay_ms").and_then(|ms| ms.parse::<u32>().ok());
             let ms = ms.ok_or(Error::BadRequest("the delay must be a number of milliseconds"))?;
             Ok(Fault::Delay(Duration::from_millis(ms.into())))
         }
         _ => name.parse().map_err(|_| Error::BadRequest("unknown fault")),
     };
-    values("fault").map(fault).collect()
+    fields.all("fault").map(fault).collect()
 }
 
 async fn reveal(State(app): State<Arc<App>>, Path(id): Path<String>) -> PageResult {
@@ -174,31 +189,21 @@ async fn use_proof(State(app): State<Arc<App>>, Path(token): Path<String>) -> Re
     show(Selection::of_project(&session.project_id, Tab::Sessions))
 }
 
-/// The form of a resend. The button that resends without changes sends no fields.
-#[derive(Deserialize)]
-struct ResendForm {
-    url: Option<String>,
-    body: Option<String>,
-}
-
+/// The button that resends without changes sends no fields.
 async fn resend(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Form(ResendForm { url, body }): Form<ResendForm>,
+    Form(fields): Form<Fields>,
 ) -> RedirectResult {
     let id: DeliveryId = id.parse().map_err(|_| Error::DeliveryNotFound)?;
-    let delivery = app.backend.with(|state, now| {
-        let sent = &state.delivery(id)?.body;
-        // A browser sends each line end of a text area as CR LF.
-        let is_same = |body: &String| with_lf(body) == with_lf(sent);
-        let body = body.filter(|body| !is_same(body)).map(|body| with_lf(&body));
-        state.resend(id, Resend { url: url.map(|url| url.trim().to_owned()), body }, now)
-    })?;
-    show(Selection::of_project(&delivery.project_id, Tab::Deliveries).opening(&delivery))
-}
-
-fn with_lf(text: &str) -> String {
-    text.replace("\r\n", "\n")
+    let sent = app.backend.with(|state, _| state.delivery(id).cloned())?;
+    let body = fields.get("body").filter(|body| *body != with_lf(&sent.body)).map(str::to_owned);
+    let url = fields.get("url").map(|url| url.trim().to_owned());
+    let at = Selection::of_project(&sent.project_id, Tab::Deliveries);
+    match app.backend.with(|state, now| state.resend(id, Resend { url, body }, now)) {
+        Ok(delivery) => show(at.opening(&delivery)),
+        Err(error) => Err(refused(&app, FormName::Resend, at.opening(&sent), fields, error)),
+    }
 }
 
 #[derive(Deserialize)]

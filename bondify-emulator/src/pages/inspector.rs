@@ -9,9 +9,11 @@ use axum::{
 use bondify_core::{Cancelled, Confirmed, SIGNATURE_HEADER};
 
 use super::{
+    attempts::{Bar, Difference},
     body::Body,
+    fields::{Fields, FormName, Refused},
     markup::{Countdown, Moment, Span},
-    result::{PageResult, html},
+    result::{PageResult, Refusal, html},
     selection::{Progress, Selection, Tab},
 };
 use crate::{
@@ -35,6 +37,7 @@ pub(super) struct View {
     events: BTreeSet<String>,
     detail: Option<Detail>,
     secret_is_shown: bool,
+    refused: Option<Refused>,
 }
 
 #[derive(Template)]
@@ -58,6 +61,17 @@ async fn page(State(app): State<Arc<App>>, Query(selection): Query<Selection>) -
 pub(super) fn page_with_secret(app: &App, project_id: &str) -> PageResult {
     let view = View::new(app, Selection::of_project(project_id, Tab::Settings))?;
     html(&Page { view: View { secret_is_shown: true, ..view } })
+}
+
+/// The page of this selection with a form that was refused.
+pub(super) fn refusal(app: &App, selection: Selection, refused: Refused) -> Refusal {
+    let error = refused.error.clone();
+    let Ok(mut view) = View::new(app, selection) else { return error.into() };
+    if let (FormName::Resend, Some(detail)) = (refused.form, &mut view.detail) {
+        detail.entered = Some(refused.fields.clone());
+    }
+    view.refused = Some(refused);
+    Refusal::on(&Page { view }, error)
 }
 
 impl View {
@@ -92,6 +106,7 @@ impl View {
                     _ => Some(Detail::new(state, &selection, now)?),
                 },
                 secret_is_shown: false,
+                refused: None,
                 url: app.url.clone(),
                 selection: selection.clone(),
             })
@@ -136,11 +151,42 @@ impl View {
         Selection::of_project(&project.id, self.selection.tab).address()
     }
 
+    /// The text of a project in a list that has room for one line.
+    fn label(&self, project: &Project) -> String {
+        const MAX_CHARS: usize = 40;
+        let mut label: String = project.name.chars().take(MAX_CHARS).collect();
+        if project.name.chars().nth(MAX_CHARS).is_some() {
+            label.push('…');
+        }
+        if !project.active {
+            label.push_str(" · inactive");
+        }
+        match project.faults.len() {
+            0 => {}
+            1 => label.push_str(" · 1 fault"),
+            count => label.push_str(&format!(" · {count} faults")),
+        }
+        label
+    }
+
     fn is_selected(&self, project: &Project) -> bool {
         self.project.as_ref().is_some_and(|selected| selected.id == project.id)
     }
 
+    /// The input of this form, if it was refused.
+    fn entered(&self, form: FormName) -> Option<&Fields> {
+        self.refused.as_ref().filter(|refused| refused.form == form).map(|refused| &refused.fields)
+    }
+
+    /// The text that was entered for a new project.
+    fn new_project(&self, name: &str) -> &str {
+        self.entered(FormName::NewProject).and_then(|fields| fields.get(name)).unwrap_or_default()
+    }
+
     fn webhook_url(&self) -> &str {
+        if let Some(fields) = self.entered(FormName::Webhook) {
+            return fields.get("webhook_url").unwrap_or_default();
+        }
         let project = self.project.as_ref();
         project.and_then(|project| project.webhook_url.as_ref()).map_or("", |url| url.as_str())
     }
@@ -250,6 +296,8 @@ pub(super) struct Detail {
     project: Arc<Project>,
     selection: Selection,
     now: SystemTime,
+    /// The input of the resend that was refused.
+    entered: Option<Fields>,
 }
 
 impl HtmlSafe for Detail {}
@@ -263,7 +311,7 @@ impl Detail {
         let id = selection.open().ok_or(Error::DeliveryNotFound)?;
         let delivery = Arc::clone(state.delivery(id)?);
         let project = Arc::clone(state.project(&delivery.project_id)?);
-        Ok(Self { delivery, project, selection: selection.clone(), now })
+        Ok(Self { delivery, project, selection: selection.clone(), now, entered: None })
     }
 
     fn progress(&self) -> &'static str {
@@ -272,6 +320,11 @@ impl Detail {
 
     fn body(&self) -> Body<'_> {
         Body::new(&self.delivery.body)
+    }
+
+    /// The input of a field of the resend that was refused, or else `sent`.
+    fn entered_or<'a>(&'a self, name: &str, sent: &'a str) -> &'a str {
+        self.entered.as_ref().and_then(|fields| fields.get(name)).unwrap_or(sent)
     }
 
     /// The delivery that this one repeats: the reason, the id and the address.
@@ -283,6 +336,23 @@ impl Detail {
         };
         let original = Selection { delivery: id.to_string(), ..self.selection.clone() };
         Some((why, id.to_string(), original.address()))
+    }
+
+    /// The address of the file with the delivery.
+    fn export(&self, format: &str) -> String {
+        let delivery = self.delivery.id.to_string();
+        Selection { delivery, ..Selection::default() }.export(format)
+    }
+
+    /// The time line of the attempts.
+    fn bars(&self) -> Vec<Bar> {
+        Bar::all(&self.delivery)
+    }
+
+    /// The parts in which the answers differ; `None` if there is nothing to compare.
+    fn differences(&self) -> Option<Vec<Difference>> {
+        let attempts = &self.delivery.attempts;
+        (attempts.len() > 1).then(|| Difference::all(attempts))
     }
 
     fn next_attempt(&self) -> Option<&SystemTime> {
@@ -303,7 +373,7 @@ fn short(token: &str) -> String {
 }
 
 /// The outcome of an attempt in short.
-fn result(outcome: &Outcome) -> String {
+pub(super) fn result(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Answered { status, .. } => status.to_string(),
         Outcome::TimedOut => "timed out".to_owned(),
@@ -318,23 +388,28 @@ fn result(outcome: &Outcome) -> String {
 struct FaultSwitch {
     fault: Fault,
     is_on: bool,
-    title: &'static str,
+    delay_ms: Option<String>,
 }
 
 impl FaultSwitch {
-    fn all(project: &Project) -> Vec<Self> {
+    /// The switches of a project, or as they were entered in the form that was refused.
+    fn all(project: &Project, entered: Option<&Fields>) -> Vec<Self> {
         let switch = |kind: Fault| {
-            let on = project.faults.iter().find(|fault| fault.name() == kind.name());
-            Self { fault: *on.unwrap_or(&kind), is_on: on.is_some(), title: title(&kind) }
+            let set = project.faults.iter().find(|fault| fault.name() == kind.name());
+            let delay = match set.unwrap_or(&kind) {
+                Fault::Delay(delay) => Some(delay.as_millis().to_string()),
+                _ => None,
+            };
+            match entered {
+                None => Self { fault: kind, is_on: set.is_some(), delay_ms: delay },
+                Some(fields) => Self {
+                    fault: kind,
+                    is_on: fields.all("fault").any(|name| name == kind.name()),
+                    delay_ms: delay.map(|_| fields.get("delay_ms").unwrap_or_default().to_owned()),
+                },
+            }
         };
         Fault::ALL.map(switch).into()
-    }
-
-    fn delay_ms(&self) -> Option<u128> {
-        match self.fault {
-            Fault::Delay(delay) => Some(delay.as_millis()),
-            _ => None,
-        }
     }
 }
 

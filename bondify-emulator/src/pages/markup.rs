@@ -19,16 +19,19 @@ impl HtmlSafe for Moment {}
 
 impl Moment {
     pub(super) fn of(time: &SystemTime) -> Self {
-        let (date, time) = {
-            let t = OffsetDateTime::from(*time);
-            (t.date(), t.time())
-        };
-        let (year, month, day) = date.to_calendar_date();
-        let (month, (hour, minute, second, ms)) = (u8::from(month), time.as_hms_milli());
-        let iso =
-            format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z");
-        Self { iso }
+        Self { iso: iso(time) }
     }
+}
+
+/// A time in UTC, to the millisecond.
+pub(super) fn iso(time: &SystemTime) -> String {
+    let (date, time) = {
+        let t = OffsetDateTime::from(*time);
+        (t.date(), t.time())
+    };
+    let (year, month, day) = date.to_calendar_date();
+    let (month, (hour, minute, second, ms)) = (u8::from(month), time.as_hms_milli());
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
 /// The time left until `end`. The script counts it down.

@@ -19,11 +19,21 @@ pub(super) fn visible(template: &impl Template) -> String {
 }
 
 /// An error, rendered as a page.
-pub(super) struct Refusal(Error);
+pub(super) struct Refusal {
+    error: Error,
+    /// The page that shows the error beside the form that was refused.
+    page: Option<String>,
+}
+
+impl Refusal {
+    pub(super) fn on(page: &impl Template, error: Error) -> Self {
+        Self { error, page: Some(visible(page)) }
+    }
+}
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self(error)
+        Self { error, page: None }
     }
 }
 
@@ -35,7 +45,8 @@ struct RefusalPage<'a> {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.status()).expect("is a status");
-        (status, Html(visible(&RefusalPage { error: &self.0 }))).into_response()
+        let status = StatusCode::from_u16(self.error.status()).expect("is a status");
+        let page = self.page.unwrap_or_else(|| visible(&RefusalPage { error: &self.error }));
+        (status, Html(page)).into_response()
     }
 }

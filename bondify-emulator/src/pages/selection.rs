@@ -156,6 +156,15 @@ impl Selection {
 
     /// The address of the inspector that shows this.
     pub(super) fn address(&self) -> String {
+        format!("/{}", self.query())
+    }
+
+    /// The address of the file with the deliveries that are shown, or with the one that is open.
+    pub(super) fn export(&self, format: &str) -> String {
+        format!("/inspector/export/{format}{}", self.query())
+    }
+
+    fn query(&self) -> String {
         let tab = if self.tab == Tab::default() { "" } else { self.tab.name() };
         let pairs = [
             ("project", &*self.project),
@@ -167,7 +176,7 @@ impl Selection {
         ];
         let set = pairs.into_iter().filter(|(_, value)| !value.is_empty());
         let query = Serializer::new(String::new()).extend_pairs(set).finish();
-        if query.is_empty() { "/".to_owned() } else { format!("/?{query}") }
+        if query.is_empty() { query } else { format!("?{query}") }
     }
 
     pub(super) fn of_project(id: &str, tab: Tab) -> Self {

@@ -4,7 +4,7 @@ use bondify_emulator::{Emulator, Persona, SessionStatus};
 use example_support::browser::{Browser, Device};
 use serde_json::Value;
 
-use crate::support::{NAME, Receiver, SHOP, shop, start};
+use crate::support::{DEVICES, NAME, Receiver, SHOP, picture, shop, start};
 
 /// The address of the bot page that an app gets.
 async fn deeplink(emulator: &Emulator) -> (String, String) {
@@ -58,6 +58,78 @@ async fn somebody_who_is_described_logs_in() {
     browser.wait_for_text("You can go back to the app").await;
     let persona = emulator.session(&token).unwrap().login().unwrap().persona.clone();
     assert_eq!(persona, Persona::new("42", "Zoë & Co").phone("+1 555"));
+}
+
+#[tokio::test]
+async fn a_pending_login_has_a_qr_code_of_its_link() {
+    let emulator = start(Emulator::builder()).await;
+    let (link, token) = deeplink(&emulator).await;
+    let page = async |link: &str| reqwest::get(link).await.unwrap().text().await.unwrap();
+    let qr = |link: &str| {
+        let code =
+            qrcode::QrCode::new(link).unwrap().render::<qrcode::render::svg::Color>().build();
+        code.split_once("<svg").unwrap().1.to_owned()
+    };
+    assert!(page(&link).await.contains(&qr(&link)));
+    // The link has the name by which the browser reaches the emulator.
+    let other = link.replace("127.0.0.1", "localhost");
+    assert!(page(&other).await.contains(&qr(&other)));
+    emulator.cancel(&token).unwrap();
+    assert!(!page(&link).await.contains("<svg"));
+
+    let (link, _) = deeplink(&emulator).await;
+    let Some(browser) = Browser::open().await else { return };
+    for (name, device) in DEVICES {
+        browser.show_on(device).await;
+        browser.goto(&link).await;
+        browser
+            .value_of("(document.getElementById('other-device').open = true, scrollTo(0, 9999))")
+            .await;
+        browser.wait_for_text(&link).await;
+        picture(&browser, &format!("bot-qr-{name}")).await;
+        assert_eq!(browser.barriers().await, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_persona_keeps_its_input() {
+    let emulator = start(Emulator::builder()).await;
+    let (deeplink, token) = deeplink(&emulator).await;
+    let fields = [
+        ("#own-id", "x42"),
+        ("#own-name", "Zoë \"& Co"),
+        ("#own-username", "zoe"),
+        ("#own-phone", "+1"),
+    ];
+    let browsers = [Browser::open().await, Browser::open_without_scripts().await];
+    for browser in browsers.iter().flatten() {
+        browser.show_on(Device { height: 2000, ..Device::PHONE }).await;
+        browser.goto(&deeplink).await;
+        browser.click("label:has(#own)").await;
+        for (selector, text) in fields {
+            browser.fill(selector, text).await;
+        }
+        browser.click("button[value=confirm]").await;
+        let refusal = browser.find("#refusal").await.text().await.unwrap();
+        assert!(refusal.contains("telegram_id must be a string of decimal digits"), "{refusal}");
+        browser.find("#own:checked").await;
+        for (selector, text) in fields {
+            let kept = browser.find(selector).await.prop("value").await.unwrap();
+            assert_eq!(kept.as_deref(), Some(text), "{selector}");
+        }
+    }
+    let [Some(browser), Some(plain)] = browsers else { return };
+    for (name, device) in DEVICES {
+        browser.show_on(device).await;
+        browser.value_of("scrollTo(0, 0)").await;
+        picture(&browser, &format!("bot-refused-{name}")).await;
+        assert_eq!(browser.barriers().await, [""; 0], "{name}");
+    }
+    plain.fill("#own-id", "42").await;
+    plain.click("button[value=confirm]").await;
+    plain.find(".result.good").await;
+    let persona = emulator.session(&token).unwrap().login().unwrap().persona.clone();
+    assert_eq!(persona, Persona::new("42", "Zoë \"& Co").username("zoe").phone("+1"));
 }
 
 #[tokio::test]

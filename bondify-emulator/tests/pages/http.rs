@@ -1,11 +1,14 @@
-use axum::{Router, response::Html, routing::get};
+use std::time::Duration;
+
+use axum::{Router, http::StatusCode, response::Html, routing::get};
 use bondify_emulator::{Emulator, Persona, ProjectSettings};
 use bondify_testkit::within_a_minute;
 use example_support::browser::Browser;
 use reqwest::{Client, RequestBuilder, Response, redirect::Policy};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::support::{Receiver, SHOP, shop, start};
+use crate::support::{DEVICES, Receiver, SHOP, picture, shop, start};
 
 fn request(emulator: &Emulator, method: &str, path: &str) -> RequestBuilder {
     let client = Client::builder().redirect(Policy::none()).build().unwrap();
@@ -268,6 +271,191 @@ async fn everything_works_without_javascript() {
         assert!(reveal.text().await.unwrap().contains(&secret));
         submit(&emulator, &path("regenerate"), &[]).await;
         assert_ne!(project().reveal_secret(), secret);
+    })
+    .await;
+}
+
+/// Submits the form of a button and waits for its refusal.
+async fn refuse(browser: &Browser, button: &str, reason: &str) {
+    browser.click(button).await;
+    let refusal = browser.find("#refusal").await.text().await.unwrap();
+    assert!(refusal.contains(reason), "{refusal}");
+}
+
+async fn input(browser: &Browser, selector: &str) -> String {
+    browser.find(selector).await.prop("value").await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_refused_form_keeps_its_input_without_javascript() {
+    let receiver = Receiver::start().await;
+    let emulator = Emulator::builder().project(shop().webhook_url(receiver.url()));
+    let emulator = emulator.start().await.unwrap();
+    let sent = emulator.send_test_event(SHOP, "auth.confirmed").unwrap();
+    emulator.finished(sent.id).await.unwrap();
+    let Some(browser) = Browser::open_without_scripts().await else { return };
+    let url = |path: &str| format!("{}{path}", emulator.url());
+    const WRONG: &str = "ftp://127.0.0.1/\"><b>";
+
+    browser.goto(&url("/?tab=settings")).await;
+    browser.fill("#webhook-url", WRONG).await;
+    refuse(&browser, "#save-webhook", "webhook_url must be https://").await;
+    assert_eq!(input(&browser, "#webhook-url").await, WRONG);
+
+    browser.goto(&url("/?tab=settings")).await;
+    browser.click("#fault-duplicate").await;
+    browser.click("#fault-delay").await;
+    browser.fill("#fault-delay-ms", "").await;
+    refuse(&browser, "#faults noscript button", "the delay must be a number").await;
+    browser.find("#fault-duplicate:checked").await;
+    browser.find("#fault-delay:checked").await;
+    assert_eq!(input(&browser, "#fault-delay-ms").await, "");
+
+    browser.goto(&url("/")).await;
+    browser.click("#new-project summary").await;
+    browser.fill("#new-project [name=name]", "Corner & Shop").await;
+    browser.fill("#new-project [name=webhook_url]", "ftp://127.0.0.1/").await;
+    browser.click("#new-project [name=public_access]").await;
+    refuse(&browser, "#new-project button", "webhook_url must be https://").await;
+    assert_eq!(input(&browser, "#new-project[open] [name=name]").await, "Corner & Shop");
+    assert_eq!(input(&browser, "#new-project [name=webhook_url]").await, "ftp://127.0.0.1/");
+    browser.find("#new-project [name=public_access]:checked").await;
+
+    browser.goto(&url("/?delivery=dlv_1")).await;
+    browser.click("#edit summary").await;
+    browser.fill("#edit-url", WRONG).await;
+    browser.fill("#edit-body", "</textarea>{\n}").await;
+    refuse(&browser, "#resend-changed", "webhook_url must be https://").await;
+    assert_eq!(input(&browser, "#edit[open] #edit-url").await, WRONG);
+    assert_eq!(input(&browser, "#edit-body").await, "</textarea>{\n}");
+    for (name, device) in DEVICES {
+        browser.show_on(device).await;
+        picture(&browser, &format!("refused-{name}")).await;
+    }
+    assert_eq!((emulator.projects().len(), emulator.deliveries().len()), (1, 1));
+}
+
+/// A URL with a password, whose answers have a cookie and this text.
+async fn telling(text: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://ada:hunter2@{}/hook?a=1&b=%20", listener.local_addr().unwrap());
+    let headers = [("set-cookie", "sid=cookie_secret"), ("content-type", "text/plain")];
+    let answer = async move || (StatusCode::SERVICE_UNAVAILABLE, headers, text.clone());
+    let router = Router::new().fallback(answer);
+    tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
+    url
+}
+
+/// Asserts that a file is offered, and returns its content.
+async fn download(emulator: &Emulator, path: &str, name: &str) -> String {
+    let answer = get_page(emulator, path).await;
+    assert_eq!(answer.status(), 200, "{path}");
+    assert_eq!(answer.headers()["content-type"], "application/json");
+    let expected = format!("attachment; filename=\"{name}\"");
+    assert_eq!(answer.headers()["content-disposition"], *expected);
+    answer.text().await.unwrap()
+}
+
+/// The fields that HAR 1.2 requires.
+const HAR_FIELDS: [(&str, &[&str]); 9] = [
+    ("/log", &["version", "creator", "entries"]),
+    ("/log/creator", &["name", "version"]),
+    ("/log/entries/0", &["startedDateTime", "time", "request", "response", "cache", "timings"]),
+    (
+        "/log/entries/0/request",
+        &[
+            "method",
+            "url",
+            "httpVersion",
+            "cookies",
+            "headers",
+            "queryString",
+            "postData",
+            "headersSize",
+            "bodySize",
+        ],
+    ),
+    ("/log/entries/0/request/postData", &["mimeType", "params", "text"]),
+    (
+        "/log/entries/0/response",
+        &[
+            "status",
+            "statusText",
+            "httpVersion",
+            "cookies",
+            "headers",
+            "content",
+            "redirectURL",
+            "headersSize",
+            "bodySize",
+        ],
+    ),
+    ("/log/entries/0/response/content", &["size", "mimeType", "text"]),
+    ("/log/entries/0/request/headers/0", &["name", "value"]),
+    ("/log/entries/0/timings", &["send", "wait", "receive"]),
+];
+
+#[tokio::test]
+async fn deliveries_are_exported_as_json_and_har_without_secrets() {
+    within_a_minute(async {
+        let secret = "whsec_exported_secret";
+        let url = telling(format!("my secret is {secret}")).await;
+        let emulator = Emulator::builder().retries(1).retry_base(Duration::ZERO);
+        let emulator = emulator.project(shop().secret(secret).webhook_url(url));
+        let emulator = emulator.start().await.unwrap();
+        emulator
+            .add_project(ProjectSettings::new().id("other").webhook_url("http://127.0.0.1:1/"))
+            .unwrap();
+        for (project, event) in [(SHOP, "auth.confirmed"), ("other", "auth.cancelled")] {
+            let sent = emulator.send_test_event(project, event).unwrap();
+            emulator.finished(sent.id).await.unwrap();
+        }
+        let all = download(&emulator, "/inspector/export/har", "bondify-deliveries.har").await;
+        let har: Value = serde_json::from_str(&all).unwrap();
+        for (part, fields) in HAR_FIELDS {
+            let part = har.pointer(part).unwrap_or_else(|| panic!("{part}: {all}"));
+            assert!(fields.iter().all(|field| !part[field].is_null()), "{fields:?}: {part}");
+        }
+        let entries = har["log"]["entries"].as_array().unwrap();
+        assert_eq!(entries.len(), 4, "each attempt of each delivery");
+        let started = entries.iter().map(|entry| entry["startedDateTime"].as_str().unwrap());
+        assert!(started.is_sorted());
+        let of = |id| entries.iter().find(|entry| entry["_delivery"] == id).unwrap();
+        let (answered, refused) = (of("dlv_1"), of("dlv_2"));
+        assert_eq!(answered["response"]["status"], 503);
+        assert_eq!(answered["response"]["content"]["text"], "my secret is [redacted]");
+        assert_eq!(answered["request"]["queryString"][1], json!({"name": "b", "value": " "}));
+        assert_eq!(answered["timings"]["wait"], answered["time"]);
+        let sent = emulator.deliveries()[1].body.clone();
+        assert_eq!(answered["request"]["postData"]["text"], *sent);
+        assert_eq!(
+            (&refused["response"]["status"], refused["_error"].is_string()),
+            (&json!(0), true)
+        );
+
+        let shown = "/inspector/export/json?event=auth.cancelled";
+        let shown = download(&emulator, shown, "bondify-deliveries.json").await;
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(shown["deliveries"].as_array().unwrap().len(), 1, "only what is shown");
+        assert_eq!(shown["deliveries"][0]["id"], "dlv_2");
+        let one = "/inspector/export/json?delivery=dlv_1";
+        let one = download(&emulator, one, "bondify-dlv_1.json").await;
+        assert!(one.contains("\"dlv_1\"") && !one.contains("dlv_2"));
+        for file in [&all, &one] {
+            for secret in [secret, "hunter2", "cookie_secret", "Basic "] {
+                assert!(!file.contains(secret), "{secret} in {file}");
+            }
+        }
+        for unknown in ["json?delivery=dlv_9", "har?delivery=x", "json?project=x"] {
+            let answer = get_page(&emulator, &format!("/inspector/export/{unknown}")).await;
+            assert_eq!(answer.status(), 404, "{unknown}");
+        }
+        // The page links to the files.
+        let page = get_page(&emulator, "/?event=auth.cancelled&delivery=dlv_1").await;
+        let page = page.text().await.unwrap();
+        for link in ["har?event=auth.cancelled\"", "har?delivery=dlv_1\""] {
+            assert!(page.contains(&format!("href=\"/inspector/export/{link}")), "{link}: {page}");
+        }
     })
     .await;
 }

@@ -1,10 +1,17 @@
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
 
+use axum::{Router, http::StatusCode};
 use bondify_emulator::{Emulator, Fault, Persona, Plan, ProjectSettings};
 use example_support::browser::{Browser, Device};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
-use crate::support::{Receiver, SHOP, inspect, shop, soon, start};
+use crate::support::{DEVICES, Receiver, SHOP, inspect, picture, shop, soon, start};
 
 /// An emulator that delivers to `receiver`.
 async fn delivering_to(url: &str) -> Emulator {
@@ -67,6 +74,57 @@ async fn an_open_delivery_shows_every_byte_of_every_attempt() {
     assert_eq!(browser.value_of("document.querySelectorAll('b').length").await, 0);
     let url = browser.value_of("location.search").await;
     assert_eq!(url, format!("?delivery={}", delivery.id));
+}
+
+/// A URL that answers 503 with another body each time, and 200 the third time.
+async fn recovering() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let count = Arc::new(AtomicU16::new(0));
+    let answer = async move || {
+        let attempt = count.fetch_add(1, Ordering::Relaxed) + 1;
+        let status = if attempt < 3 { 503 } else { 200 };
+        let body = format!(r#"{{"shop":"<b>Corner</b>","attempt":{attempt}}}"#);
+        let headers = [("content-type", "application/json"), ("x-same", "same")];
+        (StatusCode::from_u16(status).unwrap(), headers, body)
+    };
+    let router = Router::new().fallback(answer);
+    tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
+    url
+}
+
+#[tokio::test]
+async fn attempts_are_compared_side_by_side_and_in_a_time_line() {
+    let project = shop().webhook_url(recovering().await);
+    let emulator = Emulator::builder().retry_base(Duration::from_millis(100)).project(project);
+    let emulator = emulator.start().await.unwrap();
+    let session = emulator.generate(SHOP).unwrap();
+    emulator.confirm(&session.token, Persona::default()).unwrap();
+    soon(emulator.delivery_of(&session.token)).await.unwrap();
+    let Some(browser) = inspect(&emulator, "?delivery=dlv_1").await else { return };
+    let starts = "[...document.querySelectorAll('#time-line rect')].map((bar) => Number(bar.getAttribute('x')))";
+    let starts: Vec<u64> = serde_json::from_value(browser.value_of(starts).await).unwrap();
+    assert!(starts.len() == 3 && starts.is_sorted() && starts[2] > starts[0], "{starts:?}");
+    let line = browser.find("#time-line").await.text().await.unwrap();
+    assert!(line.contains("503 in") && line.contains("200 in"), "{line}");
+
+    browser.click("#compare summary").await;
+    let table = "[...document.querySelectorAll('#compare tbody tr')].map((row) => row.innerText)";
+    let rows: Vec<String> = serde_json::from_value(browser.value_of(table).await).unwrap();
+    assert_eq!(rows[0], "Answer\t503\t503\t200");
+    let body = rows.last().unwrap();
+    assert!(body.starts_with("Body") && body.contains("\"attempt\": 3"), "{body}");
+    assert!(!body.contains("Corner") && !rows.iter().any(|row| row.starts_with("x-same")));
+    let changed = "document.querySelectorAll('#compare tr:first-child mark').length";
+    assert_eq!(browser.value_of(changed).await, 1);
+    for (name, device) in DEVICES {
+        browser.show_on(device).await;
+        browser.value_of("document.getElementById('time-line').scrollIntoView()").await;
+        picture(&browser, &format!("compare-{name}")).await;
+        assert_eq!(browser.barriers().await, [""; 0], "{name}");
+        let fits = browser.value_of("document.documentElement.scrollWidth <= innerWidth").await;
+        assert_eq!(fits, true, "{name}");
+    }
 }
 
 #[tokio::test]
@@ -405,6 +463,45 @@ async fn the_first_project_is_made_here() {
     browser.click("main form.stack button").await;
     browser.wait_for_text("Set the webhook URL").await;
     assert_eq!(emulator.projects()[0].name, "Corner Shop");
+}
+
+#[tokio::test]
+async fn a_phone_switches_projects_in_a_list() {
+    let emulator = start(Emulator::builder()).await;
+    for number in 1..=30 {
+        let project = ProjectSettings::new().id(format!("proj_{number}"));
+        let project = project.name(format!("Shop number {number}"));
+        emulator.add_project(project).unwrap();
+    }
+    emulator.set_faults("proj_30", [Fault::Duplicate]).unwrap();
+    let Some(browser) = inspect(&emulator, "?tab=settings").await else { return };
+    let is_shown = |selector: &str| {
+        format!("document.querySelector('{selector}').getClientRects().length > 0")
+    };
+    for (name, device) in DEVICES {
+        browser.show_on(device).await;
+        browser.goto(&format!("{}/?tab=settings&project=proj_29", emulator.url())).await;
+        let is_phone = device.width == Device::PHONE.width;
+        for (selector, expected) in [("#project-select", is_phone), ("#project-1", !is_phone)] {
+            assert_eq!(browser.value_of(&is_shown(selector)).await, expected, "{selector} {name}");
+        }
+        picture(&browser, &format!("projects-{name}")).await;
+        assert_eq!(browser.barriers().await, [""; 0], "{name}");
+    }
+    let selected = browser.value_of("document.getElementById('project-select').value").await;
+    assert_eq!(selected, "proj_29");
+    let options = browser.find("#project-select").await.text().await.unwrap();
+    assert!(options.contains("Shop number 30 · 1 fault"), "{options}");
+    browser.click("#project-select option[value=proj_30]").await;
+    browser.wait_until("location.search === '?tab=settings&project=proj_30'").await;
+    browser.wait_until("document.querySelector('#fault-duplicate:checked')").await;
+
+    let Some(browser) = Browser::open_without_scripts().await else { return };
+    browser.show_on(Device::PHONE).await;
+    browser.goto(emulator.url()).await;
+    browser.click("#project-select option[value=proj_30]").await;
+    browser.click("#project-switch button").await;
+    browser.find("#project-switch option[value=proj_30][selected]").await;
 }
 
 #[tokio::test]

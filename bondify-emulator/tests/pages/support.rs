@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use axum::{
     Router,
@@ -7,7 +7,7 @@ use axum::{
     response::Html,
 };
 use bondify_emulator::{Builder, Emulator, ProjectSettings};
-use example_support::browser::Browser;
+use example_support::browser::{Browser, Device};
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
 pub(crate) const SHOP: &str = "proj_shop";
@@ -30,6 +30,20 @@ pub(crate) async fn inspect(emulator: &Emulator, query: &str) -> Option<Browser>
     browser.goto(&format!("{}/{query}", emulator.url())).await;
     browser.wait_until("document.getElementById('link').dataset.state === 'on'").await;
     Some(browser)
+}
+
+/// The devices that pages are looked at on.
+pub(crate) const DEVICES: [(&str, Device); 4] = [
+    ("screen", Device::SCREEN),
+    ("dark-screen", Device { dark: true, ..Device::SCREEN }),
+    ("phone", Device::PHONE),
+    ("dark-phone", Device { dark: true, ..Device::PHONE }),
+];
+
+/// Leaves a picture for people to look at.
+pub(crate) async fn picture(browser: &Browser, name: &str) {
+    let path = format!("{}/{name}.png", env!("CARGO_TARGET_TMPDIR"));
+    browser.screenshot(Path::new(&path)).await;
 }
 
 /// Awaits a future, for a minute at most.
