@@ -12,9 +12,12 @@ use std::{
 /// A browser that waits for its login holds an open event stream.
 #[test]
 fn sigterm_ends_it_beside_a_browser_that_waits() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let database = folder.path().join("login.db");
     let mut example = Command::new(env!("CARGO_BIN_EXE_example-login"));
     let mut example = example
         .env("PORT", "0")
+        .env("DATABASE_URL", format!("sqlite:{}?mode=rwc", database.display()))
         .env_remove("BONDIFY_PROJECT_ID")
         .stdout(Stdio::piped())
         .spawn()
@@ -45,7 +48,10 @@ fn sigterm_ends_it_beside_a_browser_that_waits() {
 
 fn send(address: &str, request: &str) -> String {
     let mut connection = TcpStream::connect(address).expect("it listens");
-    let request = format!("{request} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let request = format!(
+        "{request} HTTP/1.1\r\nhost: {address}\r\norigin: http://{address}\r\n\
+         content-length: 0\r\nconnection: close\r\n\r\n"
+    );
     connection.write_all(request.as_bytes()).expect("it reads");
     let mut answer = String::new();
     connection.read_to_string(&mut answer).expect("it answers");
