@@ -3,11 +3,14 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{convert::Infallible, net::SocketAddr, process::Command, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use bondify_actix::{Bondify, BondifyEvent, BondifyExt, Secret, Shutdown};
-use bondify_testkit::{Connection, within_a_minute};
+use bondify_testkit::{
+    shutdown::{open_connections, terminate_this_process},
+    within_a_minute,
+};
 use futures_util::{StreamExt, stream};
 
 #[actix_web::test]
@@ -26,7 +29,7 @@ async fn it_ends_beside_an_open_stream_and_half_a_head() {
     let address = server.addrs()[0];
     let server = actix_web::rt::spawn(server.run());
 
-    let _open = open_connections(address).await;
+    let _open = open_connections(address).await.unwrap();
     terminate_this_process();
     within_a_minute(server).await.unwrap().unwrap();
     bondify.drain(Duration::from_secs(5)).await.unwrap();
@@ -35,19 +38,4 @@ async fn it_ends_beside_an_open_stream_and_half_a_head() {
 async fn endless() -> HttpResponse {
     let first = stream::iter([Ok::<_, Infallible>("data: 1\n\n".into())]);
     HttpResponse::Ok().streaming(first.chain(stream::pending()))
-}
-
-/// Connections that a graceful shutdown would wait for without end.
-async fn open_connections(server: SocketAddr) -> [Connection; 2] {
-    let mut half_a_head = Connection::open(server).await.unwrap();
-    half_a_head.send(b"POST / HTTP/1.1\r\nhost: ").await.unwrap();
-    let mut stream = Connection::open(server).await.unwrap();
-    stream.send(b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
-    stream.part_of_a_response().await.unwrap();
-    [half_a_head, stream]
-}
-
-fn terminate_this_process() {
-    let kill = Command::new("kill").args(["-TERM", &std::process::id().to_string()]).status();
-    assert!(kill.unwrap().success());
 }

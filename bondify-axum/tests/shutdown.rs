@@ -3,11 +3,14 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{convert::Infallible, error::Error, net::SocketAddr, process::Command, time::Duration};
+use std::{convert::Infallible, error::Error, time::Duration};
 
 use axum::{Router, body::Body, routing::get};
 use bondify_axum::{Bondify, BondifyEvent, BondifyExt, Secret, Shutdown};
-use bondify_testkit::{Connection, within_a_minute};
+use bondify_testkit::{
+    shutdown::{open_connections, terminate_this_process},
+    within_a_minute,
+};
 use futures_util::{StreamExt, stream};
 use tokio::net::TcpListener;
 
@@ -24,7 +27,7 @@ async fn it_ends_beside_an_open_stream_and_half_a_head() {
         serve(listener, app, bondify, shutdown).await.map_err(|error| error.to_string())
     });
 
-    let _open = open_connections(address).await;
+    let _open = open_connections(address).await.unwrap();
     terminate_this_process();
     within_a_minute(server).await.unwrap().unwrap();
 }
@@ -47,19 +50,4 @@ async fn serve(
 async fn endless() -> Body {
     let first = stream::iter([Ok::<_, Infallible>("data: 1\n\n")]);
     Body::from_stream(first.chain(stream::pending()))
-}
-
-/// Connections that a graceful shutdown would wait for without end.
-async fn open_connections(server: SocketAddr) -> [Connection; 2] {
-    let mut half_a_head = Connection::open(server).await.unwrap();
-    half_a_head.send(b"POST / HTTP/1.1\r\nhost: ").await.unwrap();
-    let mut stream = Connection::open(server).await.unwrap();
-    stream.send(b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
-    stream.part_of_a_response().await.unwrap();
-    [half_a_head, stream]
-}
-
-fn terminate_this_process() {
-    let kill = Command::new("kill").args(["-TERM", &std::process::id().to_string()]).status();
-    assert!(kill.unwrap().success());
 }

@@ -3,10 +3,13 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{net::SocketAddr, process::Command};
+use std::net::SocketAddr;
 
 use bondify_rocket::{Bondify, BondifyEvent, BondifyExt, Secret, Shutdown};
-use bondify_testkit::{Connection, within_a_minute};
+use bondify_testkit::{
+    shutdown::{open_connections, terminate_this_process},
+    within_a_minute,
+};
 use rocket::{
     Config, Rocket,
     config::Shutdown as Times,
@@ -62,22 +65,7 @@ async fn it_ends_beside_an_open_stream_and_half_a_head() {
         }
     });
 
-    let _open = open_connections(address.await.unwrap()).await;
+    let _open = open_connections(address.await.unwrap()).await.unwrap();
     terminate_this_process();
     within_a_minute(server).await.unwrap().unwrap();
-}
-
-/// Connections that a graceful shutdown would wait for without end.
-async fn open_connections(server: SocketAddr) -> [Connection; 2] {
-    let mut half_a_head = Connection::open(server).await.unwrap();
-    half_a_head.send(b"POST / HTTP/1.1\r\nhost: ").await.unwrap();
-    let mut stream = Connection::open(server).await.unwrap();
-    stream.send(b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
-    stream.part_of_a_response().await.unwrap();
-    [half_a_head, stream]
-}
-
-fn terminate_this_process() {
-    let kill = Command::new("kill").args(["-TERM", &std::process::id().to_string()]).status();
-    assert!(kill.unwrap().success());
 }

@@ -13,6 +13,8 @@ mod probe;
 mod request;
 mod script;
 mod scripted_server;
+#[cfg(unix)]
+pub mod shutdown;
 pub mod store_suite;
 pub mod user_suite;
 

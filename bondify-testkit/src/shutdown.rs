@@ -1,0 +1,30 @@
+//! For tests of a server's shutdown.
+
+use std::{io, net::SocketAddr, process::Command};
+
+use crate::Connection;
+
+/// Opens connections that a graceful shutdown would wait for without end: one with half the head
+/// of a request, and one that reads from `GET /events`, which has begun to respond.
+///
+/// # Errors
+///
+/// Those of the sockets.
+pub async fn open_connections(server: SocketAddr) -> io::Result<[Connection; 2]> {
+    let mut half_a_head = Connection::open(server).await?;
+    half_a_head.send(b"POST / HTTP/1.1\r\nhost: ").await?;
+    let mut stream = Connection::open(server).await?;
+    stream.send(b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
+    stream.part_of_a_response().await?;
+    Ok([half_a_head, stream])
+}
+
+/// Sends SIGTERM to this process, by the command `kill`.
+///
+/// # Panics
+///
+/// If there is no such command, or it fails.
+pub fn terminate_this_process() {
+    let kill = Command::new("kill").args(["-TERM", &std::process::id().to_string()]).status();
+    assert!(kill.expect("there is a command `kill`").success(), "SIGTERM is sent");
+}
