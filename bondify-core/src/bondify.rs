@@ -78,7 +78,11 @@ impl Bondify {
     /// this process or another that shares the store, this waits for up to the
     /// [`wait`](Builder::wait) of a delivery. The lease is renewed while the handler runs.
     /// `Ok` completes the event for good; `Err` and a panic leave it to the next delivery or
-    /// call. [`drain`](Self::drain) waits for the handler.
+    /// call.
+    ///
+    /// A completion that the store does not take in time is tried again after this has returned.
+    /// A process that ends after its last call, such as a scheduled job, has to call
+    /// [`drain`](Self::drain) first; otherwise a later delivery may reach a handler again.
     ///
     /// Dropping the returned future before the handler starts leaves nothing claimed. A handler
     /// that has started runs to completion, on the tokio runtime that the future is dropped on.

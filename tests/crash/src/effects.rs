@@ -1,4 +1,4 @@
-//! The effects of events that the inbox records: rows beside it, as often as they happen.
+//! The effects of events that the inbox records: a row for each, in a table beside the inbox.
 
 use bondify_sqlx::SqliteStore;
 use bondify_sqlx::sqlx::{MySqlPool, PgPool, SqlitePool, query, query_as};

@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::ledger::{Entry, Ledger};
 
-/// The receivers, each a process, which end with it.
+/// The receivers, each a process. Dropping the fleet kills them.
 pub(crate) struct Fleet {
     program: String,
     arguments: Vec<String>,
@@ -19,10 +19,10 @@ pub(crate) struct Fleet {
     started: usize,
 }
 
-/// Where a receiver can be reached, from one crash to the next.
+/// A running receiver and its address.
 #[derive(Clone, Copy)]
 pub(crate) struct Instance {
-    /// Counts all processes from 0.
+    /// The number of the process; a replacement gets the next free one.
     pub(crate) process: usize,
     pub(crate) address: SocketAddr,
 }
@@ -37,7 +37,7 @@ impl Fleet {
         Self::start_from(0, program, arguments, ledger, size).await
     }
 
-    /// The same, with processes that count from `first`.
+    /// Starts receivers whose numbers begin at `first`.
     pub(crate) async fn start_from(
         first: usize,
         program: &str,
@@ -61,12 +61,12 @@ impl Fleet {
         fleet
     }
 
-    /// Those that were started last, dead or alive.
+    /// The receivers that were started last, running or killed.
     pub(crate) fn instances(&self) -> watch::Receiver<Vec<Instance>> {
         self.instances.subscribe()
     }
 
-    /// Kills these receivers and starts others in their place. Returns once they listen.
+    /// Kills these receivers and starts replacements. Returns once they listen.
     pub(crate) async fn crash(&mut self, receivers: RangeInclusive<usize>) {
         self.kill(receivers.clone()).await;
         self.replace(receivers).await;
@@ -80,7 +80,7 @@ impl Fleet {
         }
     }
 
-    /// Starts others in the place of those that were killed. Returns once they listen.
+    /// Starts replacements for killed receivers. Returns once they listen.
     pub(crate) async fn replace(&mut self, receivers: RangeInclusive<usize>) {
         for receiver in receivers {
             let (process, instance) = self.spawn().await;
@@ -93,9 +93,11 @@ impl Fleet {
         self.instances.borrow()[receiver].address
     }
 
-    /// Returns once they have all ended by themselves.
+    /// Waits until all have exited on their own.
     pub(crate) async fn ends(&mut self) {
         for process in &mut self.processes {
+            // `wait` would close it, and the receiver would exit before its work is done.
+            let _open = process.stdin.take();
             let status = process.wait().await.expect("it is ours");
             assert!(status.success(), "{status}");
         }
@@ -107,7 +109,7 @@ impl Fleet {
         let mut process = Command::new(&self.program)
             .arg(number.to_string())
             .args(&self.arguments)
-            .stdin(Stdio::piped()) // whose end ends it, however we end
+            .stdin(Stdio::piped()) // closed when this process ends, which ends the receiver
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()

@@ -11,8 +11,8 @@ use std::{
 
 use crate::Mode;
 
-/// What happened in which order, in a file that all processes write to. A line is written
-/// in one piece, and stays when its writer is killed.
+/// A log of effects, answers and kills, in a file that all processes append to. A line is
+/// written by one call, and stays when its writer is killed.
 #[derive(Clone, Debug)]
 pub struct Ledger(Arc<File>);
 
@@ -22,36 +22,36 @@ pub struct Ledger(Arc<File>);
 pub enum Entry {
     /// An event took effect in a process.
     Effect {
-        /// Which event.
+        /// The event's number.
         event: usize,
-        /// Where.
+        /// The process's number.
         process: usize,
     },
     /// A process has answered a delivery of an event with a 2xx.
     Answer {
-        /// Which event.
+        /// The event's number.
         event: usize,
-        /// Who.
+        /// The process's number.
         process: usize,
     },
     /// A process is about to be killed.
     Kill {
-        /// Which one.
+        /// The process's number.
         process: usize,
     },
     /// The store was restarted.
     Restart {
-        /// How long it was away.
+        /// The time that it was away.
         millis: u64,
     },
 }
 
 impl Ledger {
-    /// Opens the file, new or not.
+    /// Opens the file, or creates it.
     ///
     /// # Errors
     ///
-    /// What the file system says.
+    /// The file system's error.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         File::options().append(true).create(true).open(path).map(|file| Self(Arc::new(file)))
     }
@@ -99,7 +99,7 @@ impl FromStr for Entry {
     }
 }
 
-/// What the entries show.
+/// The result of judging the entries.
 #[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) faults: Vec<String>,
@@ -108,12 +108,12 @@ pub(crate) struct Verdict {
     pub(crate) cut_off: usize,
     /// Effects that came after another of the same event.
     pub(crate) doubles: usize,
-    /// How long the store was away.
+    /// The times that the store was away.
     pub(crate) away: Vec<Duration>,
 }
 
-/// Each event has to take effect. It may do so again only with claims, and only after a
-/// process died with it that had not answered.
+/// Checks that each event took effect. It may do so again only with claims, and only after the
+/// process that handled it was killed before it answered.
 pub(crate) fn judge(mode: Mode, events: usize, entries: &[Entry]) -> Verdict {
     let (mut killed, mut answers, mut answered) = (HashSet::new(), HashSet::new(), HashSet::new());
     let (mut effects, mut last_effect) = (Vec::new(), HashMap::new());
@@ -150,7 +150,7 @@ pub(crate) fn judge(mode: Mode, events: usize, entries: &[Entry]) -> Verdict {
     }
 }
 
-/// All that is known of an event, and of the store.
+/// The entries of an event, of the kills of its processes, and of the store.
 fn history(event: usize, entries: &[Entry]) -> String {
     let is_here = |entry: &Entry| match *entry {
         Entry::Effect { event: other, .. } | Entry::Answer { event: other, .. } => other == event,

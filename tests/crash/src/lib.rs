@@ -1,17 +1,16 @@
-//! Receivers that are killed, behind one store that is restarted, and a sender that retries
-//! as Bondify does: what takes effect, and how often?
+//! Counts how often events take effect while receivers are killed, their store is restarted, and
+//! a sender retries as Bondify does:
 //!
 //! - With claims, each event at least once, and twice only where a process died between the
 //!   effect and its settlement.
 //! - With the inbox, each event exactly once.
 //!
-//! The same for what Bondify gave up while all receivers were away, and for logins that arrive by
-//! webhook and by polling.
+//! The same holds for deliveries that Bondify gave up while all receivers were away, and for logins
+//! that arrive by webhook and by polling.
 //!
-//! All that is random comes from the seed `BONDIFY_CRASH_SEED`, which is the same unless
-//! set: what is delivered in which order, and who is killed after how much of it. Of
-//! `BONDIFY_CRASH_EVENTS` events, which is for longer runs, the store is restarted after
-//! each third.
+//! `BONDIFY_CRASH_SEED` (1 unless set) decides the order of deliveries and the times of kills.
+//! `BONDIFY_CRASH_EVENTS` is the number of events, for longer runs. The store is restarted after a
+//! third and two thirds of them.
 
 mod effects;
 mod fleet;
@@ -52,19 +51,18 @@ pub use crate::{
 /// The secret that receivers and sender share.
 pub const SECRET: &str = "whsec_test";
 
-/// How long an event is blocked by a process that died, unless handlers are long. Twenty restarts of the store take
-/// less on an idle machine, and one on a very busy one: a lease that the store is away for
-/// is lost, and what it protects takes effect again.
+/// The lease of a claim. A restart of the store has to be shorter, also on a busy machine:
+/// otherwise the lease is lost, and the event takes effect again.
 const LEASE: Duration = Duration::from_secs(6);
 
-/// When Bondify tries again.
+/// The times of Bondify's retries.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "there is no third kind")]
 pub enum Retries {
-    /// When the lease of a process that died has run out.
+    /// After the lease of a killed process has expired.
     LongerThanTheLease,
-    /// All before that, as with retries after 1, 2 and 4 s and a lease of 10 s: only one that
-    /// waits for the lease can take the event over.
+    /// Before that, as with retries after 1, 2 and 4 s and a lease of 10 s: only a retry that
+    /// waits for the lease can take over the event.
     ShorterThanTheLease,
 }
 
@@ -78,13 +76,13 @@ impl Retries {
     }
 }
 
-/// How receivers see to it that an event takes effect once.
+/// The way in which receivers deduplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no third way")]
 pub enum Mode {
-    /// By claiming it in the store.
+    /// Claims in the dedupe store.
     Claims,
-    /// By recording it in the transaction of its effect.
+    /// Records in the inbox, in the transaction of the effect.
     Inbox,
 }
 
@@ -104,8 +102,8 @@ impl FromStr for Mode {
     }
 }
 
-/// Delivers events to receivers, which are the program `receiver`, and judges what took
-/// effect. One at a time: each keeps the machine busy.
+/// Delivers events to processes of the program `receiver`, and judges their effects. Runs are
+/// serialised, since each keeps the machine busy.
 ///
 /// # Panics
 ///
@@ -117,8 +115,8 @@ pub async fn run(receiver: &str, store: Store, mode: Mode, retries: Retries) {
     run_alone(limit, run_plan(plan, receiver, store, mode, retries)).await;
 }
 
-/// The same with handlers that outlast several leases, which have to be renewed, and without
-/// restarts of the store, since the leases are short.
+/// The same with handlers that outlast their lease, which has to be renewed, and without restarts
+/// of the store.
 ///
 /// # Panics
 ///
@@ -168,26 +166,26 @@ async fn run_plan(plan: Plan, receiver: &str, mut store: Store, mode: Mode, retr
     let lease = plan.lease.as_millis().to_string();
     let arguments = vec![mode.to_string(), store.url(), path.display().to_string(), lease];
     let mut fleet = Fleet::start(receiver, arguments, ledger.clone(), RECEIVERS).await;
-    let peace = Arc::new(RwLock::new(()));
+    let quiet = Arc::new(RwLock::new(()));
     let sender = Sender::new(
         plan.path,
         &plan.tickets,
         retries.pauses(plan.lease),
         fleet.instances(),
         ledger.clone(),
-        peace.clone(),
+        quiet.clone(),
     );
     let sender = Arc::new(sender);
     let load = tokio::spawn(sender.clone().deliver_all(plan.deliveries));
     for (progress, disturbance) in plan.disturbances {
         sender.has_finished(progress).await;
-        let _no_last_attempt_is_running = peace.write().await;
+        let _no_last_attempt_is_running = quiet.write().await;
         match (disturbance, &mut store) {
             (Disturbance::Crash(receiver), _) => fleet.crash(receiver..=receiver).await,
             (Disturbance::Restart(stop), Store::Engine(engine) | Store::Pooled(engine, _)) => {
                 restart(engine, stop, &ledger);
             }
-            // There is no server: those who have it open are all there is.
+            // There is no server: the receivers are restarted instead.
             (Disturbance::Restart(_), Store::File(_)) => fleet.crash(0..=RECEIVERS - 1).await,
         }
     }
@@ -228,7 +226,7 @@ fn setting<T: FromStr>(variable: &str, default: T) -> T {
     value.map_or(default, |value| value.parse().ok().expect("the setting is a number"))
 }
 
-/// Says it past the harness that captures output.
+/// Prints a line that the test harness does not capture.
 fn say(line: &str) {
     let _nobody_listens = writeln!(stderr(), "{line}");
 }

@@ -20,16 +20,16 @@ use crate::{
 /// The project that users log in to.
 pub const PROJECT: &str = "proj_shop";
 
-/// Logins while all is well, while all receivers are away, and while they catch up.
+/// The numbers of logins before an outage, during it, and while the receivers catch up.
 const DELIVERED: usize = 20;
 const MISSED: usize = 100;
 const MEANWHILE: usize = 30;
 
-/// Logins that arrive by webhook and by polling at once.
+/// The number of logins that arrive by webhook and by polling at once.
 const RACES: usize = 1000;
 
-/// Twice, all receivers are away until Bondify has given up what it delivered in the meantime. Then
-/// they catch up, two of them are killed in the middle of it, and further logins are delivered.
+/// Kills all receivers, twice, until Bondify has given up the deliveries of the meantime. Then they
+/// catch up, two of them are killed in the middle of it, and further logins are delivered.
 ///
 /// # Panics
 ///
@@ -38,7 +38,7 @@ pub async fn run_outages(receiver: &str, store: Store, mode: Mode) {
     run_alone(Duration::from_secs(300), outages(receiver, store, mode)).await;
 }
 
-/// Each login arrives at one process by webhook, and at another by polling at the same time.
+/// Delivers each login to one process by webhook, and to another by polling at the same time.
 ///
 /// # Panics
 ///
@@ -125,7 +125,7 @@ async fn polls(receiver: &str, store: Store, mode: Mode) {
     assert!((1..RACES).contains(&polled), "no race: {polled}");
 }
 
-/// Delivers to `receiver`, and gives up soon.
+/// Starts a local Bondify that delivers to `receiver` and retries fast.
 async fn emulator(receiver: SocketAddr) -> Emulator {
     let project = ProjectSettings::new().id(PROJECT).secret(SECRET).public_access(true);
     let project = project.webhook_url(format!("http://{receiver}/"));
@@ -134,7 +134,7 @@ async fn emulator(receiver: SocketAddr) -> Emulator {
     emulator.start().await.expect("a port is free")
 }
 
-/// Logs users in, and says how many of the deliveries Bondify gave up.
+/// Logs users in, and returns the number of deliveries that Bondify gave up.
 async fn log_in(emulator: &Emulator, users: &mut usize, count: usize) -> usize {
     let mut tokens = Vec::new();
     for _ in 0..count {
@@ -152,12 +152,12 @@ async fn log_in(emulator: &Emulator, users: &mut usize, count: usize) -> usize {
     given_up
 }
 
-/// Where nobody listens.
+/// An address without a listener.
 fn nobody() -> Upstream {
     Upstream::Unix(PathBuf::from("/nonexistent"))
 }
 
-/// Where effects are counted.
+/// The ledger of a run, and the table of effects with the inbox.
 struct Books {
     mode: Mode,
     store: String,

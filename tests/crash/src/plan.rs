@@ -4,16 +4,16 @@ use bondify_testkit::engines::Stop;
 
 use crate::{LEASE, RECEIVERS, Ticket};
 
-/// All that is going to happen, as the seed wants it.
+/// The deliveries and disturbances of a run, derived from the seed.
 pub(crate) struct Plan {
     seed: u64,
     pub(crate) lease: Duration,
     /// The receivers' route for deliveries.
     pub(crate) path: &'static str,
     pub(crate) tickets: Vec<Ticket>,
-    /// In this order.
+    /// In the order of delivery.
     pub(crate) deliveries: Vec<Delivery>,
-    /// After how many finished deliveries.
+    /// Each with the number of finished deliveries that it comes after.
     pub(crate) disturbances: Vec<(usize, Disturbance)>,
 }
 
@@ -31,11 +31,11 @@ pub(crate) enum Disturbance {
     Restart(Stop),
 }
 
-/// How many deliveries later a duplicate comes at most.
+/// The largest number of deliveries between an event and its duplicate.
 const LATEST: usize = 1000;
 
-/// How many deliveries there are to a disturbance.
-const PEACE: usize = 400;
+/// The number of deliveries per disturbance.
+const STRETCH: usize = 400;
 
 impl Plan {
     pub(crate) fn new(seed: u64, events: usize) -> Self {
@@ -48,17 +48,17 @@ impl Plan {
         Self { seed, lease: LEASE, path: "/", tickets, deliveries, disturbances }
     }
 
-    /// Deliveries by a queue, which tries again what was not acknowledged.
+    /// Deliveries by a queue, which retries a job until it is acknowledged.
     pub(crate) fn of_a_queue(seed: u64) -> Self {
         Self { path: "/queue", ..Self::new(seed, 1500) }
     }
 
-    /// All handlers take two leases and more, which end before Bondify's time-out.
+    /// All handlers outlast their lease, and end before Bondify's time-out.
     pub(crate) fn of_long_handlers(seed: u64) -> Self {
-        let lease = LEASE / 2;
+        let lease = LEASE;
         let mut random = fastrand::Rng::with_seed(seed);
         let events = 100;
-        let tickets = (0..events).map(|event| Ticket { event, pause: lease * 11 / 10 }).collect();
+        let tickets = (0..events).map(|event| Ticket { event, pause: lease * 2 / 3 }).collect();
         let deliveries = deliveries(events, &mut random);
         let crash = |progress| (progress, Disturbance::Crash(random.usize(..RECEIVERS)));
         let disturbances = [10, 40, 70].map(crash).into();
@@ -91,19 +91,19 @@ fn deliveries(events: usize, random: &mut fastrand::Rng) -> Vec<Delivery> {
     ordered.into_iter().map(|(_, delivery)| delivery).collect()
 }
 
-/// A crash at a random time of each stretch of peace; after a third and two thirds of the
-/// deliveries, a restart of the store. No crash follows one closely, since an answer may be
-/// ahead of its settlement while the store is away.
+/// A crash at a random point of each stretch of [`STRETCH`] deliveries; in the stretches after a
+/// third and two thirds, a restart of the store instead. No crash follows a restart closely: while
+/// the store is away, an answer may be sent before its completion is stored.
 fn disturbances(deliveries: usize, random: &mut fastrand::Rng) -> Vec<(usize, Disturbance)> {
-    let stretches = deliveries / PEACE;
+    let stretches = deliveries / STRETCH;
     let mut disturb = |stretch: usize| {
-        let start = stretch * PEACE;
+        let start = stretch * STRETCH;
         if stretch == stretches / 3 {
             (start, Disturbance::Restart(Stop::Clean))
         } else if stretch == stretches * 2 / 3 {
             (start, Disturbance::Restart(Stop::Crash))
         } else {
-            let within = random.usize(PEACE / 3..PEACE);
+            let within = random.usize(STRETCH / 3..STRETCH);
             (start + within, Disturbance::Crash(random.usize(..RECEIVERS)))
         }
     };

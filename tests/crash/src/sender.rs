@@ -29,18 +29,18 @@ pub(crate) struct Sender {
     instances: watch::Receiver<Vec<Instance>>,
     ledger: Ledger,
     places: Arc<Semaphore>,
-    /// Shared by deliveries in their last attempt, which nothing may disturb: if that fails
-    /// as well, nobody else is to blame.
-    peace: Arc<RwLock<()>>,
+    /// Read-locked by deliveries in their last attempt: a crash or restart during it would be the
+    /// test's own fault, not the receivers'.
+    quiet: Arc<RwLock<()>>,
     attempts: AtomicUsize,
     finished: watch::Sender<usize>,
     lost: Mutex<Vec<String>>,
 }
 
-/// How long Bondify waits for an answer.
+/// The time that Bondify waits for an answer.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many first attempts are made at a time.
+/// The number of first attempts at a time.
 const PLACES: usize = 32;
 
 impl Sender {
@@ -50,7 +50,7 @@ impl Sender {
         pauses: [Duration; 3],
         instances: watch::Receiver<Vec<Instance>>,
         ledger: Ledger,
-        peace: Arc<RwLock<()>>,
+        quiet: Arc<RwLock<()>>,
     ) -> Self {
         let secret = Secret::new(SECRET).expect("it is one");
         let request = |ticket: &Ticket| {
@@ -63,25 +63,25 @@ impl Sender {
             instances,
             ledger,
             places: Arc::new(Semaphore::new(PLACES)),
-            peace,
+            quiet,
             attempts: AtomicUsize::default(),
             finished: watch::Sender::default(),
             lost: Mutex::default(),
         }
     }
 
-    /// Returns once that many deliveries have come to their end.
+    /// Waits until that many deliveries have ended.
     pub(crate) async fn has_finished(&self, deliveries: usize) {
         let mut finished = self.finished.subscribe();
         finished.wait_for(|&finished| finished >= deliveries).await.expect("we send");
     }
 
-    /// How many attempts were made.
+    /// The number of attempts so far.
     pub(crate) fn attempts(&self) -> usize {
         self.attempts.load(Relaxed)
     }
 
-    /// The deliveries of which all attempts failed, and why.
+    /// The deliveries whose attempts all failed, with the reasons.
     pub(crate) fn lost(&self) -> Vec<String> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -107,7 +107,7 @@ impl Sender {
             failures.push(failure.clone());
             sleep(pause).await;
             let is_last = retry == self.pauses.len();
-            let _peace = if is_last { Some(self.peace.read().await) } else { None };
+            let _quiet = if is_last { Some(self.quiet.read().await) } else { None };
             result = self.attempt(event).await;
         }
         match result {
@@ -121,7 +121,7 @@ impl Sender {
         self.finished.send_modify(|finished| *finished += 1);
     }
 
-    /// The process that answered 2xx in time, or what went wrong.
+    /// Makes one attempt. Returns the process that answered 2xx in time, or the failure.
     async fn attempt(&self, event: usize) -> Result<usize, String> {
         self.attempts.fetch_add(1, Relaxed);
         let attempt = async {
@@ -137,8 +137,8 @@ impl Sender {
             .unwrap_or_else(|_| Err("no answer in time".to_owned()))
     }
 
-    /// Plays the load balancer: takes turns, goes on where a connection is refused, and
-    /// waits while nobody is there. What it has passed on it does not send again.
+    /// Sends to the receivers in turn, as a load balancer does: to the next one if a connection is
+    /// refused, again later if all are. A request that was sent is not sent again.
     async fn connect(&self) -> (usize, Connection) {
         let mut instances = self.instances.clone();
         let turn = self.attempts.load(Relaxed);

@@ -9,32 +9,32 @@ use tempfile::TempDir;
 pub enum Store {
     /// A server.
     Engine(Box<Engine>),
-    /// A server, reached through a pooler that outlives its restarts.
+    /// A server behind a pooler, which keeps running while the server is restarted.
     Pooled(Box<Engine>, PgBouncer),
-    /// A folder with an SQLite file, which no server stands before.
+    /// A folder with an SQLite file.
     File(TempDir),
 }
 
 impl Store {
-    /// `None` if there is none to start.
+    /// Starts the engine. `None` if it is not installed.
     #[must_use]
     pub fn redis() -> Option<Self> {
         Engine::redis().map(Box::new).map(Self::Engine)
     }
 
-    /// `None` if there is none to start.
+    /// Starts the engine. `None` if it is not installed.
     #[must_use]
     pub fn postgres() -> Option<Self> {
         Engine::postgres().map(Box::new).map(Self::Engine)
     }
 
-    /// `None` if there is none to start.
+    /// Starts the engine. `None` if it is not installed.
     #[must_use]
     pub fn mariadb() -> Option<Self> {
         Engine::mariadb().map(Box::new).map(Self::Engine)
     }
 
-    /// A PostgreSQL behind a PgBouncer in transaction mode. `None` if there is none to start.
+    /// Starts a PostgreSQL behind a PgBouncer in transaction mode. `None` if one is not installed.
     #[must_use]
     pub fn pooled_postgres() -> Option<Self> {
         let engine = Engine::postgres()?;
@@ -42,17 +42,17 @@ impl Store {
         Some(Self::Pooled(Box::new(engine), pooler))
     }
 
-    /// An empty file.
+    /// Creates a folder for an SQLite file.
     ///
     /// # Panics
     ///
-    /// If there is no room for it.
+    /// If the folder cannot be created.
     #[must_use]
     pub fn sqlite() -> Self {
         Self::File(tempfile::tempdir().expect("there is room for a folder"))
     }
 
-    /// Where it is: `redis+unix://…`, `postgres://…`, `mysql://…` or `sqlite:PATH`.
+    /// Its URL: `redis+unix://…`, `postgres://…`, `mysql://…` or `sqlite:PATH`.
     #[must_use]
     pub fn url(&self) -> String {
         match self {
@@ -63,7 +63,7 @@ impl Store {
     }
 }
 
-/// Shows which one it is.
+/// Writes the engine's name.
 impl fmt::Display for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.url().split([':', '+']).next().unwrap_or_default())?;

@@ -1,12 +1,12 @@
 use std::{fmt, str::FromStr, time::Duration};
 
-/// What the session token of an event says: its number, and what its handler has to do.
+/// The content of an event's session token: its number, and the pauses of its handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the receiver needs it all")]
 pub struct Ticket {
-    /// Counts from 0.
+    /// The event's number, from 0.
     pub event: usize,
-    /// How long the handler takes before the effect and after it, for a crash to hit.
+    /// The pause of the handler before the effect and after it, in which a crash can hit it.
     pub pause: Duration,
 }
 
@@ -24,7 +24,7 @@ impl Ticket {
     }
 }
 
-/// Ids of users are not zero.
+/// Added to the number, since the id of a user is not zero.
 const FIRST_USER: u64 = 1_000_000;
 
 impl fmt::Display for Ticket {

@@ -1,4 +1,4 @@
-//! Receivers killed behind a PostgreSQL that is restarted, once by an immediate shutdown.
+//! Receivers are killed, and their PostgreSQL is restarted, once by an immediate shutdown.
 
 use crash_tests::{
     Mode, Retries, Store, run, run_long_handlers, run_outages, run_polls, run_queue,

@@ -1,4 +1,4 @@
-//! Receivers killed behind a PgBouncer in transaction mode, whose PostgreSQL is restarted.
+//! Receivers behind a PgBouncer in transaction mode are killed, and PostgreSQL is restarted.
 
 use crash_tests::{Mode, Retries, Store, run, run_long_handlers};
 

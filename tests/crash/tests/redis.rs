@@ -1,4 +1,4 @@
-//! Receivers killed behind a Redis that is restarted, once by SIGKILL.
+//! Receivers are killed, and their Redis is restarted, once by SIGKILL.
 
 use crash_tests::{
     Mode, Retries, Store, run, run_long_handlers, run_outages, run_polls, run_queue,

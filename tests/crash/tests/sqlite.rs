@@ -1,4 +1,4 @@
-//! Receivers killed behind an SQLite file, twice all of them at once: there is no server to restart.
+//! Receivers on an SQLite file are killed, twice all of them at once, as there is no server to restart.
 
 use crash_tests::{
     Mode, Retries, Store, run, run_long_handlers, run_outages, run_polls, run_queue,

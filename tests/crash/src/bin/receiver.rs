@@ -1,8 +1,8 @@
-//! A receiver, as the tests start several: `receiver NUMBER MODE STORE LEDGER LEASE`, the lease in
-//! milliseconds. It prints where it listens, and ends with its standard input.
+//! The receiver that the tests start: `receiver NUMBER MODE STORE LEDGER LEASE`, the lease in
+//! milliseconds. It prints the address that it listens on, and exits when its standard input ends.
 //!
-//! With `catch-up URL TOKEN` behind that it catches up, every two seconds, by the developer API at
-//! the URL. With `poll URL COUNT` it generates so many sessions there, polls them and ends.
+//! With the further arguments `catch-up URL TOKEN` it catches up every two seconds by the developer
+//! API at the URL. With `poll URL COUNT` it generates so many sessions there, polls them and exits.
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
@@ -17,7 +17,7 @@ use std::{
 };
 
 use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
-use bondify_axum::{Bondify, BondifyEvent, BondifyExt, DedupeStore, Event, Secret};
+use bondify_axum::{Bondify, BondifyEvent, BondifyExt, DedupeStore, Event, HandleError, Secret};
 use bondify_client::{CatchUp, Client, ClientBuilder, SessionStatus};
 use bondify_redis::{RedisStore, redis};
 use bondify_sqlx::{
@@ -27,8 +27,8 @@ use bondify_sqlx::{
 use crash_tests::{Entry, Ledger, Mode, PROJECT, SECRET, Ticket};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 
-/// How long a receiver waits for a server that is restarted.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// The time that a receiver waits for a server that is restarted.
+const STORE_TIMEOUT: Duration = Duration::from_secs(4);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -99,21 +99,34 @@ async fn poll(
         let (sessions, bondify, shop) = (sessions.clone(), bondify.clone(), shop.clone());
         polls.spawn(async move {
             let session = sessions.generate().await.map_err(|error| error.to_string())?;
-            // Between the user's confirmation and a bit after its webhook.
+            // So that the poll comes between the user's confirmation and shortly after its webhook.
             sleep(Duration::from_micros(fastrand::u64(..6000))).await;
             let status = sessions.wait(&session).await.map_err(|error| error.to_string())?;
             let SessionStatus::Confirmed(login) = status else {
                 return Err(format!("a session is {}", status.name()));
             };
-            let handled =
-                bondify.handle(login.event(), async move |event| shop.handle(&event).await);
-            handled.await.map(drop).map_err(|error| error.to_string())
+            handle(&bondify, &shop, &login.event()).await
         });
     }
     while let Some(poll) = polls.join_next().await {
         poll??;
     }
-    Ok(())
+    // Completions that a busy store has not taken yet.
+    Ok(bondify.drain(Duration::from_secs(60)).await?)
+}
+
+/// Handles an event, again when the store is busy for longer than its time-out.
+async fn handle(bondify: &Bondify, shop: &Shop, event: &Event) -> Result<(), String> {
+    loop {
+        let shop = shop.clone();
+        let handler = async move |event| shop.handle(&event).await;
+        match bondify.handle(event.clone(), handler).await {
+            Ok(_) => return Ok(()),
+            Err(HandleError::InFlight | HandleError::StoreUnavailable(_)) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 async fn dedupe_store(url: &str) -> Result<Arc<dyn DedupeStore>, Box<dyn Error>> {
@@ -122,8 +135,8 @@ async fn dedupe_store(url: &str) -> Result<Arc<dyn DedupeStore>, Box<dyn Error>>
     }
     Ok(match Database::connect(url).await? {
         Database::Sqlite(pool, _) => Arc::new(SqliteStore::new(pool)),
-        Database::Postgres(pool, _) => Arc::new(PostgresStore::new(pool).timeout(PATIENCE)),
-        Database::MySql(pool, _) => Arc::new(MySqlStore::new(pool).timeout(PATIENCE)),
+        Database::Postgres(pool, _) => Arc::new(PostgresStore::new(pool).timeout(STORE_TIMEOUT)),
+        Database::MySql(pool, _) => Arc::new(MySqlStore::new(pool).timeout(STORE_TIMEOUT)),
     })
 }
 
@@ -134,7 +147,7 @@ async fn on_event(State(shop): State<Shop>, event: BondifyEvent) -> StatusCode {
     }
 }
 
-/// Handles an event from a queue, which trusts what it stored.
+/// Handles an event from a queue, whose stored events are trusted.
 async fn on_job(State((bondify, shop)): State<(Bondify, Shop)>, job: Bytes) -> StatusCode {
     let Ok(event) = Event::from_trusted(job) else { return StatusCode::BAD_REQUEST };
     match bondify.handle(event, async move |event| shop.handle(&event).await).await {
@@ -143,12 +156,12 @@ async fn on_job(State((bondify, shop)): State<(Bondify, Shop)>, job: Bytes) -> S
     }
 }
 
-/// Has events take effect.
+/// The application, in which events take effect.
 #[derive(Clone)]
 enum Shop {
-    /// In the ledger.
+    /// An effect is a line of the ledger.
     Claims { process: usize, ledger: Ledger },
-    /// In the database that has the inbox.
+    /// An effect is a row in the inbox's database.
     Inbox { process: usize, database: Database },
 }
 
@@ -170,7 +183,7 @@ impl Shop {
     }
 }
 
-/// By the session's token, or by the user where Bondify made the token.
+/// The ticket in the session's token, or in the user's id if Bondify made the token.
 fn ticket(event: &Event) -> Option<Ticket> {
     let chosen = event.session_token()?.parse().ok();
     chosen.or_else(|| match event {
@@ -179,7 +192,7 @@ fn ticket(event: &Event) -> Option<Ticket> {
     })
 }
 
-/// One of the engines, and the table of its stores and inboxes.
+/// A pool of one of the engines, and its inbox.
 #[derive(Clone)]
 enum Database {
     Sqlite(SqlitePool, SqliteInbox),
@@ -187,7 +200,7 @@ enum Database {
     MySql(MySqlPool, MySqlInbox),
 }
 
-/// The same on all engines, whose pools and transactions are types of their own.
+/// Handles an event on any engine: each has its own types of pools and transactions.
 macro_rules! handle {
     ($pool:ident, $inbox:ident, $event:ident, $process:ident, $insert:literal) => {{
         let Some(ticket) = ticket($event) else { return Ok(()) };
@@ -215,15 +228,15 @@ impl Database {
             inbox.migrate().await?;
             return Ok(Self::Sqlite(pool, inbox));
         }
-        // Connections are tested, as is the default: one that a restart broke could cost a
-        // delivery its last attempt.
+        // Connections are tested before use, which is the default: a connection broken by a restart
+        // could cost a delivery its last attempt.
         if url.starts_with("mysql") {
-            let pool = PoolOptions::new().acquire_timeout(PATIENCE).connect(url).await?;
+            let pool = PoolOptions::new().acquire_timeout(STORE_TIMEOUT).connect(url).await?;
             let inbox = MySqlInbox::new(pool.clone());
             inbox.migrate().await?;
             return Ok(Self::MySql(pool, inbox));
         }
-        let pool = PoolOptions::new().acquire_timeout(PATIENCE).connect(url).await?;
+        let pool = PoolOptions::new().acquire_timeout(STORE_TIMEOUT).connect(url).await?;
         let inbox = PostgresInbox::new(pool.clone());
         inbox.migrate().await?;
         Ok(Self::Postgres(pool, inbox))
