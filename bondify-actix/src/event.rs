@@ -24,9 +24,8 @@ impl FromRequest for BondifyEvent {
     type Future = Ready<Result<Self, BondifyRejection>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        if let Some(KeptRequest(kept)) = request.extensions().get()
-            && let Some(kept) = kept.upgrade()
-        {
+        let kept = request.extensions().get().and_then(|KeptRequest(kept)| kept.upgrade());
+        if let Some(kept) = kept {
             let _already_kept = kept.set(request.clone());
         }
         let event = request.extensions().get().cloned().map(Self);

@@ -108,10 +108,8 @@ impl Fairing for BondifyMount {
         }
         if let Some(claim) = state.take_claim() {
             let status = response.status().code;
-            if let Some(handled) = state.handled()
-                && is_success(status)
-                && !is_success(handled)
-            {
+            let handled = state.handled().filter(|handled| !is_success(*handled));
+            if let Some(handled) = handled.filter(|_| is_success(status)) {
                 rocket::warn!(
                     "a catcher or a fairing turned a handler's {handled} into {status}: \
                      the event counts as handled and is not delivered again"

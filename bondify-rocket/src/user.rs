@@ -73,10 +73,9 @@ fn answer<'r>(status: Status, request: &'r Request<'_>) -> BoxFuture<'r, catcher
     // A 401 from another guard is answered as if no proof was sent.
     let Authenticated(result) = request.local_cache(|| Authenticated(Err(Reply::MissingToken)));
     let mut response = Response::build().status(status).finalize();
-    if let Err(reply) = result
-        && reply.status() == status.code
-    {
-        write(*reply, &mut response);
+    match result {
+        Err(reply) if reply.status() == status.code => write(*reply, &mut response),
+        _ => {}
     }
     Box::pin(async { Ok(response) })
 }

@@ -84,9 +84,7 @@ impl StoreRuntime {
         then: impl FnOnce(&Home) -> T,
     ) -> Option<T> {
         let mut current = self.lock();
-        if let Some(home) = &*current
-            && !home.renewer.is_finished()
-        {
+        if let Some(home) = current.as_ref().filter(|home| !home.renewer.is_finished()) {
             return Some(then(home));
         }
         let runtime = Handle::try_current().ok()?;

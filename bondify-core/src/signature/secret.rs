@@ -1,4 +1,4 @@
-use std::{env, fmt, mem::ManuallyDrop, sync::Arc};
+use std::{env, fmt, mem::ManuallyDrop, str, sync::Arc};
 
 use hmac::{
     KeyInit,

@@ -214,9 +214,7 @@ impl Shared {
             return Claimed::Completed;
         }
         let entry = leases.entry(key);
-        if let Entry::Occupied(held) = &entry
-            && !held.get().has_run_out(now)
-        {
+        if matches!(&entry, Entry::Occupied(held) if !held.get().has_run_out(now)) {
             return Claimed::InFlight;
         }
         let token = LeaseToken::new(self.next_token.fetch_add(1, Relaxed));

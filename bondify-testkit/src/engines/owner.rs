@@ -3,6 +3,7 @@
 use std::{
     os::unix::{fs::chown, process::CommandExt},
     process::Command,
+    str,
 };
 
 use rustix::process::geteuid;
