@@ -66,7 +66,9 @@ impl Developer {
     ///
     /// # Errors
     ///
-    /// [`Error`], if the sessions cannot be listed. Nothing was handled then.
+    /// The [errors of every call](Self#errors-of-every-call), if the sessions cannot be listed. No
+    /// event was handled then. An event that cannot be handled is no error: it counts as
+    /// [`failed`](CaughtUp::failed).
     pub async fn catch_up<H, F, T, E>(
         &self,
         bondify: &Bondify,

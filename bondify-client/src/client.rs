@@ -9,7 +9,23 @@ use crate::{Error, loopback::is_loopback};
 ///
 /// Clones share the connections too. The client follows no redirects and reads at most
 /// [`MAX_RESPONSE_BYTES`](Self::MAX_RESPONSE_BYTES) of a response. It uses the proxies that
-/// the environment names, such as in `HTTPS_PROXY`, but not for loopback URLs.
+/// the environment names, such as in `HTTPS_PROXY`, but not for loopback URLs. TLS is rustls with the
+/// crypto provider that the process has installed, or its default, and the certificates that the
+/// system trusts.
+///
+/// ```no_run
+/// use bondify_client::Client;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::new()?;
+/// let session = client.sessions("proj_abc123").generate().await?;
+/// println!("open {}", session.deeplink());
+///
+/// let developer = client.developer(std::env::var("BONDIFY_DEVELOPER_TOKEN")?)?;
+/// println!("{} projects", developer.projects().await?.len());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -57,6 +73,21 @@ impl fmt::Debug for Client {
 }
 
 /// The settings of a [`Client`]. Created by [`Client::builder`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use bondify_client::Client;
+///
+/// // For example an emulator.
+/// let client = Client::builder()
+///     .base_url("http://127.0.0.1:4000")
+///     .connect_timeout(Duration::from_secs(1))
+///     .timeout(Duration::from_secs(5))
+///     .poll_interval(Duration::from_millis(500))
+///     .build()?;
+/// # Ok::<(), bondify_client::Error>(())
+/// ```
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct ClientBuilder {
@@ -111,8 +142,9 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// If the base URL is not `http://` or `https://` and a host, or has a user, a query or a
-    /// fragment; if the poll interval is too short; if TLS cannot be set up, for example on a
+    /// [`Error`] if the base URL is not `http://` or `https://` and a host, or has a user, a query or
+    /// a fragment; if the poll interval is shorter than
+    /// [`MIN_POLL_INTERVAL`](Self::MIN_POLL_INTERVAL); and if TLS cannot be set up, for example on a
     /// machine without CA certificates.
     pub fn build(self) -> Result<Client, Error> {
         if self.poll_interval < Self::MIN_POLL_INTERVAL {

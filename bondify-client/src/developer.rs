@@ -20,10 +20,37 @@ use crate::{
 
 /// The developer API: the functions of the dashboard. Created by [`Client::developer`].
 ///
-/// Every call fails with an [`Error`] whose [`status`](Error::status) is 401 if the developer
-/// token is not valid, or no longer. No call is retried; after a time-out,
-/// [`projects`](Self::projects) shows whether the change was made. Clones are cheap. `Debug`
-/// does not print the token.
+/// ```no_run
+/// use bondify_client::{Client, Days, ProjectSettings, Secret};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let developer = Client::new()?.developer(std::env::var("BONDIFY_DEVELOPER_TOKEN")?)?;
+///
+/// let settings = ProjectSettings::new().webhook_url("https://yourapp.com/webhooks/bondify")?;
+/// let shop = developer.create_project("Shop", settings).await?;
+/// println!("keep this: {}", shop.secret_key.expose()); // The API sends it once.
+///
+/// // Another secret signs deliveries and proofs. The API sends it at any time.
+/// let secret: Secret = developer.webhook_secret(&shop.project_id).await?.into();
+///
+/// let pause = ProjectSettings::new().active(false);
+/// developer.update_project(&shop.project_id, pause).await?;
+///
+/// let analytics = developer.analytics(Days::Thirty, Some(&shop.project_id)).await?;
+/// println!("{} of {} confirmed", analytics.confirmed_sessions, analytics.total_sessions);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// No call is retried. After a time-out, [`projects`](Self::projects) shows whether the change was
+/// made. Clones are cheap. `Debug` does not print the token.
+///
+/// # Errors of every call
+///
+/// [`Error`] if the API cannot be reached or does not answer within the
+/// [time-out](crate::ClientBuilder::timeout), if its response is not as documented, and if it refuses
+/// the call: the [`status`](Error::status) is 401 if the developer token is not valid or no longer
+/// valid, and 429 after too many calls.
 #[derive(Clone, Debug)]
 pub struct Developer {
     pub(crate) client: Client,
@@ -35,8 +62,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// If the token is empty or has any other character than visible ASCII, for example the
-    /// line end of the file that it was read from.
+    /// [`Error`] if the token is empty or has any character but visible ASCII, for example the line
+    /// end of the file that it was read from.
     pub fn developer(&self, token: impl AsRef<str>) -> Result<Developer, Error> {
         let token = token.as_ref();
         let refused = || Error::setting("the developer token must be visible ASCII, no spaces");
@@ -55,7 +82,7 @@ impl Developer {
     ///
     /// # Errors
     ///
-    /// [`Error`].
+    /// The [errors of every call](Self#errors-of-every-call).
     pub async fn me(&self) -> Result<Account, Error> {
         call(self.request(Method::GET, format_args!("me"))).await
     }
@@ -64,7 +91,7 @@ impl Developer {
     ///
     /// # Errors
     ///
-    /// [`Error`].
+    /// The [errors of every call](Self#errors-of-every-call).
     pub async fn projects(&self) -> Result<Vec<Project>, Error> {
         let answer: ProjectsResponse =
             call(self.request(Method::GET, format_args!("projects"))).await?;
@@ -72,12 +99,14 @@ impl Developer {
     }
 
     /// Creates a project called `name`; a name in `settings` is ignored. The API sends the whole
-    /// [`SecretKey`] in this response only. The secret that signs deliveries is another:
+    /// [`SecretKey`] in this response only. Another secret signs deliveries:
     /// [`webhook_secret`](Self::webhook_secret).
     ///
     /// # Errors
     ///
-    /// [`Error`].
+    /// The [errors of every call](Self#errors-of-every-call). The
+    /// [`status`](Error::status) is 400 if the API refuses the name or a setting; the
+    /// [`message`](Error::message) says which.
     pub async fn create_project(
         &self,
         name: &str,
@@ -92,7 +121,9 @@ impl Developer {
     ///
     /// # Errors
     ///
-    /// [`Error`].
+    /// The [errors of every call](Self#errors-of-every-call). The
+    /// [`status`](Error::status) is 400 if the API refuses a setting, and 404 if there is no such
+    /// project. No request is sent if `project_id` is empty, `.` or `..`.
     pub async fn update_project(
         &self,
         project_id: &str,
@@ -107,7 +138,9 @@ impl Developer {
     ///
     /// # Errors
     ///
-    /// [`Error`].
+    /// The [errors of every call](Self#errors-of-every-call). The
+    /// [`status`](Error::status) is 404 if there is no such project. No request is sent if
+    /// `project_id` is empty, `.` or `..`.
     pub async fn delete_project(&self, project_id: &str) -> Result<(), Error> {
         let id = segment(project_id)?;
         send(self.request(Method::DELETE, format_args!("projects/{id}"))).await?;
@@ -120,7 +153,9 @@ impl Developer {
     ///
     /// # Errors
     ///
-    /// [`Error`].
+    /// The [errors of every call](Self#errors-of-every-call), also if
+    /// the response has no `secret_key`. The [`status`](Error::status) is 404 if there is no such
+    /// project. No request is sent if `project_id` is empty, `.` or `..`.
     pub async fn regenerate(&self, project_id: &str) -> Result<SecretKey, Error> {
         let id = segment(project_id)?;
         let request = self.request(Method::POST, format_args!("projects/{id}/regenerate"));
@@ -131,7 +166,10 @@ impl Developer {
     ///
     /// # Errors
     ///
-    /// [`Error`].
+    /// The [errors of every call](Self#errors-of-every-call), also if
+    /// the response has no secret or one that [`Secret`](crate::Secret) refuses. The
+    /// [`status`](Error::status) is 404 if there is no such project. No request is sent if
+    /// `project_id` is empty, `.` or `..`.
     pub async fn webhook_secret(&self, project_id: &str) -> Result<WebhookSecret, Error> {
         let id = segment(project_id)?;
         let request = self.request(Method::GET, format_args!("projects/{id}/webhook-secret"));
@@ -142,7 +180,8 @@ impl Developer {
     ///
     /// # Errors
     ///
-    /// [`Error`].
+    /// The [errors of every call](Self#errors-of-every-call), also if
+    /// the list is larger than [`Client::MAX_RESPONSE_BYTES`].
     pub async fn sessions(&self) -> Result<Vec<SessionRecord>, Error> {
         let answer: SessionsResponse =
             call(self.request(Method::GET, format_args!("sessions"))).await?;
@@ -154,7 +193,8 @@ impl Developer {
     ///
     /// # Errors
     ///
-    /// [`Error`].
+    /// The [errors of every call](Self#errors-of-every-call). The
+    /// [`status`](Error::status) is 404 if there is no such project.
     pub async fn analytics(
         &self,
         days: Days,

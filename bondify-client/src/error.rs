@@ -217,6 +217,15 @@ fn retry_delay(value: &str, now: SystemTime) -> Option<Duration> {
 }
 
 /// The machine code of a refused call.
+///
+/// | code | status | |
+/// |---|---|---|
+/// | [`ProjectNotFound`](Self::ProjectNotFound) | 404 | there is no such project |
+/// | [`ProjectInactive`](Self::ProjectInactive) | 403 | the project is switched off |
+/// | [`PublicAccessDisabled`](Self::PublicAccessDisabled) | 403 | the project does not allow sessions with its id alone |
+/// | [`RateLimited`](Self::RateLimited) | 429 | too many calls; see [`Error::retry_after`] |
+/// | none | 400 | a parameter is wrong; [`Error::message`] says which |
+/// | none | 401 | the developer token is missing or wrong |
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorCode {

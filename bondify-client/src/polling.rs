@@ -12,11 +12,33 @@ impl Sessions {
     /// Polls until the user has decided, and returns the first status that
     /// [is terminal](SessionStatus::is_terminal). It sends no request after that.
     ///
-    /// It sends the first request at once, and the next ones at the client's
-    /// [interval](crate::ClientBuilder::poll_interval). Network errors, time-outs, 408 and 5xx are
-    /// retried: the pauses double up to 10 seconds, and the next successful response resets
-    /// them to the interval. After a 429 it waits for as long as `Retry-After` says, at most
-    /// until the session expires.
+    /// ```no_run
+    /// use bondify_client::{Client, SessionStatus};
+    ///
+    /// # async fn example() -> Result<(), bondify_client::Error> {
+    /// let sessions = Client::new()?.sessions("proj_abc123");
+    /// let session = sessions.generate().await?;
+    /// println!("open {}", session.deeplink());
+    ///
+    /// match sessions.wait(&session).await? {
+    ///     SessionStatus::Confirmed(login) => println!("welcome, {}", login.user().name()),
+    ///     status => println!("not confirmed: {}", status.name()),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It sends the first request at once, and then:
+    ///
+    /// | response | |
+    /// |---|---|
+    /// | `pending` | the next request follows after the [interval](crate::ClientBuilder::poll_interval), 2 s by default |
+    /// | `confirmed`, `cancelled`, `expired`, `used` | returned |
+    /// | network error, time-out, incomplete response, 408, 5xx | retried; the pauses double up to 10 s, and the next successful response resets them |
+    /// | 429 | retried after the time in `Retry-After` |
+    /// | any other status but 2xx | an error at once |
+    /// | a complete response that is not as documented, or an unknown status | an error at once |
+    /// | any, once the session has expired | returned; a pending session is [`Expired`](SessionStatus::Expired) |
     ///
     /// It sends a last request when the session expires, to see a late confirmation. The time
     /// until then is [`expires_at`](Session::expires_at) less the `Date` of the response, both by
@@ -31,8 +53,9 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// Any error that a retry would not fix is returned at once: a refusal other than 408, 429
-    /// and 5xx, an unknown status, and a complete response that is not the documented JSON.
+    /// [`Error`] at once if a retry would not help: a refusal other than 408, 429 and 5xx, an unknown
+    /// status, and a complete response that is not the documented JSON. Any error of the last request,
+    /// after the session has expired.
     pub async fn wait(&self, session: &Session) -> Result<SessionStatus, Error> {
         let mut polling = Polling::new(self.clone(), session.clone());
         loop {

@@ -123,7 +123,7 @@ impl ProjectSettings {
     ///
     /// # Errors
     ///
-    /// If the URL is not `https://`, which Bondify requires. For emulators, `http://` is
+    /// [`Error`] if the URL is not `https://`, which Bondify requires. For emulators, `http://` is
     /// allowed on loopback: `localhost`, `127.0.0.0/8` and `[::1]`.
     pub fn webhook_url(mut self, url: &str) -> Result<Self, Error> {
         let url = Url::parse(url).map_err(|error| Error::unreadable_url(WEBHOOK_URL, error))?;

@@ -210,6 +210,19 @@ impl ConfirmedSession {
     }
 
     /// The proof: a JWT that is signed with the project's webhook secret and valid for 5 minutes.
+    ///
+    /// A server verifies a proof that a browser or an app sends it, without a request to the API:
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "proof")]
+    /// # fn example(proof: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// use bondify_client::{ProofVerifier, Secret};
+    ///
+    /// let proofs = ProofVerifier::new(Secret::from_env("BONDIFY_WEBHOOK_SECRET")?).project("proj_abc123");
+    /// println!("welcome, user {}", proofs.verify(proof)?.user().id());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn proof(&self) -> &str {
         &self.proof

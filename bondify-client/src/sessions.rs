@@ -13,7 +13,7 @@ use crate::{
 /// [`Client::sessions`].
 ///
 /// It needs no secret and no webhook, so it also works behind a firewall and in a desktop
-/// program. Clones are cheap. See the [crate](crate) for an example.
+/// program. Clones are cheap. See [`wait`](Self::wait) for an example.
 #[derive(Clone, Debug)]
 pub struct Sessions {
     pub(crate) client: Client,
@@ -39,7 +39,10 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error`], whose [`code`](Error::code) says why the API refused the project.
+    /// [`Error`] if the API cannot be reached or does not answer within the
+    /// [time-out](crate::ClientBuilder::timeout), if its response has no session token or link, and if
+    /// it refuses the project: see [`ErrorCode`](crate::ErrorCode) for the
+    /// [`code`](Error::code).
     pub async fn generate(&self) -> Result<Session, Error> {
         let request = self.request("generate/public").json(&json!({
             "project_id": *self.project_id,
@@ -53,7 +56,9 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error`], also for a status that is unknown to this version; the error names it.
+    /// [`Error`] if the API cannot be reached or does not answer within the
+    /// [time-out](crate::ClientBuilder::timeout), if it refuses the project, if its response is not as
+    /// documented, and if the status is unknown to this version; the error then names the status.
     pub async fn status(&self, session_token: &str) -> Result<SessionStatus, Error> {
         let request = self.request("verify/public").json(&json!({
             "project_id": *self.project_id,

@@ -116,7 +116,11 @@ impl LoginBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] if a setting is missing or unsafe.
+    /// [`BuildError::ShortKey`] if the cookie key has fewer than 32 bytes,
+    /// [`WrongOrigin`](BuildError::WrongOrigin) if the origin is missing or is not a scheme and a
+    /// host, [`InsecureOrigin`](BuildError::InsecureOrigin) if it is `http://` and not loopback
+    /// unless [`allow_http`](Self::allow_http) is called, and
+    /// [`VerifyOnly`](BuildError::VerifyOnly) if the `Bondify` is `verify_only`.
     pub fn build(self) -> Result<Login, BuildError> {
         let origin = origin(&self.origin, self.allow_http)?;
         if self.cookie_key.len() < MIN_KEY_BYTES {

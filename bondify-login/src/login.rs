@@ -20,11 +20,12 @@ use crate::{
     wait::Waits,
 };
 
-/// Sign in with Telegram: begins logins, shows and tells their state, and finishes each once, in
-/// the browser that began it.
+/// A sign-in with Telegram. It begins logins, shows their state, and finishes each once, in the
+/// browser that began it.
 ///
-/// A handle: clones share everything. It keeps no state of a login; that is in the browser's
-/// cookie.
+/// Clones share everything. The state of a login is in the browser's cookie, not on the server.
+///
+#[doc = include_str!("docs/login.md")]
 #[derive(Clone)]
 pub struct Login(pub(crate) Arc<Settings>);
 

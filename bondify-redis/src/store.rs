@@ -42,18 +42,19 @@ fn if_held(change: &str) -> Script {
     ))
 }
 
-/// A store of events in Redis or Valkey, for all instances that share it.
+/// A dedupe store on Redis or Valkey, for all instances that share it.
 ///
-/// [`open`](Self::open) takes a client of [`redis`] and survives failovers and dead
-/// connections. [`new`](Self::new) takes a connection. See the [crate](crate) for examples.
+/// [`open`](Self::open) takes a client of [`redis`] and survives failovers and dead connections.
+/// [`new`](Self::new) takes a connection.
 ///
-/// An event is one key: the prefix and the 32 hexadecimal digits of its
-/// [`EventKey`], of which logs show the first eight. Every call is one command on that
-/// key, and every time is judged by Redis's clock.
+/// An event is one key: the prefix and the 32 hexadecimal digits of its [`EventKey`], of which logs
+/// show the first eight. Every call is one command on that key. All times are by Redis's clock.
 ///
-/// A call that gets no answer in half of the time-out, loses its connection or reaches a
-/// server that takes no writes is made once more, on a new connection. The first claim on a
-/// connection checks that the user may run all commands of all calls, and is an error if not.
+/// A call is retried once, on a new connection, if it gets no answer in half of the time-out, loses
+/// its connection or reaches a server that accepts no writes. The first claim on a connection checks
+/// that the user may run all commands of the store, and is an error otherwise.
+///
+#[doc = include_str!("docs/store.md")]
 #[derive(Clone)]
 pub struct RedisStore<C = MultiplexedConnection> {
     connections: Arc<Connections<C>>,

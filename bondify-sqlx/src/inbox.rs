@@ -9,19 +9,21 @@ use crate::{
     table::{Table, millis},
 };
 
-/// Records events in the transaction that they take effect in: `PostgresInbox`,
-/// `MySqlInbox` or `SqliteInbox`.
+/// A record of events, written in the transaction of their effect: `PostgresInbox`, `MySqlInbox` or
+/// `SqliteInbox`.
 ///
-/// The record and the effect commit together or not at all, so an event takes effect
-/// exactly once, even if the process dies between the effect and the answer. For use with
-/// [`verify_only`](bondify_core::Builder::verify_only), which lets duplicates through.
+/// The record and the effect commit together or not at all, so an event takes effect exactly once,
+/// even if the process dies between the effect and the answer. Use it with a `Bondify` that is
+/// [`verify_only`](bondify_core::Builder::verify_only), so that duplicates reach the handler.
+/// [`record`](Self::record) has an example.
 ///
-/// It shares its table with [`Store`](crate::Store), in which a recorded event is a
-/// completed one: one table to create and purge, and a server that changes from the store
-/// to the inbox still knows what is done. A mere lease is not taken for a duplicate: its
-/// holder may yet fail.
+/// The inbox and a [`Store`](crate::Store) can share a table. A recorded event is a completed event
+/// of the store, so a server that changes from the store to the inbox knows the events that are done.
+/// A lease of the store is not a duplicate, because the handler that holds it may fail.
 ///
 /// Clones share one pool and table.
+///
+#[doc = include_str!("docs/inbox.md")]
 pub struct Inbox<E: Engine> {
     table: Table<E>,
     namespace: Option<Arc<str>>,
@@ -102,22 +104,23 @@ impl<E: Engine> Inbox<E> {
         Self { table: self.table.purge_every(interval), ..self }
     }
 
-    /// Records `event` in the transaction that `connection` is in, and says whether it is there
-    /// already. `&mut transaction` is a connection, and so is what a pool returns.
+    /// Records `event` in the transaction of `connection`, and returns whether it was recorded
+    /// before. `&mut transaction` is a connection.
     ///
-    /// **On a connection in no transaction the record commits at once**, so that an effect that
-    /// fails afterwards is lost.
+    /// **On a connection without a transaction the record commits at once**, and an event whose
+    /// effect fails afterwards is lost.
     ///
-    /// A duplicate in another transaction waits until this one has ended, and is then
-    /// [`Duplicate`](Recorded::Duplicate) if it committed, [`New`](Recorded::New) if it
-    /// did not. So record first, then do the rest.
+    /// A duplicate in another transaction waits until this transaction has ended. It is then
+    /// [`Duplicate`](Recorded::Duplicate) if this transaction committed, and [`New`](Recorded::New)
+    /// otherwise. So record first, then make the changes.
     ///
-    /// Remove U+0000 from a name before you store it: PostgreSQL refuses it, again on each retry.
+    #[cfg_attr(feature = "sqlite", doc = include_str!("docs/record.md"))]
     ///
     /// # Errors
     ///
-    /// The database's error. Nothing is recorded then: answer with a 500, and Bondify
-    /// delivers the event again. It is not tried again here, as the transaction is yours.
+    /// The database's [`Error`], for example a connection that broke, a lock that was held for too
+    /// long, or a missing table. Nothing is recorded then: roll back, answer with a 500, and Bondify
+    /// delivers the event again. The inbox does not retry, because the transaction is yours.
     pub async fn record(
         &self,
         connection: &mut E::Connection,

@@ -5,7 +5,7 @@
 #![cfg_attr(
     not(all(feature = "mysql", feature = "postgres", feature = "sqlite")),
     doc = "Dedupe stores on PostgreSQL (feature `postgres`), MySQL and MariaDB (feature `mysql`) \
-           and SQLite (feature `sqlite`), and a transactional inbox. The README has it all."
+           and SQLite (feature `sqlite`), and a transactional inbox. See the README."
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(

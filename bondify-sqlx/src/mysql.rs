@@ -16,19 +16,12 @@ use crate::{
 
 /// A dedupe store on MySQL 8 or later, or MariaDB 10.6 or later, for any number of instances.
 ///
-/// ```no_run
-/// use bondify_sqlx::{MySqlStore, sqlx::MySqlPool};
-///
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let pool = MySqlPool::connect("mysql://localhost/shop").await?;
-/// let store = MySqlStore::new(pool);
-/// store.migrate().await?;
-/// # Ok(())
-/// # }
-/// ```
+#[doc = include_str!("docs/mysql.md")]
 pub type MySqlStore = Store<MySql>;
 
-/// An inbox on MySQL or MariaDB.
+/// An inbox on MySQL or MariaDB. See [`Inbox`] for the rules of its transactions.
+///
+#[doc = include_str!("docs/mysql_inbox.md")]
 pub type MySqlInbox = Inbox<MySql>;
 
 /// Milliseconds since 1970 at the beginning of the statement: the same throughout it. In UTC,

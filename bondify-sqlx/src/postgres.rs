@@ -12,19 +12,12 @@ use crate::{
 
 /// A dedupe store on PostgreSQL, for any number of instances.
 ///
-/// ```no_run
-/// use bondify_sqlx::{PostgresStore, sqlx::PgPool};
-///
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let pool = PgPool::connect("postgres://localhost/shop").await?;
-/// let store = PostgresStore::with_table(pool, "shop.bondify_events")?;
-/// store.migrate().await?;
-/// # Ok(())
-/// # }
-/// ```
+#[doc = include_str!("docs/postgres.md")]
 pub type PostgresStore = Store<Postgres>;
 
-/// An inbox on PostgreSQL.
+/// An inbox on PostgreSQL. See [`Inbox`] for the rules of its transactions.
+///
+#[doc = include_str!("docs/postgres_inbox.md")]
 pub type PostgresInbox = Inbox<Postgres>;
 
 impl PostgresStore {

@@ -14,23 +14,16 @@ use crate::{
 
 /// A dedupe store in an SQLite file, for the processes of one machine.
 ///
-/// ```no_run
-/// use bondify_sqlx::{SqliteStore, sqlx::SqlitePool};
-///
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let pool = SqlitePool::connect_with(SqliteStore::options("bondify.db")).await?;
-/// let store = SqliteStore::new(pool);
-/// store.migrate().await?;
-/// # Ok(())
-/// # }
-/// ```
+#[doc = include_str!("docs/sqlite.md")]
 pub type SqliteStore = Store<Sqlite>;
 
-/// An inbox in an SQLite file.
+/// An inbox in an SQLite file. See [`Inbox`] for the rules of its transactions, and
+/// [`record`](Inbox::record) for an example.
 ///
-/// Begin the transaction with [`begin_with("BEGIN IMMEDIATE")`], or with
-/// [`record`](Inbox::record): one that reads first and writes later fails with
-/// `SQLITE_BUSY` whenever another has written in between, whatever the busy time-out.
+/// Begin the transaction with [`begin_with("BEGIN IMMEDIATE")`], or make [`record`](Inbox::record)
+/// its first statement. A transaction that reads first and writes later fails with `SQLITE_BUSY` if
+/// another transaction has written in between, regardless of the busy time-out. The busy time-out
+/// limits the time that a duplicate waits for the first transaction.
 ///
 /// [`begin_with("BEGIN IMMEDIATE")`]: sqlx::Pool::begin_with
 pub type SqliteInbox = Inbox<Sqlite>;

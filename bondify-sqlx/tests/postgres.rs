@@ -177,7 +177,7 @@ async fn the_engines_clock_counts() {
     assert!(matches!(store.claim(&key, cases::LONG).await.unwrap(), Claimed::Acquired(_)));
 }
 
-/// As the README says of names.
+/// The documentation of `Inbox` says how to store a name with that character.
 #[tokio::test]
 async fn a_text_cannot_have_a_nul_character() {
     let pool = empty_database().await;

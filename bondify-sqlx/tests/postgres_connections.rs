@@ -196,7 +196,7 @@ async fn read_only_connections_are_no_error() {
     within_a_minute(test).await;
 }
 
-/// With the pool that the README shows.
+/// With the pool in the documentation of `PostgresInbox`.
 #[tokio::test]
 async fn an_inbox_is_not_given_read_only_connections() {
     let test = async {
