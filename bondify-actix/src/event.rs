@@ -13,10 +13,41 @@ use bondify_core::adapter::{define_bondify_event, define_bondify_rejection, misc
 define_bondify_event! {
     /// Extracts the verified event of a route that Bondify is attached to.
     ///
-    /// Combines with any other extractor, in any position, those that take the body
-    /// included: they get the bytes that were signed.
+    /// It combines with any other extractors, in any order. An extractor that takes the body gets the
+    /// bytes that were signed. A `PayloadConfig` or `JsonConfig` limits that extractor: with a limit
+    /// below the body, the route answers 413 to every retry. [`Event::raw`](crate::Event::raw) returns
+    /// the same bytes without a limit.
     ///
-    /// A route without Bondify answers 500 `MISCONFIGURED` and logs what to add.
+    /// A route without Bondify answers 500 `MISCONFIGURED` and logs what to add. Do not take an
+    /// `Option<BondifyEvent>`: without Bondify it is `None` for every request that anybody sends, and
+    /// the response does not show the mistake.
+    ///
+    /// A panic of a handler that takes a `BondifyEvent` is answered with 500. A panic of another handler
+    /// is an error of the service.
+    ///
+    /// ```
+    /// use actix_web::{HttpResponse, error::ErrorInternalServerError, web::Data};
+    /// use bondify_actix::{BondifyEvent, Event, TelegramUser};
+    ///
+    /// struct Users; // your database
+    ///
+    /// impl Users {
+    ///     async fn log_in(&self, _user: &TelegramUser) -> Result<(), std::io::Error> {
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// async fn on_event(
+    ///     BondifyEvent(event): BondifyEvent,
+    ///     users: Data<Users>,
+    /// ) -> actix_web::Result<HttpResponse> {
+    ///     if let Event::Confirmed(login) = event {
+    ///         // Bondify retries after an error.
+    ///         users.log_in(login.user()).await.map_err(ErrorInternalServerError)?;
+    ///     }
+    ///     Ok(HttpResponse::NoContent().finish())
+    /// }
+    /// ```
 }
 
 impl FromRequest for BondifyEvent {
@@ -34,8 +65,8 @@ impl FromRequest for BondifyEvent {
 }
 
 /// The place in a request's extensions where the extractor keeps the request itself: after a panic of
-/// the handler, the response needs it. It cannot be kept earlier, since actix-web's routing requires
-/// that nobody else has it. Weak, as the request has the extensions.
+/// the handler, the response needs it. The request cannot be kept earlier, since actix-web's routing
+/// requires that there is no clone of it. The reference is weak, as the request owns the extensions.
 pub(crate) struct KeptRequest(pub(crate) Weak<OnceCell<HttpRequest>>);
 
 const ADVICE: &str = "add `.wrap(bondify.middleware())` to the resource or the route";

@@ -1,7 +1,7 @@
 use actix_web::http::header::HeaderMap;
 use bondify_core::adapter::Headers;
 
-/// actix-web's header map, which is its own type, on `http` 0.2.
+/// actix-web's header map, a type of its own on `http` 0.2.
 pub(crate) struct ActixHeaders<'a>(pub(crate) &'a HeaderMap);
 
 impl Headers for ActixHeaders<'_> {

@@ -24,8 +24,10 @@ use crate::{BondifyRejection, event::KeptRequest, headers::ActixHeaders};
 /// Calls the inner routes with verified events only. An event that was answered with 2xx is not
 /// handled again.
 ///
-/// A method other than `POST` is answered with actix-web's 405. To serve a page at the same
-/// path, wrap one route: `web::post().to(on_event).wrap(bondify.middleware())`.
+/// On a resource or a scope it answers a method other than `POST` with actix-web's 405. To serve a
+/// page at the same path, wrap one route: `web::post().to(on_event).wrap(bondify.middleware())`.
+///
+/// [`BondifyExt::middleware`](crate::BondifyExt::middleware) creates one, with an example.
 #[derive(Clone)]
 pub struct BondifyMiddleware(Projects);
 
@@ -41,7 +43,8 @@ impl BondifyMiddleware {
     ///
     /// For a server of several projects. `choose` takes extractors, as a handler does. It finds the
     /// project's secret, for instance in a database, and returns [`Bondify::for_project`], or an
-    /// error such as [`Reply::ProjectNotFound`].
+    /// error such as [`Reply::ProjectNotFound`], which is answered with 404.
+    /// [`drain`](Bondify::drain) of the one `Bondify` covers all projects that are derived from it.
     ///
     /// ```
     /// use actix_web::web::{self, Data, Path};
@@ -190,8 +193,8 @@ where
     }
 }
 
-/// The response to the request of a handler that panicked; an error, which becomes one further
-/// outside, if the handler does not take a [`BondifyEvent`](crate::BondifyEvent).
+/// The response to the request of a handler that panicked. It is an error, which an outer service turns
+/// into a response, if the handler does not take a [`BondifyEvent`](crate::BondifyEvent).
 fn respond(
     request: Option<&HttpRequest>,
     rejection: BondifyRejection,
@@ -200,8 +203,8 @@ fn respond(
     Ok(ServiceResponse::new(request.clone(), rejection.error_response()))
 }
 
-/// The response to a request that is no delivery: 405, unless no part of the path is matched yet.
-/// The middleware is around a whole application then, whose pages have other methods.
+/// The response to a request that is not a delivery: 405, or `MISCONFIGURED` if no part of the path is
+/// matched yet. The middleware then wraps a whole application, whose pages have other methods.
 fn other_method(path: &Path<Url>) -> HttpResponse {
     if path.unprocessed() == path.as_str() {
         BondifyRejection(misconfigured(NOT_A_POST)).error_response()

@@ -8,10 +8,36 @@ use bondify_core::adapter::{define_bondify_event, define_bondify_rejection, resp
 define_bondify_event! {
     /// Extracts the verified event of a route that Bondify is attached to.
     ///
-    /// Combines with any other extractor, in any position, those that take the body
-    /// included: they get the bytes that were signed.
+    /// It combines with any other extractors, in any order. An extractor that takes the body comes
+    /// last, as always in axum, and gets the bytes that were signed. axum's `DefaultBodyLimit` limits
+    /// that extractor: with a limit below the body, the route answers 413 to every retry.
+    /// [`Event::raw`](crate::Event::raw) returns the same bytes without a limit.
     ///
     /// A route without Bondify answers 500 `MISCONFIGURED` and logs what to add.
+    ///
+    /// ```
+    /// use axum::{extract::State, http::StatusCode};
+    /// use bondify_axum::{BondifyEvent, Event, TelegramUser};
+    ///
+    /// #[derive(Clone)]
+    /// struct Users; // your database
+    ///
+    /// impl Users {
+    ///     async fn log_in(&self, _user: &TelegramUser) -> Result<(), StatusCode> {
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// async fn on_event(
+    ///     BondifyEvent(event): BondifyEvent,
+    ///     State(users): State<Users>,
+    /// ) -> Result<StatusCode, StatusCode> {
+    ///     if let Event::Confirmed(login) = event {
+    ///         users.log_in(login.user()).await?; // Bondify retries after an error
+    ///     }
+    ///     Ok(StatusCode::NO_CONTENT)
+    /// }
+    /// ```
 }
 
 impl<S: Sync> FromRequestParts<S> for BondifyEvent {

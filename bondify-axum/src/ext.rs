@@ -11,10 +11,34 @@ use crate::handler::BondifyHandler;
 pub type BondifyLayer = bondify_tower::BondifyLayer<Body>;
 
 /// Attaches a [`Bondify`] to routes of an axum router. Only `Bondify` implements it.
+///
+/// ```
+/// use axum::{Router, http::StatusCode, routing::any};
+/// use bondify_axum::{Bondify, BondifyEvent, BondifyExt};
+///
+/// async fn on_event(event: BondifyEvent) -> StatusCode {
+///     println!("handled {event}");
+///     StatusCode::NO_CONTENT
+/// }
+///
+/// fn router(bondify: &Bondify) -> Router {
+///     Router::new()
+///         .route("/webhooks/bondify", bondify.post(on_event))
+///         .route("/health", any(StatusCode::OK))
+/// }
+/// ```
+///
+/// A client that hangs up and a time-out around the route do not cancel the handler: it continues in a
+/// task of its own, in the request's `tracing` span, but without its task-locals.
+/// [`Bondify::drain`] waits for it.
+///
+/// Attach Bondify to a route once. A route that has it twice answers 500 `MISCONFIGURED` and logs what to
+/// change. A `RequestBodyLimitLayer` around the route applies before Bondify's own limit, and Bondify
+/// answers 413 when it is exceeded.
 pub trait BondifyExt: sealed::Sealed {
-    /// `post(handler)` behind the layer: the handler is called with verified events only.
+    /// Routes `POST` to `handler`, which is called with verified events only.
     ///
-    /// axum answers other methods with 405; add handlers for them as in
+    /// axum answers other methods with 405. Add handlers for them as in
     /// `bondify.post(on_event).get(page)`.
     fn post<H, T, S>(&self, handler: H) -> MethodRouter<S>
     where
@@ -22,9 +46,11 @@ pub trait BondifyExt: sealed::Sealed {
         T: 'static,
         S: Clone + Send + Sync + 'static;
 
-    /// The layer, for a route that is built another way:
-    /// `post(on_event).route_layer(bondify.layer())`. Apply it to a route once, by
-    /// `route_layer`: [`MethodRouter::layer`] would wrap the 405 of other methods too.
+    /// The layer for a route that is built in another way:
+    /// `post(on_event).route_layer(bondify.layer())`.
+    ///
+    /// Apply it by `route_layer`. [`MethodRouter::layer`] would wrap the 405 of other methods too. Around
+    /// a whole router it answers 500 `MISCONFIGURED` to each request that is not a `POST`.
     fn layer(&self) -> BondifyLayer;
 }
 

@@ -11,12 +11,13 @@ use futures_util::future::BoxFuture;
 
 use crate::{BondifyLayer, handler::BondifyHandler};
 
-/// `post(handler)` for a server of several projects: each request is received through the
+/// Routes `POST` to `handler` for a server of several projects. Each request is received through the
 /// [`Bondify`] that `choose` returns.
 ///
 /// `choose` takes an extractor, or several as a tuple, such as the path and the state. It finds the
 /// project's secret, for instance in a database, and returns [`Bondify::for_project`], or an error
-/// such as [`Reply::ProjectNotFound`]. The body is not read before.
+/// such as [`Reply::ProjectNotFound`], which is answered with 404. The body is not read before.
+/// [`drain`](Bondify::drain) of the one `Bondify` covers all projects that are derived from it.
 ///
 /// ```
 /// use axum::{Router, extract::{Path, State}, http::StatusCode};

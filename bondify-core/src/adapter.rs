@@ -1,8 +1,38 @@
 //! The parts that only adapters for web frameworks need.
 //!
-//! An adapter shows a request to [`receive`], runs its handler by
-//! [`Delivery::run_to_completion`] and answers with the handler's response or the
-//! [`Reply`] in its place. It decides nothing else.
+//! An adapter passes a request to [`receive`], runs its handler by
+//! [`Delivery::run_to_completion`], and answers with the handler's response or with the
+//! [`Reply`] in its place. It decides nothing else. This is a complete adapter for a framework whose
+//! requests hold their body:
+//!
+//! ```
+//! use std::convert::Infallible;
+//!
+//! use bondify_core::{Bondify, Event, adapter};
+//! use bytes::Bytes;
+//! use futures_util::stream;
+//! use http::{Request, Response};
+//!
+//! async fn receive(bondify: Bondify, request: Request<Bytes>) -> Response<Bytes> {
+//!     let (parts, body) = request.into_parts();
+//!     let body = stream::iter([Ok::<_, Infallible>(body)]);
+//!     let answered = match adapter::receive(&bondify, &parts.headers, body).await {
+//!         // A client that hangs up drops this future, but cannot stop the handler.
+//!         Ok(delivery) => {
+//!             let status = |response: &Response<Bytes>| response.status().as_u16();
+//!             delivery.run_to_completion(handler, status).await
+//!         }
+//!         Err(reply) => Err(reply),
+//!     };
+//!     answered.unwrap_or_else(adapter::response)
+//! }
+//!
+//! async fn handler(event: Event) -> Response<Bytes> {
+//!     Response::new(event.name().to_owned().into())
+//! }
+//! ```
+//!
+//! The HTTP contract suite of `bondify-testkit` proves an adapter right.
 
 use std::error::Error;
 
@@ -24,15 +54,24 @@ pub use crate::{
 };
 use crate::{Bondify, Reply, pipeline};
 
-/// Takes every step before the handler: reads the body, verifies it, claims the event and,
-/// while another delivery of it is being handled, waits.
+/// Takes every step before the handler: reads the body, verifies it, and claims the event. While another
+/// delivery of the event is being handled, it waits.
 ///
-/// The returned future borrows nothing; it is `Send` if `body` is. Dropping it leaves
+/// The returned future borrows nothing. It is `Send` if `body` is. Dropping it leaves
 /// nothing claimed.
 ///
 /// # Errors
 ///
-/// The [`Reply`] to send instead of running the handler.
+/// The [`Reply`] to send instead of running the handler:
+///
+/// - [`UnsupportedMediaType`](Reply::UnsupportedMediaType), [`PayloadTooLarge`](Reply::PayloadTooLarge) or
+///   [`UnreadableBody`](Reply::UnreadableBody) if the body is not JSON, is over the limit, or does not
+///   arrive;
+/// - [`MissingSignature`](Reply::MissingSignature), [`InvalidSignature`](Reply::InvalidSignature),
+///   [`ParseError`](Reply::ParseError) or [`StaleEvent`](Reply::StaleEvent) if it does not verify;
+/// - [`Duplicate`](Reply::Duplicate) if the event was handled before, [`InFlight`](Reply::InFlight) if it
+///   is still being handled after the wait;
+/// - [`StoreUnavailable`](Reply::StoreUnavailable) if the dedupe store does not answer.
 pub fn receive<S, C, E>(bondify: &Bondify, headers: &dyn Headers, body: S) -> Receive<S>
 where
     S: Stream<Item = Result<C, E>>,
@@ -42,9 +81,10 @@ where
     Receive::new(&bondify.pipeline, headers, body)
 }
 
-/// The size in bytes up to which [`receive`] reads a body, for frameworks that need to know before. It
-/// is larger than the limit: an oversized body is read and thrown away, so that its sender reads the
-/// answer and not that the connection was reset.
+/// The size in bytes up to which [`receive`] reads a body, for frameworks that need a limit of their own.
+///
+/// It is larger than the body limit: an oversized body is read and discarded, so that its sender reads the
+/// answer instead of a connection reset.
 #[must_use]
 pub fn read_limit(bondify: &Bondify) -> usize {
     pipeline::read_limit(bondify.body_limit())
@@ -57,7 +97,7 @@ pub fn misconfigured(advice: &str) -> Reply {
     Reply::Misconfigured
 }
 
-/// Returns the whole answer, for frameworks on `http` 1.
+/// Returns the response of a reply, for frameworks on `http` 1.
 #[must_use]
 pub fn response<B: From<Bytes>>(reply: Reply) -> Response<B> {
     let mut response = Response::new(Bytes::from_static(reply.body().as_bytes()).into());
@@ -108,9 +148,9 @@ macro_rules! __define_bondify_event {
 }
 
 /// Defines `BondifyUser`, the type in which an adapter hands the user of a verified [`Proof`] to
-/// a handler. It derefs to the [`TelegramUser`], since that is what handlers ask for. Its field
-/// is public, so that a handler can write `BondifyUser(proof): BondifyUser`; only verification
-/// creates its content.
+/// a handler. It derefs to the [`TelegramUser`], which handlers use most. Its field
+/// is public, so that a handler can write `BondifyUser(proof): BondifyUser`. Only verification
+/// creates a proof.
 ///
 /// [`Proof`]: crate::Proof
 /// [`TelegramUser`]: crate::TelegramUser

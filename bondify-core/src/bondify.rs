@@ -11,19 +11,33 @@ use crate::{
     Verifier, limits, pipeline::Pipeline, settings::Settings, telemetry,
 };
 
-/// Receives Bondify's webhooks: verifies, deduplicates, and settles each delivery by
-/// what its handler answers.
+/// Receives Bondify's webhooks: verifies each delivery, deduplicates its event, and settles it by
+/// the handler's answer.
 ///
-/// A handle: clones share everything. Framework users attach it to a route and need
-/// little more than [`builder`](Self::builder), [`rotate`](Self::rotate) and
-/// [`drain`](Self::drain); adapters [receive](crate::adapter::receive) through it.
+/// It is a handle: clones share everything. An application builds one with [`builder`](Self::builder),
+/// attaches it to a route with its framework's adapter, and calls [`drain`](Self::drain) when it ends.
+/// Adapters [receive](crate::adapter::receive) through it.
+///
+/// ```
+/// use std::{error::Error, time::Duration};
+///
+/// use bondify_core::{Bondify, Secret};
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), Box<dyn Error>> {
+///     let bondify = Bondify::builder(Secret::new("whsec_5f2b0c9d")?).build()?;
+///     // Attach it to a route and serve.
+///     bondify.drain(Duration::from_secs(5)).await?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Bondify {
     pub(crate) pipeline: Arc<Pipeline>,
 }
 
 impl Bondify {
-    /// Begins with the project's webhook secret and the defaults.
+    /// Creates a builder with the project's webhook secret and the defaults.
     pub fn builder(secret: Secret) -> Builder {
         Builder::new(secret)
     }
@@ -31,22 +45,31 @@ impl Bondify {
     /// Replaces the secrets without a restart: accepts deliveries that `secret` or one of
     /// `old` signed, and no others.
     ///
-    /// "Regenerate key" in the dashboard takes effect at once, while retries of
-    /// older deliveries still carry the old signature: keep the old secret beside
-    /// the new one until the last of those is over.
+    /// "Regenerate key" in the dashboard takes effect at once, but retries of older deliveries
+    /// still carry the old signature. Keep the old secret beside the new one until the last of these
+    /// retries has arrived.
+    ///
+    /// ```
+    /// use bondify_core::{Bondify, Secret, SecretError};
+    ///
+    /// fn on_new_secret(bondify: &Bondify, new: &str, old: &str) -> Result<(), SecretError> {
+    ///     bondify.rotate(Secret::new(new)?, [Secret::new(old)?]);
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn rotate(&self, secret: Secret, old: impl IntoIterator<Item = Secret>) {
         self.pipeline.verifier.rotate(secret, old);
     }
 
-    /// The number of deliveries, and of calls of [`handle`](Self::handle), that are verified and
-    /// neither settled nor answered: their handlers run, or they wait for another. Those of all
-    /// projects that share this one's store.
+    /// The number of deliveries, and of calls of [`handle`](Self::handle), that are in flight: their
+    /// handlers run, or they wait for another delivery of the same event. It counts all projects that
+    /// share this one's store.
     #[must_use]
     pub fn running(&self) -> usize {
         self.pipeline.shared.running()
     }
 
-    /// The largest body that is taken, in bytes.
+    /// The size of the largest body that is accepted, in bytes.
     #[must_use]
     pub fn body_limit(&self) -> usize {
         self.pipeline.shared.settings.body_limit
@@ -58,8 +81,8 @@ impl Bondify {
         self.pipeline.shared.settings.tolerance
     }
 
-    /// Whether events that were handled reach the handler again after a restart: the store is in
-    /// memory, or there is none, as with [`verify_only`](Builder::verify_only).
+    /// Returns `true` if events that were handled can reach the handler again after a restart: the store
+    /// is in memory, or there is no store, as with [`verify_only`](Builder::verify_only).
     #[must_use]
     pub fn forgets_on_restart(&self) -> bool {
         self.pipeline.shared.forgets_on_restart
@@ -71,14 +94,37 @@ impl Bondify {
         self.pipeline.is_verify_only()
     }
 
-    /// Handles an event that did not arrive by HTTP, as a delivery of it would be: the event
-    /// takes effect once, whichever way it arrives first.
+    /// Handles an event that did not arrive by webhook, exactly as a webhook is handled. The event takes
+    /// effect once, whichever way it arrives first.
+    ///
+    /// A login can arrive by webhook, by a poll, in a proof, in the developer API's list of sessions, and
+    /// from your own queue. The [`Event`] has the same [`key`](Event::key) each time. Its
+    /// documentation lists how to get one.
+    ///
+    /// ```
+    /// use std::{error::Error, io};
+    ///
+    /// use bondify_core::{Bondify, Event, Handled};
+    ///
+    /// async fn on_poll(bondify: &Bondify, event: Event) -> Result<(), Box<dyn Error>> {
+    ///     match bondify.handle(event, async move |event| sign_in(event).await).await? {
+    ///         Handled::Now(account) => println!("signed in to account {account}"),
+    ///         Handled::Before => println!("signed in before"),
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// async fn sign_in(event: Event) -> Result<u64, io::Error> {
+    ///     println!("{event}"); // for instance an insert into a table of users
+    ///     Ok(1)
+    /// }
+    /// ```
     ///
     /// The event is claimed under the key of its webhook. While another handler of it runs, in
     /// this process or another that shares the store, this waits for up to the
     /// [`wait`](Builder::wait) of a delivery. The lease is renewed while the handler runs.
-    /// `Ok` completes the event for good; `Err` and a panic leave it to the next delivery or
-    /// call.
+    /// `Ok` completes the event for good. After `Err` or a panic the next delivery or call handles it
+    /// again.
     ///
     /// A completion that the store does not take in time is tried again after this has returned.
     /// A process that ends after its last call, such as a scheduled job, has to call
@@ -92,9 +138,12 @@ impl Bondify {
     ///
     /// # Errors
     ///
-    /// [`HandleError`]: the event is in flight after the wait, the store is unavailable, the
-    /// event is outside the [`tolerance`](Builder::tolerance), or the handler panicked or
-    /// failed.
+    /// - [`HandleError::Stale`] if the event is outside the [`tolerance`](Builder::tolerance).
+    /// - [`HandleError::InFlight`] if another handler of the event is still running after the wait, or
+    ///   [`drain`](Self::drain) was called meanwhile.
+    /// - [`HandleError::StoreUnavailable`] if the store does not answer, unless
+    ///   [`fail_open`](Builder::fail_open) is set.
+    /// - [`HandleError::Handler`] with the handler's error, and [`HandleError::Panicked`] if it panicked.
     pub async fn handle<T, E, F>(
         &self,
         event: Event,
@@ -109,22 +158,52 @@ impl Bondify {
     }
 
     /// Runs a background task of the application, such as a worker of a queue, until it ends or
-    /// [`drain`](Self::drain) is called. `None` if it was ended by `drain`, which waits until
+    /// [`drain`](Self::drain) is called. Returns `None` if `drain` ended it. `drain` waits until
     /// the task has been dropped. Handlers that the task started by [`handle`](Self::handle)
     /// run to completion.
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    ///
+    /// use bondify_core::{Bondify, Event};
+    /// use tokio::sync::mpsc::Receiver;
+    ///
+    /// fn start_worker(bondify: Bondify, mut queue: Receiver<Event>) {
+    ///     tokio::spawn(async move {
+    ///         let worker = async {
+    ///             while let Some(event) = queue.recv().await {
+    ///                 let handler = async |event: Event| Ok::<_, Infallible>(println!("{event}"));
+    ///                 if let Err(error) = bondify.handle(event, handler).await {
+    ///                     eprintln!("{error}");
+    ///                 }
+    ///             }
+    ///         };
+    ///         bondify.until_drained(worker).await;
+    ///     });
+    /// }
+    /// ```
     pub async fn until_drained<T>(&self, task: impl Future<Output = T>) -> Option<T> {
         self.pipeline.shared.until_drained(task).await
     }
 
-    /// Derives the `Bondify` of another project, which accepts what `secret` or one of `old`
+    /// Derives the `Bondify` of another project. It accepts deliveries that `secret` or one of `old`
     /// signed, and keeps its events apart by `namespace`, such as the project's id.
     ///
-    /// The store, the settings, the leases and [`drain`](Self::drain) are shared: it is cheap,
-    /// starts no task, and can be derived for each request. The namespace is within this one's
+    /// The store, the settings, the leases and [`drain`](Self::drain) are shared. A derived `Bondify` is
+    /// cheap, starts no task, and can be derived for each request. Its namespace is within this one's
     /// [`namespace`](Builder::namespace), if it has one.
     ///
-    /// One `Bondify` is one project: all of its secrets are equal, and whoever knows one of them
-    /// can sign for the others. Several secrets are for the rotation of one project's secret.
+    /// One `Bondify` is one project: anyone who knows one of its secrets can sign for all of its users.
+    /// Several secrets in one `Bondify` are for the rotation of one project's secret.
+    ///
+    /// ```
+    /// use bondify_core::{Bondify, Secret, SecretError};
+    ///
+    /// /// `id` and `secret` are, for instance, a row of a table of projects.
+    /// fn of_project(bondify: &Bondify, id: &str, secret: &str) -> Result<Bondify, SecretError> {
+    ///     Ok(bondify.for_project(id, Secret::new(secret)?, []))
+    /// }
+    /// ```
     #[must_use]
     pub fn for_project(
         &self,
@@ -135,23 +214,24 @@ impl Bondify {
         Self { pipeline: Arc::new(self.pipeline.for_project(namespace.into(), secret, old)) }
     }
 
-    /// Waits until running handlers and settlements of all projects that share this one's
-    /// store are over, and from now on sends deliveries away that would wait for another, so
-    /// that Bondify retries them.
+    /// Waits until the running handlers and settlements of all projects that share this one's
+    /// store have ended. From now on a delivery that would wait for another one is answered with 409 at
+    /// once, so that Bondify retries it.
     ///
     /// Call it once the server has stopped accepting connections, before the runtime
-    /// ends. A handler cut off by the runtime's end counts as crashed: its lease runs
-    /// out before a retry reaches a handler.
+    /// ends. A handler that the end of the runtime cuts off counts as crashed: a retry has to wait for
+    /// its lease to run out. [`Shutdown`](crate::Shutdown) has an example with a server.
     ///
     /// # Errors
     ///
-    /// [`DrainTimedOut`] if that takes longer than `timeout`.
+    /// [`DrainTimedOut`] if handlers or settlements are still running after `timeout`. They continue as
+    /// long as the runtime does.
     pub async fn drain(&self, timeout: Duration) -> Result<(), DrainTimedOut> {
         self.pipeline.shared.drain(timeout).await
     }
 
-    /// Returns a verifier of proofs with the same secrets, which [`rotate`](Self::rotate)
-    /// changes for both, and the same clock.
+    /// Returns a verifier of proofs with the same secrets and clock. [`rotate`](Self::rotate) changes the
+    /// secrets of both.
     #[cfg(feature = "proof")]
     #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
     #[must_use]
@@ -171,7 +251,25 @@ impl fmt::Debug for Bondify {
     }
 }
 
-/// Sets up a [`Bondify`]; made by [`Bondify::builder`].
+/// Sets up a [`Bondify`]. [`Bondify::builder`] creates it.
+///
+/// Without any setter, events are remembered in memory for 24 hours and 5 minutes.
+///
+/// ```
+/// use std::{error::Error, time::Duration};
+///
+/// use bondify_core::{Bondify, MemoryStore, Secret};
+///
+/// fn bondify(secret: &str, old: &str) -> Result<Bondify, Box<dyn Error>> {
+///     let bondify = Bondify::builder(Secret::new(secret)?.named("2026-11"))
+///         .also_accept(Secret::new(old)?.named("2026-10")) // while the secret is rotated
+///         .store(MemoryStore::with_capacity(10_000)) // or one of bondify-redis or bondify-sqlx
+///         .namespace("shop")
+///         .lease(Duration::from_secs(15))
+///         .build()?;
+///     Ok(bondify)
+/// }
+/// ```
 #[must_use = "nothing is received until it is built"]
 pub struct Builder {
     verifier: Verifier,
@@ -183,8 +281,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The largest body, in bytes, unless [`body_limit`](Self::body_limit) sets another: 64 KiB.
-    /// Bondify's own events are below 1 KiB.
+    /// The size of the largest body, in bytes, unless [`body_limit`](Self::body_limit) sets another:
+    /// 64 KiB. Bondify's own events are below 1 KiB.
     pub const DEFAULT_BODY_LIMIT: usize = limits::DEFAULT_BODY_LIMIT;
 
     /// The wait of a duplicate, unless [`wait`](Self::wait) sets another: 8 s.
@@ -212,16 +310,16 @@ impl Builder {
         }
     }
 
-    /// Accepts what `secret` signed as well, see [`Verifier::also_accept`]: another secret of the
-    /// same project, while it is rotated. For another project, see
+    /// Also accepts deliveries that `secret` signed: another secret of the same project, while it is
+    /// rotated, see [`Verifier::also_accept`]. For another project, see
     /// [`for_project`](Bondify::for_project).
     pub fn also_accept(mut self, secret: Secret) -> Self {
         self.verifier = self.verifier.also_accept(secret);
         self
     }
 
-    /// Remembers events in `store` instead of a [`MemoryStore`]: what survives a
-    /// restart and is shared by several instances.
+    /// Remembers events in `store` instead of a [`MemoryStore`], for instance in a database that
+    /// survives a restart and that several instances share.
     pub fn store(mut self, store: impl DedupeStore) -> Self {
         self.store = Some(Arc::new(store));
         self
@@ -235,9 +333,8 @@ impl Builder {
         self
     }
 
-    /// Lets events through when the store cannot answer, rather than answering 503
-    /// and relying on a retry: no login waits for the store, but duplicates reach
-    /// the handler while it is away.
+    /// Handles events without deduplication while the store does not answer, instead of answering 503
+    /// so that Bondify retries. No login waits for the store, but duplicates reach the handler.
     pub fn fail_open(mut self) -> Self {
         self.settings.fail_open = true;
         self
@@ -255,23 +352,23 @@ impl Builder {
         self
     }
 
-    /// How long a duplicate waits for the running delivery of its event to end
-    /// before it is answered with 409. Zero: not at all.
+    /// Sets the time that a duplicate waits for the running delivery of its event before it is answered
+    /// with 409. With zero it does not wait.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.settings.wait = wait;
         self
     }
 
-    /// Allows a [`wait`](Self::wait) past the 10 seconds after which Bondify gives a
-    /// delivery up, for senders that are more patient.
+    /// Allows a [`wait`](Self::wait) of 10 seconds and more, after which Bondify stops waiting for an
+    /// answer. For senders with a longer time-out.
     pub fn allow_long_wait(mut self) -> Self {
         self.settings.allow_long_wait = true;
         self
     }
 
-    /// How long a claim holds without being renewed. It is renewed every third of
-    /// that while the handler runs, so this is how long an event is blocked by a
-    /// process that crashed in its middle.
+    /// Sets the time that a claim lasts without being renewed. It is renewed every third of that time
+    /// while the handler runs. After a crash of the process, a retry of the event has to wait for up to
+    /// this time.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease;
         self
@@ -283,9 +380,9 @@ impl Builder {
         self
     }
 
-    /// How long a completed event is remembered. At least, and unless set, the
-    /// tolerance plus [`Verifier::SKEW`]: a captured delivery is then either
-    /// remembered or too old, and replaying it never reaches the handler.
+    /// Sets the time that a completed event is remembered. The default, and the least that is accepted, is
+    /// the tolerance plus [`Verifier::SKEW`]: a captured delivery is then either remembered or too old,
+    /// so replaying it never reaches the handler.
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = Some(retention);
         self
@@ -297,16 +394,27 @@ impl Builder {
         self
     }
 
-    /// Builds it. Store calls run on the tokio runtime that this is called on, or
-    /// else on the one that the first delivery arrives on. It needs timers
-    /// (`enable_all`), and a thread that no handler blocks: on a current-thread runtime,
-    /// one that does cannot have its lease renewed. If the runtime no longer runs tasks, such as
-    /// one whose `block_on` is over, an error is logged and the calls run on another; a store
-    /// whose connections were opened on it does not work.
+    /// Builds the [`Bondify`].
+    ///
+    /// Store calls run on the tokio runtime that this is called on, or, without one, on the runtime that
+    /// the first delivery arrives on. The runtime needs timers (`enable_all`) and a thread that no
+    /// handler blocks: on a current-thread runtime, the lease of a handler that blocks is not renewed.
+    ///
+    /// If the runtime stops running tasks, for instance because its `block_on` has returned, an error is
+    /// logged and the calls run on the current runtime. A store whose connections were opened on
+    /// the first runtime does not work then.
     ///
     /// # Errors
     ///
-    /// [`BuildError`] if a setting makes no sense.
+    /// - [`BuildError::EmptyNamespace`] if the namespace is empty.
+    /// - [`BuildError::ZeroBodyLimit`] if the body limit is zero.
+    /// - [`BuildError::ShortLease`] if the lease is below 10 ms, [`BuildError::ShortTolerance`] if the
+    ///   tolerance is below a minute.
+    /// - [`BuildError::LongWait`] if the wait is 10 s or more and
+    ///   [`allow_long_wait`](Self::allow_long_wait) is not set.
+    /// - [`BuildError::ShortRetention`] if the retention is shorter than the tolerance plus
+    ///   [`Verifier::SKEW`].
+    /// - [`BuildError::DurationTooLong`] if one of the durations is longer than ten years.
     pub fn build(mut self) -> Result<Bondify, BuildError> {
         let least_retention = self.verifier.replayable();
         self.settings.tolerance = self.verifier.tolerance;
@@ -343,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_nonsense() {
+    fn invalid_settings_are_refused() {
         let ms = Duration::from_millis;
         assert_eq!(build(|b| b.lease(ms(0))).unwrap_err(), BuildError::ShortLease(ms(0)));
         assert_eq!(

@@ -6,14 +6,20 @@ use tokio::sync::watch;
 /// The request to end the process: the signal SIGTERM, which `docker stop` and Kubernetes send, or
 /// SIGINT, which Ctrl-C sends. On Windows: Ctrl-C, and the end of the system.
 ///
-/// A server stops when it is [`requested`](Self::requested), and is cut off at the
-/// [`deadline`](Self::deadline): an open event stream or half a request would keep its graceful
-/// shutdown waiting for ever. [`Bondify::drain`](crate::Bondify::drain) comes after that.
+/// A server begins its graceful shutdown when it is [`requested`](Self::requested), and is dropped at the
+/// [`deadline`](Self::deadline): an open event stream or half a request would keep the graceful shutdown
+/// waiting for ever. Then call [`Bondify::drain`](crate::Bondify::drain), which waits for handlers.
 ///
 /// ```no_run
-/// # use std::{error::Error, time::Duration};
-/// # use bondify_core::{Bondify, Shutdown};
-/// # async fn serve(stop: impl Future) -> std::io::Result<()> { stop.await; Ok(()) }
+/// use std::{error::Error, io, time::Duration};
+///
+/// use bondify_core::{Bondify, Shutdown};
+///
+/// async fn serve(stop: impl Future) -> io::Result<()> {
+///     stop.await; // the framework's server, with its graceful shutdown
+///     Ok(())
+/// }
+///
 /// async fn run(bondify: Bondify) -> Result<(), Box<dyn Error>> {
 ///     let shutdown = Shutdown::on_signal()?;
 ///     tokio::select! {
@@ -27,18 +33,18 @@ use tokio::sync::watch;
 pub struct Shutdown(watch::Receiver<bool>);
 
 impl Shutdown {
-    /// Listens for the signals from now on. They no longer end the process by themselves, also as
-    /// process 1 of a container, which would ignore SIGTERM.
+    /// Listens for the signals from now on. They no longer end the process by themselves. It also works as
+    /// process 1 of a container, which ignores SIGTERM unless it listens for it.
     ///
-    /// Call it before the server accepts connections, so that no signal comes too early.
+    /// Call it before the server accepts connections, so that no signal is missed.
     ///
     /// # Errors
     ///
-    /// The operating system's, if it does not allow to listen.
+    /// The operating system's error if the process may not listen for signals.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime with its IO enabled.
+    /// Panics outside of a tokio runtime with its IO driver enabled (`enable_all`).
     pub fn on_signal() -> io::Result<Self> {
         let signal = signal()?;
         let (requested, receiver) = watch::channel(false);

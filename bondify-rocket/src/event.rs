@@ -21,12 +21,37 @@ use crate::{
 define_bondify_event! {
     /// The data guard of a verified event, on a route that is mounted through Bondify.
     ///
-    /// Combines with any request guards. Without a verified event the handler is not called, also
-    /// if it takes an `Option<BondifyEvent>` or a `Result`, and Bondify's reply is the response,
-    /// which catchers do not change.
+    /// It combines with any request guards. Without a verified event Bondify's reply is the response,
+    /// which catchers do not change. The handler is then not called, even if it takes an
+    /// `Option<BondifyEvent>` or a `Result`.
     ///
-    /// The launch is aborted if no route is mounted through Bondify. If another route is, a
+    /// The launch is aborted if no route is mounted through Bondify. If other routes are, a
     /// route without Bondify answers 500 `MISCONFIGURED` and logs what to add.
+    ///
+    /// A handler runs outside of the delivery's `tracing` span, since a guard cannot wrap the handler.
+    /// Rocket takes a body that breaks off within its first 512 bytes for a complete one; its signature
+    /// is then refused.
+    ///
+    /// ```
+    /// use bondify_rocket::{BondifyEvent, Event, TelegramUser};
+    /// use rocket::{State, http::Status, post, response::status::NoContent};
+    ///
+    /// struct Users; // your database
+    ///
+    /// impl Users {
+    ///     async fn log_in(&self, _user: &TelegramUser) -> Result<(), Status> {
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// #[post("/bondify", data = "<event>")]
+    /// async fn on_event(event: BondifyEvent, users: &State<Users>) -> Result<NoContent, Status> {
+    ///     if let Event::Confirmed(login) = event.0 {
+    ///         users.log_in(login.user()).await?; // Bondify retries after an error
+    ///     }
+    ///     Ok(NoContent)
+    /// }
+    /// ```
 }
 
 #[rocket::async_trait]
@@ -40,8 +65,8 @@ impl<'r> FromData<'r> for BondifyEvent {
                 let state = RequestState::of(request);
                 state.set_reply(reply);
                 if state.bondify().is_some() {
-                    // The route's handler is dropped and the reply is the response, see `mount`. A
-                    // guard that fails would have Rocket log a warning and look for a catcher.
+                    // The mount drops the route's handler and responds with the reply. If the guard
+                    // failed instead, Rocket would log a warning and look for a catcher.
                     return future::pending().await;
                 }
                 Outcome::Error((Status::new(reply.status()), BondifyRejection(reply)))
@@ -53,7 +78,7 @@ impl<'r> FromData<'r> for BondifyEvent {
 async fn receive(request: &Request<'_>, data: Data<'_>) -> Result<Event, Reply> {
     let state = RequestState::of(request);
     let bondify = state.bondify().ok_or_else(|| misconfigured(ADVICE))?;
-    // More than is read of any body, so that a body that is cut off here does not look complete.
+    // One byte more than `receive` reads of a body, so that a truncated body does not look complete.
     let body = data.open((adapter::read_limit(&bondify) + 1).bytes());
     let delivery =
         adapter::receive(&bondify, &RocketHeaders(request), ReaderStream::new(body)).await?;
@@ -65,8 +90,8 @@ async fn receive(request: &Request<'_>, data: Data<'_>) -> Result<Event, Reply> 
 const ADVICE: &str = "use `.attach(bondify.mount(base, routes![..]))` instead of `.mount(..)`";
 
 define_bondify_rejection! {
-    /// The error of a guard without a verified event or an accepted proof. As a responder it is
-    /// the response that the other adapters give.
+    /// The error of a guard without a verified event or an accepted proof. It is a responder: its
+    /// response is the one that the other adapters give.
 }
 
 impl<'r> Responder<'r, 'static> for BondifyRejection {

@@ -7,15 +7,32 @@ use crate::{
 };
 
 /// Attaches a [`Bondify`] to routes of a Rocket. Only `Bondify` implements it.
+///
+/// ```
+/// use bondify_rocket::{Bondify, BondifyEvent, BondifyExt};
+/// use rocket::{Build, Rocket, post, response::status::NoContent, routes};
+///
+/// #[post("/bondify", data = "<event>")]
+/// async fn on_event(event: BondifyEvent) -> NoContent {
+///     println!("handled {event}");
+///     NoContent
+/// }
+///
+/// fn rocket(bondify: &Bondify) -> Rocket<Build> {
+///     rocket::build().attach(bondify.mount("/webhooks", routes![on_event]))
+/// }
+/// ```
 pub trait BondifyExt: sealed::Sealed {
     /// The fairing that mounts `routes` at `base`, so that they can take a
-    /// [`BondifyEvent`](crate::BondifyEvent):
-    /// `rocket::build().attach(bondify.mount("/webhooks", routes![on_event]))`.
+    /// [`BondifyEvent`](crate::BondifyEvent). `.attach(bondify.mount(base, routes))` replaces
+    /// `.mount(base, routes)`.
+    ///
+    /// Rocket answers 404, not 405, to a method other than `POST`.
     fn mount(&self, base: &str, routes: Vec<Route>) -> BondifyMount;
 
-    /// The fairing that mounts `routes` at `base` for a server of several projects: each request
-    /// is received through the `Bondify` that `projects` chooses. A shutdown drains this one, and
-    /// with it all that are derived from it.
+    /// The fairing that mounts `routes` at `base` for a server of several projects. Each request
+    /// is received through the `Bondify` that `projects` chooses. A shutdown drains this `Bondify`
+    /// and all that are derived from it.
     ///
     /// ```
     /// use bondify_rocket::{Bondify, BondifyEvent, BondifyExt, Projects, Reply, Secret};

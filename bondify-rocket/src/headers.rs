@@ -1,7 +1,7 @@
 use bondify_core::adapter::Headers;
 use rocket::Request;
 
-/// Rocket's header map, which is its own type.
+/// Rocket's header map, a type of its own.
 pub(crate) struct RocketHeaders<'a, 'r>(pub(crate) &'a Request<'r>);
 
 impl Headers for RocketHeaders<'_, '_> {

@@ -21,11 +21,23 @@ use rocket::{
 
 use crate::{projects::Mounting, request_state::RequestState};
 
-/// The fairing of [`BondifyExt::mount`](crate::BondifyExt::mount): mounts routes whose handlers are
-/// called with verified events only. An event that was answered with 2xx is not handled again.
+/// Mounts routes whose handlers are called with verified events only. An event that was answered with 2xx
+/// is not handled again. It is the fairing of [`BondifyExt::mount`](crate::BondifyExt::mount).
 ///
-/// A delivery is settled by the status that this fairing sees. That is the final status unless a
+/// A delivery is settled by the status that this fairing sees. This is the final status, unless a
 /// fairing that is attached later changes it.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use bondify_rocket::{Bondify, BondifyExt};
+/// use rocket::{Build, Rocket, Route};
+///
+/// fn rocket(bondify: &Bondify, routes: Vec<Route>) -> Rocket<Build> {
+///     let mount = bondify.mount("/webhooks", routes).drain_timeout(Duration::from_secs(5));
+///     rocket::build().attach(mount)
+/// }
+/// ```
 #[must_use = "a fairing does nothing until it is attached"]
 pub struct BondifyMount {
     bondify: Bondify,
@@ -36,7 +48,7 @@ pub struct BondifyMount {
 }
 
 impl BondifyMount {
-    /// The time that a shutdown waits for running handlers unless
+    /// The time that a shutdown waits for running handlers, unless
     /// [`drain_timeout`](Self::drain_timeout) sets another: 10 s.
     pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -75,7 +87,7 @@ impl fmt::Debug for BondifyMount {
     }
 }
 
-/// Managed by a Rocket with routes that are mounted through Bondify.
+/// The managed state of a Rocket with routes that are mounted through Bondify.
 pub(crate) struct Mounted;
 
 /// Returns whether a Rocket lacks a managed `T`, and logs `advice` if so.
@@ -144,7 +156,7 @@ fn is_success(status: u16) -> bool {
     (200..300).contains(&status)
 }
 
-/// Runs a route's handler until its guard refuses the delivery, if it does.
+/// Runs a route's handler to its end, or until its guard refuses the delivery.
 async fn unless_refused<F: Future>(handling: F, state: &RequestState) -> Result<F::Output, Reply> {
     let mut handling = pin!(handling);
     poll_fn(|context| match handling.as_mut().poll(context) {

@@ -3,15 +3,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bondify_core::{Bondify, Reply, adapter::Claim};
 use rocket::Request;
 
-/// The claim and the reply of a request, from the guard, which cannot wrap the handler, to the
-/// response. It is in the request's local cache: a cancelled request drops it, which releases the
-/// claim.
+/// The claim and the reply of a request. The guard, which cannot wrap the handler, stores them, and
+/// `on_response` takes them. They are in the request's local cache: a cancelled request drops them,
+/// which releases the claim.
 #[derive(Default)]
 pub(crate) struct RequestState(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// Of the route that is being tried, if it is mounted through Bondify.
+    /// The `Bondify` of the route that is being tried, if it is mounted through one.
     bondify: Option<Bondify>,
     /// The status of the handler, unless it forwarded the request.
     handled: Option<u16>,
@@ -24,7 +24,7 @@ impl RequestState {
         request.local_cache(Self::default)
     }
 
-    /// Sets the Bondify of the route that is being tried.
+    /// Sets the `Bondify` of the route that is being tried.
     pub(crate) fn set_bondify(&self, bondify: Option<Bondify>) {
         self.state().bondify = bondify;
     }

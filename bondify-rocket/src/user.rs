@@ -16,8 +16,9 @@ use crate::{
 };
 
 define_bondify_user! {
-    /// The request guard of the user whose proof the request carries, in
-    /// `Authorization: Bearer …` or else in a cookie.
+    /// The request guard of the user whose proof the request carries, in `Authorization: Bearer …` or,
+    /// if it is not there, in the cookie `bondify_proof`. A proof is the signed statement that polling
+    /// ends with.
     ///
     /// Without an accepted proof the guard fails with 401, or with 503 if the store of used
     /// proofs cannot be reached, and a catcher responds; those of [`catchers`] respond in JSON.
@@ -25,9 +26,37 @@ define_bondify_user! {
     ///
     /// The [`ProofVerifier`] is in the Rocket's state: `rocket::build().manage(proofs)`. The
     /// launch is aborted if it is missing.
+    ///
+    /// ```
+    /// use bondify_rocket::{BondifyUser, ProofVerifier};
+    /// use rocket::{Build, Rocket, get, routes};
+    ///
+    /// #[get("/me")]
+    /// fn me(user: BondifyUser) -> String {
+    ///     format!("hello {}", user.name())
+    /// }
+    ///
+    /// #[get("/")]
+    /// fn home(user: Option<BondifyUser>) -> &'static str {
+    ///     if user.is_some() { "welcome back" } else { "please log in" }
+    /// }
+    ///
+    /// fn rocket(proofs: ProofVerifier) -> Rocket<Build> {
+    ///     rocket::build()
+    ///         .manage(proofs)
+    ///         .mount("/", routes![me, home])
+    ///         .register("/", bondify_rocket::catchers())
+    /// }
+    /// ```
+    ///
+    /// A handler may also take `Result<BondifyUser, BondifyRejection>`; a [`BondifyRejection`] is a
+    /// responder.
+    ///
+    /// A proof lasts for 5 minutes. Exchange it for a session of your own, and set
+    /// [`ProofVerifier::single_use`], so that it is exchanged once.
 }
 
-/// The result of the authentication of a request, which happens once.
+/// The result of the authentication of a request, which is done once.
 struct Authenticated(Result<Proof, Reply>);
 
 #[rocket::async_trait]

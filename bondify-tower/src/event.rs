@@ -7,6 +7,19 @@ use http::{Extensions, Response};
 
 define_bondify_event! {
     /// The verified event of a request that came through a [`BondifyLayer`](crate::BondifyLayer).
+    ///
+    /// ```
+    /// use bondify_tower::{BondifyEvent, BondifyRejection};
+    /// use bytes::Bytes;
+    /// use http::{Request, Response};
+    /// use http_body_util::Full;
+    ///
+    /// async fn on_event<B>(request: Request<B>) -> Result<Response<Full<Bytes>>, BondifyRejection> {
+    ///     let event = BondifyEvent::from_extensions(request.extensions())?;
+    ///     println!("handled {event}");
+    ///     Ok(Response::default())
+    /// }
+    /// ```
 }
 
 impl BondifyEvent {
@@ -14,8 +27,8 @@ impl BondifyEvent {
     ///
     /// # Errors
     ///
-    /// [`Reply::Misconfigured`](crate::Reply::Misconfigured) if the request did not come through a
-    /// [`BondifyLayer`](crate::BondifyLayer). The log says what to add.
+    /// A rejection with [`Reply::Misconfigured`](crate::Reply::Misconfigured) if the request did not
+    /// come through a [`BondifyLayer`](crate::BondifyLayer). The log says what to add.
     pub fn from_extensions(extensions: &Extensions) -> Result<Self, BondifyRejection> {
         let event = extensions.get::<Event>().cloned().map(Self);
         event
@@ -24,7 +37,8 @@ impl BondifyEvent {
 }
 
 define_bondify_rejection! {
-    /// The error of a request without a verified event. Converts into the response.
+    /// The error for a request without a verified event. It converts into the response, 500
+    /// `MISCONFIGURED`.
 }
 
 impl<B: From<Bytes>> From<BondifyRejection> for Response<B> {

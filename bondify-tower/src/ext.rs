@@ -3,9 +3,29 @@ use bondify_core::Bondify;
 use crate::BondifyLayer;
 
 /// Attaches a [`Bondify`] to tower services. Only `Bondify` implements it.
+///
+/// ```
+/// use bondify_tower::{Bondify, BondifyEvent, BondifyExt, BondifyRejection};
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::Full;
+/// use tower::{Service, ServiceBuilder, service_fn};
+///
+/// async fn on_event(
+///     request: Request<Full<Bytes>>,
+/// ) -> Result<Response<Full<Bytes>>, BondifyRejection> {
+///     let event = BondifyEvent::from_extensions(request.extensions())?;
+///     println!("handled {event}");
+///     Ok(Response::default())
+/// }
+///
+/// fn webhook(bondify: &Bondify) -> impl Service<Request<Full<Bytes>>> + Clone {
+///     ServiceBuilder::new().layer(bondify.layer()).service(service_fn(on_event))
+/// }
+/// ```
 pub trait BondifyExt: sealed::Sealed {
-    /// The layer for one route, for `POST`. `B` is the body that the inner service takes; it is
-    /// inferred from the service.
+    /// The layer for one route, for `POST`. `B` is the body that the inner service takes, any type that
+    /// is `From<Bytes>`. It is inferred from the service.
     fn layer<B>(&self) -> BondifyLayer<B>;
 }
 

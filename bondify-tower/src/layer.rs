@@ -25,7 +25,41 @@ use crate::ResponseBody;
 /// handled again.
 ///
 /// The inner service takes the event by [`BondifyEvent::from_extensions`], and the request's body,
-/// of type `B`, holds the bytes that were signed. See the [crate docs](crate) for an example.
+/// of type `B`, holds the bytes that were signed. An error of the service counts as a failure.
+///
+/// The layer answers 500 `MISCONFIGURED` to a request that is not a `POST`, and if it is applied twice.
+///
+/// ```
+/// use bondify_testkit::Payload;
+/// use bondify_tower::{Bondify, BondifyEvent, BondifyLayer, BondifyRejection, Secret};
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::Full;
+/// use tower::{ServiceExt, layer::Layer, service_fn};
+///
+/// async fn on_event(
+///     request: Request<Full<Bytes>>,
+/// ) -> Result<Response<Full<Bytes>>, BondifyRejection> {
+///     let event = BondifyEvent::from_extensions(request.extensions())?;
+///     Ok(Response::new(event.name().to_owned().into()))
+/// }
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let secret = Secret::new("whsec_test")?;
+///     let bondify = Bondify::builder(secret.clone()).build()?;
+///     let webhook = BondifyLayer::new(&bondify).layer(service_fn(on_event));
+///
+///     let delivery = Payload::confirmed().signed_with(&secret);
+///     let response = webhook.clone().oneshot(delivery.to_http("/", Full::new)).await?;
+///     assert_eq!(response.status(), 200);
+///
+///     let forged = delivery.tampered();
+///     let response = webhook.oneshot(forged.to_http("/", Full::new)).await?;
+///     assert_eq!(response.status(), 401);
+///     Ok(())
+/// }
+/// ```
 ///
 /// [`BondifyEvent::from_extensions`]: crate::BondifyEvent::from_extensions
 pub struct BondifyLayer<B = Full<Bytes>> {
@@ -45,7 +79,27 @@ impl<B> BondifyLayer<B> {
     ///
     /// For a server of several projects: `choose` finds the project's secret, for instance in a
     /// database, and returns [`Bondify::for_project`], or an error such as
-    /// [`Reply::ProjectNotFound`].
+    /// [`Reply::ProjectNotFound`], which is answered with 404. [`drain`](Bondify::drain) of the one
+    /// `Bondify` covers all projects that are derived from it.
+    ///
+    /// ```
+    /// use bondify_tower::{Bondify, BondifyLayer, Reply, Secret};
+    ///
+    /// async fn secret_of(_project: &str) -> Option<Secret> {
+    ///     None // from a database
+    /// }
+    ///
+    /// fn layer<B>(bondify: Bondify) -> BondifyLayer<B> {
+    ///     BondifyLayer::for_projects(move |head: http::request::Parts| {
+    ///         let bondify = bondify.clone();
+    ///         async move {
+    ///             let project = head.uri.path().rsplit('/').next().unwrap_or_default();
+    ///             let secret = secret_of(project).await.ok_or(Reply::ProjectNotFound)?;
+    ///             Ok(bondify.for_project(project, secret, []))
+    ///         }
+    ///     })
+    /// }
+    /// ```
     pub fn for_projects<C, F>(choose: C) -> Self
     where
         C: Fn(Parts) -> F + Send + Sync + 'static,
@@ -60,7 +114,9 @@ impl<B> BondifyLayer<B> {
     ///
     /// # Errors
     ///
-    /// The [`Reply`] to send instead of a response of `inner`.
+    /// The [`Reply`] to send instead of a response of `inner`: [`Reply::Misconfigured`] if the request is
+    /// not a `POST` or came through the layer before, the errors of [`adapter::receive`], and
+    /// [`Reply::HandlerPanicked`]. An error of `inner` is the inner `Result`'s.
     pub async fn deliver<S, In, Out>(
         &self,
         mut inner: S,

@@ -8,12 +8,35 @@ use tower_service::Service;
 
 use crate::{ResponseBody, layer::take_ready};
 
-/// Calls the inner service with requests that carry a valid proof, in
-/// `Authorization: Bearer …` or else in a cookie.
+/// Calls the inner service with requests that carry a valid proof, in `Authorization: Bearer …` or,
+/// if it is not there, in the cookie `bondify_proof`. A proof is the signed statement that polling
+/// ends with.
 ///
-/// The [`Proof`] is in the request's extensions. A request without a valid proof is answered
-/// 401, or 503 if the store of used proofs cannot be reached. With
+/// The [`Proof`] is in the request's extensions. A request without a valid proof is answered with
+/// 401, or with 503 if the store of used proofs cannot be reached. With
 /// [`optional`](Self::optional) it is passed on without a `Proof`.
+///
+/// ```
+/// use std::convert::Infallible;
+///
+/// use bondify_tower::{BondifyUserLayer, Proof, ProofVerifier};
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::Full;
+/// use tower::{Service, ServiceBuilder, service_fn};
+///
+/// async fn me<B>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
+///     let name = request.extensions().get::<Proof>().map_or("nobody", |proof| proof.user().name());
+///     Ok(Response::new(format!("hello {name}").into()))
+/// }
+///
+/// fn app(proofs: &ProofVerifier) -> impl Service<Request<Full<Bytes>>> {
+///     ServiceBuilder::new().layer(BondifyUserLayer::new(proofs)).service(service_fn(me))
+/// }
+/// ```
+///
+/// A proof lasts for 5 minutes. Exchange it for a session of your own, and set
+/// [`ProofVerifier::single_use`], so that it is exchanged once.
 #[derive(Clone, Debug)]
 pub struct BondifyUserLayer {
     proofs: ProofVerifier,
@@ -27,7 +50,7 @@ impl BondifyUserLayer {
         Self { proofs: proofs.clone(), optional: false }
     }
 
-    /// Passes on every request: without a [`Proof`] in its extensions if it carries no valid one.
+    /// Passes on every request. A request without a valid proof has no [`Proof`] in its extensions.
     #[must_use]
     pub fn optional(mut self) -> Self {
         self.optional = true;

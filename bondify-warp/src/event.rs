@@ -5,8 +5,24 @@ use warp::reply::Response;
 define_bondify_event! {
     /// The verified event that a handler is called with.
     ///
-    /// Only [`webhook`](crate::BondifyExt::webhook) and [`Hook::run`](crate::Hook::run) make one,
+    /// Only [`webhook`](crate::BondifyExt::webhook) and [`Hook::run`](crate::Hook::run) create one,
     /// so a handler without Bondify does not compile.
+    ///
+    /// ```
+    /// use bondify_warp::{BondifyEvent, Event, TelegramUser};
+    /// use warp::http::StatusCode;
+    ///
+    /// async fn log_in(_user: &TelegramUser) -> Result<(), StatusCode> {
+    ///     Ok(()) // in your database
+    /// }
+    ///
+    /// async fn on_event(BondifyEvent(event): BondifyEvent) -> Result<StatusCode, StatusCode> {
+    ///     if let Event::Confirmed(login) = event {
+    ///         log_in(login.user()).await?; // Bondify retries after an error
+    ///     }
+    ///     Ok(StatusCode::NO_CONTENT)
+    /// }
+    /// ```
 }
 
 define_bondify_rejection! {

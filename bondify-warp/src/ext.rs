@@ -9,13 +9,22 @@ use warp::{
 
 use crate::{BondifyEvent, Hook};
 
-/// Makes filters of a [`Bondify`]. Only `Bondify` implements it.
+/// Creates filters that receive through a [`Bondify`]. Only `Bondify` implements it.
+///
+/// [`webhook`](Self::webhook) is for a handler that takes the event only, [`hook`](Self::hook) for one
+/// that takes the values of other filters too. Both always respond and never reject: they need no
+/// `recover`, and no later route is tried.
+///
+/// Put `warp::post()` before them. Without it they take requests of other methods too, answer these with
+/// 500 `MISCONFIGURED` and log what to add.
+///
+/// A client that hangs up does not cancel the handler: it continues in a task of its own, in the
+/// request's `tracing` span, but without its task-locals. [`Bondify::drain`] waits for it.
 pub trait BondifyExt: sealed::Sealed {
     /// The filter that calls `on_event` with verified events only. An event that was answered
     /// with 2xx is not handled again.
     ///
-    /// It comes after the filters of the path and the method. It always responds and never
-    /// rejects: it needs no `recover`, and no later route is tried.
+    /// It comes after the filters of the path and the method.
     ///
     /// ```
     /// use bondify_warp::{Bondify, BondifyEvent, BondifyExt};
@@ -48,8 +57,15 @@ pub trait BondifyExt: sealed::Sealed {
     /// use bondify_warp::{Bondify, BondifyEvent, BondifyExt, Event, Hook};
     /// use warp::{Filter, http::StatusCode};
     ///
-    /// # #[derive(Clone)] struct Users;
-    /// # impl Users { async fn log_in(&self, _id: &str) -> Result<StatusCode, StatusCode> { Ok(StatusCode::OK) } }
+    /// #[derive(Clone)]
+    /// struct Users; // your database
+    ///
+    /// impl Users {
+    ///     async fn log_in(&self, _id: &str) -> Result<StatusCode, StatusCode> {
+    ///         Ok(StatusCode::NO_CONTENT)
+    ///     }
+    /// }
+    ///
     /// async fn on_event(
     ///     BondifyEvent(event): BondifyEvent,
     ///     users: Users,
@@ -103,12 +119,13 @@ impl BondifyExt for Bondify {
     }
 }
 
-/// The filter that extracts a [`Hook`] for a server of several projects: each request is received
-/// through the [`Bondify`] that the filter `project` extracts. The body is not read before.
+/// Extracts a [`Hook`] for a server of several projects. Each request is received through the
+/// [`Bondify`] that the filter `project` extracts. The body is not read before.
 ///
 /// `project` matches the path and the method, finds the project's secret, for instance in a
 /// database, and extracts [`Bondify::for_project`], or an error such as
-/// [`Reply::ProjectNotFound`].
+/// [`Reply::ProjectNotFound`], which is answered with 404. [`drain`](Bondify::drain) of the one
+/// `Bondify` covers all projects that are derived from it.
 ///
 /// ```
 /// use bondify_warp::{

@@ -8,7 +8,23 @@ use warp::{Reply as _, reply::Response};
 
 use crate::{BondifyEvent, BondifyRejection};
 
-/// A delivery that is not yet read and verified. All it offers is to run its handler.
+/// A delivery that is not yet read and verified. [`run`](Self::run) is its only method.
+///
+/// ```
+/// use bondify_warp::{Bondify, BondifyEvent, BondifyExt, Hook};
+/// use warp::{Filter, http::StatusCode};
+///
+/// fn routes(bondify: &Bondify) -> impl Filter<Extract: warp::Reply, Error = warp::Rejection> {
+///     warp::path!("webhooks" / String).and(warp::post()).and(bondify.hook()).then(
+///         |tenant: String, hook: Hook| {
+///             hook.run(async move |event: BondifyEvent| {
+///                 println!("{event} of {tenant}");
+///                 StatusCode::NO_CONTENT
+///             })
+///         },
+///     )
+/// }
+/// ```
 #[must_use = "nothing is received until it is run"]
 pub struct Hook(Pin<Box<dyn Future<Output = Result<Delivery, Reply>> + Send>>);
 
@@ -23,8 +39,8 @@ impl Hook {
         Self::new(async { Err(misconfigured(advice)) })
     }
 
-    /// Receives the delivery and calls `on_event` with a verified event; settles it by the status
-    /// of the response. A client that hangs up does not cancel the handler.
+    /// Receives the delivery, calls `on_event` with the verified event, and settles the delivery by the
+    /// status of the response. A client that hangs up does not cancel the handler.
     pub async fn run<H, F, R>(self, on_event: H) -> Response
     where
         H: FnOnce(BondifyEvent) -> F + Send + 'static,

@@ -6,18 +6,19 @@ use warp::{Filter, http::HeaderMap};
 use crate::BondifyRejection;
 
 define_bondify_user! {
-    /// The user whose proof the request carries. [`user`] extracts it.
+    /// The user whose proof the request carries. [`user`] extracts it, with an example.
 }
 
-/// Extracts the user whose proof the request carries, in `Authorization: Bearer …` or else in a
-/// cookie.
+/// Extracts the user whose proof the request carries, in `Authorization: Bearer …` or, if it is not
+/// there, in the cookie `bondify_proof`. A proof is the signed statement that polling ends with.
 ///
 /// The filter extracts a `Result` and never rejects, so no later route is tried. The error is the
-/// response: 401, or 503 if the store of used proofs cannot be reached. Take its `ok()` where a
-/// user is optional.
+/// response: 401, or 503 if the store of used proofs cannot be reached. Where a user is optional, a
+/// handler takes `user.ok()`.
 ///
 /// Apply it to a route once, after all filters that may reject: it uses up a proof of single
-/// use, which the next route would refuse.
+/// use, which the next route would refuse. A proof lasts for 5 minutes: exchange it for a session of your
+/// own, and set [`ProofVerifier::single_use`], so that it is exchanged once.
 ///
 /// ```
 /// use bondify_warp::{BondifyRejection, BondifyUser, ProofVerifier, user};

@@ -9,9 +9,9 @@ use crate::{EventKey, signature::SecretName};
 /// An event of a login session.
 ///
 /// A delivery becomes an `Event` by verification only. The same login can also arrive in another
-/// way, and is the same event with the same [`key`](Self::key):
+/// way. It is then the same event with the same [`key`](Self::key):
 ///
-/// | from | by | who vouches for it |
+/// | from | by | authenticated by |
 /// |---|---|---|
 /// | a webhook | [`Bondify`](crate::Bondify), [`Verifier`](crate::Verifier) | Bondify's signature |
 /// | a verified proof | `Event::from(&proof)`, feature `proof` | Bondify's signature |
@@ -20,6 +20,28 @@ use crate::{EventKey, signature::SecretName};
 ///
 /// Clones are cheap: they share the body. Two events are equal if their bodies are. `Debug` and
 /// `Display` show the event's name and a digest of its session token, and no personal data.
+///
+/// ```
+/// use bondify_core::Event;
+///
+/// fn describe(event: &Event) -> String {
+///     match event {
+///         Event::Confirmed(login) => {
+///             let user = login.user();
+///             format!("{} is {}", user.id(), user.username().unwrap_or("without a username"))
+///         }
+///         Event::Cancelled(_) => "the login was cancelled".to_owned(),
+///         other => format!("unknown event {}", other.name()),
+///     }
+/// }
+///
+/// let event = Event::from_trusted(
+///     r#"{"event":"auth.confirmed","session_token":"sess_1","telegram_id":"7123456789",
+///         "telegram_name":"Ada","telegram_username":"ada","confirmed_at":1700000000123}"#,
+/// )?;
+/// assert_eq!(describe(&event), "7123456789 is ada");
+/// # Ok::<(), bondify_core::ParseError>(())
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Event {

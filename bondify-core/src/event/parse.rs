@@ -29,12 +29,12 @@ pub enum ParseError {
 }
 
 impl Event {
-    /// Parses the JSON of an event that was verified before: one that comes back from your own
-    /// queue, table or log, as [`raw`](Self::raw) returned it.
+    /// Parses the JSON of an event that was verified before, as [`raw`](Self::raw) returned it: one that
+    /// you read from your own queue, table or log.
     ///
-    /// **It checks no signature.** You vouch for the JSON. Never pass the body of a request:
+    /// **It checks no signature.** You are responsible for the JSON. Never pass the body of a request:
     /// anyone could log in as anyone. [`Verifier`](crate::Verifier) and
-    /// [`Bondify`](crate::Bondify) are for bodies.
+    /// [`Bondify`](crate::Bondify) verify bodies.
     ///
     /// The age is not checked either. The event has the same [`key`](Self::key) as the delivery.
     ///
@@ -49,7 +49,8 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// [`ParseError`] if the JSON is not an event.
+    /// - [`ParseError::NotAnObject`] if it is not one JSON object in UTF-8.
+    /// - [`ParseError::Field`] if a field that the event must have is missing, empty or of another type.
     pub fn from_trusted(json: impl Into<Bytes>) -> Result<Self, ParseError> {
         Self::parse(json.into(), None)
     }

@@ -39,18 +39,15 @@ impl TelegramId {
         &self.0
     }
 
-    /// The id as a number, for a database's 64-bit column. Telegram ids need more
-    /// than 32 bits. `None` if it is not decimal digits that fit.
+    /// The id as a number, for a 64-bit column of a database. Telegram ids need more
+    /// than 32 bits. `None` if the id is not decimal digits, or does not fit into 64 bits.
     ///
     /// ```
-    /// # use bondify_core::{Event, Secret};
-    /// # use bondify_testkit::Payload;
-    /// # let secret = Secret::new("whsec_test")?;
-    /// # let event = Payload::confirmed().telegram_id("7123456789").signed_with(&secret).verified_by(&secret)?;
-    /// if let Event::Confirmed(login) = event {
-    ///     assert_eq!(login.user().id().to_i64(), Some(7_123_456_789));
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// use bondify_core::TelegramId;
+    ///
+    /// let id: TelegramId = "7123456789".parse()?;
+    /// assert_eq!(id.to_i64(), Some(7_123_456_789));
+    /// # Ok::<(), bondify_core::MalformedTelegramId>(())
     /// ```
     #[must_use]
     pub fn to_i64(&self) -> Option<i64> {

@@ -133,7 +133,13 @@ impl ProofVerifier {
     ///
     /// # Errors
     ///
-    /// [`ProofError`] says which of the checks failed first.
+    /// The first check that fails, in this order:
+    ///
+    /// - [`ProofError::Malformed`] if the token is not a JWT that is signed with HS256.
+    /// - [`ProofError::InvalidSignature`] if none of the secrets signed it.
+    /// - [`ProofError::MissingField`] if it lacks a claim.
+    /// - [`ProofError::Expired`] or [`ProofError::NotYetValid`] if it is not valid now.
+    /// - [`ProofError::WrongProject`] if it is not for the [`project`](Self::project).
     pub fn verify(&self, token: &str) -> Result<Proof, ProofError> {
         let (claims, signed_by) = jwt::verify(&self.0.secrets, token)?;
         let proof = Proof::parse(claims, signed_by)?;
@@ -155,8 +161,9 @@ impl ProofVerifier {
     ///
     /// # Errors
     ///
-    /// Those of [`verify`](Self::verify), and [`ProofError::Used`] and
-    /// [`ProofError::Store`]. What is used up stays so, whatever becomes of the caller.
+    /// Those of [`verify`](Self::verify), then [`ProofError::Used`] if the proof, or another proof of its
+    /// session, was used before, and [`ProofError::Store`] if the store does not answer. A proof stays
+    /// used up even if the caller is cancelled.
     pub async fn redeem(&self, token: &str) -> Result<Proof, ProofError> {
         let proof = self.verify(token)?;
         let Some(store) = &self.0.used else { return Ok(proof) };

@@ -15,24 +15,26 @@ use crate::{Event, ParseError, limits};
 
 /// Turns signed bytes into an [`Event`]: checks the signature, then the JSON, then the age.
 ///
-/// It is synchronous and can be used alone, where deliveries do not arrive by HTTP but
-/// from a queue, a lambda or a file. It does not deduplicate: [`Bondify`](crate::Bondify)
-/// does.
+/// It is synchronous and can be used alone, for deliveries that arrive through a queue, a serverless
+/// function or a file. It does not deduplicate events: [`Bondify`](crate::Bondify) does.
 ///
 /// ```
-/// use bondify_core::{Event, Secret, Verifier};
+/// use bondify_core::{Event, Secret, Verifier, VerifyError};
 ///
-/// # use bondify_testkit::Payload;
-/// # let sent = Payload::confirmed().signed_with(&Secret::new("whsec_5f2b0c9d")?);
-/// # let (body, signature) = (sent.body().clone(), sent.signature());
-/// let verifier = Verifier::new(Secret::new("whsec_5f2b0c9d")?);
-///
-/// match verifier.verify(body, signature)? {
-///     Event::Confirmed(login) => println!("hello {}", login.user().name()),
-///     Event::Cancelled(_) => println!("the user cancelled"),
-///     other => println!("unknown event: {}", other.name()),
+/// /// Handles a message of a queue.
+/// fn on_message(verifier: &Verifier, body: Vec<u8>, signature: &str) -> Result<(), VerifyError> {
+///     match verifier.verify(body, signature)? {
+///         Event::Confirmed(login) => println!("user {} logged in", login.user().id()),
+///         Event::Cancelled(_) => println!("a login was cancelled"),
+///         other => println!("unknown event {}", other.name()),
+///     }
+///     Ok(())
 /// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+///
+/// let verifier = Verifier::new(Secret::new("whsec_5f2b0c9d")?);
+/// let forged = on_message(&verifier, b"{}".to_vec(), &"0".repeat(64));
+/// assert_eq!(forged, Err(VerifyError::InvalidSignature));
+/// # Ok::<(), bondify_core::SecretError>(())
 /// ```
 pub struct Verifier {
     pub(crate) secrets: Arc<Keyring>,
@@ -100,7 +102,13 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// [`VerifyError`] says which of the checks failed first.
+    /// The first check that fails, in this order:
+    ///
+    /// - [`VerifyError::InvalidSignature`] if the signature is malformed, or none of the secrets made it
+    ///   for this body.
+    /// - [`VerifyError::Parse`] if the body is not an event.
+    /// - [`VerifyError::Stale`] if the event is older than the tolerance, or more than
+    ///   [`SKEW`](Self::SKEW) in the future.
     pub fn verify(
         &self,
         body: impl Into<Bytes>,

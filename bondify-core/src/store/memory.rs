@@ -29,24 +29,35 @@ use super::{
 };
 use crate::limits::{self, KEYS_PER_SHARD, MAX_SHARDS, SWEEP_INTERVAL, WARNING_INTERVAL};
 
-/// A bounded dedupe store in the memory of a single process.
+/// A bounded dedupe store in the memory of a single process. It is the default of
+/// [`Builder`](crate::Builder).
+///
+/// ```
+/// use bondify_core::{Bondify, MemoryStore, Secret};
+///
+/// // Room for the logins and cancellations of one retention, 24 hours and 5 minutes.
+/// let store = MemoryStore::with_capacity(100_000);
+/// let bondify = Bondify::builder(Secret::new("whsec_5f2b0c9d")?).store(store.clone()).build()?;
+/// assert_eq!((store.len(), store.forgotten()), (0, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// Clones share their keys, and every call returns on the first poll. A completed key
-/// costs 30 bytes of heap, as measured at a million keys. A thread, which ends with the
-/// store, drops it when its retention has run out.
+/// costs 30 bytes of heap, as measured at a million keys. A thread drops expired keys. It ends with the
+/// store.
 ///
-/// # What it forgets
+/// # Limits
 ///
-/// - **A restart forgets everything.** An event that completed before can take
+/// - **A restart forgets everything.** An event that was completed before can take
 ///   effect again, if Bondify delivers it once more or someone replays it within
 ///   the tolerance.
-/// - **An overflow forgets the completed key that expires first**, whose event can
+/// - **A full store forgets the completed key that expires first.** Its event can
 ///   then take effect again in the same way. [`forgotten`](Self::forgotten) counts
-///   these, and a warning is logged. The lease of a running handler is never
-///   forgotten and takes no room. A store for more than 8192 keys is split in
-///   shards and looks for the key that expires first among the roughly 8000 that
-///   share a shard with the new one.
-/// - **Other processes know nothing of it.** Several instances behind one address
+///   these keys, and a warning is logged. The lease of a running handler is never
+///   forgotten and takes no room. A store for more than 8192 keys is split into
+///   shards. It looks for the key that expires first among the roughly 8000 keys in the shard of the
+///   new key.
+/// - **Other processes do not see its keys.** Several instances behind one address
 ///   need one store that they share, in Redis or PostgreSQL.
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Shared>);
