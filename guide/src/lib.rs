@@ -1,4 +1,46 @@
 #![doc = include_str!("../README.md")]
 
+#[doc = include_str!("../first-login.md")]
+pub mod first_login {}
+
+#[doc = include_str!("../signing-in.md")]
+pub mod signing_in {}
+
+#[doc = include_str!("../choosing-a-store.md")]
+pub mod choosing_a_store {}
+
+#[doc = include_str!("../several-instances.md")]
+pub mod several_instances {}
+
+#[doc = include_str!("../reverse-proxies.md")]
+pub mod reverse_proxies {}
+
+#[doc = include_str!("../containers.md")]
+pub mod containers {}
+
+#[doc = include_str!("../systemd.md")]
+pub mod systemd {}
+
+#[doc = include_str!("../graceful-shutdown.md")]
+pub mod graceful_shutdown {}
+
+#[doc = include_str!("../secrets.md")]
+pub mod secrets {}
+
+#[doc = include_str!("../testing.md")]
+pub mod testing {}
+
 #[doc = include_str!("../when-the-server-was-away.md")]
 pub mod when_the_server_was_away {}
+
+#[doc = include_str!("../monitoring.md")]
+pub mod monitoring {}
+
+#[doc = include_str!("../troubleshooting.md")]
+pub mod troubleshooting {}
+
+#[doc = include_str!("../coming-from-node.md")]
+pub mod coming_from_node {}
+
+#[doc = include_str!("../how-it-works.md")]
+pub mod how_it_works {}
