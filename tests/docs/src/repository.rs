@@ -132,6 +132,9 @@ impl Repository {
         if let Some(anchor) = link.strip_prefix('#') {
             return check_own_anchor(path, page, anchor);
         }
+        if let Some(anchor) = link.strip_prefix(&format!("{}#", self.address)) {
+            return self.check_file(Path::new(""), &format!("README.md#{anchor}")).map(|_| ());
+        }
         if let Some(place) = below(&self.address, link) {
             return self.check_address(place);
         }
@@ -430,6 +433,18 @@ mod tests {
         );
         assert_fault(PAGE, "[a](secrets.md#x)", "no heading for #x");
         assert_fault(PAGE, "[a](../bondify-core/Cargo.toml#L1)", "needs a Markdown page");
+    }
+
+    #[test]
+    fn the_address_itself_shows_the_root_readme() {
+        let (root, repository) = repository();
+        write(root.path(), "README.md", "# Answers\n");
+        let links = "[a](https://git.example/us#answers)\n[b](https://git.example/us#x)\n";
+        write(root.path(), README, links);
+        let report = repository.check().unwrap();
+        let faults: Vec<_> = report.faults.iter().map(Fault::to_string).collect();
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].contains("README.md has no heading for #x"), "{faults:?}");
     }
 
     #[test]
