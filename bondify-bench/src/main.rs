@@ -7,7 +7,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the output of a program")]
 #![cfg_attr(
     not(all(feature = "http", feature = "memory", feature = "peers", feature = "stores")),
-    allow(dead_code, reason = "only all suites together need all of it")
+    allow(dead_code, reason = "only all suites together use all of it")
 )]
 
 #[cfg(any(feature = "http", feature = "stores"))]

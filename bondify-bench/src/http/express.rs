@@ -25,7 +25,7 @@ pub(super) fn start() -> io::Result<Express> {
         .stdout(Stdio::null())
         .status()?;
     if !installed.success() {
-        return Err(io::Error::other("npm does not install it"));
+        return Err(io::Error::other("npm cannot install Express"));
     }
     fs::write(folder.path().join("server.js"), include_str!("express.js"))?;
     let mut node = Command::new("node");

@@ -78,7 +78,7 @@ impl Load {
         }
     }
 
-    /// Sends one request after the other until `end`. Returns the latencies in microseconds.
+    /// Sends one request after the other until `until`. Returns the latencies in microseconds.
     async fn connection(&self, server: &Server, until: Instant) -> io::Result<Vec<f64>> {
         let mut stream = TcpStream::connect(server.address).await?;
         stream.set_nodelay(true)?;

@@ -36,7 +36,7 @@ impl Pipeline {
         Self { runtime, bondify, next: 1 << 32 }
     }
 
-    /// Starts `count` handlers that do not end.
+    /// Starts `handlers` handlers that do not end.
     pub(super) fn occupy(&self, handlers: usize) {
         self.runtime.block_on(async {
             for number in 0..handlers as u64 {

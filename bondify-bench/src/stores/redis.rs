@@ -61,7 +61,7 @@ impl Commands {
         let prefix = format!("bondify:{digits}");
         for (command, key) in [(&mut claim, 1), (&mut complete, 3)] {
             if command.get(key).is_none_or(|key| !key.starts_with("bondify:")) {
-                return Err(format!("other commands than expected: {command:?}").into());
+                return Err(format!("unexpected command: {command:?}").into());
             }
             command[key] = format!("{prefix}__rand_int__");
             command[key + 1] = TOKEN.to_owned();

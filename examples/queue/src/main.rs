@@ -72,7 +72,7 @@ async fn on_event(State(database): State<Database>, event: BondifyEvent) -> Stat
     match database.push(&event).await {
         Ok(()) => StatusCode::ACCEPTED,
         Err(error) => {
-            eprintln!("error: {event} is not stored: {error}");
+            eprintln!("error: cannot store {event}: {error}");
             StatusCode::INTERNAL_SERVER_ERROR // Bondify will deliver it again
         }
     }

@@ -40,7 +40,7 @@ async fn purge(database: Database) {
     loop {
         ticks.tick().await;
         if let Err(error) = database.purge().await {
-            eprintln!("error: done jobs are not deleted: {error}");
+            eprintln!("error: cannot delete finished jobs: {error}");
         }
     }
 }
@@ -86,7 +86,7 @@ fn report(worker: &WorkerContext, happening: &Happening) {
     if let Happening::Error(error) = happening
         && !worker.is_shutting_down()
     {
-        eprintln!("error: a job is given up: {error}");
+        eprintln!("error: a job failed for good: {error}");
     }
 }
 
@@ -100,7 +100,7 @@ async fn handle(job: &str, database: &Database) -> Result<(), BoxDynError> {
     let event = Event::from_trusted(job.to_owned()).map_err(AbortError::new)?;
     match database.handle(&event).await? {
         Recorded::New => println!("handled {event}"),
-        Recorded::Duplicate => println!("was handled before: {event}"),
+        Recorded::Duplicate => println!("handled before: {event}"),
     }
     Ok(())
 }

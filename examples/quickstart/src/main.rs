@@ -80,7 +80,7 @@ async fn main() -> anyhow::Result<ExitCode> {
 
     bondify.drain(Duration::from_secs(1)).await?;
     if audience.as_expected {
-        println!("\nevery delivery was answered as it should be");
+        println!("\nevery delivery was answered as expected");
         Ok(ExitCode::SUCCESS)
     } else {
         println!("\na delivery was not answered as expected");

@@ -319,7 +319,7 @@ impl Driver {
                 return driver;
             }
         }
-        panic!("chromedriver ends without saying which port it is on");
+        panic!("chromedriver ended without printing its port");
     }
 
     /// Returns `None` if the process ends before it listens.

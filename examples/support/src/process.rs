@@ -99,7 +99,7 @@ pub fn new_session() -> String {
 pub fn has_curl_and_openssl() -> bool {
     let found = shell("command -v openssl && command -v curl").status.success();
     if !found {
-        assert!(std::env::var_os("CI").is_none(), "openssl and curl must be there in CI");
+        assert!(std::env::var_os("CI").is_none(), "openssl and curl must be installed in CI");
         eprintln!("SKIPPED: openssl or curl is missing");
     }
     found
