@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 pub(crate) const SECRET: &str = "whsec_5f2b0c9d8e7a6b5c4d3e2f1a0b9c8d7e";
 
-/// About the size of Bondify's own events.
+/// The approximate size of Bondify's events, in bytes.
 pub(crate) const USUAL_SIZE: usize = 200;
 
 pub(crate) fn secret() -> Secret {

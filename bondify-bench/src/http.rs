@@ -1,6 +1,6 @@
 //! Servers with Bondify attached, with the full semantics on fresh signed events, against a bare
-//! handler of the same framework that reads the body and answers 200. Each server is a process of its own on the first core, the load generator is
-//! this one on the second.
+//! handler of the same framework that reads the body and answers 200. Each server is a separate process
+//! on the first core; the load generator is this process, on the second core.
 
 mod express;
 mod load;

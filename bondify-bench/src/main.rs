@@ -1,13 +1,13 @@
-//! Measures Bondify for Rust against what it is built on, and against its peers.
+//! Measures Bondify for Rust against the parts that it is built on, and against similar libraries.
 //!
 //! `cargo run --release -p bondify-bench -- all` prints a table for each suite;
-//! `BENCHMARKS.md` shows one such run and says what the figures mean. Every figure is a ratio
+//! `BENCHMARKS.md` shows one such run and explains the figures. Every figure is a ratio
 //! within one run: the variants take turns, for several rounds.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the output of a program")]
 #![cfg_attr(
     not(all(feature = "http", feature = "memory", feature = "peers", feature = "stores")),
-    allow(dead_code, reason = "only all suites together need all of it")
+    allow(dead_code, reason = "only all suites together use all of it")
 )]
 
 #[cfg(any(feature = "http", feature = "stores"))]
@@ -36,7 +36,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::{report::Report, rounds::Plan};
 
-/// Measures Bondify for Rust against what it is built on, and against its peers.
+/// Measures Bondify for Rust against the parts that it is built on, and against similar libraries.
 #[derive(Parser)]
 struct Arguments {
     /// The suite to measure.
@@ -45,10 +45,10 @@ struct Arguments {
     /// Prints one JSON object per row instead of tables.
     #[arg(long)]
     json: bool,
-    /// Takes a few short rounds: shows that everything runs, and no figure worth quoting.
+    /// Takes a few short rounds, to test that everything runs. Do not quote the figures.
     #[arg(long)]
     quick: bool,
-    /// Puts the run into `BENCHMARKS.md`, its plots beside.
+    /// Writes the run into `BENCHMARKS.md`, and its plots.
     #[arg(long)]
     write: bool,
     /// Measures this framework only, in the HTTP suite.
@@ -83,10 +83,10 @@ enum Suite {
     /// The in-memory store: its size, its stalls, and moka instead.
     #[cfg(feature = "memory")]
     Memory,
-    /// How figures grow with live keys, running handlers and duplicates.
+    /// The growth of figures with live keys, running handlers and duplicates.
     #[cfg(feature = "memory")]
     Scale,
-    /// All of them.
+    /// All suites.
     All,
 }
 

@@ -128,7 +128,7 @@ fn worst_claim(plan: &Plan, live: u64) -> Row {
         .detail(format!("an idle loop as long: {idle:.3} ms; moka: {moka:.3} ms"))
 }
 
-/// Seconds that the slowest of all keys took, and all of them together.
+/// The time of the slowest claim and of all claims, in seconds.
 fn grow<M: Memory>(keys: &[EventKey]) -> (f64, f64) {
     let memory = M::with_capacity(keys.len() as u64);
     let start = Instant::now();
@@ -141,7 +141,7 @@ fn grow<M: Memory>(keys: &[EventKey]) -> (f64, f64) {
     (slowest.as_secs_f64(), start.elapsed().as_secs_f64())
 }
 
-/// The longest pause of an idle loop: the machine's own share in the slowest claim.
+/// The longest pause of an idle loop, which the machine adds to the slowest claim.
 fn longest_gap(length: Duration) -> f64 {
     let start = Instant::now();
     let (mut last, mut longest) = (start, Duration::ZERO);
@@ -153,7 +153,8 @@ fn longest_gap(length: Duration) -> f64 {
     longest.as_secs_f64()
 }
 
-/// The ratio of moka's time per fresh key to ours, both with `live` keys at the start.
+/// The ratio of moka's time per fresh key to that of the in-memory store, both with `live` keys at the
+/// start.
 fn against_moka(
     plan: &Plan,
     live: u64,

@@ -41,7 +41,8 @@ fn standardwebhooks(plan: &Plan) -> Row {
     against(plan, "`standardwebhooks` 1", sign, verify)
 }
 
-/// Signature checks, as each is called: theirs is given the headers, ours the one that counts.
+/// Signature checks, each with its own arguments: the other libraries take all headers, `bondify-core` takes
+/// the signature header.
 fn against(
     plan: &Plan,
     name: &str,

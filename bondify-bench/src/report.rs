@@ -10,7 +10,7 @@ use crate::{machine::Machine, number::three_digits, plot::Plot, rounds::Spread};
 pub(crate) struct Report {
     json: bool,
     machine: Machine,
-    /// The run as it stands in `BENCHMARKS.md`.
+    /// The run in the form of `BENCHMARKS.md`.
     run: String,
     plots: Vec<(&'static str, String)>,
 }
@@ -47,7 +47,7 @@ impl Report {
         }
         let page = root.join("BENCHMARKS.md");
         let replaced = replace_run(&fs::read_to_string(&page)?, &self.run);
-        fs::write(page, replaced.ok_or_else(|| io::Error::other("no place for the run"))?)
+        fs::write(page, replaced.ok_or_else(|| io::Error::other("BENCHMARKS.md has no markers for the run"))?)
     }
 
     fn say(&mut self, text: &str) {
@@ -67,7 +67,7 @@ impl Report {
     }
 }
 
-/// Prints that a part of the run is skipped.
+/// Reports that a part of the run is skipped.
 pub(crate) fn skipped(what: &str, why: &dyn fmt::Display) {
     eprintln!("SKIPPED: {what}: {why}");
 }
@@ -93,7 +93,7 @@ struct Line<'a> {
     machine: &'a Machine,
 }
 
-/// One figure, and what it should be.
+/// One figure, and its goal.
 #[derive(Clone, Serialize)]
 pub(crate) struct Row {
     measure: String,
@@ -110,7 +110,7 @@ impl Row {
         Self { measure: measure.into(), goal: None, unit, figure, detail: String::new() }
     }
 
-    /// How many times `of` is `by`, both given round by round.
+    /// The ratio of `of` to `by`, both given round by round.
     pub(crate) fn ratio(measure: impl Into<String>, of: &[f64], by: &[f64]) -> Self {
         Self::new(measure, Unit::Ratio, Spread::ratio(of, by))
     }
@@ -200,7 +200,7 @@ impl Serialize for Goal {
     }
 }
 
-/// A Markdown table that is aligned, to be read as it is.
+/// A Markdown table with aligned columns.
 fn table(rows: &[Row]) -> String {
     let head = ["measure", "goal", "median", "middle half", "made of"].map(str::to_owned);
     let cells: Vec<_> = std::iter::once(head).chain(rows.iter().map(Row::cells)).collect();

@@ -31,8 +31,7 @@ impl Plan {
         interleave(self.rounds, variants)
     }
 
-    /// A variant that calls `operation` as often as fits in a turn, timed by what it has of
-    /// its core.
+    /// A variant that calls `operation` as often as fits in a turn, and measures its CPU time.
     pub(crate) fn turn<'a, T>(&self, mut operation: impl FnMut() -> T + 'a) -> Variant<'a, f64> {
         self.turn_of(move |calls| {
             let start = thread_time();
@@ -43,7 +42,7 @@ impl Plan {
         })
     }
 
-    /// The same for something that counts its calls and times them itself.
+    /// A variant that counts and times its calls itself.
     pub(crate) fn turn_of<'a>(
         &self,
         mut timed: impl FnMut(u64) -> Duration + 'a,
@@ -65,8 +64,8 @@ impl Plan {
 /// Takes one turn and returns what it measured.
 pub(crate) type Variant<'a, T> = Box<dyn FnMut() -> T + 'a>;
 
-/// Lets the variants take turns, every other round in reverse: in an even number of rounds
-/// each comes as often after one as after another. Returns each one's samples, round by round.
+/// Lets the variants take turns, every other round in reverse, so that no variant always runs after the
+/// same other one. Returns the samples of each variant, round by round.
 pub(crate) fn interleave<T>(rounds: usize, variants: &mut [Variant<'_, T>]) -> Vec<Vec<T>> {
     let mut samples: Vec<Vec<T>> = variants.iter().map(|_| Vec::with_capacity(rounds)).collect();
     let mut turns: Vec<_> = samples.iter_mut().zip(variants).collect();
@@ -85,7 +84,7 @@ pub(crate) fn thread_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Many samples in three figures: half of them lie between `low` and `high`.
+/// The median of samples and their quartiles: half of the samples lie between `low` and `high`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -115,8 +114,7 @@ impl Spread {
     }
 }
 
-/// The sample below which a `share` of the sorted ones lies, between two of them in
-/// proportion.
+/// The quantile `share` of sorted samples, interpolated between two of them.
 ///
 /// # Panics
 ///

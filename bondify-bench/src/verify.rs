@@ -78,7 +78,7 @@ fn naive(body: &[u8], signature: &str) -> Tagged {
 
 #[derive(Deserialize)]
 #[serde(tag = "event")]
-#[expect(dead_code, reason = "it is made, not used")]
+#[expect(dead_code, reason = "it is created, not used")]
 enum Tagged {
     #[serde(rename = "auth.confirmed")]
     Confirmed {

@@ -1,11 +1,12 @@
-// Keeps a page as the emulator has it. Every form and every link works without.
+// Updates an open page when the emulator's state changes. Every form and every link works without this
+// script.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
 const all = (selector, part = document) => [...part.querySelectorAll(selector)];
 const opened = () => new URLSearchParams(location.search).get("delivery");
 
-// Times are in the reader's zone, and what is ahead is counted down.
+// Shows times in the reader's time zone, and counts down to times in the future.
 
 const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
 const day = { month: "short", day: "numeric" };
@@ -33,8 +34,8 @@ function tick() {
   }
 }
 
-// The emulator sends parts of the page that the address names, each for the one of its id: those
-// that have changed since the change that is shown, or all.
+// Loads the parts of the page that have changed since the last load, or all parts. A part replaces the
+// element with its id.
 
 const link = (state, text) => Object.assign($("link"), { textContent: text }).dataset.state = state;
 
@@ -64,13 +65,13 @@ async function load() {
   isLoading = false;
 }
 
-// Loads all parts, such as those of another address.
+// Loads all parts, for example after the address has changed.
 function connect() {
   [view, shown] = [view + 1, ""];
   load();
 }
 
-// A browser has few connections to a host, so one page listens for changes and tells the others.
+// One page listens for changes and tells the others, because a browser limits its connections to a host.
 
 const lost = "lost";
 function hear(change) {
@@ -93,7 +94,7 @@ function listen(pages) {
 }
 
 function follow() {
-  // Only addresses of this machine and https have locks; elsewhere every page asks by itself.
+  // Locks need https or an address of this machine. Without locks, every page polls.
   if (!navigator.locks) return setInterval(load, 1000);
   const pages = new BroadcastChannel("changes");
   pages.onmessage = ({ data }) => hear(data);
@@ -123,7 +124,7 @@ function insert(list, row) {
   while (list.children.length > list.dataset.keep) list.lastElementChild.remove();
 }
 
-// What somebody is about to change, has focused, opened or chosen, stays so.
+// Replaces a part, but keeps edited fields, the focus, and what is open or selected.
 function replace(old, part) {
   const isEdited = (input) => input.value !== input.defaultValue;
   if (all("input:not([type=checkbox], [type=radio]), textarea", old).some(isEdited)) return;
@@ -138,7 +139,7 @@ function replace(old, part) {
   if (focused) $(focused)?.focus({ preventScroll: true });
 }
 
-// What people do.
+// Reactions to input.
 
 function go(link) {
   const closing = opened();
@@ -155,7 +156,7 @@ function filter(form) {
   connect();
 }
 
-// A form that is refused keeps what is in it.
+// Submits a form. A refused form keeps its input.
 async function send(form, submitter) {
   const body = new URLSearchParams(new FormData(form, submitter));
   const { follow, swap, live } = form.dataset;
@@ -178,7 +179,7 @@ async function send(form, submitter) {
   }
 }
 
-// Copies a text, or a part of the delivery that is open, as it was sent.
+// Copies a text, or a part of the open delivery exactly as it was sent.
 async function copy({ dataset }) {
   const text = dataset.copy ?? await part(dataset.copyFrom);
   if (navigator.clipboard) await navigator.clipboard.writeText(text);
@@ -196,7 +197,7 @@ async function part(name) {
     "--data-binary", quoted(body)].join(" ");
 }
 
-// For addresses that are not secure contexts.
+// The clipboard API needs a secure context; this does not.
 function copyBySelection(text) {
   const area = document.createElement("textarea");
   area.value = text;

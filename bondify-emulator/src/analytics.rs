@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_converts_at_no_rate() {
+    fn the_conversion_rate_without_sessions_is_zero() {
         assert_eq!(percentage(0, 0), 0.0);
         assert_eq!(percentage(1, 3), 33.3);
     }

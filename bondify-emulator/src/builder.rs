@@ -25,6 +25,24 @@ use crate::{
 };
 
 /// The settings of an emulator. Created by [`Emulator::builder`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use bondify_emulator::{Emulator, ProjectSettings};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let emulator = Emulator::builder()
+///     .project(ProjectSettings::new().id("proj_shop"))
+///     .retries(1)
+///     .retry_base(Duration::from_millis(100))
+///     .start()
+///     .await?;
+/// assert!(emulator.url().starts_with("http://127.0.0.1:"));
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub struct Builder {
     ip: Option<IpAddr>,
@@ -208,7 +226,9 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`StartError`].
+    /// [`StartError::Bind`] if the port is in use, [`StartError::Project`] if a setting of a project is not
+    /// valid, [`StartError::State`] if the state file cannot be read or written or another emulator uses
+    /// it, [`StartError::Client`] if a trusted certificate cannot be read, and [`StartError::Address`].
     pub async fn start(self) -> Result<Emulator, StartError> {
         let now = self.clock.now();
         let remote = self.rules.remote_delivery;
@@ -273,7 +293,7 @@ pub enum StartError {
     #[error(transparent)]
     Bind(#[from] ListenError),
     /// The operating system does not tell the address that the emulator listens on.
-    #[error("cannot read the address that is listened on")]
+    #[error("the operating system does not tell the address that the emulator listens on")]
     Address(#[source] io::Error),
     /// A setting of a project is not valid.
     #[error("the settings of a project are not valid")]

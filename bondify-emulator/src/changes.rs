@@ -6,6 +6,20 @@ use crate::{Change, backend::Backend};
 
 /// The changes of an emulator, as they happen. Created by
 /// [`Emulator::changes`](crate::Emulator::changes).
+///
+/// ```
+/// use bondify_emulator::{Change, Emulator, ProjectSettings};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let emulator = Emulator::builder().project(ProjectSettings::new().id("proj_shop")).start().await?;
+/// let mut changes = emulator.changes();
+/// let session = emulator.generate("proj_shop")?;
+/// let Some(Change::Session(changed)) = changes.next().await else { panic!("a session is new") };
+/// assert_eq!(changed.token, session.token);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Changes(broadcast::Receiver<Change>);
 
 impl Changes {

@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_text() {
+    fn an_id_is_parsed_from_its_text() {
         let id = DeliveryId::new(42);
         assert_eq!(id.to_string(), "dlv_42");
         assert_eq!("dlv_42".parse(), Ok(id));

@@ -156,7 +156,7 @@ async fn webhook_secret(
     Ok(Json(json!({"webhook_secret": project.reveal_secret()})))
 }
 
-/// The project that a list is narrowed down to.
+/// The only project that a list shows.
 #[derive(Deserialize)]
 struct Filter {
     project_id: Option<String>,

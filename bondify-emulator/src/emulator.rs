@@ -12,6 +12,33 @@ use crate::{
 /// A running local Bondify. Dropping it stops it; [`stop`](Self::stop) also waits for the end.
 ///
 /// The methods do the same as the control API, without HTTP.
+///
+/// ```
+/// use axum::{Router, http::StatusCode, routing::post};
+/// use bondify_core::Verifier;
+/// use bondify_emulator::{DeliveryState, Emulator, Persona, ProjectSettings};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // The app under test.
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let url = format!("http://{}/webhooks/bondify", listener.local_addr()?);
+/// let app = Router::new().route("/webhooks/bondify", post(async || StatusCode::NO_CONTENT));
+/// tokio::spawn(async { axum::serve(listener, app).await });
+///
+/// let shop = ProjectSettings::new().id("proj_shop").webhook_url(url);
+/// let emulator = Emulator::builder().project(shop).start().await?;
+/// let session = emulator.generate("proj_shop")?;
+/// emulator.confirm(&session.token, Persona::default())?;
+/// let delivery = emulator.delivery_of(&session.token).await?;
+/// assert_eq!(delivery.state, DeliveryState::Delivered);
+///
+/// let secret = emulator.project("proj_shop")?.secret().clone();
+/// let event = Verifier::new(secret).verify(delivery.body.clone(), &delivery.signature)?;
+/// assert_eq!(event.session_token(), Some(&*session.token));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Emulator {
     app: Arc<App>,
     tasks: TaskTracker,
@@ -81,7 +108,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::ProjectNotFound`].
+    /// [`Error::ProjectNotFound`] if no project has this id.
     pub fn project(&self, id: &str) -> Result<Arc<Project>, Error> {
         self.app.backend.with(|state, _| state.project(id).cloned())
     }
@@ -99,7 +126,8 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::ProjectNotFound`], and [`Error::BadRequest`] if a setting is not valid.
+    /// [`Error::ProjectNotFound`] if no project has this id; [`Error::BadRequest`] if a setting is not
+    /// valid.
     pub fn update_project(
         &self,
         id: &str,
@@ -110,9 +138,21 @@ impl Emulator {
 
     /// Sets the faults of the project's deliveries from now on, in place of those before.
     ///
+    /// ```
+    /// use bondify_emulator::{Emulator, Fault, ProjectSettings};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().project(ProjectSettings::new().id("proj_shop")).start().await?;
+    /// emulator.set_faults("proj_shop", [Fault::Duplicate, "delay=1500".parse()?])?;
+    /// emulator.set_faults("proj_shop", [])?; // none
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
-    /// [`Error::ProjectNotFound`].
+    /// [`Error::ProjectNotFound`] if no project has this id.
     pub fn set_faults(
         &self,
         project_id: &str,
@@ -127,7 +167,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::ProjectNotFound`].
+    /// [`Error::ProjectNotFound`] if no project has this id.
     pub fn rotate_secret(&self, project_id: &str) -> Result<Arc<Project>, Error> {
         self.app.backend.with(|state, _| state.rotate_secret(project_id))
     }
@@ -136,7 +176,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::ProjectNotFound`].
+    /// [`Error::ProjectNotFound`] if no project has this id.
     pub fn delete_project(&self, id: &str) -> Result<(), Error> {
         self.app.backend.with(|state, _| state.delete_project(id))
     }
@@ -148,7 +188,8 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::ProjectNotFound`].
+    /// [`Error::ProjectNotFound`] if no project has this id; [`Error::BadRequest`] if
+    /// [`Builder::session_lifetime`](crate::Builder::session_lifetime) is too long for the system's clock.
     pub fn generate(&self, project_id: &str) -> Result<Session, Error> {
         self.app.backend.with(|state, now| state.generate(project_id, now))
     }
@@ -163,7 +204,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::SessionNotFound`].
+    /// [`Error::SessionNotFound`] if no session has this token.
     pub fn session(&self, token: &str) -> Result<Session, Error> {
         self.app.backend.with(|state, now| state.session(token, now))
     }
@@ -172,8 +213,9 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::SessionNotFound`], [`Error::SessionNotPending`], and [`Error::BadRequest`] if
-    /// `persona` is not valid.
+    /// [`Error::SessionNotFound`] if no session has this token; [`Error::SessionNotPending`] if it was
+    /// confirmed or cancelled, or has expired; [`Error::BadRequest`] if the id of `persona` is not of
+    /// digits, or its name is empty.
     pub fn confirm(&self, token: &str, persona: Persona) -> Result<Session, Error> {
         self.app.backend.with(|state, now| state.confirm(token, persona, now))
     }
@@ -182,7 +224,8 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::SessionNotFound`] and [`Error::SessionNotPending`].
+    /// [`Error::SessionNotFound`] if no session has this token; [`Error::SessionNotPending`] if it was
+    /// confirmed or cancelled, or has expired.
     pub fn cancel(&self, token: &str) -> Result<Session, Error> {
         self.app.backend.with(|state, now| state.cancel(token, now))
     }
@@ -191,7 +234,8 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::SessionNotFound`] and [`Error::SessionNotPending`].
+    /// [`Error::SessionNotFound`] if no session has this token; [`Error::SessionNotPending`] if it was
+    /// confirmed or cancelled, or has expired.
     pub fn expire(&self, token: &str) -> Result<Session, Error> {
         self.app.backend.with(|state, now| state.expire(token, now))
     }
@@ -201,7 +245,8 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::SessionNotFound`] and [`Error::SessionNotConfirmed`].
+    /// [`Error::SessionNotFound`] if no session has this token; [`Error::SessionNotConfirmed`] if it is in
+    /// another state than confirmed.
     pub fn use_proof(&self, token: &str) -> Result<Session, Error> {
         self.app.backend.with(|state, now| state.use_proof(token, now))
     }
@@ -219,7 +264,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::DeliveryNotFound`].
+    /// [`Error::DeliveryNotFound`] if there is no such delivery, or it is no longer kept.
     pub fn delivery(&self, id: DeliveryId) -> Result<Arc<Delivery>, Error> {
         self.app.backend.with(|state, _| state.delivery(id).cloned())
     }
@@ -229,7 +274,8 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::DeliveryNotFound`] and [`Error::NoWebhookUrl`].
+    /// [`Error::DeliveryNotFound`] if there is no such delivery, or it is no longer kept;
+    /// [`Error::NoWebhookUrl`] if the project has no webhook URL.
     pub fn resend(&self, id: DeliveryId) -> Result<Arc<Delivery>, Error> {
         self.resend_changed(id, Resend::new())
     }
@@ -239,8 +285,9 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::DeliveryNotFound`], [`Error::NoWebhookUrl`], and [`Error::BadRequest`] if the URL
-    /// is not valid.
+    /// [`Error::DeliveryNotFound`] if there is no such delivery, or it is no longer kept;
+    /// [`Error::NoWebhookUrl`] if neither `resend` nor the project has a URL; [`Error::BadRequest`] if the
+    /// URL is not valid.
     pub fn resend_changed(&self, id: DeliveryId, resend: Resend) -> Result<Arc<Delivery>, Error> {
         self.app.backend.with(|state, now| state.resend(id, resend, now))
     }
@@ -251,8 +298,8 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::ProjectNotFound`], [`Error::NoWebhookUrl`], and [`Error::BadRequest`] if the name
-    /// is empty or has more than 200 bytes.
+    /// [`Error::ProjectNotFound`] if no project has this id; [`Error::NoWebhookUrl`] if the project has no
+    /// webhook URL; [`Error::BadRequest`] if the name is empty or has more than 200 bytes.
     pub fn send_test_event(&self, project_id: &str, event: &str) -> Result<Arc<Delivery>, Error> {
         self.app.backend.with(|state, now| state.send_test_event(project_id, event, now))
     }
@@ -279,8 +326,8 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::SessionNotFound`]; [`Error::DeliveryNotFound`] if there is nothing to deliver,
-    /// because the session expired or the project had no webhook URL.
+    /// [`Error::SessionNotFound`] if no session has this token; [`Error::DeliveryNotFound`] if there is
+    /// nothing to deliver, because the session expired or the project had no webhook URL.
     pub async fn delivery_of(&self, session_token: &str) -> Result<Arc<Delivery>, Error> {
         let mut changes = self.changes();
         loop {

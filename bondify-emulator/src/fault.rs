@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_stands_for_each_fault() {
+    fn each_fault_is_parsed_from_its_text() {
         for fault in Fault::ALL {
             assert_eq!(fault.to_string().parse(), Ok(fault));
         }

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_comes_back() {
+    fn a_restart_restores_everything() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         written(&path);
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_emulator_is_kept_out() {
+    fn a_second_emulator_cannot_use_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         let (state, journal) = open(&path);
@@ -351,7 +351,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_symbolic_link_leads_to_the_file() {
+    fn a_symbolic_link_is_followed() {
         use std::os::unix::fs::symlink;
 
         let folder = tempfile::tempdir().unwrap();

@@ -12,6 +12,8 @@ mod control_api;
 mod delivery;
 mod developer_api;
 mod dispatcher;
+#[doc = include_str!("docs/reference.md")]
+pub mod docs {}
 mod emulator;
 mod error;
 mod fault;

@@ -74,7 +74,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// [`ListenError`].
+    /// [`ListenError`] if the address is in use, or does not belong to this machine.
     pub async fn bind(ip: Option<IpAddr>, port: u16) -> Result<Self, ListenError> {
         const TRIES: u8 = 16;
         if let Some(ip) = ip {
@@ -101,7 +101,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// The error of the operating system.
+    /// The error of the operating system, which does not tell the address.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.first.local_addr()
     }

@@ -8,6 +8,17 @@ use crate::Error;
 ///
 /// In the JSON of a control call every field is optional: id and name are then those of the
 /// [default](Persona::default), username and phone are absent. `Debug` shows no field.
+///
+/// ```
+/// use bondify_emulator::Persona;
+///
+/// let ada = Persona::new("7123456789", "Ada Lovelace").username("ada").phone("+441234567890");
+/// assert_eq!(ada.telegram_username.as_deref(), Some("ada"));
+///
+/// for persona in Persona::samples() {
+///     println!("{}", persona.telegram_name); // each is unusual in another way
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Persona {
     /// Decimal digits.
@@ -35,13 +46,6 @@ fn default_name() -> String {
 
 impl Persona {
     /// Creates a persona without username and phone.
-    ///
-    /// ```
-    /// use bondify_emulator::Persona;
-    ///
-    /// let ada = Persona::new("7123456789", "Ada Lovelace").username("ada").phone("+441234567890");
-    /// # assert_eq!(ada.telegram_username.as_deref(), Some("ada"));
-    /// ```
     #[must_use]
     pub fn new(telegram_id: impl Into<String>, telegram_name: impl Into<String>) -> Self {
         Self {

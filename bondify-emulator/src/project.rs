@@ -165,6 +165,25 @@ impl fmt::Debug for Project {
 
 /// The settings of a new project, or changes to an existing one. A setting that is not set
 /// keeps its value, or has its default in a new project.
+///
+/// ```
+/// use bondify_emulator::{Emulator, Plan, ProjectSettings};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let shop = ProjectSettings::new()
+///     .id("proj_shop")
+///     .secret("whsec_test")
+///     .webhook_url("http://127.0.0.1:3000/webhooks/bondify")
+///     .public_access(true);
+/// let emulator = Emulator::builder().project(shop).start().await?;
+///
+/// let project = emulator.update_project("proj_shop", ProjectSettings::new().plan(Plan::Pro))?;
+/// assert_eq!(project.plan, Plan::Pro);
+/// assert_eq!(project.reveal_secret(), "whsec_test");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[must_use]

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn priority_comes_first_then_age() {
+    fn deliveries_start_by_priority_then_age() {
         let mut fixture = Fixture::new(1, 1);
         for (id, project, priority) in
             [(1, "h", false), (2, "h", false), (3, "p", true), (4, "h", false), (5, "b", true)]

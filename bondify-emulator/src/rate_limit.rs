@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minutes_worth_at_once_then_evenly() {
+    fn a_minutes_requests_are_allowed_at_once_then_evenly() {
         let mut limit = RateLimit::new(6);
         for _ in 0..6 {
             assert_eq!(limit.admit("shop", at(0)), Ok(()));
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_do_not_pile_up() {
+    fn unused_tokens_do_not_accumulate() {
         let mut limit = RateLimit::new(2);
         limit.admit("shop", at(0)).unwrap();
         let admitted = (0..9).filter(|_| limit.admit("shop", at(86_400)).is_ok());
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn none_at_all_is_a_limit_too() {
+    fn a_limit_of_zero_refuses_every_request() {
         let wait = RateLimit::new(0).admit("shop", at(0)).unwrap_err();
         assert_eq!(wait, Duration::from_secs(60));
     }

@@ -4,6 +4,16 @@ use serde::Deserialize;
 
 /// The changes to a delivery that is resent. By default it is the same bytes with the same
 /// signature, to the project's current webhook URL. `Debug` shows nothing personal.
+///
+/// ```no_run
+/// use bondify_emulator::{Emulator, Error, Resend};
+///
+/// fn resend_to_staging(emulator: &Emulator) -> Result<(), Error> {
+///     let staging = Resend::new().url("http://127.0.0.1:4000/webhooks/bondify");
+///     emulator.resend_changed(emulator.deliveries()[0].id, staging)?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[must_use]

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn no_setting_is_too_much() {
+    fn extreme_settings_do_not_overflow() {
         for factor in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
             let schedule = RetrySchedule { factor, ..RetrySchedule::default() };
             assert!(schedule.delay_after(usize::MAX) <= RetrySchedule::MAX_DELAY);

@@ -858,7 +858,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_failed_is_resent_once() {
+    fn all_failed_deliveries_are_resent_once() {
         let mut state = State::new(Rules { retry: no_retries(), ..Rules::default() });
         for id in ["shop", "blog"] {
             let settings = ProjectSettings::new().id(id).webhook_url("http://localhost/");
@@ -884,7 +884,7 @@ mod tests {
     }
 
     #[test]
-    fn test_events_go_by_any_name() {
+    fn a_test_event_may_have_any_name() {
         let mut state = shop();
         for name in ["auth.confirmed", "auth.cancelled", "auth.renewed"] {
             let delivery = state.send_test_event("shop", name, now()).unwrap();
@@ -930,7 +930,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_goes_with_all_that_is_its() {
+    fn deleting_a_project_deletes_its_sessions_and_deliveries() {
         let mut state = shop();
         state.add_project(ProjectSettings::new().id("blog"), now()).unwrap();
         let kept = state.generate("blog", now()).unwrap().token;
@@ -944,7 +944,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_are_forgotten_after_a_quarter() {
+    fn old_sessions_are_deleted_at_the_start() {
         let mut state = shop();
         generate(&mut state);
         let day = Duration::from_secs(24 * 60 * 60);
@@ -955,7 +955,7 @@ mod tests {
     }
 
     #[test]
-    fn the_public_api_serves_projects_that_let_it() {
+    fn the_public_api_serves_active_projects_with_public_access() {
         let mut state = shop();
         assert_eq!(state.admit("shop", now()), Ok(()));
         assert_eq!(state.admit("blog", now()), Err(Error::ProjectNotFound));

@@ -54,11 +54,11 @@ const FIELDS: &[&str] = &[
     "new",
 ];
 
-/// How many bytes of words an error may have: 64 characters of the answer, each escaped, twice.
+/// The maximum size of an error text in bytes: 64 characters of the answer, each escaped, twice.
 const ERROR_LIMIT: usize = 2000;
 
-/// A call that gets any answer of any server ends without a panic, in bounded words,
-/// and tells nothing that the answer does not say.
+/// A call ends without a panic for any answer of a server. Its error is bounded, and its value contains only
+/// what the answer contains.
 ///
 /// The first byte chooses the call, two are the status, one chooses the framing, and the rest is
 /// the body.
@@ -73,7 +73,7 @@ thread_local! {
     static BENCH: Bench = Bench::new();
 }
 
-/// A server that gives the answer of the moment, and a client of it, on one thread.
+/// A server that sends the current answer, and its client, on one thread.
 struct Bench {
     runtime: Runtime,
     answer: Arc<Mutex<Answer>>,
@@ -197,8 +197,8 @@ fn check_status(status: &SessionStatus, json: &Value) {
     }
 }
 
-/// An answer with this body, or bytes that are hardly one. What may confuse the connection is
-/// followed by its end.
+/// An answer with this body, or bytes that are almost an answer. The connection ends after bytes that may
+/// confuse it.
 fn framed(status: u16, framing: u8, body: &[u8]) -> Answer {
     let has_no_body = status < 200 || matches!(status, 204 | 304);
     let head = format!("HTTP/1.1 {status} Status\r\n");
@@ -223,7 +223,7 @@ fn framed(status: u16, framing: u8, body: &[u8]) -> Answer {
     Answer { bytes, hang_up }
 }
 
-/// Answers every request on a connection, whatever it asks.
+/// Sends the answer to every request on a connection.
 async fn serve(mut stream: TcpStream, answer: &Mutex<Answer>) -> io::Result<()> {
     let mut received = Vec::new();
     loop {
@@ -242,7 +242,7 @@ async fn serve(mut stream: TcpStream, answer: &Mutex<Answer>) -> io::Result<()> 
     }
 }
 
-/// Whether all of a request is there.
+/// Whether a request is complete.
 fn is_request(received: &[u8]) -> bool {
     let text = String::from_utf8_lossy(received).to_ascii_lowercase();
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };

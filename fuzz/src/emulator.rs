@@ -1,4 +1,4 @@
-//! The emulator, asked over HTTP. Nothing leaves the machine, and nothing on it is reached.
+//! The emulator over HTTP. Its deliveries reach no server, on this machine or another one.
 
 pub(crate) mod api;
 pub(crate) mod state;
@@ -15,7 +15,7 @@ use tokio::{
     runtime::Runtime,
 };
 
-/// Where nobody listens.
+/// A URL at which no server listens.
 const NOWHERE: &str = "http://127.0.0.1:9/";
 
 const TOKEN: &str = "dev_token";
@@ -38,7 +38,7 @@ fn leads_nowhere(url: &Url) -> bool {
     url.as_str().starts_with(NOWHERE)
 }
 
-/// Has a project's events go nowhere, if they would go elsewhere.
+/// Replaces webhook URLs at which a server may listen.
 fn cut_off(emulator: &Emulator) {
     for project in emulator.projects() {
         if project.webhook_url.as_ref().is_some_and(|url| !leads_nowhere(url)) {
@@ -48,12 +48,12 @@ fn cut_off(emulator: &Emulator) {
     }
 }
 
-/// A client on one connection, made anew when the server closes it.
+/// A client on one connection, which it opens again when the server closes it.
 #[derive(Default)]
 struct Client(Option<TcpStream>);
 
 impl Client {
-    /// Sends a request. There is an answer, and it is not that the server failed.
+    /// Sends a request. The answer must arrive and must not be 5xx.
     async fn send(&mut self, to: SocketAddr, method: &str, path: &str, kind: &str, body: &[u8]) {
         let size = body.len();
         let head = format!(
@@ -79,7 +79,7 @@ impl Client {
     }
 }
 
-/// The status, and whether the connection can be used again, once the answer is there.
+/// The status, and whether the connection can be used again, once the answer is complete.
 fn whole(answer: &[u8]) -> Option<(u16, bool)> {
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
@@ -89,7 +89,7 @@ fn whole(answer: &[u8]) -> Option<(u16, bool)> {
     (answer.len() >= end + size).then_some((status, !head.contains("connection: close")))
 }
 
-/// Text as a part of a path, of a query or of a form.
+/// Text, encoded as a part of a path, a query or a form.
 fn encoded(bytes: &[u8]) -> String {
     let encode = |byte: &u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'=' | b'&' => char::from(*byte).into(),

@@ -1,4 +1,4 @@
-//! The contract's rules of an event's and a proof's fields, applied by the independent reader.
+//! The contract's rules for the fields of an event and of a proof, applied by the independent reader.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +27,7 @@ pub(crate) const FIELDS: &[&str] = &[
 pub(crate) struct Fields<'a>(BTreeMap<Vec<u16>, Json<'a>>);
 
 impl<'a> Fields<'a> {
-    /// Reads `body`, and compares with `serde_json::Value` where that reads it too.
+    /// Reads `body`, and compares the result with `serde_json::Value` if that accepts the body too.
     pub(crate) fn read(body: &'a [u8]) -> Option<Self> {
         let fields = std::str::from_utf8(body).ok().and_then(json::object);
         if let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) {
@@ -60,7 +60,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A string that a person chose; what is not Unicode in it is replaced.
+    /// A string that a person chose. Parts that are not Unicode are replaced.
     pub(crate) fn name(&self, name: &str) -> Option<String> {
         self.get(name).mended()
     }
@@ -69,7 +69,7 @@ impl<'a> Fields<'a> {
         self.get(name).whole()
     }
 
-    /// A time in seconds. Of one with a fraction it cannot tell more than that it is one.
+    /// A time in seconds. The value of a time with a fraction is not compared.
     pub(crate) fn seconds(&self, name: &str) -> Whole {
         match (self.whole(name), self.get(name)) {
             (Whole::No, Json::Number(number)) if number.contains(['.', 'e', 'E']) => Whole::Unsure,
@@ -82,7 +82,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Whether `time` is what the field says, or cannot be told.
+/// Whether `time` is the value of the field, or the value is not compared.
 pub(crate) fn is_time(whole: Whole, time: Option<SystemTime>, unit: fn(u64) -> Duration) -> bool {
     match whole {
         Whole::No => time.is_none(),

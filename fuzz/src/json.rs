@@ -1,15 +1,15 @@
-//! A reader of JSON that shares nothing with `serde_json`, written from RFC 8259: the judge of
-//! the readers in `bondify-core`. Strings are UTF-16, as in JavaScript, so that half a surrogate
-//! pair has a place.
+//! A reader of JSON that shares no code with `serde_json`, written from RFC 8259. The readers of
+//! `bondify-core` are compared with it. Strings are UTF-16, as in JavaScript, so that they can contain half a
+//! surrogate pair.
 
 use std::collections::BTreeMap;
 
-/// A JSON value, as far as an event's fields are looked at.
+/// A JSON value, as far as an event's fields need it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Json<'a> {
     /// A string, in UTF-16.
     Text(Vec<u16>),
-    /// A number as it is written.
+    /// The text of a number.
     Number(&'a str),
     Null,
     /// Another literal, an array or an object.
@@ -23,7 +23,7 @@ pub(crate) enum Whole {
     No,
     /// This number.
     Exactly(u64),
-    /// So many digits that rounding decides.
+    /// A number with so many digits that rounding decides.
     Unsure,
 }
 
@@ -36,7 +36,7 @@ impl Json<'_> {
         }
     }
 
-    /// The string, with U+FFFD for what is not Unicode. A run of U+FFFD counts as one.
+    /// The string, with U+FFFD for parts that are not Unicode. A run of U+FFFD counts as one.
     pub(crate) fn mended(&self) -> Option<String> {
         match self {
             Self::Text(text) => Some(mended(&String::from_utf16_lossy(text))),
@@ -83,7 +83,7 @@ fn whole(number: &str) -> Whole {
     }
 }
 
-/// The fields of `text`, if it is one JSON object; of several of one name, the last.
+/// The fields of `text`, if it is one JSON object. Of several fields with one name, the last counts.
 pub(crate) fn object(text: &str) -> Option<BTreeMap<Vec<u16>, Json<'_>>> {
     let mut reader = Reader { text, at: 0 };
     let fields = reader.object()?;

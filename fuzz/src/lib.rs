@@ -1,4 +1,4 @@
-//! The fuzz targets' bodies: each takes arbitrary bytes and panics if a crate breaks a promise.
+//! The functions of the fuzz targets. Each takes arbitrary bytes and panics if a crate breaks a promise.
 #![forbid(unsafe_code)]
 
 mod api_answer;
@@ -19,10 +19,10 @@ pub use crate::{
     signed_body::signed_body,
 };
 
-/// A target's body.
+/// The function of a target.
 pub type Target = fn(&[u8]);
 
-/// Every target by its name, which is also that of its folder in `seeds`.
+/// Every target by its name. Its folder in `seeds` has the same name.
 pub const TARGETS: [(&str, Target); 6] = [
     ("signed_body", signed_body),
     ("signature", signature),

@@ -14,7 +14,7 @@ use crate::{
     shape::{self, Choices},
 };
 
-/// When proofs are judged, in Unix seconds.
+/// The time at which proofs are verified, in Unix seconds.
 const NOW: u64 = 1_700_000_010;
 const LEEWAY: u64 = 30;
 const PROJECT: &str = "proj_vectors";
@@ -32,8 +32,8 @@ const HEADER: &[&str] = &["alg", "typ", "crit", "kid", "cty", "jku", "jwk", "zip
 const PLAIN_HEADERS: [&[u8]; 3] =
     [br#"{"alg":"HS256"}"#, br#"{"alg":"HS256","typ":"JWT"}"#, br#"{"typ":"JWT","alg":"HS256"}"#];
 
-/// A token is accepted only if an independent reader accepts it, and says the same; if its
-/// header is a plain one, it is refused only if that reader refuses it, and for the same reason.
+/// A token is accepted only if an independent reader accepts it with the same claims. If its header is a
+/// plain one, it is refused only if that reader refuses it for the same reason.
 pub fn proof(data: &[u8]) {
     let token = token(data);
     let verified = PROOFS.verify(&token);
@@ -43,7 +43,7 @@ pub fn proof(data: &[u8]) {
         (Err(ProofError::InvalidSignature), Judgement::Refused("INVALID_SIGNATURE")) => {}
         (Err(error), Judgement::Refused(code)) => assert_eq!(name(&error), code, "{token}"),
         (Err(error), Judgement::Claims { header, claims }) => {
-            // Of other headers, the JWT library may refuse what this reader knows nothing about.
+            // The JWT library may refuse other headers, which this reader does not know.
             let is_plain = PLAIN_HEADERS.contains(&&*header);
             if is_plain || !matches!(error, ProofError::Malformed) {
                 check_refusal(&error, &claims);
@@ -57,7 +57,7 @@ pub fn proof(data: &[u8]) {
 /// - `~`: claims that the bytes choose, signed;
 /// - `^`: a header and claims that the bytes choose, signed;
 /// - `:`: a header and claims in JSON, with a line end between, signed;
-/// - `=`: what is to be signed;
+/// - `=`: the bytes to sign;
 /// - the token itself.
 fn token(data: &[u8]) -> String {
     let Some((way, rest)) = data.split_first() else { return String::new() };
@@ -92,7 +92,7 @@ fn with_signature(text: String) -> String {
 
 enum Judgement {
     Refused(&'static str),
-    /// Signed and well-formed; the claims are still to be judged.
+    /// Signed and well-formed; the claims are not checked yet.
     Claims {
         header: Vec<u8>,
         claims: Vec<u8>,
@@ -124,7 +124,7 @@ fn is_hs256(header: &[u8]) -> bool {
     header["alg"] == "HS256" && header["crit"].is_null()
 }
 
-/// Base64 for URLs, without padding, in the one way that each text has.
+/// Base64 for URLs, without padding, in its canonical form.
 fn base64url(text: &str) -> Option<Vec<u8>> {
     let value = |byte| match byte {
         b'A'..=b'Z' => Some(byte - b'A'),
@@ -147,7 +147,7 @@ fn base64url(text: &str) -> Option<Vec<u8>> {
     (bits < 6 && buffer == 0).then_some(bytes)
 }
 
-/// The code that `error` is answered with, and the claim that is missing.
+/// The code of the answer to `error`, and the claim that is missing.
 fn name(error: &ProofError) -> &'static str {
     match error {
         ProofError::Malformed | ProofError::NotYetValid => "INVALID_TOKEN",
@@ -159,7 +159,7 @@ fn name(error: &ProofError) -> &'static str {
     }
 }
 
-/// Why claims are refused, if they are. `None` as well if rounding decides.
+/// The error with which claims are refused; `None` if they are accepted, or if rounding decides.
 fn refusal(claims: &[u8]) -> Option<&'static str> {
     let Some(fields) = Fields::read(claims) else { return Some("INVALID_TOKEN") };
     let is_missing = |name: &&str| match *name {

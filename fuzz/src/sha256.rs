@@ -1,9 +1,9 @@
-//! Signatures by the `hmac` crate's ordinary interface, which `bondify-core` does not use.
+//! Signatures by the ordinary interface of the `hmac` crate, which `bondify-core` does not use.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// The key that everything is signed with.
+/// The signing key.
 pub(crate) const SECRET: &str = "whsec_5f2b0c9d8e7a6b5c4d3e2f1a";
 
 /// The HMAC-SHA256 of `bytes` under [`SECRET`].

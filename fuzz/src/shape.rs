@@ -1,4 +1,4 @@
-//! Text that is nearly JSON, made of arbitrary bytes: what random bytes alone seldom become.
+//! Text that is almost JSON, made from arbitrary bytes. Random bytes alone are rarely such text.
 
 /// A supply of decisions. When it is used up, every decision is the first choice.
 pub(crate) struct Choices<'a>(pub(crate) &'a [u8]);
@@ -74,7 +74,7 @@ const VALUES: &[&str] = &[
     "\"queued\"",
 ];
 
-/// An object with some of `fields`, and something odd here and there.
+/// An object with some of `fields`, and with an occasional mistake.
 pub(crate) fn object(choices: &mut Choices<'_>, fields: &[&str]) -> String {
     let mut text = String::from("{");
     for number in 0..choices.byte() % 16 {
@@ -85,7 +85,7 @@ pub(crate) fn object(choices: &mut Choices<'_>, fields: &[&str]) -> String {
         }
         let name = choices.one_of(fields);
         match choices.byte() % 24 {
-            // The same name, written another way.
+            // The same name with an escape.
             1 => text.push_str(&format!("\"\\u{:04x}{}\"", name.as_bytes()[0], &name[1..])),
             2 => text.push_str(&format!("\"{name}\\ud83d\"")),
             3 => text.push_str(&format!("\"{}\"", &name[..name.len() / 2])),

@@ -1,7 +1,7 @@
 use bondify_core::Signature;
 
 /// A signature is read if and only if it is 64 hexadecimal digits with ASCII whitespace around
-/// them, and is written as the same digits in lower case.
+/// them, and is formatted as the same digits in lower case.
 pub fn signature(data: &[u8]) {
     let expected = digits(data);
     let read = Signature::parse(data);

@@ -14,14 +14,14 @@ use crate::{
 
 static SECRET_KEY: LazyLock<Secret> = LazyLock::new(|| Secret::new(SECRET).expect("is one"));
 
-/// Judges no event by its age: it is older than nothing, and everything lies behind it.
+/// A clock and a tolerance with which no event is refused for its age.
 static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
     let end = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::MAX);
     Verifier::new(SECRET_KEY.clone()).tolerance(Duration::MAX).clock(move || end)
 });
 
-/// A signed body is an event if and only if an independent reader says so, and says the same;
-/// a body that is unsigned or changed is refused for its signature.
+/// A signed body is an event if and only if an independent reader accepts it with the same fields. A body
+/// that is unsigned or changed is refused for its signature.
 pub fn signed_body(data: &[u8]) {
     let body = shape::body(data, FIELDS);
     let signature = hex_hmac(&body);
@@ -33,7 +33,7 @@ pub fn signed_body(data: &[u8]) {
         (Err(VerifyError::Parse(ParseError::Field { name, .. })), Err(Wrong::Field(field))) => {
             assert_eq!(*name, field);
         }
-        // Where rounding decides, it may be a time or not.
+        // If rounding decides, it may be a time or not.
         (Err(VerifyError::Parse(ParseError::Field { name, .. })), Ok(_)) => {
             let fields = Fields::read(&body).expect("is an object");
             assert_eq!(fields.whole(name), Whole::Unsure, "`{name}` is refused");
@@ -52,7 +52,7 @@ enum Wrong {
 
 type Check = Box<dyn FnOnce(&Event, &[u8])>;
 
-/// How to check the event that `body` is, or what is wrong with it.
+/// The check of the event in `body`, or the error of a body that is not an event.
 fn expected(body: &[u8]) -> Result<Check, Wrong> {
     let fields = Fields::read(body).ok_or(Wrong::NotAnObject)?;
     let required = |name| fields.text(name).ok_or(Wrong::Field(name));
@@ -125,7 +125,7 @@ fn never_verifies_changed(body: &[u8], signature: &str) {
         let verified = VERIFIER.verify(body.to_vec(), signature);
         assert_eq!(verified.err(), Some(VerifyError::InvalidSignature));
     };
-    // Which bit is changed depends on the signature, which is as good as chance.
+    // The signature chooses the bit to change, which is as good as a random choice.
     let chance = usize::from(signature.as_bytes()[0]) * 256 + usize::from(signature.as_bytes()[1]);
     if !body.is_empty() {
         let mut changed = body.to_vec();

@@ -1,4 +1,4 @@
-//! Every target over its seeds, which needs neither nightly nor libFuzzer.
+//! Runs every target on its seeds, which needs neither nightly Rust nor libFuzzer.
 
 use std::{fs, path::Path};
 

@@ -10,8 +10,8 @@ use crate::events::SECRET;
 
 const EXPRESS: &str = "express@5";
 
-/// An Express server that does what the official SDK's handler does. Express is installed
-/// into a folder that is gone afterwards.
+/// An Express server that works like the official SDK's handler. Express is installed into a temporary
+/// folder.
 pub(super) struct Express {
     pub(super) server: Server,
     _folder: TempDir,
@@ -25,7 +25,7 @@ pub(super) fn start() -> io::Result<Express> {
         .stdout(Stdio::null())
         .status()?;
     if !installed.success() {
-        return Err(io::Error::other("npm does not install it"));
+        return Err(io::Error::other("npm cannot install Express"));
     }
     fs::write(folder.path().join("server.js"), include_str!("express.js"))?;
     let mut node = Command::new("node");

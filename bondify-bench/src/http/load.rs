@@ -78,7 +78,7 @@ impl Load {
         }
     }
 
-    /// Sends one request after the other until then. Returns the latencies in microseconds.
+    /// Sends one request after the other until `until`. Returns the latencies in microseconds.
     async fn connection(&self, server: &Server, until: Instant) -> io::Result<Vec<f64>> {
         let mut stream = TcpStream::connect(server.address).await?;
         stream.set_nodelay(true)?;
@@ -105,8 +105,8 @@ impl Load {
     }
 }
 
-/// Runs `load` without letting the thread sleep. Waking a sleeping thread would be work of the
-/// server: on a virtual core it takes an interrupt, which costs more than a request.
+/// Runs `load` without letting the thread sleep. The server would have to wake a sleeping thread: on a
+/// virtual core that takes an interrupt, which costs more than a request.
 async fn without_sleep<T>(load: impl Future<Output = T>) -> T {
     let spin = async {
         loop {

@@ -6,7 +6,7 @@ use std::{
 
 use crate::events::{SECRET, signature};
 
-/// A process that verifies and parses one delivery again and again, as the official SDK for
+/// A process that verifies and parses one delivery repeatedly, as the official SDK for
 /// Node does.
 pub(super) struct Node {
     pub(super) version: String,
@@ -33,7 +33,7 @@ impl Node {
         Ok(node)
     }
 
-    /// How long so many calls take, of CPU time.
+    /// The CPU time of so many calls.
     ///
     /// # Panics
     ///

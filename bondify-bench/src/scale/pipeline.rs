@@ -17,7 +17,7 @@ use crate::{
     rounds::thread_time,
 };
 
-/// Everything that happens to a delivery between a server and its handler.
+/// The pipeline of a delivery between a server and its handler.
 pub(super) struct Pipeline {
     runtime: Runtime,
     bondify: Bondify,
@@ -36,7 +36,7 @@ impl Pipeline {
         Self { runtime, bondify, next: 1 << 32 }
     }
 
-    /// Starts so many handlers that do not end.
+    /// Starts `handlers` handlers that do not end.
     pub(super) fn occupy(&self, handlers: usize) {
         self.runtime.block_on(async {
             for number in 0..handlers as u64 {
@@ -51,7 +51,7 @@ impl Pipeline {
         let fresh = (deliveries as f64 * (1.0 - duplicates)).round().max(1.0) as u64;
         let first = self.next;
         self.next += fresh;
-        // Every event first comes fresh, since it takes its turn before it comes again.
+        // Every event is fresh when it is sent first: its duplicates are sent in later turns.
         let requests: Vec<_> = (0..deliveries).map(|at| request(first + at % fresh)).collect();
         let start = thread_time();
         self.runtime.block_on(async {

@@ -7,8 +7,8 @@ use std::{
 
 use crate::cores::spawn_server;
 
-/// A Redis, a PostgreSQL and a MariaDB, by their URLs: those that tests are given, or else private ones,
-/// as long as this lives.
+/// The URLs of a Redis, a PostgreSQL and a MariaDB: those of the tests' environment variables, or private
+/// engines that run until this is dropped.
 pub(super) struct Engines {
     pub(super) redis: String,
     pub(super) postgres: String,
@@ -16,7 +16,7 @@ pub(super) struct Engines {
     private: Option<Child>,
 }
 
-/// Ends with its input.
+/// Ends when its standard input is closed.
 const SCRIPT: &str = r#"
     . scripts/engines
     start_engines >&2

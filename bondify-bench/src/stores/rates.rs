@@ -16,7 +16,7 @@ use crate::{
 pub(super) type Outcome<T> = Result<T, Box<dyn Error>>;
 
 pub(super) const LEASE: Duration = Duration::from_secs(10);
-/// Short, because the keys stay in the engine, which may outlive the run.
+/// Short, because the keys stay in an engine that runs on after the benchmark.
 pub(super) const RETENTION: Duration = Duration::from_secs(60);
 
 /// Claims and completes fresh keys, `in_flight` at the same time. Returns the rate per second.

@@ -40,7 +40,7 @@ struct Commands {
     complete: Vec<String>,
 }
 
-/// Eight bytes as well, but printable.
+/// The same eight bytes, printable.
 const TOKEN: &str = "-token-!";
 const DIGITS: usize = 12;
 
@@ -61,7 +61,7 @@ impl Commands {
         let prefix = format!("bondify:{digits}");
         for (command, key) in [(&mut claim, 1), (&mut complete, 3)] {
             if command.get(key).is_none_or(|key| !key.starts_with("bondify:")) {
-                return Err(format!("other commands than expected: {command:?}").into());
+                return Err(format!("unexpected command: {command:?}").into());
             }
             command[key] = format!("{prefix}__rand_int__");
             command[key + 1] = TOKEN.to_owned();
@@ -69,7 +69,7 @@ impl Commands {
         Ok(Self { prefix, claim, complete })
     }
 
-    /// Stores leases for the first `keys` keys, which the completes then end.
+    /// Stores leases for the first `keys` keys, which the completions then end.
     async fn hold(
         &self,
         mut connection: MultiplexedConnection,
@@ -78,7 +78,7 @@ impl Commands {
         const SCRIPT: &str = "for number = ARGV[2], ARGV[3] do
             redis.call('SET', KEYS[1] .. string.format('%012d', number), ARGV[1], 'PX', 60000)
         end";
-        // Few enough at a time for the answer to come in time.
+        // Few enough keys at a time that Redis answers before the time-out.
         const BATCH: usize = 10_000;
         for first in (0..keys).step_by(BATCH) {
             let mut eval = cmd("EVAL");

@@ -26,13 +26,13 @@ use crate::{
     values,
 };
 
-/// Deliver again what an endpoint missed while it was away
+/// Deliver the events that an endpoint missed during an outage
 ///
 /// Lists the project's sessions through the developer API, makes a signed delivery of each login
 /// and cancellation, and sends them, the oldest first. An endpoint that deduplicates handles only
-/// what it does not know. Succeeds only if every answer is 2xx. The deliveries have no phone
-/// numbers, and the time of a cancellation is that of its session's creation, because the API
-/// does not list them.
+/// the events that it has not handled before. Succeeds only if every answer is 2xx. The deliveries
+/// have no phone numbers, and the time of a cancellation is that of its session's creation, because
+/// the API does not list them.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The project whose sessions to deliver [default: the only one that has sessions]

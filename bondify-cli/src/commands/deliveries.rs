@@ -16,15 +16,15 @@ use crate::{
 /// With --json each delivery is an object with its body and its attempts.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only those of this project
+    /// Only the deliveries of this project
     #[arg(long, value_name = "ID", value_parser = values::text)]
     project: Option<String>,
 
-    /// Only those of this session
+    /// Only the deliveries of this session
     #[arg(long, value_name = "TOKEN", value_parser = values::text)]
     session: Option<String>,
 
-    /// Only those that failed for good
+    /// Only the deliveries that failed for good
     #[arg(long)]
     failed: bool,
 

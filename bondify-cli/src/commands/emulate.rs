@@ -68,7 +68,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "hobby")]
     plan: PlanName,
 
-    /// A fault to inject from the start; repeatable. See the README, or the inspector
+    /// A fault to inject from the start; repeatable. The inspector lists them
     #[arg(long, value_name = "FAULT")]
     fault: Vec<Fault>,
 

@@ -12,7 +12,7 @@ use crate::{
     body, emulator_api::EmulatorArgs, exit::Exit, interrupt::Interrupts, output::Output, values,
 };
 
-/// Have `bondify emulate` deliver again, and wait for the outcome
+/// Resend deliveries of `bondify emulate`, and wait for the outcome
 ///
 /// Sends the same bytes with the same signature to the project's webhook URL. Succeeds only if each
 /// delivery is answered with 2xx in the end.
@@ -27,7 +27,7 @@ pub(crate) struct Args {
     #[arg(long, group = "what")]
     failed: bool,
 
-    /// With --failed: only those of this project
+    /// With --failed: only the deliveries of this project
     #[arg(long, value_name = "ID", requires = "failed", value_parser = values::text)]
     project: Option<String>,
 

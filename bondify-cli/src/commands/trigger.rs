@@ -31,7 +31,7 @@ use crate::{
 
 /// Send signed deliveries to an endpoint
 ///
-/// Succeeds only if every answer is 2xx. Several events are summed up; with --json each
+/// Succeeds only if every answer is 2xx. Several events end with a summary; with --json each
 /// delivery is an object, and the summary is the last object.
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -11,7 +11,7 @@ use crate::support::{Finished, Receiver, SECRET, bondify};
 
 const SHOP: &str = "proj_shop";
 
-/// A Bondify that reaches nobody: every delivery fails for good at once.
+/// An emulator whose deliveries all fail for good at once.
 async fn unreachable() -> Emulator {
     let shop = ProjectSettings::new().id(SHOP).secret(SECRET).webhook_url("http://127.0.0.1:9/");
     let blog = ProjectSettings::new().id("proj_blog").secret("whsec_blog");
@@ -20,8 +20,8 @@ async fn unreachable() -> Emulator {
     emulator.start().await.unwrap()
 }
 
-/// A login, a cancellation, a login whose proof was used; and three sessions that are nothing to
-/// catch up with.
+/// A login, a cancellation, and a login whose proof was used; and three sessions that `catch-up` does
+/// not deliver.
 async fn missed(emulator: &Emulator) -> [String; 3] {
     let [login, cancelled, used, expired, _pending] =
         [(); 5].map(|()| emulator.generate(SHOP).unwrap().token);
@@ -83,7 +83,7 @@ exit code: 0
 }
 
 #[tokio::test]
-async fn the_oldest_is_first_and_the_window_is_kept() {
+async fn the_oldest_event_of_the_window_is_sent_first() {
     within_a_minute(async {
         let now = SystemTime::now();
         let offset = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
@@ -122,7 +122,7 @@ async fn the_oldest_is_first_and_the_window_is_kept() {
 }
 
 #[tokio::test]
-async fn what_is_not_accepted_fails_and_the_rest_goes_on() {
+async fn a_refused_event_fails_the_command_and_the_others_are_sent() {
     within_a_minute(async {
         let emulator = unreachable().await;
         missed(&emulator).await;

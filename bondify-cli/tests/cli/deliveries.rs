@@ -26,7 +26,7 @@ async fn at(emulator: &Emulator, args: &[&str]) -> Finished {
 }
 
 #[tokio::test]
-async fn are_listed_newest_first() {
+async fn deliveries_are_listed_newest_first() {
     within_a_minute(async {
         let receiver = Receiver::answering(StatusCode::SERVICE_UNAVAILABLE).await;
         let emulator = failed(&receiver.url).await;
@@ -50,7 +50,7 @@ exit code: 0
 }
 
 #[tokio::test]
-async fn are_resent_and_waited_for() {
+async fn resend_waits_for_the_outcome() {
     within_a_minute(async {
         let away = Receiver::answering(StatusCode::SERVICE_UNAVAILABLE).await;
         let back = Receiver::start().await;

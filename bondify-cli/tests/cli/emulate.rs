@@ -8,7 +8,7 @@ use tempfile::tempdir;
 
 use crate::support::{Receiver, Running, SECRET, bondify, run};
 
-/// An emulator of the project `proj_local`, and what it says first.
+/// An emulator of the project `proj_local`, and its first line of output.
 async fn emulate(args: &[&str]) -> (Running, Value) {
     let mut emulator = Running::start(&[&["emulate", "--port", "0", "--json"], args].concat());
     let ready = emulator.json().await["ready"].take();

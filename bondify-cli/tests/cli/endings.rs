@@ -12,7 +12,7 @@ use tokio::{
 use crate::support::{Finished, Recorder, Running, bondify, serve};
 
 #[tokio::test]
-async fn a_trigger_cut_short_sums_up_and_fails() {
+async fn an_interrupted_trigger_summarises_and_fails() {
     within_a_minute(async {
         let (_, url) = Recorder::start(|| StatusCode::OK).await;
         let args = ["trigger", "auth.cancelled", "--url", &url, "--count", "1000000000", "--json"];
@@ -31,7 +31,7 @@ async fn a_trigger_cut_short_sums_up_and_fails() {
 }
 
 #[tokio::test]
-async fn an_answer_is_not_waited_for_any_longer() {
+async fn an_interrupted_trigger_does_not_wait_for_the_answer() {
     within_a_minute(async {
         let arrived = Arc::new(Notify::new());
         let notify = Arc::clone(&arrived);
@@ -56,7 +56,7 @@ exit code: 130
 }
 
 #[tokio::test]
-async fn a_server_ends_well() {
+async fn a_signal_ends_a_server_with_success() {
     within_a_minute(async {
         for (command, signal) in [("listen", "INT"), ("listen", "TERM"), ("emulate", "INT")] {
             let mut server = Running::start(&[command, "--port", "0"]);
@@ -92,7 +92,7 @@ async fn a_second_ctrl_c_does_not_wait_for_a_request_in_flight() {
 }
 
 #[tokio::test]
-async fn quietly_when_the_reader_closes_standard_output() {
+async fn a_reader_that_closes_standard_output_ends_the_command_quietly() {
     within_a_minute(async {
         let (_, url) = Recorder::start(|| StatusCode::OK).await;
         let args = ["trigger", "auth.cancelled", "--url", &url, "--count", "1000000000", "--json"];
@@ -105,7 +105,7 @@ async fn quietly_when_the_reader_closes_standard_output() {
 }
 
 #[tokio::test]
-async fn quietly_when_standard_output_is_closed_from_the_start() {
+async fn a_standard_output_that_is_closed_from_the_start_ends_the_command_quietly() {
     within_a_minute(async {
         for args in [
             &["completions", "bash"][..],

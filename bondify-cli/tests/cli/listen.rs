@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::support::{Recorder, Running, SECRET, run};
 
-/// A listener, and the address that it is at.
+/// A listener, and its address.
 async fn listen(args: &[&str]) -> (Running, String) {
     let mut listener = Running::start(&[&["listen", "--port", "0", "--json"], args].concat());
     let ready = listener.json().await;
@@ -55,7 +55,7 @@ async fn shows_what_is_signed_and_answers_204() {
 }
 
 #[tokio::test]
-async fn for_people() {
+async fn deliveries_are_shown_as_text() {
     within_a_minute(async {
         let mut listener = Running::start(&["listen", "--port", "0"]);
         let ready = listener.line().await;
@@ -80,7 +80,7 @@ exit code: 0
 }
 
 #[tokio::test]
-async fn forwards_the_exact_bytes_and_their_signature_and_answers_alike() {
+async fn forwards_the_exact_bytes_and_passes_on_the_answer() {
     within_a_minute(async {
         let (recorder, url) = Recorder::start(|| (StatusCode::ACCEPTED, "thanks")).await;
         let (mut listener, address) = listen(&["--forward-to", &url]).await;
@@ -169,7 +169,7 @@ async fn if_the_endpoint_takes_too_long_it_is_504() {
 }
 
 #[tokio::test]
-async fn a_sender_that_hangs_up_stops_no_forwarding() {
+async fn forwarding_continues_after_the_sender_has_disconnected() {
     within_a_minute(async {
         let endpoint = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", endpoint.local_addr().unwrap());
@@ -204,7 +204,7 @@ async fn only_posts_are_deliveries() {
 }
 
 #[tokio::test]
-async fn a_port_in_use() {
+async fn a_port_in_use_is_an_error() {
     within_a_minute(async {
         let (_listener, address) = listen(&[]).await;
         let port = address.rsplit(':').next().unwrap();

@@ -10,7 +10,7 @@ async fn emulator() -> Emulator {
     Emulator::builder().project(project).start().await.unwrap()
 }
 
-/// Begins a login, has `tap` decide by its session token, and returns how it ended.
+/// Begins a login, calls `tap` with its session token, and returns the result of the command.
 async fn log_in(emulator: &Emulator, args: &[&str], tap: impl FnOnce(&str)) -> (Finished, Value) {
     let login = ["login", "--project", "proj_1", "--api-url", emulator.url(), "--json"];
     let mut login = Running::start(&[&login, args].concat());
@@ -91,7 +91,7 @@ async fn a_login_that_is_not_confirmed_fails() {
 }
 
 #[tokio::test]
-async fn for_people() {
+async fn a_login_is_shown_as_text() {
     within_a_minute(async {
         let emulator = emulator().await;
         let args = ["login", "--project", "proj_1", "--api-url", emulator.url()];
@@ -120,7 +120,7 @@ exit code: 0
 }
 
 #[tokio::test]
-async fn an_api_that_refuses() {
+async fn a_refusal_of_the_api_is_an_error() {
     within_a_minute(async {
         let emulator = emulator().await;
         let args = ["login", "--project", "proj_nobodys", "--api-url", emulator.url()];

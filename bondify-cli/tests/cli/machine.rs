@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::support::{Finished, Recorder, Running, SECRET, bondify, run};
 
-/// Starts `emulate --json` and returns what it says first.
+/// Starts `emulate --json` and returns its first line of output.
 async fn emulate(args: &[&str]) -> (Running, Value) {
     let mut emulator = Running::start(&[&["emulate", "--port=0", "--json"], args].concat());
     let ready = emulator.json().await["ready"].take();
@@ -237,7 +237,7 @@ async fn a_full_disk_is_said_and_answered_with_507() {
     within_a_minute(async {
         let folder = tempdir().unwrap();
         let state = folder.path().join("state");
-        // The shell's limit on the size of a file stands for the full disk: 16 KiB.
+        // The shell's limit on the size of a file simulates a full disk: 16 KiB.
         let script = format!(
             "trap '' XFSZ; ulimit -f 32; exec {} emulate --json --port 0 --state {}",
             env!("CARGO_BIN_EXE_bondify"),

@@ -22,7 +22,7 @@ async fn on_a_terminal(command: &str, variable: (&str, &str)) -> Option<String> 
 }
 
 #[tokio::test]
-async fn is_coloured_on_a_terminal_only_and_not_with_no_color() {
+async fn output_is_coloured_on_a_terminal_without_no_color_only() {
     within_a_minute(async {
         let (_, url) = Recorder::start(|| "thanks").await;
         let plain = run(&["trigger", "auth.cancelled", "--url", &url]).await.stdout;

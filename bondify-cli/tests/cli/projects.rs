@@ -25,7 +25,7 @@ async fn projects(emulator: &Emulator, args: &[&str]) -> Finished {
 }
 
 #[tokio::test]
-async fn a_list() {
+async fn projects_are_listed() {
     within_a_minute(async {
         let emulator = emulator().await;
         assert_data_eq!(
@@ -48,7 +48,7 @@ exit code: 0
 }
 
 #[tokio::test]
-async fn a_new_one_and_its_secret() {
+async fn a_project_is_created_with_its_secrets() {
     within_a_minute(async {
         let emulator = emulator().await;
         let url = "http://127.0.0.1:3000/webhooks/bondify";
@@ -136,7 +136,7 @@ async fn a_secret_key_is_shown_even_if_the_webhook_secret_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn one_is_deleted() {
+async fn a_project_is_deleted() {
     within_a_minute(async {
         let emulator = emulator().await;
         let deleted = projects(&emulator, &["delete", "proj_blog"]).await;
@@ -150,7 +150,7 @@ async fn one_is_deleted() {
 }
 
 #[tokio::test]
-async fn only_with_a_token() {
+async fn a_developer_token_is_required() {
     within_a_minute(async {
         let emulator = emulator().await;
         let refused = projects(&emulator, &["list", "--token", "dev_wrong"]).await;

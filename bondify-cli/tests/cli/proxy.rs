@@ -62,7 +62,7 @@ impl Endpoint {
                 let (mut connection, _) = listener.accept().await.unwrap();
                 let request = Message::read(&mut connection).await;
                 received.lock().await.push(request);
-                // The command may hang up before it has read everything.
+                // The command may close the connection before it has read everything.
                 let _ = connection.write_all(&answer).await;
                 match ending {
                     Ending::Fin => {}
@@ -82,7 +82,7 @@ impl Endpoint {
 enum Ending {
     Fin,
     Reset,
-    /// A reset as soon as another request comes.
+    /// Resets the connection when another request arrives on it.
     ResetOnReuse,
 }
 
@@ -141,7 +141,7 @@ fn noise(size: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn bodies_of_every_size_arrive_to_the_byte_in_both_directions() {
+async fn bodies_of_every_size_arrive_unchanged_in_both_directions() {
     within_a_minute(async {
         let sizes = [0, 1, 16_383, 65_535, 65_536, 65_537, 200_000, 1_000_000, 10_000_000];
         let answers = sizes.map(|size| (answer("", &noise(size)), Ending::Fin)).into();
@@ -277,7 +277,7 @@ async fn an_answer_that_breaks_off_is_seen_by_the_sender_and_shown() {
 }
 
 #[tokio::test]
-async fn a_connection_that_the_endpoint_has_reset_costs_nothing() {
+async fn a_connection_that_the_endpoint_has_reset_is_not_reused() {
     within_a_minute(async {
         let kept = answer("connection: keep-alive\r\n", b"ok");
         let endings = [Ending::ResetOnReuse, Ending::ResetOnReuse, Ending::Reset, Ending::Fin];

@@ -44,7 +44,7 @@ async fn the_readme_is_correct() {
     .await;
 }
 
-/// Standard output of a shell's script.
+/// The standard output of a shell script.
 async fn run(script: &str, directory: &Path) -> String {
     let bondify = Path::new(env!("CARGO_BIN_EXE_bondify")).parent().unwrap();
     let path = format!("{}:/usr/bin:/bin", bondify.display());
@@ -53,7 +53,7 @@ async fn run(script: &str, directory: &Path) -> String {
     String::from_utf8(shell.kill_on_drop(true).output().await.unwrap().stdout).unwrap()
 }
 
-/// Without what differs from run to run: names of things and numbers with a fraction.
+/// The text without the parts that differ from run to run: ids and numbers with a fraction.
 fn normal(text: &str) -> String {
     let is_end = |character: char| !character.is_ascii_alphanumeric() && !"_.".contains(character);
     let normal = |word: &str| {

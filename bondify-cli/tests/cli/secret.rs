@@ -5,7 +5,7 @@ use tempfile::NamedTempFile;
 use crate::support::{Finished, bondify, run, run_with};
 
 #[tokio::test]
-async fn an_option_goes_before_the_environment() {
+async fn an_option_overrides_the_environment() {
     within_a_minute(async {
         let file = NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "whsec_b\n").unwrap();
@@ -22,7 +22,7 @@ async fn an_option_goes_before_the_environment() {
 }
 
 #[tokio::test]
-async fn without_one_nothing_is_done() {
+async fn a_missing_secret_is_an_error() {
     within_a_minute(async {
         for args in [
             &["sign"][..],
@@ -46,7 +46,7 @@ exit code: 2
 }
 
 #[tokio::test]
-async fn one_that_can_never_match_is_refused() {
+async fn a_secret_that_cannot_match_is_refused() {
     within_a_minute(async {
         let padded = run(&["sign", "--secret", "whsec_hush "]).await;
         assert_data_eq!(
@@ -74,7 +74,7 @@ exit code: 2
 }
 
 #[tokio::test]
-async fn is_never_repeated() {
+async fn a_secret_is_never_printed() {
     within_a_minute(async {
         let cases = [
             &["sign", "--secret", "whsec_hush "][..],

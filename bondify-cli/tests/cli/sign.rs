@@ -40,7 +40,7 @@ async fn signs_a_file_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn as_json() {
+async fn a_signature_is_shown_as_json() {
     within_a_minute(async {
         let signed = run_with(&["--json", "sign"], BODY).await;
         assert_eq!(signed.json(), [serde_json::json!({ "signature": SIGNATURE })]);
@@ -49,7 +49,7 @@ async fn as_json() {
 }
 
 #[tokio::test]
-async fn a_body_that_cannot_be_read() {
+async fn an_unreadable_body_is_an_error() {
     within_a_minute(async {
         let signed = run(&["sign", "--body", "/nonexistent/body.json"]).await;
         assert_data_eq!(

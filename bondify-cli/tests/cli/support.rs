@@ -22,7 +22,7 @@ use tokio::{
 
 pub(crate) const SECRET: &str = "whsec_test";
 
-/// The command with `SECRET` in its environment, and nothing else from this one.
+/// The command with `SECRET` in its environment, and nothing of the environment of the test.
 pub(crate) fn bondify(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bondify"));
     command.args(args).env_clear().env("BONDIFY_WEBHOOK_SECRET", SECRET);
@@ -30,12 +30,12 @@ pub(crate) fn bondify(args: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs a command to its end.
 pub(crate) async fn run(args: &[&str]) -> Finished {
     Finished::of(bondify(args)).await
 }
 
-/// Runs it to its end with `stdin`.
+/// Runs a command to its end with `stdin`.
 pub(crate) async fn run_with(args: &[&str], stdin: impl AsRef<[u8]>) -> Finished {
     let mut command = bondify(args);
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
@@ -125,7 +125,7 @@ impl Running {
         assert!(status.success());
     }
 
-    /// Waits for its end, having read the rest.
+    /// Reads the rest of the output, and waits for the end.
     pub(crate) async fn end(mut self) -> Finished {
         let mut rest = String::new();
         while let Some(line) = self.lines.next_line().await.unwrap() {
@@ -136,14 +136,14 @@ impl Running {
         Finished { stdout: rest, ..finished }
     }
 
-    /// Stops to read standard output, and waits for the end.
+    /// Closes standard output, and waits for the end.
     pub(crate) async fn hang_up(self) -> Finished {
         drop(self.lines);
         self.child.wait_with_output().await.unwrap().into()
     }
 }
 
-/// Serves `app` on a port of its own, and says at which URL.
+/// Serves `app` on a free port, and returns its URL.
 pub(crate) async fn serve(app: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/webhooks/bondify", listener.local_addr().unwrap());
@@ -151,7 +151,7 @@ pub(crate) async fn serve(app: Router) -> String {
     url
 }
 
-/// A server as users of Bondify have one.
+/// A server that receives webhooks through `bondify-axum`.
 pub(crate) struct Receiver {
     pub(crate) url: String,
     handled: Arc<Mutex<Vec<Event>>>,
@@ -192,7 +192,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// The recorder, and the URL that it is at.
+    /// The recorder, and its URL.
     pub(crate) async fn start<R: IntoResponse>(
         answer: impl Fn() -> R + Send + Sync + 'static,
     ) -> (Self, String) {

@@ -123,7 +123,7 @@ async fn redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn no_answer_fails() {
+async fn a_missing_answer_is_a_failure() {
     within_a_minute(async {
         // Bound, but not listening.
         let nobody = tokio::net::TcpSocket::new_v4().unwrap();
@@ -153,7 +153,7 @@ exit code: 1
 }
 
 #[tokio::test]
-async fn many_are_of_sessions_of_their_own_and_summed_up() {
+async fn each_of_many_deliveries_has_its_own_session() {
     within_a_minute(async {
         let receiver = Receiver::start().await;
         let many = ["auth.confirmed", "--count", "40", "--concurrency", "8"];
@@ -175,7 +175,7 @@ exit code: 0
 }
 
 #[tokio::test]
-async fn many_as_json() {
+async fn many_deliveries_are_shown_as_json() {
     within_a_minute(async {
         let receiver = Receiver::answering(StatusCode::INTERNAL_SERVER_ERROR).await;
         let triggered = trigger(&receiver.url, &["auth.cancelled", "--count=3", "--json"]).await;
@@ -196,7 +196,7 @@ async fn many_as_json() {
 }
 
 #[tokio::test]
-async fn one_session_for_all_is_handled_once() {
+async fn many_deliveries_of_one_session_are_handled_once() {
     within_a_minute(async {
         let receiver = Receiver::start().await;
         let args = ["auth.cancelled", "--session-token=s", "--count=5", "--concurrency=5"];
@@ -207,7 +207,7 @@ async fn one_session_for_all_is_handled_once() {
 }
 
 #[tokio::test]
-async fn given_bytes_are_sent_as_they_are() {
+async fn a_given_body_is_sent_byte_for_byte() {
     within_a_minute(async {
         let (recorder, url) = Recorder::start(|| StatusCode::OK).await;
         let body = b"{\"event\": \"auth.new\"}\r\n\xff".as_slice();
@@ -281,7 +281,7 @@ async fn the_second_of_a_duplicate_follows_the_answer_to_the_first() {
 }
 
 #[tokio::test]
-async fn forgeries_are_refused() {
+async fn deliveries_with_a_wrong_signature_are_refused() {
     within_a_minute(async {
         let receiver = Receiver::start().await;
         for (fault, code) in [

@@ -10,14 +10,14 @@ async fn sign(body: &str) -> String {
     run_with(&["sign"], body).await.stdout.trim().to_owned()
 }
 
-/// Of `BODY`'s signature, when `received` is what came.
+/// The output of `verify` for the signature of `BODY` and the body `received`.
 async fn verify(received: &str, args: &[&str]) -> Finished {
     let signature = sign(BODY).await;
     run_with(&[&["verify", "--signature", &signature], args].concat(), received).await
 }
 
 #[tokio::test]
-async fn a_valid_signature_of_an_event() {
+async fn a_valid_signature_is_verified() {
     within_a_minute(async {
         let unknown = r#"{"event":"auth.new"}"#;
         let signature = sign(unknown).await;
@@ -39,7 +39,7 @@ exit code: 0
 }
 
 #[tokio::test]
-async fn a_valid_signature_of_an_event_that_receivers_refuse() {
+async fn an_event_that_receivers_refuse_is_noted() {
     within_a_minute(async {
         assert_data_eq!(
             verify(BODY, &[]).await.to_string(),
@@ -54,7 +54,7 @@ exit code: 0
 }
 
 #[tokio::test]
-async fn a_body_that_is_likely_wrong() {
+async fn a_likely_mistake_in_the_body_is_named() {
     within_a_minute(async {
         assert_data_eq!(
             verify(&format!("{BODY}\n"), &[]).await.to_string(),
@@ -69,7 +69,7 @@ exit code: 1
 }
 
 #[tokio::test]
-async fn a_secret_that_is_likely_wrong() {
+async fn a_likely_mistake_in_the_secret_is_named() {
     within_a_minute(async {
         assert_data_eq!(
             verify(BODY, &["--secret", "test"]).await.to_string(),
@@ -88,7 +88,7 @@ exit code: 1
 }
 
 #[tokio::test]
-async fn a_format_that_is_likely_wrong() {
+async fn a_likely_mistake_in_the_format_is_named() {
     within_a_minute(async {
         let prefixed = format!("sha256={}", sign(BODY).await);
         assert_data_eq!(

@@ -15,7 +15,7 @@ use axum::{
 
 use crate::{Error, app::App};
 
-/// A file that pages link to, under an address that changes with what is in it.
+/// A file that pages link to, under an address that changes with its content.
 pub(super) struct Asset {
     name: &'static str,
     content_type: &'static str,

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_all_texts_share_are_left_out_once() {
+    fn shared_lines_at_the_start_and_the_end_are_left_out() {
         let lines = |texts: &[&str]| {
             differing_lines(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
         };

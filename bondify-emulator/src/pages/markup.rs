@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_is_in_the_unit_that_suits_it() {
+    fn a_duration_is_shown_in_a_suitable_unit() {
         assert_eq!(Span(Duration::from_millis(999)).to_string(), "999 ms");
         assert_eq!(Span(Duration::from_millis(1250)).to_string(), "1.25 s");
     }

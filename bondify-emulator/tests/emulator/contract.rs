@@ -257,7 +257,7 @@ async fn a_session_has_null_for_what_is_not_known() {
 }
 
 #[tokio::test]
-async fn analytics_are_of_a_week_unless_asked() {
+async fn analytics_cover_7_days_by_default() {
     let emulator = plain().await;
     let analytics = get(&emulator, "analytics").await;
     let fields = [

@@ -10,7 +10,7 @@ async fn act(emulator: &Emulator, token: &str, action: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn it_says_that_it_is_well() {
+async fn health_is_ok() {
     let emulator = plain().await;
     let health = get(&emulator, "/emulator/health").await;
     assert_eq!((health.status, &health.json["status"]), (200, &json!("ok")));

@@ -92,7 +92,7 @@ async fn a_body_without_an_end_is_recorded_in_part() {
         let endless = format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(200_000));
         let serve = async {
             let mut request = receiver.accept().await;
-            // The emulator hangs up when it has enough.
+            // The emulator closes the connection once it has read enough.
             let _ = request.stream.write_all(endless.as_bytes()).await;
             pending::<()>().await;
         };
@@ -124,7 +124,7 @@ async fn every_2xx_is_success_and_nothing_else_is() {
 }
 
 #[tokio::test]
-async fn a_redirect_leads_nowhere() {
+async fn a_redirect_is_a_failure() {
     within_a_minute(async {
         let (receiver, elsewhere) = (RawReceiver::start().await, RawReceiver::start().await);
         let redirect = format!(
@@ -143,7 +143,7 @@ async fn a_redirect_leads_nowhere() {
 }
 
 #[tokio::test]
-async fn silence_is_a_failure() {
+async fn a_time_out_is_a_failure() {
     within_a_minute(async {
         let receiver = RawReceiver::start().await;
         let builder = once().timeout(Duration::from_millis(50));
@@ -163,7 +163,7 @@ async fn silence_is_a_failure() {
 #[tokio::test]
 async fn a_connection_that_is_refused_or_breaks_off_is_a_failure() {
     within_a_minute(async {
-        // Bound, so that nobody else is there, but not listening.
+        // Bound, so that no other process can take the port, but not listening.
         let nobody = TcpSocket::new_v4().unwrap();
         nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}/", nobody.local_addr().unwrap());
@@ -187,7 +187,7 @@ async fn a_connection_that_is_refused_or_breaks_off_is_a_failure() {
 #[tokio::test]
 async fn only_loopback_is_delivered_to() {
     within_a_minute(async {
-        // Addresses for documentation: nobody is there, and nobody is asked.
+        // Addresses that are reserved for documentation. The emulator connects to none of them.
         for url in ["https://192.0.2.1/hook", "https://[2001:db8::1]/"] {
             assert_eq!(outcome(once(), url).await, Outcome::NotLoopback, "{url}");
         }
@@ -226,9 +226,9 @@ async fn other_addresses_can_be_allowed() {
     .await;
 }
 
-// Only that no retry is early: late is what a busy machine makes of it.
+// Only asserts that no retry is early, because a busy machine can be late.
 #[tokio::test]
-async fn retries_keep_their_distance() {
+async fn no_retry_is_early() {
     within_a_minute(async {
         let receiver = RawReceiver::start().await;
         let builder = Emulator::builder().retry_base(Duration::from_millis(40)).retry_factor(3.0);
@@ -328,7 +328,7 @@ async fn dropping_the_emulator_stops_it() {
         let mut request = receiver.accept().await;
         let address = emulator.address();
         drop(emulator);
-        // Its attempt is gone, and its port is free.
+        // The attempt was cancelled, and the port is free.
         let _ = request.stream.read_to_end(&mut Vec::new()).await;
         while TcpListener::bind(address).await.is_err() {
             yield_now().await;
@@ -350,7 +350,7 @@ async fn a_port_is_free_once_the_emulator_has_stopped() {
 }
 
 #[tokio::test]
-async fn changes_tell_how_far_a_delivery_has_come() {
+async fn changes_report_the_progress_of_a_delivery() {
     within_a_minute(async {
         let receiver = RawReceiver::start().await;
         let settings = ProjectSettings::new().webhook_url(receiver.url());

@@ -103,7 +103,7 @@ async fn a_project_is_created_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn settings_that_make_no_sense_are_refused() {
+async fn invalid_settings_are_refused() {
     let emulator = plain().await;
     for settings in [
         json!({}),
@@ -119,7 +119,7 @@ async fn settings_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test]
-async fn there_has_to_be_such_a_project() {
+async fn an_unknown_project_is_answered_with_404() {
     let emulator = plain().await;
     for (method, path) in [
         ("PATCH", "/projects/other"),
@@ -182,7 +182,7 @@ async fn sessions_are_listed_with_their_logins() {
 }
 
 #[tokio::test]
-async fn analytics_count_the_sessions_there_were() {
+async fn analytics_count_sessions() {
     let clock = TestClock::new();
     let emulator = start(clock.of(Emulator::builder()), ProjectSettings::new().name("Shop")).await;
     emulator.add_project(ProjectSettings::new().id("blog")).unwrap();
@@ -215,7 +215,7 @@ async fn analytics_count_the_sessions_there_were() {
 }
 
 #[tokio::test]
-async fn analytics_look_back_so_many_days_or_so_many() {
+async fn analytics_cover_the_requested_days() {
     let emulator = plain().await;
     for days in ["0", "8", "-7", "many", "", "7.0"] {
         let refused = call(&emulator, "GET", &format!("/analytics?days={days}"), Value::Null).await;

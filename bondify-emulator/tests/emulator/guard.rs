@@ -36,7 +36,7 @@ async fn call_host(emulator: &Emulator, path: (&str, &str, &'static str), host: 
 }
 
 #[tokio::test]
-async fn a_rebound_name_gets_nothing() {
+async fn an_unknown_host_name_is_refused() {
     let emulator = plain().await;
     let port = emulator.address().port();
     for path in PATHS {
@@ -99,7 +99,7 @@ async fn a_page_of_another_origin_may_use_the_public_api_only() {
 }
 
 #[tokio::test]
-async fn a_forbidden_call_does_nothing() {
+async fn a_forbidden_call_changes_nothing() {
     let emulator = plain().await;
     let token = emulator.generate(SHOP).unwrap().token;
     let confirm = request(&emulator, "POST", &format!("/emulator/sessions/{token}/confirm"))
@@ -123,7 +123,7 @@ async fn it_listens_on_loopback() {
 }
 
 #[tokio::test]
-async fn a_request_names_one_host() {
+async fn a_request_needs_exactly_one_host() {
     within_a_minute(async {
         let emulator = plain().await;
         for hosts in ["", "host: localhost\r\nhost: localhost\r\n", "host: a b\r\n"] {

@@ -1,4 +1,4 @@
-//! Logins that end in a handler of ours: `bondify-axum` receives what the emulator sends.
+//! Logins that end in a handler: `bondify-axum` receives the deliveries of the emulator.
 
 use std::{
     collections::HashSet,
@@ -22,14 +22,15 @@ use tokio::{net::TcpListener, sync::mpsc};
 
 use crate::support::{RawReceiver, SHOP, shop, start};
 
-/// An emulator, and an app that receives what it delivers.
+/// An emulator, and an app that receives its deliveries.
 struct Login {
     emulator: Emulator,
     events: mpsc::UnboundedReceiver<Event>,
 }
 
 impl Login {
-    /// The app answers by `status`, given how many events it has handled before.
+    /// Starts both. `status` returns the status of an answer; its argument is the number of events that the
+    /// app has handled before.
     async fn start(builder: Builder, status: fn(usize) -> StatusCode) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/webhooks/bondify", listener.local_addr().unwrap());
@@ -128,7 +129,8 @@ async fn a_handler_that_fails_gets_the_event_again() {
     .await;
 }
 
-// Generated over HTTP, confirmed all at once, polled over HTTP while they are delivered.
+// The sessions are generated over HTTP, confirmed all at once, and polled over HTTP while their events are
+// delivered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_sessions_at_once() {
     within_a_minute(async {
@@ -175,7 +177,7 @@ async fn a_thousand_sessions_at_once() {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_while_the_receiver_comes_and_goes() {
+async fn no_event_is_lost_while_the_receiver_fails_often() {
     within_a_minute(async {
         const COUNT: usize = 40;
         let receiver = RawReceiver::start().await;
@@ -192,7 +194,7 @@ async fn nothing_is_lost_while_the_receiver_comes_and_goes() {
                 token
             })
             .collect();
-        // Ten times out of a dozen it hangs up, is overloaded, or dies within its answer.
+        // It fails ten times out of twelve: it closes the connection, answers 503, or breaks off its answer.
         let serve = async {
             for number in 0.. {
                 match number % 12 {

@@ -14,7 +14,7 @@ async fn verify(emulator: &Emulator, token: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn generate_answers_a_token_a_deeplink_and_when_it_expires() {
+async fn generate_answers_with_a_token_a_deeplink_and_an_expiry_time() {
     let clock = TestClock::new();
     let emulator = start(clock.of(Emulator::builder()), ProjectSettings::new()).await;
     let answer = post(&emulator, GENERATE, json!({"project_id": SHOP})).await;
@@ -28,14 +28,14 @@ async fn generate_answers_a_token_a_deeplink_and_when_it_expires() {
 }
 
 #[tokio::test]
-async fn a_session_is_pending_until_something_happens() {
+async fn a_new_session_is_pending() {
     let emulator = plain().await;
     let token = emulator.generate(SHOP).unwrap().token;
     assert_eq!(verify(&emulator, &token).await.json, json!({"status": "pending"}));
 }
 
 #[tokio::test]
-async fn a_confirmed_session_answers_the_user_and_a_proof() {
+async fn a_confirmed_session_has_the_user_and_a_proof() {
     let clock = TestClock::new();
     let emulator = start(clock.of(Emulator::builder()), ProjectSettings::new()).await;
     let token = emulator.generate(SHOP).unwrap().token;
@@ -67,7 +67,7 @@ async fn a_confirmed_session_answers_the_user_and_a_proof() {
 }
 
 #[tokio::test]
-async fn a_phone_number_is_in_the_answer_and_the_proof_where_it_may_be() {
+async fn a_shared_phone_number_is_in_the_answer_and_in_the_proof() {
     let settings = ProjectSettings::new().plan(Plan::Pro).req_phone(true);
     let emulator = start(Emulator::builder(), settings).await;
     let token = emulator.generate(SHOP).unwrap().token;
@@ -96,7 +96,7 @@ async fn a_used_session_still_has_the_user_and_a_proof() {
 }
 
 #[tokio::test]
-async fn a_cancelled_session_says_when() {
+async fn a_cancelled_session_has_the_time_of_the_cancellation() {
     let clock = TestClock::new();
     let emulator = start(clock.of(Emulator::builder()), ProjectSettings::new()).await;
     let token = emulator.generate(SHOP).unwrap().token;
@@ -152,7 +152,7 @@ async fn a_project_has_to_exist_be_active_and_be_public() {
 }
 
 #[tokio::test]
-async fn a_session_is_its_own_projects_only() {
+async fn a_session_of_another_project_is_not_found() {
     let emulator = plain().await;
     emulator.add_project(ProjectSettings::new().id("proj_blog").public_access(true)).unwrap();
     let foreign = emulator.generate("proj_blog").unwrap().token;

@@ -69,7 +69,7 @@ async fn an_unfinished_delivery_continues_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_file_has_one_emulator() {
+async fn a_file_cannot_be_used_by_two_emulators() {
     let folder = tempfile::tempdir().unwrap();
     let emulator = kept_in(&folder).start().await.unwrap();
     let second = kept_in(&folder).start().await;

@@ -5,7 +5,7 @@ use example_support::browser::{Browser, Device};
 
 use crate::support::{Receiver, SHOP, shop, soon};
 
-/// An emulator with something of everything, and the addresses of all there is to see.
+/// An emulator with an item of every kind, and the addresses of all its pages.
 async fn exhibition(receiver: &Receiver) -> (Emulator, Vec<(&'static str, String)>) {
     let emulator = Emulator::builder().retries(1).project(shop().webhook_url(receiver.url()));
     let emulator = emulator.start().await.unwrap();
@@ -37,7 +37,7 @@ async fn exhibition(receiver: &Receiver) -> (Emulator, Vec<(&'static str, String
     (emulator, addresses)
 }
 
-/// Shows everything on this device; pictures of it are left for people to look at.
+/// Opens every page on this device, and saves a picture of each.
 async fn pages_are_accessible(device: Device, name: &str) {
     let receiver = Receiver::start().await;
     let (emulator, addresses) = exhibition(&receiver).await;

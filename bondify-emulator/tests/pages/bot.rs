@@ -18,7 +18,7 @@ async fn deeplink(emulator: &Emulator) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_persona_logs_in() {
+async fn a_sample_user_logs_in() {
     let mut receiver = Receiver::start().await;
     let emulator = Emulator::builder().project(shop().webhook_url(receiver.url()));
     let emulator = emulator.start().await.unwrap();
@@ -42,7 +42,7 @@ async fn a_persona_logs_in() {
 }
 
 #[tokio::test]
-async fn somebody_who_is_described_logs_in() {
+async fn a_described_user_logs_in() {
     let emulator = start(Emulator::builder()).await;
     let (deeplink, token) = deeplink(&emulator).await;
     let Some(browser) = Browser::open().await else { return };

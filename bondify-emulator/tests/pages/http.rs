@@ -19,7 +19,7 @@ async fn get_page(emulator: &Emulator, path: &str) -> Response {
     request(emulator, "GET", path).send().await.unwrap()
 }
 
-/// Submits a form as a browser without JavaScript does: where that leads to.
+/// Submits a form as a browser without JavaScript does. Returns the address of the redirect.
 async fn submit(emulator: &Emulator, path: &str, fields: &[(&str, &str)]) -> String {
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     let form = request(emulator, "POST", path)
@@ -30,7 +30,7 @@ async fn submit(emulator: &Emulator, path: &str, fields: &[(&str, &str)]) -> Str
     answer.headers()["location"].to_str().unwrap().to_owned()
 }
 
-/// Every address that answers with HTML, with things that could be taken for markup.
+/// Every address that answers with HTML, with texts that look like markup.
 async fn pages(emulator: &Emulator) -> Vec<String> {
     let session = emulator.generate(SHOP).unwrap().token;
     let bobby = Persona::new("1", "<img src=x onerror=alert(1)>").username("\"><script>");
@@ -59,7 +59,7 @@ fn next_change(answer: &Response) -> String {
     answer.headers()["next-change"].to_str().unwrap().to_owned()
 }
 
-/// Nothing of what the pages above show may become markup.
+/// Asserts that no such text became markup.
 fn assert_escaped(html: &str, path: &str) {
     for markup in ["<script>", "<img src=x", "<svg onload", "<b>Thank"] {
         assert!(!html.contains(markup), "{markup} on {path}: {html}");

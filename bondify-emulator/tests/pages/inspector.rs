@@ -207,7 +207,7 @@ async fn the_newest_are_kept() {
 }
 
 #[tokio::test]
-async fn rows_say_whose_they_are() {
+async fn rows_show_the_user_and_the_session() {
     let receiver = Receiver::start().await;
     let emulator = delivering_to(receiver.url()).await;
     let Some(browser) = inspect(&emulator, "").await else { return };
@@ -218,7 +218,7 @@ async fn rows_say_whose_they_are() {
     let end = &session.token[session.token.len() - 6..];
     assert!(row.contains("Grace Hopper") && row.contains(&format!("sess_…{end}")), "{row}");
     let heads = browser.find("#deliveries-section .heads").await.text().await.unwrap();
-    assert!(heads.contains("Who") && heads.contains("Answer"), "{heads}");
+    assert!(heads.contains("User") && heads.contains("Answer"), "{heads}");
 }
 
 #[tokio::test]
@@ -292,7 +292,7 @@ async fn a_delivery_is_resent_to_another_url_with_another_body() {
 }
 
 #[tokio::test]
-async fn all_that_failed_is_resent() {
+async fn all_failed_deliveries_are_resent() {
     let receiver = Receiver::start().await;
     let emulator = Emulator::builder().retries(0);
     let project = shop().webhook_url(receiver.url_of(500));
@@ -420,7 +420,7 @@ async fn faults_are_switched_on_and_off() {
 }
 
 #[tokio::test]
-async fn the_secret_is_there_for_whom_asks() {
+async fn the_secret_is_shown_on_request() {
     let emulator = start(Emulator::builder()).await;
     let Some(browser) = inspect(&emulator, "?tab=settings").await else { return };
     let secret = || emulator.project(SHOP).unwrap().reveal_secret().to_owned();
@@ -456,7 +456,7 @@ async fn an_update_keeps_text_that_is_being_typed() {
 }
 
 #[tokio::test]
-async fn the_first_project_is_made_here() {
+async fn the_first_project_is_created_on_the_page() {
     let emulator = Emulator::builder().start().await.unwrap();
     let Some(browser) = inspect(&emulator, "").await else { return };
     browser.fill("main input[name=name]", "Corner Shop").await;

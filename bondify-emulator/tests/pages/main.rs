@@ -1,4 +1,4 @@
-//! The pages: in Chromium as people see them, and over HTTP where that shows more.
+//! The pages: in Chromium, and over HTTP where that shows more.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -32,7 +32,7 @@ pub(crate) async fn inspect(emulator: &Emulator, query: &str) -> Option<Browser>
     Some(browser)
 }
 
-/// The devices that pages are looked at on.
+/// The devices that pages are shown on.
 pub(crate) const DEVICES: [(&str, Device); 4] = [
     ("screen", Device::SCREEN),
     ("dark-screen", Device { dark: true, ..Device::SCREEN }),
@@ -40,7 +40,7 @@ pub(crate) const DEVICES: [(&str, Device); 4] = [
     ("dark-phone", Device { dark: true, ..Device::PHONE }),
 ];
 
-/// Leaves a picture for people to look at.
+/// Saves a picture of the page.
 pub(crate) async fn picture(browser: &Browser, name: &str) {
     let path = format!("{}/{name}.png", env!("CARGO_TARGET_TMPDIR"));
     browser.screenshot(Path::new(&path)).await;

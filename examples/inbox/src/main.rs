@@ -1,10 +1,9 @@
 //! Upserts users by their Telegram id, exactly once for each login: the event is recorded in
-//! the transaction that the user is written in. On SQLite without any set-up, in the file
-//! `users.db`; on PostgreSQL when `DATABASE_URL` says so (`postgres://…`, or `sqlite:PATH`).
+//! the transaction that the user is written in. The database is the SQLite file `users.db` without any
+//! set-up; `DATABASE_URL` selects PostgreSQL (`postgres://…`) or another file (`sqlite:PATH`).
 //!
 //! Run it with `BONDIFY_WEBHOOK_SECRET=whsec_… cargo run -p example-inbox`; `PORT` is 3000
-//! unless set. It prints how often a user has logged in, also when the same delivery comes
-//! again. Ctrl-C and SIGTERM end it once the running handlers are done.
+//! unless set. It prints how often a user has logged in, also for a repeated delivery. Ctrl-C and SIGTERM end it once the running handlers are done.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the output of a program")]
 
@@ -23,7 +22,7 @@ use tokio::net::TcpListener;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let secret = Secret::from_env("BONDIFY_WEBHOOK_SECRET").unwrap_or_else(usage);
-    // Every delivery reaches the handler, which tells the first from the others by itself.
+    // Every delivery reaches the handler; the inbox detects repeated deliveries.
     let bondify = Bondify::builder(secret).verify_only().build()?;
     let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite:users.db".to_owned());
     let users = Users::connect(&url).await?;
@@ -69,7 +68,7 @@ const UPSERT: &str = "INSERT INTO users VALUES ($1, $2, 1) ON CONFLICT (telegram
     DO UPDATE SET name = excluded.name, logins = users.logins + 1";
 const LOGINS: &str = "SELECT logins FROM users WHERE telegram_id = $1";
 
-/// The same on both engines, whose pools and transactions are types of their own.
+/// Runs the same code on both engines, whose pools and transactions have different types.
 macro_rules! handle {
     ($pool:ident, $inbox:ident, $event:ident) => {{
         let Event::Confirmed(login) = $event else { return Ok(0) };
@@ -106,8 +105,8 @@ impl Users {
         }
     }
 
-    /// Has a login take effect once, and says how many there were. The record of the event
-    /// and the user are committed together, or neither is.
+    /// Counts a login once, and returns the number of logins of the user. The record of the event and the
+    /// user are committed in one transaction.
     async fn handle(&self, event: &Event) -> sqlx::Result<i64> {
         match self {
             Self::Sqlite(pool, inbox) => handle!(pool, inbox, event),

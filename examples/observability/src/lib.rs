@@ -1,4 +1,4 @@
-//! A server's deliveries seen from outside: metrics, log lines and spans.
+//! The observability of a server's deliveries: metrics, log lines and spans.
 
 mod telemetry;
 
@@ -9,8 +9,8 @@ use axum::{
 
 pub use crate::telemetry::Telemetry;
 
-/// The server: `hook` takes the deliveries, and Prometheus reads `/metrics`. A proxy should not pass
-/// on requests for that.
+/// The server: `hook` takes the deliveries, and Prometheus reads `/metrics`. A proxy should not
+/// forward requests for `/metrics`.
 pub fn app(hook: MethodRouter, telemetry: &Telemetry) -> Router {
     let metrics = telemetry.metrics();
     Router::new()

@@ -1,4 +1,4 @@
-//! The axum server, seen from outside: Prometheus reads its metrics at `/metrics`, each delivery is a
+//! The axum server with observability: Prometheus reads its metrics at `/metrics`, each delivery is a
 //! line on standard error, and with `OTEL_EXPORTER_OTLP_ENDPOINT=http://…:4318` also a span in an
 //! OpenTelemetry collector. Beside it, a Grafana dashboard and Prometheus alerts.
 //!

@@ -28,7 +28,7 @@ impl Telemetry {
     ///
     /// # Errors
     ///
-    /// A malformed address; another recorder or subscriber in this process.
+    /// If the address is malformed, or the process has another recorder or subscriber.
     ///
     /// # Panics
     ///
@@ -52,18 +52,18 @@ impl Telemetry {
         self.metrics.clone()
     }
 
-    /// Sends the spans that are left. Blocks until the collector has them.
+    /// Sends the remaining spans. Blocks until the collector has them.
     ///
     /// # Errors
     ///
-    /// That of the collector.
+    /// If the collector does not accept them.
     pub fn flush(self) -> anyhow::Result<()> {
         let sent = self.spans.map_or(Ok(()), |spans| spans.shutdown());
         sent.context("cannot send the last spans to the collector")
     }
 }
 
-/// The recorder keeps the samples of a histogram until this is done.
+/// Drains the samples of histograms, which the recorder would otherwise keep.
 async fn keep_up(metrics: PrometheusHandle) {
     let mut interval = tokio::time::interval(Duration::from_secs(5));
     loop {

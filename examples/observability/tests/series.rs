@@ -48,8 +48,8 @@ async fn every_series_exists_after_every_outcome() {
     .await;
 }
 
-/// Outcomes that are no replies, and all replies to deliveries. A misconfiguration is none, nor is a
-/// project that does not exist; the codes after the misconfiguration are those of proofs.
+/// The outcomes without a reply, and all replies to deliveries. Replies to a misconfiguration, to an unknown
+/// project and to proofs are left out.
 fn assert_every_outcome_is_counted(metrics: &str) {
     let replies = Reply::ALL.iter().take_while(|&&reply| reply != Reply::Misconfigured);
     let replies = replies.filter(|reply| **reply != Reply::ProjectNotFound);
@@ -170,7 +170,7 @@ impl Server {
         assert_eq!(broken.response().await.unwrap().status, 400);
     }
 
-    /// The client hangs up while the store is asked.
+    /// The client disconnects during the claim.
     async fn abandoned(&self) {
         let claims = |call: &Call| matches!(call, Call::Claim(_));
         let claimed = self.store.calls().iter().filter(|&call| claims(call)).count();

@@ -1,5 +1,4 @@
-//! The HTTP contract suite against poem: all that a framework without an adapter needs
-//! to show that it keeps the contract.
+//! The HTTP contract suite against poem, a framework without an adapter.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -47,7 +46,7 @@ impl Adapter for Poem {
                     .post(layer().layer(handler).compat()),
                 Attached::ForProjects => post(for_projects.layer(handler).compat()),
                 Attached::Once => post(layer().layer(handler).compat()),
-                // The handler has to take a body of another type, and finds no event.
+                // The handler takes a body of another type, and finds no event.
                 Attached::Never => post(handler.map_request(without_body).compat()),
                 Attached::Twice => post(layer().layer(layer().layer(handler)).compat()),
             },

@@ -1,8 +1,8 @@
 //! A login without a webhook: shows the link into Telegram, as text and as a QR code, waits
-//! until the user has decided, and says who logged in.
+//! until the user has decided, and prints who logged in.
 //!
 //! Run it with `BONDIFY_PROJECT_ID=proj_… cargo run -p example-polling`. With
-//! `BONDIFY_WEBHOOK_SECRET=whsec_…` as well, the proof is verified and what it says is printed.
+//! `BONDIFY_WEBHOOK_SECRET=whsec_…` as well, the proof is verified and its claims are printed.
 //! `BONDIFY_API_URL` is `https://api.bondify.dev` unless set.
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
@@ -31,7 +31,7 @@ async fn main() -> anyhow::Result<()> {
     println!("To log in, scan this or open {}", session.deeplink());
 
     match sessions.wait(&session).await? {
-        // Used, if the answer that said it first was lost on its way.
+        // The session is `used` if the first answer with the proof was lost.
         SessionStatus::Confirmed(login) | SessionStatus::Used(Some(login)) => {
             greet(&login, proofs)?
         }
@@ -55,7 +55,7 @@ fn greet(login: &ConfirmedSession, proofs: Option<ProofVerifier>) -> anyhow::Res
     Ok(())
 }
 
-/// In the colours of a terminal that writes light on dark.
+/// Draws the code for a terminal with light text on a dark background.
 fn qr_code(text: &str) -> anyhow::Result<String> {
     let code = QrCode::new(text)?;
     let mut picture = code.render::<Dense1x2>();

@@ -1,4 +1,4 @@
-//! The example as a process, against an API that answers as told.
+//! The example as a process, against an API with scripted answers.
 
 use std::process::{Output, Stdio};
 
@@ -9,17 +9,17 @@ use tokio::process::Command;
 
 const PROJECT: &str = "proj_test";
 
-/// The example's settings, and what adds a backtrace to an error.
+/// The example's settings, and the variable that adds a backtrace to an error.
 const VARIABLES: [&str; 4] =
     ["BONDIFY_PROJECT_ID", "BONDIFY_API_URL", "BONDIFY_WEBHOOK_SECRET", "RUST_BACKTRACE"];
 
-/// What the example prints to standard output and standard error, and its exit code.
+/// The standard output, the standard error and the exit code of the example.
 async fn run(variables: &[(&str, &str)]) -> (String, String, Option<i32>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_example-polling"));
     for variable in VARIABLES {
         command.env_remove(variable);
     }
-    // A proxy that is not there: nothing on loopback goes through one.
+    // A proxy that does not exist: requests to loopback addresses use no proxy.
     for variable in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
         command.env(variable, "http://127.0.0.1:1");
     }

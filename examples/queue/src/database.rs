@@ -22,12 +22,12 @@ pub(crate) enum Database {
 /// The JSON object that Bondify signed.
 pub(crate) type Job = String;
 
-/// A failing job runs this often, then it is dead.
+/// The maximum number of attempts of a job.
 pub(crate) const ATTEMPTS: usize = 5;
 
 const QUEUE: &str = "bondify";
 
-/// A worker is taken for dead after five seconds without a heartbeat; its jobs run again.
+/// The time without a heartbeat after which a worker counts as dead and its jobs run again.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const MISSED_HEARTBEATS: usize = 5;
 
@@ -47,7 +47,7 @@ pub(crate) fn postgres(pool: &PgPool) -> PostgresStorage<Job> {
     PostgresStorage::new(pool).with_config(config)
 }
 
-/// The same on both engines, whose pools and transactions are types of their own.
+/// Runs the same code on both engines, whose pools and transactions have different types.
 macro_rules! handle {
     ($pool:ident, $inbox:ident, $event:ident) => {{
         let mut transaction = $pool.begin().await?;
@@ -75,7 +75,7 @@ macro_rules! dead {
             let jobs = queue.list_tasks(&filter).await?;
             ids.extend(jobs.iter().filter_map(|job| job.task_id().cloned()));
         }
-        // Those that will be tried again are left out.
+        // Leaves out the jobs that will be retried.
         let dead = WaitForCompletion::<()>::check_status(&mut queue, ids).await?;
         let lines = dead.iter().map(|job| {
             let error = job.result.as_ref().err().map_or("", |error| error);
@@ -106,7 +106,7 @@ impl Database {
         if let Some(path) = url.strip_prefix("sqlite:") {
             let pool = SqlitePool::connect_with(SqliteStore::options(path)).await;
             let pool = pool.with_context(|| format!("cannot open {path}"))?;
-            // Not `setup`, which has SQLite answer a commit before it is on the disk.
+            // Not `setup`: it configures SQLite to answer a commit before the data is on the disk.
             SqliteStorage::migrations().run(&pool).await?;
             let inbox = SqliteInbox::new(pool.clone());
             inbox.migrate().await?;
@@ -136,8 +136,8 @@ impl Database {
         }
     }
 
-    /// Has an event take effect, unless it has before. The record of the event and its effect
-    /// are committed together, or neither is.
+    /// Applies the effect of an event, unless it was applied before. The record of the event and its effect
+    /// are committed in one transaction.
     pub(crate) async fn handle(&self, event: &Event) -> sqlx::Result<Recorded> {
         match self {
             Self::Sqlite(pool, inbox) => handle!(pool, inbox, event),
@@ -145,7 +145,7 @@ impl Database {
         }
     }
 
-    /// Lists the jobs that were given up, without the data in them.
+    /// Lists the dead jobs, without their data.
     pub(crate) async fn dead(&self) -> anyhow::Result<Vec<String>> {
         match self {
             Self::Sqlite(pool, _) => dead!(sqlite(pool)),
@@ -153,7 +153,7 @@ impl Database {
         }
     }
 
-    /// Puts them back into the queue, and says how many those were.
+    /// Puts the dead jobs back into the queue, and returns their number.
     pub(crate) async fn retry(&self) -> sqlx::Result<u64> {
         match self {
             Self::Sqlite(pool, _) => retry!(pool, "Jobs"),
@@ -161,7 +161,7 @@ impl Database {
         }
     }
 
-    /// Deletes the jobs that were done two days ago: longer than Bondify delivers an event.
+    /// Deletes the jobs that were done two days ago. Bondify no longer delivers their events.
     pub(crate) async fn purge(&self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(pool, _) => {

@@ -1,12 +1,11 @@
-//! Stores each event in a job queue and answers at once. Workers handle it, with retries of
-//! their own, and a list of the jobs that they gave up. The queue is [apalis] on SQLite, in
-//! the file `queue.db` without any set-up; on PostgreSQL when `DATABASE_URL` says so
-//! (`postgres://…`, or `sqlite:PATH`).
+//! Stores each event in a job queue and answers at once. Workers handle the events with
+//! retries, and a list keeps the jobs that failed for good. The queue is [apalis] on SQLite, in the
+//! file `queue.db` without any set-up; `DATABASE_URL` selects PostgreSQL (`postgres://…`) or another
+//! file (`sqlite:PATH`).
 //!
 //! Run it with `BONDIFY_WEBHOOK_SECRET=whsec_… cargo run -p example-queue`; `PORT` is 3000
-//! unless set. With the argument `dead` it lists the jobs that were given up, with `retry` it
-//! puts them back into the queue. Ctrl-C and SIGTERM end it once the
-//! running jobs are done.
+//! unless set. With the argument `dead` it lists the dead jobs, with `retry` it puts them back
+//! into the queue. Ctrl-C and SIGTERM end it once the running jobs are done.
 //!
 //! [apalis]: https://docs.rs/apalis
 
@@ -48,7 +47,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn serve(secret: Secret, port: u16, database: Database) -> anyhow::Result<()> {
-    // Each delivery reaches the handler: the queue refuses a second job for one event.
+    // No dedupe store is needed: the queue refuses a second job for one event.
     let bondify = Bondify::builder(secret).verify_only().build()?;
     let app = Router::new()
         .route("/webhooks/bondify", bondify.post(on_event))
@@ -73,7 +72,7 @@ async fn on_event(State(database): State<Database>, event: BondifyEvent) -> Stat
     match database.push(&event).await {
         Ok(()) => StatusCode::ACCEPTED,
         Err(error) => {
-            eprintln!("error: {event} is not stored: {error}");
+            eprintln!("error: cannot store {event}: {error}");
             StatusCode::INTERNAL_SERVER_ERROR // Bondify will deliver it again
         }
     }

@@ -19,13 +19,13 @@ use crate::database::{self, ATTEMPTS, Database, Job, PURGE_INTERVAL};
 /// The number of jobs that run at a time.
 const JOBS: usize = 4;
 
-/// The interval of looks into an empty queue.
+/// The interval at which an empty queue is polled.
 const POLL: Duration = Duration::from_millis(100);
 
 /// The pause before a worker that lost its database starts again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Handles jobs until a shutdown is requested, and the running ones are done.
+/// Handles jobs until a shutdown is requested and the running jobs are done.
 pub(crate) async fn run(database: Database, shutdown: Shutdown) {
     let purge = tokio::spawn(purge(database.clone()));
     while let Err(error) = work(&database, &shutdown).await {
@@ -40,15 +40,15 @@ async fn purge(database: Database) {
     loop {
         ticks.tick().await;
         if let Err(error) = database.purge().await {
-            eprintln!("error: done jobs are not deleted: {error}");
+            eprintln!("error: cannot delete finished jobs: {error}");
         }
     }
 }
 
-/// The same on both engines, whose backends are types of their own.
+/// Runs the same code on both engines, whose backends have different types.
 macro_rules! worker {
     ($database:ident, $queue:expr, $stop:ident) => {{
-        // A name of its own: the queue takes a second worker of one name for an error.
+        // A unique name: two workers of one name are an error.
         WorkerBuilder::new(format!("worker-{:016x}", fastrand::u64(..)))
             .backend($queue.poll_with_interval(POLL))
             .data($database.clone())
@@ -73,7 +73,7 @@ async fn work(database: &Database, shutdown: &Shutdown) -> Result<(), WorkerErro
     }
 }
 
-/// The pauses between the attempts of a job, about doubling.
+/// The delays between the attempts of a job, which about double.
 fn backoff() -> Result<ExponentialBackoff, WorkerError> {
     let (first, longest) = (Duration::from_millis(250), Duration::from_secs(60));
     let maker = ExponentialBackoffMaker::new(first, longest, 0.5, HasherRng::default());
@@ -86,21 +86,21 @@ fn report(worker: &WorkerContext, happening: &Happening) {
     if let Happening::Error(error) = happening
         && !worker.is_shutting_down()
     {
-        eprintln!("error: a job is given up: {error}");
+        eprintln!("error: a job failed for good: {error}");
     }
 }
 
-/// Runs in a task of its own, so that a panic is a failed attempt.
+/// Runs the job in a separate task, so that a panic is a failed attempt.
 async fn job(job: Job, database: Data<Database>) -> Result<(), BoxDynError> {
     tokio::spawn(async move { handle(&job, &database).await }).await?
 }
 
 async fn handle(job: &str, database: &Database) -> Result<(), BoxDynError> {
-    // It is trusted: the webhook's handler stored it, and nobody else can.
+    // The event is trusted: only the webhook's handler can store events.
     let event = Event::from_trusted(job.to_owned()).map_err(AbortError::new)?;
     match database.handle(&event).await? {
         Recorded::New => println!("handled {event}"),
-        Recorded::Duplicate => println!("was handled before: {event}"),
+        Recorded::Duplicate => println!("handled before: {event}"),
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ async fn killed_twice_it_loses_no_event_and_none_takes_effect_again(database: Da
     within_a_minute(async {
         let requests: Arc<[_]> = (0..EVENTS).map(|_| request(&new_session())).collect();
         let mut stored = vec![false; EVENTS];
-        // Killed at its first effects, as many jobs wait or run, then at its next.
+        // Kills the process after its first effects, while many jobs wait or run, and once more after the next.
         for effects in [1, 20] {
             let example = Example::start(BINARY, &[("DATABASE_URL", &database.url)]);
             let mut deliveries = deliver(&requests, &stored, example.address());
@@ -122,15 +122,15 @@ fn a_signal_ends_it_with_success() {
     a_signal_ends_it(BINARY, &[("DATABASE_URL", &url)]);
 }
 
-/// Each of a user of its own.
+/// Events of different users.
 fn request(session: &str) -> WebhookRequest {
     let secret = Secret::new("whsec_test").expect("it is one");
     let payload = Payload::confirmed().session_token(session).telegram_name("Ada");
     payload.telegram_id(fastrand::u64(1..1 << 52).to_string()).signed_with(&secret)
 }
 
-/// Delivers all events, twice each, and says of each delivery whether it was accepted. As
-/// Bondify does, it tries those again that were not, and a few others.
+/// Delivers each event twice, and returns for each delivery whether it was accepted. Retries those that
+/// were not accepted, like Bondify, and a few others.
 fn deliver(
     requests: &Arc<[WebhookRequest]>,
     stored: &[bool],
@@ -152,7 +152,7 @@ async fn is_stored(request: &WebhookRequest, server: SocketAddr) -> bool {
     response.is_ok_and(|response| response.status == 202)
 }
 
-/// A database of its own.
+/// A new database.
 struct Database {
     url: String,
     engine: Engine,

@@ -1,9 +1,9 @@
-//! Starts an axum server and a local Bondify, and has users tap Confirm and Cancel: every
-//! kind of delivery, over TCP, signed and retried as the real one does it, with shorter
-//! pauses.
+//! Starts an axum server and a local Bondify, in which users tap Confirm and Cancel. The server gets
+//! every kind of delivery over TCP, signed and retried like those of the real Bondify, with shorter
+//! delays.
 //!
 //! Run it with `cargo run -p quickstart`. It ends with exit code 0 if every delivery was
-//! answered as it should be.
+//! answered as expected.
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 const PATH: &str = "/webhooks/bondify";
 const PROJECT: &str = "proj_quickstart";
 
-/// How often the handler ran, and how often it still has to fail.
+/// The number of runs of the handler, and the number of runs that still have to fail.
 #[derive(Default)]
 struct Handler {
     runs: AtomicUsize,
@@ -80,15 +80,15 @@ async fn main() -> anyhow::Result<ExitCode> {
 
     bondify.drain(Duration::from_secs(1)).await?;
     if audience.as_expected {
-        println!("\nevery delivery was answered as it should be");
+        println!("\nevery delivery was answered as expected");
         Ok(ExitCode::SUCCESS)
     } else {
-        println!("\nsome delivery was not answered as it should be");
+        println!("\na delivery was not answered as expected");
         Ok(ExitCode::FAILURE)
     }
 }
 
-/// Somebody logs in.
+/// Logs a user in, and returns the delivery.
 async fn confirm(emulator: &Emulator) -> anyhow::Result<DeliveryId> {
     let session = emulator.generate(PROJECT)?;
     emulator.confirm(&session.token, Persona::default())?;
@@ -96,11 +96,11 @@ async fn confirm(emulator: &Emulator) -> anyhow::Result<DeliveryId> {
 }
 
 const HANDLED: &str = "handled";
-const FAILED: &str = "the handler failed: to be retried";
+const FAILED: &str = "the handler failed: Bondify retries";
 const DUPLICATE: &str = "a duplicate: not handled again";
 const FORGED: &str = "a forged signature: never reached the handler";
 
-/// Looks at what was delivered, and says so.
+/// Prints the outcome of deliveries, and compares it with the expected one.
 struct Audience<'a> {
     emulator: &'a Emulator,
     handler: Arc<Handler>,

@@ -1,9 +1,9 @@
-//! The quickstart as a newcomer sees it.
+//! The output of the quickstart.
 
 use std::process::Command;
 
 #[test]
-fn every_delivery_has_its_line_and_all_is_well() {
+fn every_delivery_is_printed_with_its_outcome() {
     let output = Command::new(env!("CARGO_BIN_EXE_quickstart")).output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{printed}");
@@ -18,7 +18,7 @@ fn every_delivery_has_its_line_and_all_is_well() {
             "auth.confirmed        2    401  a forged signature: never reached the handler",
             "auth.confirmed        3    401  a forged signature: never reached the handler",
             "auth.confirmed        4    401  a forged signature: never reached the handler",
-            "auth.confirmed        1    500  the handler failed: to be retried",
+            "auth.confirmed        1    500  the handler failed: Bondify retries",
             "auth.confirmed        2    204  handled",
         ]
     );

@@ -41,7 +41,7 @@ async fn main() -> anyhow::Result<()> {
         stop.notify(); // the mount waits for the running handlers
     });
     match rocket.launch().await {
-        // Connections that were still open are cut off.
+        // Closes the connections that are still open.
         Err(error) if matches!(error.kind(), ErrorKind::Shutdown(_, None)) => Ok(()),
         launched => launched.map(drop).with_context(|| format!("cannot listen on {address}")),
     }

@@ -27,14 +27,14 @@ pub struct Browser {
     _driver: Driver,
 }
 
-/// How a page is shown.
+/// The screen that a page is shown on.
 #[derive(Clone, Copy, Debug)]
 pub struct Device {
     /// In CSS pixels.
     pub width: u32,
     /// In CSS pixels.
     pub height: u32,
-    /// What the system is set to.
+    /// Whether the system prefers a dark colour scheme.
     pub dark: bool,
 }
 
@@ -44,31 +44,32 @@ impl Device {
     /// 390 by 844, light.
     pub const PHONE: Self = Self { width: 390, height: 844, dark: false };
 
-    /// The same, dark.
+    /// The same device with a dark colour scheme.
     #[must_use]
     pub fn dark(self) -> Self {
         Self { dark: true, ..self }
     }
 }
 
-/// How long whatever is waited for may take.
+/// The time-out of every wait.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Browser {
-    /// Opens a window; none, and says so, if there is no Chromium.
+    /// Opens a window. Returns `None` and reports it if ChromeDriver is not installed.
     ///
     /// # Panics
     ///
-    /// If it does not start; in CI also if there is none.
+    /// If Chromium does not start; in CI also if ChromeDriver is not installed.
     pub async fn open() -> Option<Self> {
         Self::open_with(json!({})).await
     }
 
-    /// Opens a window in which pages run no scripts; none, and says so, if there is no Chromium.
+    /// Opens a window in which pages run no scripts. Returns `None` and reports it if ChromeDriver is not
+    /// installed.
     ///
     /// # Panics
     ///
-    /// If it does not start; in CI also if there is none.
+    /// If Chromium does not start; in CI also if ChromeDriver is not installed.
     pub async fn open_without_scripts() -> Option<Self> {
         Self::open_with(json!({"profile.managed_default_content_settings.javascript": 2})).await
     }
@@ -79,7 +80,7 @@ impl Browser {
             "browserName": "chrome",
             "timeouts": {"script": 60_000, "pageLoad": 60_000},
             "goog:loggingPrefs": {"browser": "ALL"},
-            // Its sandbox does not work for root, nor in most containers.
+            // Chromium's sandbox works neither for root nor in most containers.
             "goog:chromeOptions": {
                 "args": ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage"],
                 "prefs": preferences,
@@ -93,11 +94,11 @@ impl Browser {
         Some(browser)
     }
 
-    /// Shows pages as on that device from now on.
+    /// Shows pages as on this device from now on.
     ///
     /// # Panics
     ///
-    /// If the browser is gone, as with everything else here.
+    /// If the browser has ended. The other methods panic then, too.
     pub async fn show_on(&self, Device { width, height, dark }: Device) {
         let theme = if dark { "dark" } else { "light" };
         self.devtools(
@@ -119,7 +120,7 @@ impl Browser {
     ///
     /// # Panics
     ///
-    /// If it is not, within a minute.
+    /// If it is not loaded within a minute.
     pub async fn goto(&self, url: &str) {
         self.client.goto(url).await.expect("the page opens");
     }
@@ -128,7 +129,7 @@ impl Browser {
     ///
     /// # Panics
     ///
-    /// If it throws.
+    /// If the expression throws.
     pub async fn value_of(&self, expression: &str) -> Value {
         let value = self.client.execute(&format!("return {expression}"), Vec::new()).await;
         value.unwrap_or_else(|error| panic!("{expression}: {error}"))
@@ -138,7 +139,7 @@ impl Browser {
     ///
     /// # Panics
     ///
-    /// If it is not, within a minute.
+    /// If it is not true within a minute.
     pub async fn wait_until(&self, expression: &str) {
         let start = Instant::now();
         let condition = format!("Boolean({expression})");
@@ -152,18 +153,18 @@ impl Browser {
     ///
     /// # Panics
     ///
-    /// If it does not, within a minute.
+    /// If it does not show the text within a minute.
     pub async fn wait_for_text(&self, text: &str) {
         self.wait_until(&format!("document.body.innerText.includes({})", json!(text))).await;
     }
 
-    /// All that one can read on the page.
+    /// The visible text of the page.
     pub async fn text(&self) -> String {
         let text = self.value_of("document.body.innerText").await;
         text.as_str().unwrap_or_default().to_owned()
     }
 
-    /// The element that a CSS selector finds, as soon as there is one.
+    /// Waits for an element that matches a CSS selector.
     ///
     /// # Panics
     ///
@@ -174,20 +175,20 @@ impl Browser {
         found.unwrap_or_else(|error| panic!("{selector}: {error}"))
     }
 
-    /// Clicks on it as soon as it is there.
+    /// Waits for an element and clicks on it.
     ///
     /// # Panics
     ///
-    /// If it is not there within a minute, or something else is in front of it.
+    /// If there is none within a minute, or another element covers it.
     pub async fn click(&self, selector: &str) {
         self.act_on(selector, async |element| element.click().await).await;
     }
 
-    /// Types a text in place of what is there.
+    /// Waits for a field and replaces its text.
     ///
     /// # Panics
     ///
-    /// If there is nothing to type into within a minute.
+    /// If there is none within a minute.
     pub async fn fill(&self, selector: &str, text: &str) {
         let fill = async |field: Element| {
             field.clear().await?;
@@ -196,8 +197,7 @@ impl Browser {
         self.act_on(selector, fill).await;
     }
 
-    /// Acts on an element, again if it is not shown yet or an update has put another in its place
-    /// in the meantime.
+    /// Acts on an element. Tries again if it is not shown yet, or an update has replaced it.
     async fn act_on(&self, selector: &str, act: impl AsyncFn(Element) -> Result<(), CmdError>) {
         let start = Instant::now();
         loop {
@@ -212,44 +212,43 @@ impl Browser {
         }
     }
 
-    /// Types on the keyboard, wherever the focus is.
+    /// Types on the keyboard, into the element with the focus.
     ///
     /// # Panics
     ///
-    /// If nothing takes keys.
+    /// If no element takes keys.
     pub async fn press(&self, keys: &str) {
         let focused = self.client.active_element().await.expect("something has the focus");
         focused.send_keys(keys).await.expect("it takes keys");
     }
 
-    /// What the browser has complained about since this was asked for last.
+    /// The messages in the browser's console since the last call.
     ///
     /// # Panics
     ///
-    /// If the browser is gone.
+    /// If the browser has ended.
     pub async fn complaints(&self) -> Vec<String> {
         let log = self.command("se/log", json!({"type": "browser"})).await;
         let entries = log.as_array().into_iter().flatten();
         entries.map(|entry| entry["message"].to_string()).collect()
     }
 
-    /// Writes a picture of what is seen.
+    /// Saves a picture of the visible part of the page.
     ///
     /// # Panics
     ///
-    /// If it cannot be written.
+    /// If the file cannot be written.
     pub async fn screenshot(&self, path: &Path) {
         let png = self.client.screenshot().await.expect("there is something to see");
         fs::write(path, png).expect("it can be written");
     }
 
-    /// What axe-core finds seriously wrong with the page for people with disabilities; nothing,
-    /// and says so, without the environment variable `BONDIFY_TEST_AXE`, the path of its
-    /// `axe.min.js`.
+    /// The serious accessibility violations of the page that axe-core finds. The environment variable
+    /// `BONDIFY_TEST_AXE` is the path of `axe.min.js`; without it, the check is skipped with a message.
     ///
     /// # Panics
     ///
-    /// If that cannot be run; in CI also if the variable is not set.
+    /// If axe-core cannot be run; in CI also if the variable is not set.
     pub async fn barriers(&self) -> Vec<String> {
         let Ok(path) = std::env::var("BONDIFY_TEST_AXE") else {
             skipped("BONDIFY_TEST_AXE", "is not set");
@@ -293,7 +292,7 @@ impl WebDriverCompatibleCommand for DriverCommand {
     }
 }
 
-/// A ChromeDriver on a port of its own.
+/// A ChromeDriver on a free port.
 #[derive(Debug)]
 struct Driver {
     process: Child,
@@ -301,9 +300,9 @@ struct Driver {
 }
 
 impl Driver {
-    /// None, and says so, if there is none.
+    /// Returns `None` and reports it if ChromeDriver is not installed.
     fn start() -> Option<Self> {
-        // It chooses a port that is free for IPv6, and ends if it is not free for IPv4.
+        // ChromeDriver chooses a port that is free for IPv6, and ends if the port is not free for IPv4.
         for _attempt in 0..100 {
             let mut command = Command::new("chromedriver");
             command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
@@ -320,10 +319,10 @@ impl Driver {
                 return driver;
             }
         }
-        panic!("chromedriver ends without saying which port it is on");
+        panic!("chromedriver ended without printing its port");
     }
 
-    /// None if the process ends instead.
+    /// Returns `None` if the process ends before it listens.
     fn listening(mut process: Child) -> Option<Self> {
         let output = process.stdout.take().expect("is piped");
         let mut lines = BufReader::new(output).lines().map_while(Result::ok);
@@ -342,7 +341,7 @@ impl Driver {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Ends its browsers, then itself.
+    /// Ends the browsers of this ChromeDriver, and the process.
     fn shut_down(&self) -> std::io::Result<()> {
         let mut connection = TcpStream::connect(("127.0.0.1", self.port))?;
         connection.set_read_timeout(Some(TIMEOUT))?;

@@ -1,6 +1,6 @@
-//! What the server examples share: how they are set up, and how they are tested.
+//! Code that the server examples share: their settings and their tests.
 
-#![expect(clippy::print_stderr, reason = "how a program says what is wrong")]
+#![expect(clippy::print_stderr, reason = "the error output of a program")]
 
 #[cfg(feature = "browser")]
 pub mod browser;
@@ -8,17 +8,19 @@ pub mod process;
 
 use std::{env, fmt, process::exit};
 
-/// The port to listen on, from the environment variable `PORT`: 3000 unless set. Anything
-/// but a port number ends the program.
+/// The port to listen on: the environment variable `PORT`, or 3000. A value that is not a port number ends
+/// the program.
 #[must_use]
 pub fn port() -> u16 {
     match env::var("PORT") {
-        Ok(port) => port.parse().unwrap_or_else(|_| usage(format!("PORT is no number: {port:?}"))),
+        Ok(port) => port
+            .parse()
+            .unwrap_or_else(|_| usage(format!("PORT must be a number from 0 to 65535: {port:?}"))),
         Err(_) => 3000,
     }
 }
 
-/// Ends the program with exit code 2, for a setting that is missing or makes no sense.
+/// Ends the program with exit code 2, for a missing or invalid setting.
 pub fn usage<T>(error: impl fmt::Display) -> T {
     eprintln!("error: {error}");
     exit(2)

@@ -1,4 +1,4 @@
-//! The server examples as processes: one set of cases for all of them.
+//! Test cases for the server examples as processes.
 
 use std::{
     fs,
@@ -52,11 +52,11 @@ macro_rules! process_tests {
     };
 }
 
-/// The README says how to send a delivery with a shell, and what comes of it.
+/// Sends the delivery of the root README from a shell, twice. It is handled once.
 ///
 /// # Panics
 ///
-/// If the README is not right.
+/// If the answers are not those of the README.
 pub fn the_readmes_delivery_is_handled_once(binary: &str) {
     if !has_curl_and_openssl() {
         return;
@@ -66,11 +66,11 @@ pub fn the_readmes_delivery_is_handled_once(binary: &str) {
     example.takes_the_readmes_delivery_for_a_duplicate(&session);
 }
 
-/// What one instance has handled is a duplicate to another with the same `variables`.
+/// An event that one instance has handled is a duplicate for another with the same `variables`.
 ///
 /// # Panics
 ///
-/// If it is not.
+/// If another instance handles it again.
 pub fn instances_share_a_store(binary: &str, variables: &[(&str, &str)]) {
     if !has_curl_and_openssl() {
         return;
@@ -84,22 +84,22 @@ pub fn instances_share_a_store(binary: &str, variables: &[(&str, &str)]) {
     restarted.takes_the_readmes_delivery_for_a_duplicate(&session);
 }
 
-/// A session token of its own: a store may remember those of earlier runs.
+/// A new session token. A store may still have the tokens of earlier runs.
 #[must_use]
 pub fn new_session() -> String {
     format!("sess_{:016x}", RandomState::new().hash_one(()))
 }
 
-/// Whether the README's delivery can be sent from here.
+/// Whether curl and openssl are installed, which the README's commands need.
 ///
 /// # Panics
 ///
-/// In CI, where it has to be.
+/// In CI, if they are not.
 #[must_use]
 pub fn has_curl_and_openssl() -> bool {
     let found = shell("command -v openssl && command -v curl").status.success();
     if !found {
-        assert!(std::env::var_os("CI").is_none(), "openssl and curl must be there in CI");
+        assert!(std::env::var_os("CI").is_none(), "openssl and curl must be installed in CI");
         eprintln!("SKIPPED: openssl or curl is missing");
     }
     found
@@ -112,23 +112,23 @@ fn readme_commands() -> &'static str {
     blocks.find(|block| block.contains("curl")).expect("the README calls curl")
 }
 
-/// SIGINT and SIGTERM end it quietly with exit code 0, from the moment that it listens.
+/// SIGINT and SIGTERM end the example without error output and with exit code 0, as soon as it listens.
 ///
 /// # Panics
 ///
-/// If they do not.
+/// If it ends in another way.
 pub fn a_signal_ends_it_with_success(binary: &str, variables: &[(&str, &str)]) {
     for signal in ["INT", "TERM"] {
         Example::start(binary, variables).is_ended_by(signal);
     }
 }
 
-/// It ends with exit code 0 within the 10 seconds of `docker stop`, although a client has sent half
-/// of a head and another half of a body.
+/// The example ends with exit code 0 within the 10 seconds of `docker stop`, although one client has sent
+/// half of a head and another one half of a body.
 ///
 /// # Panics
 ///
-/// If it does not.
+/// If it ends in another way, or later.
 pub fn open_connections_do_not_keep_it_from_ending(binary: &str) {
     let example = Example::start(binary, &[]);
     let head = "POST /webhooks/bondify HTTP/1.1\r\nhost: localhost\r\n";
@@ -148,11 +148,11 @@ pub fn open_connections_do_not_keep_it_from_ending(binary: &str) {
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
-/// A connection on which nothing, or half a head, is sent is closed. Not each framework can do so.
+/// A connection on which nothing or half a head is sent is closed. Not every framework can do this.
 ///
 /// # Panics
 ///
-/// If it stays open.
+/// If the connection stays open.
 pub fn a_silent_client_is_disconnected(binary: &str) {
     let example = Example::start(binary, &[]);
     let silent = ["", "POST /webhooks/bondify HTTP/1.1\r\n"].map(|part| example.connect(part));
@@ -163,11 +163,12 @@ pub fn a_silent_client_is_disconnected(binary: &str) {
     }
 }
 
-/// The kernel does not end process 1 of a container by a signal that it does not listen for.
+/// SIGTERM ends the example as process 1 of a container. The kernel does not end process 1 by a signal
+/// that the process does not listen for.
 ///
 /// # Panics
 ///
-/// If SIGTERM does not end it, or in CI, if there can be no PID namespace.
+/// If SIGTERM does not end it; in CI also if no PID namespace can be created.
 pub fn sigterm_ends_it_as_process_1(binary: &str) {
     const UNSHARE: [&str; 5] = ["--pid", "--fork", "--kill-child", "--user", "--map-root-user"];
     let as_process_1 = || {
@@ -178,7 +179,7 @@ pub fn sigterm_ends_it_as_process_1(binary: &str) {
     let possible = as_process_1().arg("true").status().is_ok_and(|status| status.success());
     if !possible {
         assert!(std::env::var_os("CI").is_none(), "PID namespaces must be allowed in CI");
-        eprintln!("SKIPPED: no PID namespace can be made");
+        eprintln!("SKIPPED: no PID namespace can be created");
         return;
     }
     let mut command = as_process_1();
@@ -191,11 +192,11 @@ pub fn sigterm_ends_it_as_process_1(binary: &str) {
     example.ends_with_success();
 }
 
-/// The message names the address and is not the `Debug` output of an error.
+/// If the address is in use, the error names it, without the `Debug` output of an error.
 ///
 /// # Panics
 ///
-/// If not.
+/// If the error is another one.
 pub fn an_address_in_use_is_named(binary: &str) {
     let taken = TcpListener::bind("127.0.0.1:0").and_then(|listener| {
         let address = listener.local_addr()?;
@@ -206,12 +207,12 @@ pub fn an_address_in_use_is_named(binary: &str) {
     start_fails_naming(binary, &[("PORT", &port)], &address.to_string());
 }
 
-/// It ends with exit code 1 and a message that contains `name`, and not the `Debug` output of an
+/// The example ends with exit code 1 and a message that contains `name`, without the `Debug` output of an
 /// error.
 ///
 /// # Panics
 ///
-/// If not.
+/// If it ends in another way.
 pub fn start_fails_naming(binary: &str, variables: &[(&str, &str)], name: &str) {
     let mut command = without_settings(Command::new(binary));
     command.env("BONDIFY_WEBHOOK_SECRET", SECRET).envs(variables.iter().copied());
@@ -226,7 +227,7 @@ fn send_signal(signal: &str, pid: u32) {
     assert!(shell(&format!("kill -{signal} {pid}")).status.success());
 }
 
-/// Asks again and again, for half a minute.
+/// Calls `ask` until it returns a value, for half a minute.
 fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     while start.elapsed() < TIMEOUT {
@@ -240,11 +241,12 @@ fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Exit code 2 and a message that says what to set, without the secret.
+/// A missing or invalid setting ends the example with exit code 2 and a message that says what to set,
+/// without the secret.
 ///
 /// # Panics
 ///
-/// If not.
+/// If it ends in another way.
 pub fn a_missing_or_bad_setting_is_exit_code_2_and_named(binary: &str) {
     let padded = format!("{SECRET}\n");
     let cases: [(&[(&str, &str)], &str); 3] = [
@@ -272,7 +274,7 @@ pub struct Example {
 }
 
 impl Example {
-    /// Starts it on a free port, with those environment variables.
+    /// Starts the example on a free port, with these environment variables.
     ///
     /// # Panics
     ///
@@ -298,7 +300,7 @@ impl Example {
         this
     }
 
-    /// The next line that it prints.
+    /// The next line that the example prints.
     ///
     /// # Panics
     ///
@@ -308,7 +310,7 @@ impl Example {
         self.lines.recv_timeout(TIMEOUT).expect("it prints another line")
     }
 
-    /// Where it listens.
+    /// The address that the example listens on.
     ///
     /// # Panics
     ///
@@ -318,11 +320,11 @@ impl Example {
         (Ipv4Addr::LOCALHOST, self.port.parse().expect("a port")).into()
     }
 
-    /// Sends the signal, which ends it quietly with exit code 0.
+    /// Sends the signal, which ends the example without error output and with exit code 0.
     ///
     /// # Panics
     ///
-    /// If it does not.
+    /// If it ends in another way.
     pub fn is_ended_by(self, signal: &str) {
         send_signal(signal, self.process.id());
         self.ends_with_success();
@@ -358,11 +360,11 @@ impl Example {
         assert!(answer.ends_with(r#"{"status":"duplicate"}"#), "{answer}");
     }
 
-    /// Sends the README's delivery, as of that session.
+    /// Sends the README's delivery with this session token, and returns the answer.
     ///
     /// # Panics
     ///
-    /// If the README has none.
+    /// If the README has no delivery.
     #[must_use]
     pub fn answer_to_the_readmes_delivery(&self, session: &str) -> String {
         let here = format!("127.0.0.1:{}", self.port);
@@ -391,7 +393,7 @@ impl Drop for Example {
     }
 }
 
-/// The settings of examples, and what adds a backtrace to an error.
+/// The settings of examples, and the variable that adds a backtrace to an error.
 const VARIABLES: [&str; 5] =
     ["BONDIFY_WEBHOOK_SECRET", "BONDIFY_STORE", "DATABASE_URL", "PORT", "RUST_BACKTRACE"];
 

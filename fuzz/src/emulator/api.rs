@@ -4,7 +4,7 @@ use tokio::runtime::Runtime;
 use super::{Client, NOWHERE, builder, cut_off, encoded, runtime};
 use crate::shape;
 
-/// Everything that can be asked, but for streams without an end.
+/// All requests, except those for streams without an end.
 const REQUESTS: &[(&str, &str)] = &[
     ("POST", "/emulator/reset"),
     ("GET", "/emulator/health"),
@@ -75,9 +75,9 @@ const FIELDS: &[&str] = &[
     "new",
 ];
 
-/// The emulator answers any requests in any order and does not fail.
+/// The emulator answers any requests in any order, and never with 5xx.
 ///
-/// The bytes are a list of requests: one byte chooses, one says how long the body is, and the
+/// The bytes are a list of requests: one byte chooses the request, one is the length of the body, and the
 /// body follows.
 pub fn emulator_api(data: &[u8]) {
     BENCH.with(|bench| bench.run(data));

@@ -59,10 +59,10 @@ const DELIVERY: &[(&str, &str)] = &[
     ),
 ];
 
-/// The emulator either refuses a state file with an error and leaves it as it is, or starts,
-/// shows it and reads it again, for any content.
+/// The emulator either refuses a state file with an error and leaves it unchanged, or it starts, shows the
+/// content and reads the file again.
 ///
-/// The bytes are the file; or after `~`, they choose lines that are nearly those of one.
+/// The bytes are the file. After `~`, they choose lines that are almost valid.
 pub fn emulator_state(data: &[u8]) {
     let file = match data.split_first() {
         Some((b'~', choices)) => lines(&mut Choices(choices)).into_bytes(),
@@ -98,7 +98,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        // A file in memory is written in no time.
+        // A file in memory is written fast.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         let folder = folder.expect("there is room for a file");
         Self { runtime: runtime(), path: folder.path().join("state"), _folder: folder }
@@ -134,7 +134,7 @@ impl Bench {
     }
 }
 
-/// Asks for everything that shows what was in the file.
+/// Requests every page and call that shows content of the file.
 async fn show(emulator: &Emulator) {
     let mut client = Client::default();
     let delivery = emulator.deliveries().first().map(|delivery| delivery.id.to_string());

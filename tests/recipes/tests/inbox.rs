@@ -1,4 +1,4 @@
-//! An event takes effect once, and the inbox of sqlx knows what a recipe has recorded.
+//! An event takes effect once, and the inbox of sqlx detects an event that a recipe has recorded.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 const COPIES: usize = 8;
 const LEASE: Duration = Duration::from_secs(60);
-/// Without a key, so that an effect that takes place twice is seen.
+/// A table without a key, so that a repeated effect is visible.
 const USERS: &str = "CREATE TABLE users (telegram_id TEXT NOT NULL)";
 const COUNT: &str = "SELECT count(*) FROM users";
 
@@ -111,7 +111,7 @@ async fn assert_takes_effect_once(pool: &PgPool, inbox: &PostgresInbox, event: &
     assert_eq!(inbox.purge().await.expect("it is up"), 0, "the record is kept");
 }
 
-/// An event that a handler is at, by the store of the same table.
+/// An event that is in flight, claimed in the store of the same table.
 async fn leased(store: &impl DedupeStore) -> Event {
     let event = event();
     let claimed = store.claim(&event.key(), LEASE).await.expect("it is up");
@@ -126,7 +126,7 @@ fn event() -> Event {
     request.verified_by(&secret).expect("it is signed")
 }
 
-/// A database of its own, with the tables.
+/// A new database with the tables.
 async fn postgres() -> Option<(String, PgPool)> {
     let url = engine_url("BONDIFY_TEST_POSTGRES_URL")?;
     let (server, _) = url.rsplit_once('/').expect("the URL names a database");

@@ -1,4 +1,4 @@
-//! The store on connections that are made as those of a pool are.
+//! The store on connections like those of a pool.
 
 use std::time::Duration;
 

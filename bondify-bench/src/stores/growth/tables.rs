@@ -1,4 +1,4 @@
-//! Tables of the three engines, filled by their own means.
+//! Tables of the three engines, filled with SQL of each engine.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,8 +33,8 @@ pub(super) trait Table: Sync {
 
     fn purge(&self) -> Outcome<u64>;
 
-    /// Adds completed keys, in their order: in any other, an engine with its default settings
-    /// takes an hour for ten million.
+    /// Adds completed keys in ascending order. In another order, an engine with its default settings
+    /// takes an hour for ten million keys.
     fn fill(&self, keys: u64, expiry: Expiry) -> Outcome<()>;
 
     /// The size on disk, indexes included.

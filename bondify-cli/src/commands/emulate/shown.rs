@@ -96,7 +96,7 @@ pub(super) struct StateFile {
 impl Display for StateFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.state_file {
-            None => write!(f, "state file written again, with all changes"),
+            None => write!(f, "state file written again: all changes are in it"),
             Some(error) => write!(
                 f,
                 "{BAD}state file not written{BAD:#}: {error}; the API answers 507, and a restart \
