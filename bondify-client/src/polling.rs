@@ -13,7 +13,8 @@ impl Sessions {
     /// [is terminal](SessionStatus::is_terminal). It sends no request after that.
     ///
     /// It sends the first request at once, and the next ones at the client's
-    /// [interval](crate::ClientBuilder::poll_interval). Network errors, time-outs, 408 and 5xx are
+    /// [interval](crate::ClientBuilder::poll_interval), or the one of
+    /// [`slowed_to`](Self::slowed_to) if that is longer. Network errors, time-outs, 408 and 5xx are
     /// retried: the pauses double up to 10 seconds, and the next successful response resets
     /// them to the interval. After a 429 it waits for as long as `Retry-After` says, at most
     /// until the session expires.
@@ -121,7 +122,7 @@ impl Polling {
     }
 
     fn interval(&self) -> Duration {
-        self.sessions.client.poll_interval
+        self.sessions.poll_interval
     }
 }
 
@@ -158,6 +159,17 @@ mod tests {
             polling.succeeded();
             assert_eq!(polling.pause.as_millis(), 500);
         }
+    }
+
+    #[test]
+    fn the_interval_can_be_made_longer_but_not_shorter() {
+        let interval = |slowed_to| {
+            let mut polling = polling(Duration::from_secs(2));
+            polling.sessions = polling.sessions.slowed_to(Duration::from_secs(slowed_to));
+            polling.succeeded();
+            polling.pause.as_secs()
+        };
+        assert_eq!([0, 2, 15].map(interval), [2, 2, 15]);
     }
 
     #[test]
