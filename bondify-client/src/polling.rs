@@ -32,7 +32,7 @@ impl Sessions {
     ///
     /// | response | |
     /// |---|---|
-    /// | `pending` | the next request follows after the [interval](crate::ClientBuilder::poll_interval), 2 s by default |
+    /// | `pending` | the next request follows after the [interval](crate::ClientBuilder::poll_interval), 2 s by default, or that of [`slowed_to`](Self::slowed_to) if it is longer |
     /// | `confirmed`, `cancelled`, `expired`, `used` | returned |
     /// | network error, time-out, incomplete response, 408, 5xx | retried; the pauses double up to 10 s, and the next successful response resets them |
     /// | 429 | retried after the time in `Retry-After` |
@@ -144,7 +144,7 @@ impl Polling {
     }
 
     fn interval(&self) -> Duration {
-        self.sessions.client.poll_interval
+        self.sessions.poll_interval
     }
 }
 
@@ -181,6 +181,17 @@ mod tests {
             polling.succeeded();
             assert_eq!(polling.pause.as_millis(), 500);
         }
+    }
+
+    #[test]
+    fn the_interval_can_be_made_longer_but_not_shorter() {
+        let interval = |slowed_to| {
+            let mut polling = polling(Duration::from_secs(2));
+            polling.sessions = polling.sessions.slowed_to(Duration::from_secs(slowed_to));
+            polling.succeeded();
+            polling.pause.as_secs()
+        };
+        assert_eq!([0, 2, 15].map(interval), [2, 2, 15]);
     }
 
     #[test]

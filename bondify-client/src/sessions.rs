@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
@@ -18,13 +18,18 @@ use crate::{
 pub struct Sessions {
     pub(crate) client: Client,
     pub(crate) project_id: Arc<str>,
+    pub(crate) poll_interval: Duration,
 }
 
 impl Client {
     /// Returns the session API of a project. The project needs its public access enabled.
     #[must_use]
     pub fn sessions(&self, project_id: impl Into<String>) -> Sessions {
-        Sessions { client: self.clone(), project_id: project_id.into().into() }
+        Sessions {
+            client: self.clone(),
+            project_id: project_id.into().into(),
+            poll_interval: self.poll_interval,
+        }
     }
 }
 
@@ -33,6 +38,15 @@ impl Sessions {
     #[must_use]
     pub fn project_id(&self) -> &str {
         &self.project_id
+    }
+
+    /// Polls at most once every `interval`, also if the client's
+    /// [interval](crate::ClientBuilder::poll_interval) is shorter: for a server that is told of
+    /// decisions by webhooks, and polls only for those that are lost.
+    #[must_use]
+    pub fn slowed_to(mut self, interval: Duration) -> Self {
+        self.poll_interval = self.poll_interval.max(interval);
+        self
     }
 
     /// Begins a login.

@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::{
     Login, View,
-    limits::{DEFAULT_KEEP_ALIVE, DEFAULT_MAX_WAITING, MIN_KEY_BYTES},
+    limits::{DEFAULT_KEEP_ALIVE, DEFAULT_MAX_WAITING, MIN_KEY_BYTES, WEBHOOK_POLL_INTERVAL},
     login::Settings,
     page,
     pending::Sealer,
@@ -27,6 +27,8 @@ pub struct LoginBuilder {
     allow_http: bool,
     app_name: Option<String>,
     page: page::Render,
+    /// The minimum pause between polls.
+    pub(crate) slowed_to: Duration,
     max_waiting: usize,
     keep_alive: Duration,
     clock: Clock,
@@ -37,6 +39,9 @@ pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 impl LoginBuilder {
     /// The default [`max_waiting`](Self::max_waiting): 1024.
     pub const DEFAULT_MAX_WAITING: usize = DEFAULT_MAX_WAITING;
+
+    /// The pause between polls with [`webhooks`](Self::webhooks): 15 s.
+    pub const WEBHOOK_POLL_INTERVAL: Duration = WEBHOOK_POLL_INTERVAL;
 
     /// The default [`keep_alive`](Self::keep_alive): 15 s.
     pub const DEFAULT_KEEP_ALIVE: Duration = DEFAULT_KEEP_ALIVE;
@@ -50,6 +55,7 @@ impl LoginBuilder {
             allow_http: false,
             app_name: None,
             page: Arc::new(page::default_page),
+            slowed_to: Duration::ZERO,
             max_waiting: DEFAULT_MAX_WAITING,
             keep_alive: DEFAULT_KEEP_ALIVE,
             clock: Arc::new(SystemTime::now),
@@ -89,6 +95,18 @@ impl LoginBuilder {
     /// [`nonce`](View::nonce), as the content security policy stays the same.
     pub fn page(mut self, page: impl Fn(&View<'_>) -> String + Send + Sync + 'static) -> Self {
         self.page = Arc::new(page);
+        self
+    }
+
+    /// Says that webhooks arrive, and that their handler calls [`Login::notify`]. A waiting login
+    /// then polls every 15 seconds instead of at the client's
+    /// [interval](bondify_client::ClientBuilder::poll_interval), unless that is longer: only to
+    /// find a decision whose webhook was lost. Default: `false`.
+    ///
+    /// `notify` wakes the logins that wait in its own process. Of several instances, one receives
+    /// the webhook: pass the event on to all of them, or leave this off.
+    pub fn webhooks(mut self, arrive: bool) -> Self {
+        self.slowed_to = if arrive { WEBHOOK_POLL_INTERVAL } else { Duration::ZERO };
         self
     }
 
@@ -132,6 +150,7 @@ impl LoginBuilder {
         Ok(Login(Arc::new(Settings {
             proofs: self.bondify.proofs().project(self.sessions.project_id()),
             sealer: Sealer::new(&self.cookie_key, origin.starts_with("https://")),
+            slow_polls: self.sessions.clone().slowed_to(self.slowed_to),
             sessions: self.sessions,
             bondify: self.bondify,
             origin,

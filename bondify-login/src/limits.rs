@@ -19,6 +19,10 @@ pub(crate) const DEFAULT_MAX_WAITING: usize = 1024;
 /// Browsers open six connections to a host on HTTP/1.1. Further tabs refresh the page instead.
 pub(crate) const MAX_WAITING_PER_LOGIN: usize = 3;
 
+/// The pause between polls where webhooks tell of decisions: a login of a minute costs 5 requests
+/// instead of 30, and one whose webhook is lost is finished while its user still looks at the page.
+pub(crate) const WEBHOOK_POLL_INTERVAL: Duration = Duration::from_secs(15);
+
 /// Shorter than the idle time-outs of proxies, often 60 s. A connection whose client has
 /// disappeared is noticed by the next comment.
 pub(crate) const DEFAULT_KEEP_ALIVE: Duration = Duration::from_secs(15);

@@ -6,8 +6,7 @@ use std::{
 
 use bondify_client::{Session, SessionStatus, Sessions};
 use bondify_core::{Bondify, Event, Proof, ProofError, ProofVerifier};
-
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream::SelectAll};
 use http::HeaderValue;
 use tokio::sync::Notify;
 
@@ -31,6 +30,8 @@ pub struct Login(pub(crate) Arc<Settings>);
 
 pub(crate) struct Settings {
     pub(crate) sessions: Sessions,
+    /// The same, for waiting: slower where webhooks tell of decisions.
+    pub(crate) slow_polls: Sessions,
     pub(crate) bondify: Bondify,
     pub(crate) proofs: ProofVerifier,
     pub(crate) sealer: Sealer,
@@ -50,7 +51,7 @@ impl Login {
 
     /// Asks Bondify for the state of the event's login at once, if this process waits for it.
     /// Call it in the handler of the webhook, so that the browser does not wait for the next
-    /// poll.
+    /// poll, and switch on [`webhooks`](LoginBuilder::webhooks).
     pub fn notify(&self, event: &Event) {
         if let Some(session_token) = event.session_token() {
             self.0.waits.wake(session_token);
@@ -101,23 +102,25 @@ impl Settings {
         }
     }
 
-    /// Polls until the login is decided.
+    /// Polls until the login is decided. Once woken it polls at once, and then at the client's
+    /// interval, as a webhook may be faster than the API.
     pub(crate) async fn decision(&self, login: &Pending, woken: &Notify) -> State {
         let session = Session::resume(&login.session_token, &login.deeplink, login.expires_at());
-        let mut statuses = self.sessions.statuses(&session);
+        let mut polls = SelectAll::from_iter([self.slow_polls.statuses(&session)]);
         loop {
             let status = tokio::select! {
-                status = statuses.next() => status.unwrap_or(Ok(SessionStatus::Expired)),
+                status = polls.next() => status.unwrap_or(Ok(SessionStatus::Used(None))),
                 () = woken.notified() => {
-                    match self.sessions.status(&login.session_token).await {
-                        // The poll in flight may have the answer that this one lacks.
-                        Ok(SessionStatus::Used(None)) | Err(_) => continue,
-                        status => status,
+                    if polls.len() == 1 {
+                        polls.push(self.sessions.statuses(&session));
                     }
+                    continue;
                 }
             };
             match status {
                 Ok(SessionStatus::Pending) => {}
+                // The other poll may be in flight, with the answer that this one lacks.
+                Ok(SessionStatus::Used(None)) if polls.len() > 1 => {}
                 Ok(status) => return self.state_of(login, status),
                 Err(error) => return unavailable(&error),
             }
@@ -201,5 +204,42 @@ impl fmt::Debug for Login {
             .field("origin", origin)
             .field("waiting", &waits.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bondify_client::Client;
+    use bondify_core::Secret;
+    use bondify_testkit::{Answer, ScriptedServer, within_a_minute};
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lost_webhook_is_found_by_a_slow_poll() {
+        within_a_minute(async {
+            let answers = ["pending", "cancelled"];
+            let answers = answers.map(|status| Answer::json(200, json!({"status": status})));
+            let api = ScriptedServer::start(answers).await;
+            let interval = Duration::from_millis(500);
+            let client = Client::builder().base_url(api.url()).poll_interval(interval);
+            let sessions = client.build().unwrap().sessions("proj_1");
+            let bondify = Bondify::builder(Secret::new("whsec_test").unwrap()).build().unwrap();
+            let builder = Login::builder(sessions, &bondify).origin("https://shop.example");
+            let mut builder = builder.cookie_key([7; 32]).webhooks(true);
+            assert_eq!(builder.slowed_to, LoginBuilder::WEBHOOK_POLL_INTERVAL);
+            builder.slowed_to = Duration::from_secs(1);
+            let Login(settings) = builder.build().unwrap();
+
+            let now = SystemTime::now();
+            let session = Session::resume("sess_1", "https://t.me/b", now + FINISH_GRACE);
+            let login = Pending::begin(&session, "/".into(), now);
+            let decision = settings.decision(&login, &Notify::new()).await;
+            assert!(matches!(decision, State::Cancelled), "{decision:?}");
+            let [first, second] = &api.requests()[..] else { panic!("not two polls") };
+            assert!(second.at - first.at >= Duration::from_secs(1), "as slow as was set");
+        })
+        .await;
     }
 }

@@ -57,7 +57,7 @@ impl Drop for Stopper {
 
 async fn on_login(login: SignedIn, cookie: Data<&'static str>) -> HttpResponse {
     HttpResponse::SeeOther()
-        .insert_header((SET_COOKIE, format!("{}={}; HttpOnly", **cookie, login.user.id())))
+        .insert_header((SET_COOKIE, format!("{}={}; HttpOnly; Path=/", **cookie, login.user.id())))
         .insert_header((LOCATION, login.return_to))
         .finish()
 }

@@ -27,7 +27,7 @@ impl Framework for Axum {
 }
 
 async fn on_login(login: SignedIn, State(cookie): State<&'static str>) -> impl IntoResponse {
-    let cookie = format!("{cookie}={}; HttpOnly", login.user.id());
+    let cookie = format!("{cookie}={}; HttpOnly; Path=/", login.user.id());
     ([(SET_COOKIE, cookie)], Redirect::to(&login.return_to))
 }
 

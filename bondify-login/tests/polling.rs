@@ -7,7 +7,7 @@ use std::time::Duration;
 use bondify_client::Client;
 use bondify_core::{Bondify, Secret};
 use bondify_login::{
-    Login,
+    Login, LoginBuilder,
     adapter::{self, Body},
 };
 use bondify_testkit::{Answer, Payload, ScriptedServer, within_a_minute};
@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, future::join};
 use http::{Request, header::SET_COOKIE};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 const SECRET: &str = "whsec_test";
 const TOKEN: &str = "sess_1";
@@ -28,6 +29,14 @@ struct Rig {
 
 impl Rig {
     async fn begin(interval: Duration, answers: impl IntoIterator<Item = Answer>) -> Self {
+        Self::begin_with(interval, answers, |login| login).await
+    }
+
+    async fn begin_with(
+        interval: Duration,
+        answers: impl IntoIterator<Item = Answer>,
+        set: impl FnOnce(LoginBuilder) -> LoginBuilder,
+    ) -> Self {
         let begun = json!({"session_token": TOKEN, "deeplink": "https://t.me/b?start=sess_1"});
         let answers = [Answer::json(200, begun)].into_iter().chain(answers);
         let api = ScriptedServer::start(answers).await;
@@ -35,7 +44,8 @@ impl Rig {
         let client = Client::builder().base_url(api.url()).poll_interval(interval);
         let sessions = client.build().unwrap().sessions("proj_test");
         let login = Login::builder(sessions, &bondify);
-        let login = login.origin("https://shop.example").cookie_key([7; 32]).build().unwrap();
+        let login = login.origin("https://shop.example").cookie_key([7; 32]);
+        let login = set(login).build().unwrap();
         let mut rig = Self { api, login, cookie: String::new() };
         let begun = adapter::begin(&rig.login, &rig.request("")).await;
         let cookie = begun.headers()[SET_COOKIE].to_str().unwrap();
@@ -64,10 +74,24 @@ impl Rig {
         self.api.requests().len() - 1
     }
 
-    async fn until_polled(&self) {
-        while self.polls() == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    async fn polled(&self, times: usize) {
+        self.api.received(1 + times).await;
+    }
+
+    /// Reports the confirmation as the handler of the webhook does.
+    fn notify(&self) {
+        let secret = Secret::new(SECRET).unwrap();
+        let event = Payload::confirmed().session_token(TOKEN);
+        self.login.notify(&event.signed_with(&secret).verified_by(&secret).unwrap());
+    }
+
+    /// The decision, with a webhook after the first poll.
+    async fn decision_with_webhook(&self) -> Value {
+        let webhook = async {
+            self.polled(1).await;
+            self.notify();
+        };
+        join(self.decision(), webhook).await.0
     }
 }
 
@@ -106,15 +130,46 @@ async fn the_tabs_of_a_login_share_one_poll() {
 async fn a_webhook_wakes_the_browser() {
     within_a_minute(async {
         let rig = Rig::begin(LONG, [status("pending"), confirmed()]).await;
-        let event = Payload::confirmed().session_token(TOKEN);
-        let secret = Secret::new(SECRET).unwrap();
-        let event = event.signed_with(&secret).verified_by(&secret).unwrap();
-        let webhook = async {
-            rig.until_polled().await;
-            rig.login.notify(&event);
-        };
-        let (decision, ()) = join(rig.decision(), webhook).await;
-        assert_eq!(decision["state"], "confirmed");
+        assert_eq!(rig.decision_with_webhook().await["state"], "confirmed");
+        assert_eq!(rig.polls(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn where_webhooks_arrive_a_waiting_login_polls_slowly() {
+    within_a_minute(async {
+        let polling = Rig::begin(SHORT, [status("pending")]).await;
+        let slow = Rig::begin_with(SHORT, [status("pending")], |it| it.webhooks(true)).await;
+        tokio::select! {
+            _ = join(polling.decision(), slow.decision()) => panic!("nobody decided"),
+            _ = join(polling.polled(4), slow.polled(1)) => {}
+        }
+        assert_eq!(slow.polls(), 1);
+    })
+    .await;
+}
+
+/// With a slow poll every 15 seconds, only those that follow the webhook can be this fast.
+#[tokio::test]
+async fn a_webhook_that_is_faster_than_the_api_is_followed_by_fast_polls() {
+    timeout(Duration::from_secs(10), async {
+        let answers = [status("pending"), status("pending"), status("pending"), confirmed()];
+        let rig = Rig::begin_with(SHORT, answers, |it| it.webhooks(true)).await;
+        assert_eq!(rig.decision_with_webhook().await["state"], "confirmed");
+        assert_eq!(rig.polls(), 4);
+    })
+    .await
+    .unwrap();
+}
+
+/// Bondify hands the answer out once, here to the first poll.
+#[tokio::test]
+async fn a_webhook_does_not_cancel_the_poll_in_flight() {
+    within_a_minute(async {
+        let slowly = Answer::text(200, &format!("{:150}", r#"{"status":"cancelled"}"#));
+        let rig = Rig::begin(LONG, [slowly.trickling(), status("used")]).await;
+        assert_eq!(rig.decision_with_webhook().await["state"], "cancelled");
         assert_eq!(rig.polls(), 2);
     })
     .await;

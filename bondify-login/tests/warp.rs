@@ -29,7 +29,7 @@ impl Framework for Warp {
 }
 
 async fn on_login(login: SignedIn) -> impl Reply {
-    let cookie = format!("session={}; HttpOnly", login.user.id());
+    let cookie = format!("session={}; HttpOnly; Path=/", login.user.id());
     let reply = with_header(StatusCode::SEE_OTHER, SET_COOKIE, cookie);
     with_header(reply, LOCATION, login.return_to)
 }

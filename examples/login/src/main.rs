@@ -3,7 +3,8 @@
 //! Run it with `cargo run -p example-login` and open the address that it prints: it starts
 //! a Bondify of its own, on which you play the user. With `BONDIFY_PROJECT_ID` and
 //! `BONDIFY_WEBHOOK_SECRET` set it uses that project instead, at `BONDIFY_API_URL` if that
-//! is set too. The project needs no webhook; if it has one, let it lead to `/webhooks/bondify`.
+//! is set too. The project needs no webhook; if it has one, let it lead to `/webhooks/bondify`,
+//! and set `WEBHOOK` to 1.
 //!
 //! The users are in the SQLite file `login.db`, or where `DATABASE_URL` says: `sqlite:PATH` or
 //! `postgres://…`. Behind TLS, `ORIGIN` is the address that browsers see. `LOGIN_COOKIE_KEY`, 32
@@ -30,7 +31,7 @@ async fn main() -> anyhow::Result<()> {
     let listener = listening.with_context(|| format!("cannot listen on {address}"))?;
     let url = format!("http://{}", listener.local_addr()?);
 
-    let (sessions, secret, _emulator) = match env::var("BONDIFY_PROJECT_ID") {
+    let (sessions, secret, local) = match env::var("BONDIFY_PROJECT_ID") {
         Ok(project_id) => {
             let secret = Secret::from_env("BONDIFY_WEBHOOK_SECRET").unwrap_or_else(usage);
             let api = variable("BONDIFY_API_URL", Client::DEFAULT_BASE_URL);
@@ -54,6 +55,7 @@ async fn main() -> anyhow::Result<()> {
         .origin(variable("ORIGIN", &url))
         .cookie_key(env::var("LOGIN_COOKIE_KEY").map_or_else(|_| random_key(), String::into_bytes))
         .app_name("Login example")
+        .webhooks(local.is_some() || env::var_os("WEBHOOK").is_some())
         .build()
         .unwrap_or_else(usage);
     let users = Users::connect(&variable("DATABASE_URL", "sqlite:login.db?mode=rwc")).await?;

@@ -1,5 +1,7 @@
 //! A single-page app with a "Sign in with Telegram", on a local Bondify on which you play the
-//! user. The app is plain JavaScript, with nothing to build: see `assets/app.js`.
+//! user. The app is `assets/app.js`: `fetch` and plain JavaScript, whose comments have its types in
+//! TypeScript's form. So there is nothing to build, and `npx -p typescript tsc` checks it, as set in
+//! `tsconfig.json`.
 //!
 //! Run it with `cargo run -p example-spa` and open the address that it prints; `PORT` is 3000
 //! unless set.

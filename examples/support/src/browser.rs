@@ -116,6 +116,15 @@ impl Browser {
         .await;
     }
 
+    /// Lets pages run their scripts, or not, from now on.
+    ///
+    /// # Panics
+    ///
+    /// If the browser is gone.
+    pub async fn run_scripts(&self, run: bool) {
+        self.devtools("Emulation.setScriptExecutionDisabled", json!({"value": !run})).await;
+    }
+
     /// Opens a page, and returns when it is loaded.
     ///
     /// # Panics

@@ -47,6 +47,7 @@ impl Rig {
             .origin(format!("http://{app}"))
             .cookie_key([7; 32])
             .app_name("Login example")
+            .webhooks(true)
             .build()
             .unwrap();
         let users = Users::connect(url).await.unwrap();
