@@ -23,13 +23,13 @@ impl<'a> Answer<'a> {
     /// Answers at the page's own path. URLs are relative, so that the routes work below any
     /// prefix that a router or a proxy adds.
     pub(crate) fn at_page(settings: &'a Settings, request: &'a Request<Bytes>) -> Self {
-        let page_url = format!("./{}", segment_from_end(request, 0));
+        let page_url = page_url(request.uri().path());
         Self { settings, request, page_url }
     }
 
     /// Answers at a path one segment below the page's.
     pub(crate) fn below_page(settings: &'a Settings, request: &'a Request<Bytes>) -> Self {
-        let page_url = format!("../{}", segment_from_end(request, 1));
+        let page_url = format!("../{}", segment_from_end(request.uri().path(), 1));
         Self { settings, request, page_url }
     }
 
@@ -64,10 +64,10 @@ impl<'a> Answer<'a> {
     }
 
     fn page(&self, state: &State, return_to: &str) -> Response<Body> {
-        let Ok(random) = getrandom::u64() else {
+        let (Ok(a), Ok(b)) = (getrandom::u64(), getrandom::u64()) else {
             return empty(StatusCode::INTERNAL_SERVER_ERROR);
         };
-        let nonce = format!("{random:016x}");
+        let nonce = format!("{a:016x}{b:016x}");
         let html = (self.settings.page)(&View {
             state,
             app_name: self.settings.app_name.as_deref(),
@@ -88,9 +88,18 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// A segment of the request's path, counted from the end.
-fn segment_from_end(request: &Request<Bytes>, index: usize) -> &str {
-    request.uri().path().rsplit('/').nth(index).unwrap_or_default()
+/// The URL of the page, relative to the page at this path. Some routers serve it with a slash at
+/// the end too, from where its other routes are one level up.
+fn page_url(path: &str) -> String {
+    match path.strip_suffix('/') {
+        None | Some("") => format!("./{}", segment_from_end(path, 0)),
+        Some(path) => format!("../{}", segment_from_end(path, 0)),
+    }
+}
+
+/// A segment of a path, counted from the end.
+fn segment_from_end(path: &str, index: usize) -> &str {
+    path.rsplit('/').nth(index).unwrap_or_default()
 }
 
 /// The stream of events.
@@ -143,4 +152,26 @@ fn with_headers<const N: usize>(
 
 fn header((name, value): (HeaderName, &'static str)) -> (HeaderName, HeaderValue) {
     (name, HeaderValue::from_static(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+
+    #[test]
+    fn the_pages_url_is_relative_to_the_page() {
+        for (path, relative, absolute) in [
+            ("/login", "./login", "/login"),
+            ("/login/", "../login", "/login"),
+            ("/shop/login", "./login", "/shop/login"),
+            ("/shop/login/", "../login", "/shop/login"),
+            ("/", "./", "/"),
+        ] {
+            assert_eq!(page_url(path), relative);
+            let page = Url::parse("https://shop.example").unwrap().join(path).unwrap();
+            assert_eq!(page.join(relative).unwrap().path(), absolute);
+        }
+    }
 }

@@ -71,6 +71,8 @@ impl LoginBuilder {
 
     /// Sets the secret that the login cookie is encrypted and authenticated with: 32 random bytes
     /// or more, the same on every instance and after a restart. Required.
+    ///
+    /// A new key ends the logins that have begun and are not finished; their users begin again.
     pub fn cookie_key(mut self, key: impl AsRef<[u8]>) -> Self {
         self.cookie_key = key.as_ref().to_vec();
         self

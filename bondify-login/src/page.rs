@@ -28,13 +28,18 @@ impl View<'_> {
     /// The URL of the server-sent events. The event `state` has the decision as JSON.
     #[must_use]
     pub fn events_url(&self) -> String {
-        format!("{}/events", self.page_url)
+        self.below_page("events")
     }
 
     /// The URL of the form that finishes the login. The form has the `proof`.
     #[must_use]
     pub fn finish_url(&self) -> String {
-        format!("{}/finish", self.page_url)
+        self.below_page("finish")
+    }
+
+    /// The page's URL is `./` if the page is at the root.
+    fn below_page(&self, segment: &str) -> String {
+        format!("{}/{segment}", self.page_url.trim_end_matches('/'))
     }
 
     /// The QR code of the link into Telegram, as an SVG element; empty in states without a link.

@@ -6,13 +6,13 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether the request was sent by a page of `origin`.
 ///
-/// Scripts can set neither header. `Sec-Fetch-Site` comes first, as browsers send `Origin: null`
-/// from pages without a referrer. Without either, nobody knows.
+/// Scripts can set neither header. Browsers send `Origin: null` from pages without a referrer, and
+/// older ones no `Sec-Fetch-Site`: one of the two has to say so, and none has to deny it.
 pub(crate) fn is_same_origin(headers: &HeaderMap, origin: &str) -> bool {
-    match headers.get(SEC_FETCH_SITE) {
-        Some(site) => site == "same-origin",
-        None => headers.get(ORIGIN).is_some_and(|sender| sender == origin),
-    }
+    let site = headers.get(SEC_FETCH_SITE).map(|site| site == "same-origin");
+    let sender = headers.get(ORIGIN).filter(|sender| *sender != "null");
+    let sender = sender.map(|sender| sender == origin);
+    site.or(sender) == Some(true) && sender.or(site) == Some(true)
 }
 
 #[cfg(test)]
@@ -29,6 +29,7 @@ mod tests {
 
     #[test]
     fn a_form_of_this_origin_is_accepted() {
+        assert!(check(&[(SEC_FETCH_SITE, "same-origin")]));
         assert!(check(&[(SEC_FETCH_SITE, "same-origin"), (ORIGIN, "https://shop.example")]));
         assert!(check(&[(SEC_FETCH_SITE, "same-origin"), (ORIGIN, "null")]));
         assert!(check(&[(ORIGIN, "https://shop.example")]));
@@ -50,6 +51,7 @@ mod tests {
         ] {
             assert!(!check(&[(ORIGIN, origin)]), "{origin}");
         }
+        assert!(!check(&[(SEC_FETCH_SITE, "same-origin"), (ORIGIN, "https://evil.example")]));
         assert!(!check(&[]));
     }
 }

@@ -15,6 +15,7 @@ use bondify_testkit::Payload;
 use super::{
     Framework, Rig,
     rig::{COOKIE, KEY, ORIGIN, PROJECT, session, sessions},
+    waiting::soon,
 };
 
 /// Login CSRF: the attacker confirms a login of their own, and has the victim's browser send its
@@ -176,6 +177,7 @@ pub(crate) async fn forms_of_other_sites_are_refused<F: Framework>() {
         "origin: https://evil.example\r\nsec-fetch-site: cross-site\r\n",
         "origin: https://blog.shop.example\r\nsec-fetch-site: same-site\r\n",
         "origin: https://shop.example\r\nsec-fetch-site: cross-site\r\n",
+        "origin: https://evil.example\r\nsec-fetch-site: same-origin\r\n",
         "origin: https://evil.example\r\n",
         "origin: http://shop.example\r\n",
         "origin: null\r\n",
@@ -296,4 +298,21 @@ pub(crate) async fn an_oversized_form_is_refused<F: Framework>() {
     let mut browser = rig.begin().await;
     let refused = browser.finish(&"a".repeat(64 * 1024)).await;
     assert_eq!((refused.status, session(&refused)), (413, None));
+}
+
+pub(crate) async fn other_methods_change_nothing<F: Framework>() {
+    let rig = Rig::start::<F>().await;
+    let mut browser = rig.begin().await;
+    let cookie = browser.cookie.clone();
+    for path in ["/login", "/login/events", "/login/finish"] {
+        for method in ["OPTIONS", "PUT", "DELETE"] {
+            let refused = soon(browser.request(method, path, "", "")).await;
+            assert!([404, 405].contains(&refused.status), "{method} {path}: {refused:?}");
+            assert_eq!(refused.header("access-control-allow-origin"), None);
+        }
+        let mut head = browser.send("HEAD", path, "", "").await;
+        soon(head.part_of_a_response()).await.unwrap();
+    }
+    rig.until_waiting(0).await;
+    assert_eq!((browser.cookie, rig.emulator.sessions().len()), (cookie, 1));
 }

@@ -104,3 +104,17 @@ pub(crate) async fn an_unreachable_api_is_told<F: Framework>() {
     assert!(refused.body.contains("not possible right now"), "{}", refused.body);
     assert_eq!(refused.header("set-cookie"), None);
 }
+
+/// Some frameworks serve the page there too.
+pub(crate) async fn a_slash_at_the_end_leads_nowhere_else<F: Framework>() {
+    let rig = Rig::start::<F>().await;
+    let mut browser = rig.browser();
+    if browser.get("/login/").await.status == 404 {
+        return;
+    }
+    let begun = browser.post("/login/", "").await;
+    assert_eq!(begun.header("location"), Some("../login"), "{begun:?}");
+    let waiting = browser.get("/login/").await.body;
+    assert!(waiting.contains("data-events=\"../login/events\""), "{waiting}");
+    assert!(waiting.contains("action=\"../login/finish\""), "{waiting}");
+}

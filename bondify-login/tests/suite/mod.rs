@@ -32,8 +32,10 @@ macro_rules! login_suite {
             an_expired_login_is_told
             a_login_whose_webhook_was_handled_is_finished_too
             an_unreachable_api_is_told
+            a_slash_at_the_end_leads_nowhere_else
             // browser
             a_browser_signs_in_with_a_phone
+            a_single_page_app_signs_in_with_a_phone
             // attacks
             a_victims_browser_does_not_end_up_in_the_attackers_account
             a_planted_cookie_is_useless_after_the_login
@@ -49,6 +51,7 @@ macro_rules! login_suite {
             of_many_finishes_one_succeeds
             names_run_no_script
             an_oversized_form_is_refused
+            other_methods_change_nothing
             // waiting
             waiting_connections_are_bounded
             a_client_that_leaves_ends_its_wait

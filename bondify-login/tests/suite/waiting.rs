@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use bondify_testkit::Connection;
+use tokio::time::timeout;
 
 use super::{Framework, Rig, rig::Browser};
 
@@ -11,12 +12,21 @@ async fn waiting(browser: &Browser) -> Connection {
 
 impl Rig {
     /// Waits until the login has so many waiting connections.
-    async fn until_waiting(&self, connections: usize) {
+    pub(crate) async fn until_waiting(&self, connections: usize) {
         let wanted = format!("waiting: {connections},");
-        while !format!("{:?}", self.login).contains(&wanted) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let is_so = async {
+            while !format!("{:?}", self.login).contains(&wanted) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let waited = timeout(Duration::from_secs(10), is_so).await;
+        waited.unwrap_or_else(|_| panic!("{:?}, not {wanted}", self.login));
     }
+}
+
+/// What is done at once or never, like the answer to a connection that may not wait.
+pub(crate) async fn soon<T>(done: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(10), done).await.expect("it is done at once")
 }
 
 pub(crate) async fn waiting_connections_are_bounded<F: Framework>() {
@@ -24,13 +34,14 @@ pub(crate) async fn waiting_connections_are_bounded<F: Framework>() {
     let mut first = rig.begin().await;
     let tabs = [waiting(&first).await, waiting(&first).await, waiting(&first).await];
     rig.until_waiting(3).await;
-    let busy = first.get("/login/events").await;
+    let busy = soon(first.get("/login/events")).await;
     assert_eq!((busy.status, busy.header("retry-after")), (503, Some("5")), "a fourth tab");
 
     let mut second = rig.begin().await;
     let tab = waiting(&second).await;
     rig.until_waiting(4).await;
-    assert_eq!(second.get("/login/events").await.status, 503, "a fifth connection");
+    let busy = soon(second.get("/login/events")).await;
+    assert_eq!(busy.status, 503, "a fifth connection");
     assert_eq!(second.get("/login").await.status, 200, "the page refreshes itself instead");
     drop(tab);
     rig.until_waiting(3).await;
@@ -57,8 +68,8 @@ pub(crate) async fn closing_ends_the_wait<F: Framework>() {
     let mut tab = waiting(&browser).await;
     rig.until_waiting(1).await;
     rig.login.close();
-    let ended = tab.response().await.unwrap();
+    let ended = soon(tab.response()).await.unwrap();
     assert_eq!(ended.status, 200);
     assert!(ended.body.starts_with("retry: 3000\n\n") && !ended.body.contains("event"));
-    assert_eq!(browser.get("/login/events").await.status, 503);
+    assert_eq!(soon(browser.get("/login/events")).await.status, 503);
 }

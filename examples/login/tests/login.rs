@@ -98,6 +98,7 @@ async fn the_webhook_wakes_the_browser_that_waits() {
         let rig = Rig::start(LONG).await;
         let login = cookie(&rig.request("POST", "/login", "", "").await, "bondify-login");
         let mut events = rig.send("GET", "/login/events", &login, "").await;
+        events.part_of_a_response().await.unwrap();
         let waiting = rig.request("GET", "/login", &login, "").await;
         assert!(waiting.body.contains("Waiting for you to confirm"), "polled before the decision");
         let token = &rig.emulator.sessions()[0].token;
