@@ -1,5 +1,5 @@
-//! The store on connections that break, go deaf, or lead to a read-only server. Each test has a
-//! table of its own on the PostgreSQL that `BONDIFY_TEST_POSTGRES_URL` says.
+//! The store on connections that break, become silent, or lead to a read-only server. Each test has its
+//! own table on the PostgreSQL at `BONDIFY_TEST_POSTGRES_URL`.
 
 use std::{
     error::Error,
@@ -28,10 +28,10 @@ use futures_util::future::{join, join_all};
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Of the store.
+/// The time-out of the store.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a call may take on a busy machine.
+/// The limit for a call, on a busy machine.
 const IN_TIME: Duration = Duration::from_secs(8);
 
 bondify_testkit::network_store_suite!(async || {
@@ -39,12 +39,12 @@ bondify_testkit::network_store_suite!(async || {
     Some((store, proxy, ()))
 });
 
-/// A store whose connections can be harmed.
+/// A store whose connections the test can break.
 struct Rig {
     proxy: Proxy,
-    /// Through the proxy, as the store's.
+    /// The store's pool, through the proxy.
     pool: PgPool,
-    /// Around it.
+    /// A pool that does not go through the proxy.
     direct: PgPool,
     store: PostgresStore,
     table: String,
@@ -97,18 +97,17 @@ impl Rig {
         for connection in all {
             let mut connection = connection.expect("there are five");
             let set = raw_sql("SET default_transaction_read_only = on");
-            set.execute(&mut *connection).await.expect("anybody may");
+            set.execute(&mut *connection).await.expect("any user may set it");
             connection.return_to_pool().await;
         }
     }
 
-    /// Locks the table while `call` begins and until it waits for the lock; then does
-    /// `meanwhile` and unlocks it.
+    /// Locks the table, waits until `call` waits for the lock, runs `meanwhile` and unlocks the table.
     async fn locked_out<T>(&self, call: impl Future<Output = T>, meanwhile: impl FnOnce()) -> T {
         let mut lock = self.direct.begin().await.expect("it answers");
         let table = &self.table;
         let statement = format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
-        raw_sql(AssertSqlSafe(statement)).execute(&mut *lock).await.expect("nobody holds it");
+        raw_sql(AssertSqlSafe(statement)).execute(&mut *lock).await.expect("the lock is free");
         let unlock = async {
             let waiting = format!(
                 "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '{table}'::regclass"
@@ -122,7 +121,7 @@ impl Rig {
 }
 
 async fn run(pool: &PgPool, statement: String) {
-    raw_sql(AssertSqlSafe(statement)).execute(pool).await.expect("a superuser may");
+    raw_sql(AssertSqlSafe(statement)).execute(pool).await.expect("the statement succeeds");
 }
 
 async fn number(pool: &PgPool, query: String) -> i64 {
@@ -140,7 +139,7 @@ fn acquired(claimed: Result<Claimed, StoreError>) -> LeaseToken {
     }
 }
 
-/// Makes each of the four calls right after `harm` was done to the connections.
+/// Makes each of the four calls directly after `harm`, which breaks the connections.
 async fn every_call_succeeds_after(rig: &Rig, harm: impl AsyncFn()) {
     let mut tokens = Vec::new();
     for name in ["renewed", "completed", "released"] {
@@ -150,7 +149,7 @@ async fn every_call_succeeds_after(rig: &Rig, harm: impl AsyncFn()) {
         rig.fill_pool().await;
         harm().await;
         let start = Instant::now();
-        assert!(call.await.expect("it is tried again"), "the lease is held");
+        assert!(call.await.expect("the call is retried"), "the lease is held");
         assert!(start.elapsed() < IN_TIME, "{:?}", start.elapsed());
     };
     in_time(&mut rig.store.renew(&key("renewed"), &tokens[0], LONG)).await;
@@ -186,7 +185,7 @@ async fn terminated_sessions_are_no_error() {
     within_a_minute(test).await;
 }
 
-/// As after a failover, they stay open to a server that has become read-only.
+/// As after a failover: the connections stay open, and their server has become read-only.
 #[tokio::test]
 async fn read_only_connections_are_no_error() {
     let test = async {
@@ -238,7 +237,7 @@ async fn deaf_connections_that_the_pool_tests_are_no_error() {
     within_a_minute(test).await;
 }
 
-/// Under load connections go deaf in every state, also on their way back to the pool.
+/// Under load, connections become silent in every state, also while they return to the pool.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pool_does_not_run_dry_when_connections_go_deaf_under_load() {
     let test = async {
@@ -261,7 +260,7 @@ async fn the_pool_does_not_run_dry_when_connections_go_deaf_under_load() {
 }
 
 #[tokio::test]
-async fn a_claim_whose_answer_got_lost_is_acquired() {
+async fn a_claim_whose_answer_was_lost_is_acquired() {
     let test = async {
         let rig = Rig::start().await;
         let store = rig.store.clone().timeout(3 * TIMEOUT);
@@ -275,7 +274,7 @@ async fn a_claim_whose_answer_got_lost_is_acquired() {
 }
 
 #[tokio::test]
-async fn a_claim_that_nobody_waits_for_is_released() {
+async fn an_abandoned_claim_is_released() {
     let test = async {
         let rig = Rig::start().await;
         let key = key("given up");
@@ -289,7 +288,7 @@ async fn a_claim_that_nobody_waits_for_is_released() {
         };
         let give_up = || given_up.send(()).expect("the claim waits");
         rig.locked_out(claim, give_up).await;
-        // As a lease, it would last for longer.
+        // A lease that was not released would last longer.
         while !matches!(rig.store.claim(&key, LONG).await, Ok(Claimed::Acquired(_))) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -314,7 +313,7 @@ async fn every_call_ends_although_the_database_does_not_answer() {
         store.release(&key, &token).await.unwrap_err();
         assert!(start.elapsed() < IN_TIME, "{:?}", start.elapsed());
 
-        // Nor does the database go on waiting with them.
+        // PostgreSQL does not continue to wait for the lock.
         let waiting = format!(
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '{}'::regclass",
             rig.table
