@@ -48,9 +48,8 @@ impl Login {
         LoginBuilder::new(sessions, bondify)
     }
 
-    /// Asks Bondify for the state of the event's login at once, if this process waits for it.
-    /// Call it in the handler of the webhook, so that the browser does not wait for the next
-    /// poll.
+    /// Polls Bondify at once for the event's login, if this process waits for it. Call it in the
+    /// handler of the webhook, so that the browser does not have to wait for the next poll.
     pub fn notify(&self, event: &Event) {
         if let Some(session_token) = event.session_token() {
             self.0.waits.wake(session_token);
@@ -58,7 +57,7 @@ impl Login {
     }
 
     /// Ends all waiting connections and refuses new ones. Call it when the shutdown begins: a
-    /// server that waits for its connections would wait for logins.
+    /// server that waits for its connections would otherwise wait for logins.
     pub fn close(&self) {
         self.0.waits.close();
     }
@@ -110,7 +109,7 @@ impl Settings {
                 status = statuses.next() => status.unwrap_or(Ok(SessionStatus::Expired)),
                 () = woken.notified() => {
                     match self.sessions.status(&login.session_token).await {
-                        // The poll in flight may have the answer that this one lacks.
+                        // The poll in flight may have an answer with the proof.
                         Ok(SessionStatus::Used(None)) | Err(_) => continue,
                         status => status,
                     }
@@ -168,7 +167,7 @@ pub(crate) enum Unproven {
     OtherLogin,
 }
 
-/// Whether a browser opens the link in Telegram or as a page, and runs nothing.
+/// Whether the link opens Telegram or a page, and cannot run a script.
 fn is_link(deeplink: &str) -> bool {
     ["https://", "http://", "tg://"].iter().any(|scheme| deeplink.starts_with(scheme))
 }
@@ -179,7 +178,7 @@ fn unavailable(error: &bondify_client::Error) -> State {
 }
 
 impl Pending {
-    /// Whether it can no longer be finished.
+    /// Whether the login can no longer be finished.
     pub(crate) fn is_over(&self, now: SystemTime) -> bool {
         now >= self.expires_at() + FINISH_GRACE
     }

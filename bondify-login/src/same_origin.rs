@@ -6,8 +6,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether the request was sent by a page of `origin`.
 ///
-/// Scripts can set neither header. `Sec-Fetch-Site` comes first, as browsers send `Origin: null`
-/// from pages without a referrer. Without either, nobody knows.
+/// Scripts cannot set these headers. `Sec-Fetch-Site` comes first, because browsers send `Origin: null`
+/// from pages without a referrer. A request without both is refused.
 pub(crate) fn is_same_origin(headers: &HeaderMap, origin: &str) -> bool {
     match headers.get(SEC_FETCH_SITE) {
         Some(site) => site == "same-origin",
@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn all_else_is_refused() {
+    fn forms_of_other_origins_are_refused() {
         for site in ["cross-site", "same-site", "none", ""] {
             assert!(!check(&[(SEC_FETCH_SITE, site), (ORIGIN, "https://shop.example")]), "{site}");
         }

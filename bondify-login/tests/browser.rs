@@ -1,4 +1,4 @@
-//! The page as its users see it: each state on each device, and what axe-core finds.
+//! The page in a browser: each state on each device, checked with axe-core.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -37,7 +37,7 @@ async fn serve(lifetime: Duration) -> (SocketAddr, Emulator) {
     (address, emulator)
 }
 
-/// Takes a picture on each device, and expects axe-core to find nothing.
+/// Takes a picture on each device and asserts that axe-core finds no problem.
 async fn look(browser: &Browser, state: &str) {
     for (device, name) in [
         (Device::SCREEN, "screen"),
@@ -102,7 +102,7 @@ async fn a_browser_without_scripts_signs_in() {
         let fatima = Persona::samples().into_iter().find(|it| it.telegram_name.contains('ف'));
         emulator.confirm(&emulator.sessions()[0].token, fatima.unwrap()).unwrap();
         browser.wait_for_text("Confirmed").await; // by its own refresh
-        // Without timers, axe-core does not run.
+        // axe-core needs timers, which this browser does not have.
         picture(&browser, "confirmed", Device::SCREEN, "screen").await;
         picture(&browser, "confirmed", Device::PHONE.dark(), "dark-phone").await;
         browser.click("#finish button").await;

@@ -17,7 +17,7 @@ pub(crate) async fn a_browser_signs_in_with_a_phone<F: Framework>() {
     let Some(phone) = Browser::open().await else { return };
     phone.show_on(Device::PHONE).await;
 
-    // A page that exists: Chromium shows one of its own for an empty 404.
+    // The page must have a body: Chromium replaces an empty 404 by its own page.
     browser.goto(&format!("{origin}/login?return_to=/login%3Fdone")).await;
     browser.click("button").await;
     browser.wait_for_text("Waiting for you to confirm").await;
@@ -31,7 +31,8 @@ pub(crate) async fn a_browser_signs_in_with_a_phone<F: Framework>() {
     phone.wait_for_text("Sign in with Telegram").await; // it is not signed in itself
 }
 
-/// A door with a known address, since the origin is set before the server starts.
+/// Forwards connections of a known address to the server, because the origin is set before the server
+/// starts.
 async fn forward(front: TcpListener, server: SocketAddr) {
     while let Ok((mut browser, _)) = front.accept().await {
         tokio::spawn(async move {
