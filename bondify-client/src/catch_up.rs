@@ -31,7 +31,7 @@ pub struct CaughtUp {
 const CONCURRENCY: usize = 8;
 
 impl Developer {
-    /// Hands the logins and cancellations that the server missed to `handler`, each once.
+    /// Calls `handler` once with each login and cancellation that the server missed.
     ///
     /// It lists the sessions, and gives every login and cancellation of the project that is not
     /// older than `window` to [`Bondify::handle`], the oldest first, up to 8 at the same time. The

@@ -323,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_is_read_in_both_spellings() {
+    fn an_account_is_read_in_both_forms() {
         let sdk = json!({"developer": {"developer_id": "dev_1", "email": "hush@example.com",
             "plan": "pro", "mau": {"current": 7, "limit": null, "over": false}}});
         let sdk: Account = serde_json::from_value(sdk).unwrap();

@@ -123,7 +123,7 @@ impl Error {
         }
     }
 
-    /// A setting of the caller is not valid.
+    /// Creates the error for a setting that is not valid.
     pub(crate) fn setting(problem: &'static str) -> Self {
         Kind::Setting(problem).into()
     }

@@ -18,9 +18,9 @@ use crate::{
 #[serde(try_from = "ProjectResponse")]
 #[non_exhaustive]
 pub struct Project {
-    /// Its id, e.g. `proj_abc123`.
+    /// The project's id, e.g. `proj_abc123`.
     pub project_id: String,
-    /// Its name.
+    /// The project's name.
     pub name: String,
     /// The webhook URL, if one is set.
     pub webhook_url: Option<String>,
@@ -186,11 +186,11 @@ const WEBHOOK_URL: &str = "the webhook URL must be https:// (http:// is allowed 
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct NewProject {
-    /// Its id, e.g. `proj_abc123`.
+    /// The project's id, e.g. `proj_abc123`.
     pub project_id: String,
-    /// Its name.
+    /// The project's name.
     pub name: String,
-    /// Its secret key. The API sends it once.
+    /// The project's secret key. The API sends it once.
     pub secret_key: SecretKey,
 }
 

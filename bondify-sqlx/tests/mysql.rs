@@ -54,7 +54,7 @@ async fn another_pool() -> Pool {
 /// The options to connect to the engine. Without one, the tests end here.
 fn options() -> MySqlConnectOptions {
     let url = engine_url("BONDIFY_TEST_MYSQL_URL").unwrap_or_else(|| process::exit(0));
-    MySqlConnectOptions::from_str(&url).expect("a URL")
+    MySqlConnectOptions::from_str(&url).expect("a valid URL")
 }
 
 /// A pool whose sessions run the statement `session` first.
@@ -72,7 +72,8 @@ async fn pool(connections: u32, acquire_timeout: Duration, session: &'static str
 }
 
 async fn create_database() {
-    let mut direct = MySqlConnection::connect_with(&options()).await.expect("it can be reached");
+    let mut direct =
+        MySqlConnection::connect_with(&options()).await.expect("the engine can be reached");
     let database = database();
     let script = format!("DROP DATABASE IF EXISTS {database}; CREATE DATABASE {database}");
     raw_sql(AssertSqlSafe(script)).execute(&mut direct).await.expect("the statement succeeds");
@@ -98,7 +99,7 @@ macro_rules! session_suite {
                 create_database().await;
                 let pool = pool(10, Duration::from_secs(30), $session).await;
                 let store = MySqlStore::new(pool).timeout(cases::LONG);
-                store.migrate().await.expect("a table");
+                store.migrate().await.expect("the table can be created");
                 store
             });
         }
@@ -110,7 +111,7 @@ mod suite {
 
     bondify_testkit::dedupe_store_suite!(async || {
         let store = MySqlStore::new(empty_database().await);
-        store.migrate().await.expect("a table");
+        store.migrate().await.expect("the table can be created");
         store
     });
 }

@@ -60,23 +60,23 @@ impl Rig {
 
     async fn with(configure: impl Fn(MySqlPoolOptions) -> MySqlPoolOptions) -> Self {
         let url = engine_url("BONDIFY_TEST_MYSQL_URL").unwrap_or_else(|| process::exit(0));
-        let options = MySqlConnectOptions::from_str(&url).expect("a URL");
+        let options = MySqlConnectOptions::from_str(&url).expect("a valid URL");
         let engine = format!("{}:{}", options.get_host(), options.get_port());
-        let engine = Upstream::Tcp(engine.parse().expect("an address"));
-        let proxy = Proxy::start(engine).await.expect("loopback has ports");
+        let engine = Upstream::Tcp(engine.parse().expect("a valid address"));
+        let proxy = Proxy::start(engine).await.expect("there is a free port");
         let (host, port) = (proxy.address().ip().to_string(), proxy.address().port());
         let pool = configure(MySqlPoolOptions::new().max_connections(5));
         let pool = pool.connect_with(options.clone().host(&host).port(port)).await;
-        let pool = pool.expect("it can be reached");
+        let pool = pool.expect("the engine can be reached");
         let direct =
-            MySqlPoolOptions::new().connect_with(options).await.expect("it can be reached");
+            MySqlPoolOptions::new().connect_with(options).await.expect("the engine can be reached");
 
         let test = thread::current().name().expect("a test's thread").to_owned();
         let table: String = test.chars().take(55).collect();
-        let store = MySqlStore::with_table(pool.clone(), &table).expect("a name");
+        let store = MySqlStore::with_table(pool.clone(), &table).expect("a valid table name");
         let store = store.timeout(TIMEOUT);
         run(&direct, format!("DROP TABLE IF EXISTS {table}")).await;
-        store.migrate().await.expect("a table");
+        store.migrate().await.expect("the table can be created");
         let rig = Self { proxy, pool, direct, store, table };
         rig.fill_pool().await;
         rig
@@ -87,9 +87,9 @@ impl Rig {
         let all = join_all((0..5).map(|_| self.pool.acquire())).await;
         let mut sessions = Vec::new();
         for connection in all {
-            let mut connection = connection.expect("there are five");
+            let mut connection = connection.expect("the pool has five connections");
             let row = raw_sql("SELECT connection_id()").fetch_one(&mut *connection).await;
-            sessions.push(row.expect("it answers").get(0));
+            sessions.push(row.expect("the engine answers").get(0));
             connection.return_to_pool().await;
         }
         sessions
@@ -99,7 +99,7 @@ impl Rig {
     async fn demote(&self) {
         let all = join_all((0..5).map(|_| self.pool.acquire())).await;
         for connection in all {
-            let mut connection = connection.expect("there are five");
+            let mut connection = connection.expect("the pool has five connections");
             let set = raw_sql("SET SESSION TRANSACTION READ ONLY");
             set.execute(&mut *connection).await.expect("any user may set it");
             connection.return_to_pool().await;
@@ -107,7 +107,7 @@ impl Rig {
     }
 
     async fn lock(&self) -> PoolConnection<MySql> {
-        let mut lock = self.direct.acquire().await.expect("it answers");
+        let mut lock = self.direct.acquire().await.expect("the engine answers");
         let statement = format!("LOCK TABLES {} WRITE", self.table);
         raw_sql(AssertSqlSafe(statement)).execute(&mut *lock).await.expect("the lock is free");
         lock
@@ -128,7 +128,7 @@ impl Rig {
         let unlock = async {
             while number(&self.direct, self.waiting()).await == 0 {}
             meanwhile();
-            raw_sql("UNLOCK TABLES").execute(&mut *lock).await.expect("it answers");
+            raw_sql("UNLOCK TABLES").execute(&mut *lock).await.expect("the engine answers");
         };
         join(call, unlock).await.0
     }
@@ -143,7 +143,7 @@ async fn run(pool: &MySqlPool, statement: String) {
 }
 
 async fn number(pool: &MySqlPool, query: String) -> i64 {
-    raw_sql(AssertSqlSafe(query)).fetch_one(pool).await.expect("it answers").get(0)
+    raw_sql(AssertSqlSafe(query)).fetch_one(pool).await.expect("the engine answers").get(0)
 }
 
 fn key(name: &str) -> EventKey {

@@ -34,7 +34,8 @@ async fn a_crash_under_load_fails_in_time_and_forgets_nothing() {
 async fn fails_in_time_and_forgets_nothing(stop: Stop) {
     let Some(mut engine) = Engine::mariadb() else { return };
     let pool = MySqlPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
-    let store = MySqlStore::new(pool.connect(engine.url()).await.expect("it is up"));
+    let store =
+        MySqlStore::new(pool.connect(engine.url()).await.expect("the engine can be reached"));
     store.migrate().await.expect("the database is empty");
 
     within_a_minute(async {
@@ -114,7 +115,7 @@ impl Load {
     async fn completes(&self, more: usize) {
         let enough = *self.completed.borrow() + more;
         let mut completed = self.completed.subscribe();
-        completed.wait_for(|&completed| completed >= enough).await.expect("we have the sender");
+        completed.wait_for(|&completed| completed >= enough).await.expect("the sender is alive");
     }
 
     async fn end(self) -> Known {

@@ -57,7 +57,7 @@ async fn pool(connections: u32, acquire_timeout: Duration, search_path: &str) ->
 async fn pool_with(connections: u32, acquire_timeout: Duration, settings: &[(&str, &str)]) -> Pool {
     // Without PostgreSQL, the tests end here.
     let url = engine_url("BONDIFY_TEST_POSTGRES_URL").unwrap_or_else(|| process::exit(0));
-    let options = PgConnectOptions::from_str(&url).expect("a URL");
+    let options = PgConnectOptions::from_str(&url).expect("a valid URL");
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(acquire_timeout)
@@ -94,7 +94,7 @@ mod prepared {
 
     bondify_testkit::dedupe_store_suite!(async || {
         let store = PostgresStore::new(empty_database().await).prepared_statements();
-        store.migrate().await.expect("a table");
+        store.migrate().await.expect("the table can be created");
         store
     });
 }
@@ -112,7 +112,7 @@ macro_rules! isolated_suite {
                     [("search_path", &*schema), ("default_transaction_isolation", $level)];
                 let pool = pool_with(10, Duration::from_secs(30), &settings).await;
                 let store = PostgresStore::new(pool).timeout(cases::LONG);
-                store.migrate().await.expect("a table");
+                store.migrate().await.expect("the table can be created");
                 store
             });
         }
@@ -127,7 +127,7 @@ mod suite {
 
     bondify_testkit::dedupe_store_suite!(async || {
         let store = PostgresStore::new(empty_database().await);
-        store.migrate().await.expect("a table");
+        store.migrate().await.expect("the table can be created");
         store
     });
 }

@@ -57,22 +57,23 @@ impl Rig {
 
     async fn with(configure: impl Fn(PgPoolOptions) -> PgPoolOptions) -> Self {
         let url = engine_url("BONDIFY_TEST_POSTGRES_URL").unwrap_or_else(|| process::exit(0));
-        let options = PgConnectOptions::from_str(&url).expect("a URL");
+        let options = PgConnectOptions::from_str(&url).expect("a valid URL");
         let engine = format!("{}:{}", options.get_host(), options.get_port());
-        let engine = Upstream::Tcp(engine.parse().expect("an address"));
-        let proxy = Proxy::start(engine).await.expect("loopback has ports");
+        let engine = Upstream::Tcp(engine.parse().expect("a valid address"));
+        let proxy = Proxy::start(engine).await.expect("there is a free port");
         let (host, port) = (proxy.address().ip().to_string(), proxy.address().port());
         let pool = configure(PgPoolOptions::new().max_connections(5));
         let pool = pool.connect_with(options.clone().host(&host).port(port)).await;
         let pool = pool.expect("PostgreSQL can be reached");
-        let direct = PgPoolOptions::new().connect_with(options).await.expect("it can be reached");
+        let direct =
+            PgPoolOptions::new().connect_with(options).await.expect("the engine can be reached");
 
         let test = thread::current().name().expect("a test's thread").to_owned();
         let table: String = test.chars().take(55).collect();
-        let store = PostgresStore::with_table(pool.clone(), &table).expect("a name");
+        let store = PostgresStore::with_table(pool.clone(), &table).expect("a valid table name");
         let store = store.timeout(TIMEOUT);
         run(&direct, format!("DROP TABLE IF EXISTS {table}")).await;
-        store.migrate().await.expect("a table");
+        store.migrate().await.expect("the table can be created");
         let rig = Self { proxy, pool, direct, store, table };
         rig.fill_pool().await;
         rig
@@ -83,9 +84,9 @@ impl Rig {
         let all = join_all((0..5).map(|_| self.pool.acquire())).await;
         let mut sessions = Vec::new();
         for connection in all {
-            let mut connection = connection.expect("there are five");
+            let mut connection = connection.expect("the pool has five connections");
             let row = raw_sql("SELECT pg_backend_pid()").fetch_one(&mut *connection).await;
-            sessions.push(row.expect("it answers").get(0));
+            sessions.push(row.expect("the engine answers").get(0));
             connection.return_to_pool().await;
         }
         sessions
@@ -95,7 +96,7 @@ impl Rig {
     async fn demote(&self) {
         let all = join_all((0..5).map(|_| self.pool.acquire())).await;
         for connection in all {
-            let mut connection = connection.expect("there are five");
+            let mut connection = connection.expect("the pool has five connections");
             let set = raw_sql("SET default_transaction_read_only = on");
             set.execute(&mut *connection).await.expect("any user may set it");
             connection.return_to_pool().await;
@@ -104,7 +105,7 @@ impl Rig {
 
     /// Locks the table, waits until `call` waits for the lock, runs `meanwhile` and unlocks the table.
     async fn locked_out<T>(&self, call: impl Future<Output = T>, meanwhile: impl FnOnce()) -> T {
-        let mut lock = self.direct.begin().await.expect("it answers");
+        let mut lock = self.direct.begin().await.expect("the engine answers");
         let table = &self.table;
         let statement = format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
         raw_sql(AssertSqlSafe(statement)).execute(&mut *lock).await.expect("the lock is free");
@@ -114,7 +115,7 @@ impl Rig {
             );
             while number(&self.direct, waiting.clone()).await == 0 {}
             meanwhile();
-            lock.rollback().await.expect("it answers");
+            lock.rollback().await.expect("the engine answers");
         };
         join(call, unlock).await.0
     }
@@ -125,7 +126,7 @@ async fn run(pool: &PgPool, statement: String) {
 }
 
 async fn number(pool: &PgPool, query: String) -> i64 {
-    raw_sql(AssertSqlSafe(query)).fetch_one(pool).await.expect("it answers").get(0)
+    raw_sql(AssertSqlSafe(query)).fetch_one(pool).await.expect("the engine answers").get(0)
 }
 
 fn key(name: &str) -> EventKey {

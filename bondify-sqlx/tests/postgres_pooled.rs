@@ -54,7 +54,8 @@ async fn another_pool() -> Pool {
 }
 
 async fn pool(connections: u32, acquire_timeout: Duration) -> Pool {
-    let url = POOLER.with_borrow(|pooler| pooler.as_ref().expect("it runs").url(&database()));
+    let url = POOLER
+        .with_borrow(|pooler| pooler.as_ref().expect("the pooler is running").url(&database()));
     let options =
         PgPoolOptions::new().max_connections(connections).acquire_timeout(acquire_timeout);
     options.test_before_acquire(false).connect(&url).await.expect("PgBouncer can be reached")
@@ -63,7 +64,7 @@ async fn pool(connections: u32, acquire_timeout: Duration) -> Pool {
 /// Replaces the database of the running test by an empty one and starts a pooler.
 async fn create_database(pooler: fn(&Upstream) -> Option<PgBouncer>) {
     let url = engine_url("BONDIFY_TEST_POSTGRES_URL").unwrap_or_else(|| process::exit(0));
-    let options = PgConnectOptions::from_str(&url).expect("a URL");
+    let options = PgConnectOptions::from_str(&url).expect("a valid URL");
     let mut direct = options.connect().await.expect("PostgreSQL can be reached");
     let database = database();
     for statement in [
@@ -76,7 +77,7 @@ async fn create_database(pooler: fn(&Upstream) -> Option<PgBouncer>) {
             .expect("the statement succeeds");
     }
     let address = format!("{}:{}", options.get_host(), options.get_port());
-    let address = Upstream::Tcp(address.parse().expect("an address"));
+    let address = Upstream::Tcp(address.parse().expect("a valid address"));
     let pooler = pooler(&address).unwrap_or_else(|| process::exit(0));
     POOLER.with_borrow_mut(|current| *current = Some(pooler));
 }
@@ -94,7 +95,7 @@ mod suite {
 
     bondify_testkit::dedupe_store_suite!(async || {
         let store = PostgresStore::new(empty_database().await);
-        store.migrate().await.expect("a table");
+        store.migrate().await.expect("the table can be created");
         store
     });
 }
@@ -114,7 +115,7 @@ async fn are_independent(pooler: fn(&Upstream) -> Option<PgBouncer>) {
     let test = async {
         create_database(pooler).await;
         let stores = [another_pool().await, another_pool().await].map(PostgresStore::new);
-        stores[0].migrate().await.expect("a table");
+        stores[0].migrate().await.expect("the table can be created");
         let mut clients = JoinSet::new();
         for client in 0..8 {
             let store = stores[client % 2].clone();

@@ -44,7 +44,8 @@ async fn a_crash_under_load_fails_in_time_and_forgets_nothing() {
 async fn fails_in_time_and_forgets_nothing(stop: Stop) {
     let Some(mut engine) = Engine::postgres() else { return };
     let pool = PgPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
-    let store = PostgresStore::new(pool.connect(engine.url()).await.expect("it is up"));
+    let store =
+        PostgresStore::new(pool.connect(engine.url()).await.expect("the engine can be reached"));
     store.migrate().await.expect("the database is empty");
 
     within_a_minute(async {
@@ -66,22 +67,25 @@ async fn fails_in_time_and_forgets_nothing(stop: Stop) {
 async fn a_failover_under_load_ends_within_seconds_and_forgets_nothing() {
     let Some(primary) = Engine::postgres() else { return };
     let replica = block_in_place(|| primary.replica());
-    let proxy = Proxy::start(primary.postgres_socket()).await.expect("loopback has ports");
-    let options =
-        PgConnectOptions::from_str(primary.url()).expect("a URL").ssl_mode(PgSslMode::Disable);
+    let proxy = Proxy::start(primary.postgres_socket()).await.expect("there is a free port");
+    let options = PgConnectOptions::from_str(primary.url())
+        .expect("a valid URL")
+        .ssl_mode(PgSslMode::Disable);
     let through_proxy = PgConnectOptions::new()
         .host(&proxy.address().ip().to_string())
         .port(proxy.address().port())
         .username("postgres")
         .database("postgres");
     let pool = PgPoolOptions::new().test_before_acquire(false);
-    let store = PostgresStore::new(pool.connect_with(through_proxy).await.expect("it is up"));
+    let store = PostgresStore::new(
+        pool.connect_with(through_proxy).await.expect("the engine can be reached"),
+    );
     store.migrate().await.expect("the database is empty");
 
     within_a_minute(async {
         let load = Load::start(&store);
         load.completes(500).await;
-        let mut old = options.connect().await.expect("it is up");
+        let mut old = options.connect().await.expect("the engine can be reached");
         demote(&mut old, &options).await;
         block_in_place(|| replica.promote());
         proxy.redirect(replica.postgres_socket());
@@ -104,7 +108,7 @@ async fn demote(primary: &mut PgConnection, options: &PgConnectOptions) {
     // The setting reaches the open sessions before a new session, and each reads it before its next
     // statement.
     loop {
-        let mut new = options.connect().await.expect("it is up");
+        let mut new = options.connect().await.expect("the engine can be reached");
         if is_true(&mut new, "current_setting('default_transaction_read_only') = 'on'").await {
             break;
         }
@@ -112,7 +116,7 @@ async fn demote(primary: &mut PgConnection, options: &PgConnectOptions) {
     let nobody_writes = "NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_xid IS NOT NULL)";
     while !is_true(primary, nobody_writes).await {}
     let end = raw_sql("SELECT pg_current_wal_lsn()::text").fetch_one(&mut *primary).await;
-    let end: String = end.expect("it answers").get(0);
+    let end: String = end.expect("the engine answers").get(0);
     let has_all = format!("(SELECT replay_lsn >= '{end}' FROM pg_stat_replication)");
     while !is_true(primary, &has_all).await {}
 }
@@ -123,7 +127,7 @@ async fn run(connection: &mut PgConnection, statement: &str) {
 
 async fn is_true(connection: &mut PgConnection, condition: &str) -> bool {
     let query = AssertSqlSafe(format!("SELECT {condition}"));
-    raw_sql(query).fetch_one(connection).await.expect("it answers").get(0)
+    raw_sql(query).fetch_one(connection).await.expect("the engine answers").get(0)
 }
 
 /// A load: tasks that claim and complete keys and continue after errors.
@@ -189,7 +193,7 @@ impl Load {
     async fn completes(&self, more: usize) {
         let enough = *self.completed.borrow() + more;
         let mut completed = self.completed.subscribe();
-        completed.wait_for(|&completed| completed >= enough).await.expect("we have the sender");
+        completed.wait_for(|&completed| completed >= enough).await.expect("the sender is alive");
     }
 
     async fn end(self) -> Known {

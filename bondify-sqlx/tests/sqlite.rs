@@ -66,7 +66,7 @@ mod suite {
 
     bondify_testkit::dedupe_store_suite!(async || {
         let store = SqliteStore::new(empty_database().await);
-        store.migrate().await.expect("a table");
+        store.migrate().await.expect("the table can be created");
         store
     });
 }

@@ -10,7 +10,7 @@ use crate::client;
 
 async fn developer(answer: Answer) -> (ScriptedServer, Developer) {
     let server = ScriptedServer::start([answer]).await;
-    let developer = client(&server).developer("dev_hush").expect("it is a token");
+    let developer = client(&server).developer("dev_hush").expect("a valid token");
     (server, developer)
 }
 
@@ -40,7 +40,7 @@ async fn me() {
 }
 
 #[tokio::test]
-async fn projects_in_both_spellings() {
+async fn projects_in_both_forms() {
     within_a_minute(async {
         let (server, developer) = developer(Answer::json(
             200,

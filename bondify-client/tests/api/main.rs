@@ -28,7 +28,7 @@ pub(crate) fn set_up(server: &ScriptedServer) -> ClientBuilder {
 /// clock is an hour behind this machine's.
 pub(crate) fn generated(expires_in: Duration) -> Answer {
     let date = SystemTime::now() - Duration::from_secs(60 * 60);
-    let since_epoch = date.duration_since(SystemTime::UNIX_EPOCH).expect("is after 1970");
+    let since_epoch = date.duration_since(SystemTime::UNIX_EPOCH).expect("the time is after 1970");
     let whole_second = Duration::from_secs(since_epoch.as_secs());
     let answer = Answer::json(
         200,

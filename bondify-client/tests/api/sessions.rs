@@ -145,7 +145,7 @@ async fn connecting_has_its_own_time_out() {
         let sessions = client.build().unwrap().sessions(PROJECT);
         // The system's own time-out is 30 s.
         let generated = timeout(Duration::from_secs(20), sessions.generate()).await;
-        assert!(generated.expect("it is over before").unwrap_err().is_timeout());
+        assert!(generated.expect("the call ends before").unwrap_err().is_timeout());
     })
     .await;
 }

@@ -281,14 +281,14 @@ impl Wire {
 
     /// Returns the commands that were sent since the last call.
     fn asked(&self) -> Vec<Cmd> {
-        mem::take(&mut self.asked.lock().expect("nothing panics with it"))
+        mem::take(&mut self.asked.lock().expect("the lock is not poisoned"))
     }
 }
 
 impl ConnectionLike for Wire {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            self.asked.lock().expect("nothing panics with it").push(cmd.clone());
+            self.asked.lock().expect("the lock is not poisoned").push(cmd.clone());
             for _ in 1..self.times {
                 let _lost = self.connection.req_packed_command(cmd).await;
             }

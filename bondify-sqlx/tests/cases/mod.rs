@@ -96,7 +96,7 @@ async fn until(mut condition: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(LONG, waiting).await.expect("waited for long enough");
+    tokio::time::timeout(LONG, waiting).await.expect("the condition is met in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
