@@ -21,7 +21,9 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// The state to show instead.
+    /// The state to show instead: `Expired` if the login or its proof has expired, `Start` if the proof
+    /// is not valid or of another login, `Used` if the login was finished before, and `Unavailable` if
+    /// the dedupe store is unavailable.
     pub(crate) async fn finish(&self, login: &Pending, proof: &str) -> Result<TelegramUser, State> {
         if login.is_over((self.clock)()) {
             return Err(State::Expired);

@@ -74,7 +74,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// The state to show instead.
+    /// `Unavailable` if the API cannot be reached or refuses the project, and if its link is not usable.
     pub(crate) async fn begin(&self, return_to: &str) -> Result<Begun, State> {
         let session = self.sessions.generate().await.map_err(|error| unavailable(&error))?;
         let now = (self.clock)();

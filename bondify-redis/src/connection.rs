@@ -18,6 +18,10 @@ pub trait Connect: Send + 'static {
     type Connection: ConnectionLike + Clone + Send + Sync + 'static;
 
     /// Opens a new connection.
+    ///
+    /// # Errors
+    ///
+    /// The error of the attempt. The store's call returns it as the source of its `StoreError`.
     fn connect(&mut self) -> RedisFuture<'_, Self::Connection>;
 }
 
