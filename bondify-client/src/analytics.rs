@@ -77,9 +77,9 @@ pub struct Funnel {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct ProjectName {
-    /// Its id.
+    /// The project's id.
     pub id: String,
-    /// Its name.
+    /// The project's name.
     #[serde(deserialize_with = "wire::text")]
     pub name: String,
 }

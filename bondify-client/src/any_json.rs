@@ -1,4 +1,4 @@
-//! No response of the API makes the client panic.
+//! Property tests: no response of the API makes the client panic.
 
 use proptest::{
     collection::{btree_map, vec},

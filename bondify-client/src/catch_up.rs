@@ -9,7 +9,7 @@ use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{Developer, Error, SessionRecord};
 
-/// The number of events of one [`catch_up`](Developer::catch_up), by what came of them.
+/// The number of events of one [`catch_up`](Developer::catch_up), by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CaughtUp {
@@ -18,8 +18,8 @@ pub struct CaughtUp {
     /// Events that were handled before, by a webhook, a poll or another instance.
     pub known: u64,
     /// Events that were not handled: the handler failed, the event was in flight elsewhere, the
-    /// store was unavailable, or the API did not send the user's id. The log says which. The next
-    /// `catch_up` tries them again.
+    /// store was unavailable, or the API did not send the user's id. The log has the reason. The next
+    /// `catch_up` retries them.
     pub failed: u64,
     /// Events of the window that are older than Bondify's
     /// [tolerance](bondify_core::Builder::tolerance). The store may have forgotten whether they
@@ -31,18 +31,18 @@ pub struct CaughtUp {
 const CONCURRENCY: usize = 8;
 
 impl Developer {
-    /// Hands the logins and cancellations that the server missed to `handler`, each once.
+    /// Calls `handler` once with each login and cancellation that the server missed.
     ///
     /// It lists the sessions, and gives every login and cancellation of the project that is not
     /// older than `window` to [`Bondify::handle`], the oldest first, up to 8 at the same time. The
-    /// store knows the events that were handled before, so it can be called at any time and from
+    /// store knows the events that were handled before, so this can be called at any time and from
     /// any instance. It continues after a failure. Events older than the tolerance are counted
-    /// and not handled, so a longer `window` reaches no further.
+    /// and not handled, so a `window` above the tolerance has no effect.
     ///
     /// If the store forgets on a restart, as the default one in memory does, events from before
     /// the restart are handled again. A warning says so in the log.
     ///
-    /// The list tells less than a webhook: see [`SessionRecord::event`]. It contains as many
+    /// The list has fewer fields than a webhook: see [`SessionRecord::event`]. It contains as many
     /// sessions as the API returns.
     ///
     /// ```no_run
@@ -167,10 +167,18 @@ where
     }
 }
 
-/// A task that catches up at the start and then every so often, so that an outage loses no login.
+/// A task that catches up at the start and then at an [interval](Self::every), so that an outage loses
+/// no login.
 ///
 /// Each run is a [`Developer::catch_up`]. [`Bondify::drain`] ends the task. The runs of several
 /// instances are spread by a jitter of 10 %.
+///
+/// - It reaches back as far as Bondify's [tolerance](bondify_core::Builder::tolerance), 24 hours by
+///   default: the store does not remember handled events for longer.
+/// - The store has to survive a restart. With a store in memory, events from before the restart are
+///   handled again; a warning in the log says so.
+/// - The list of sessions has no phone numbers and no time of a cancellation: the event gets the time
+///   at which the session was created.
 ///
 /// ```no_run
 /// # use std::io;
@@ -203,10 +211,10 @@ impl CatchUp {
     /// The minimum interval: 1 s.
     pub const MIN_EVERY: Duration = Duration::from_secs(1);
 
-    /// The pause after the API could not be reached, if the interval is longer.
+    /// The maximum pause after a failed call of the API.
     const RETRY: Duration = Duration::from_secs(30);
 
-    /// Sets up the task for a project, which `bondify` receives the webhooks of.
+    /// Creates the settings of the task for a project whose webhooks `bondify` receives.
     pub fn new(developer: &Developer, bondify: &Bondify, project_id: impl Into<String>) -> Self {
         Self {
             developer: developer.clone(),
@@ -230,8 +238,8 @@ impl CatchUp {
         self
     }
 
-    /// Starts the task on the current tokio runtime. A run that fails is logged and repeated.
-    /// Aborting or dropping the returned handle loses nothing.
+    /// Starts the task on the current tokio runtime. A run that fails is logged and repeated. The
+    /// returned handle can be dropped or aborted; an aborted run loses no event.
     ///
     /// # Panics
     ///
@@ -308,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_event_is_first_and_what_is_not_over_is_none() {
+    fn the_oldest_event_is_first_and_sessions_that_are_not_over_are_none() {
         let sessions = [
             session("new", "confirmed", Some("1"), HOUR),
             session("cancelled", "cancelled", None, 2 * HOUR),
@@ -339,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_without_a_user_is_a_failure() {
+    fn a_login_without_a_user_counts_as_failed() {
         let sessions = [
             session("s", "confirmed", None, HOUR),
             session("t", "used", None, HOUR),

@@ -148,7 +148,7 @@ impl ClientBuilder {
     /// machine without CA certificates.
     pub fn build(self) -> Result<Client, Error> {
         if self.poll_interval < Self::MIN_POLL_INTERVAL {
-            return Err(Error::setting("the poll interval must be 500 ms or more"));
+            return Err(Error::setting("the poll interval must be at least 500 ms"));
         }
         let base = base(&self.base_url)?;
         let mut http = reqwest::Client::builder()
@@ -167,7 +167,7 @@ impl ClientBuilder {
     }
 }
 
-// A base URL may carry a password until it is checked.
+// An unchecked base URL may contain a password.
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder").finish_non_exhaustive()

@@ -66,7 +66,9 @@ impl Client {
     /// end of the file that it was read from.
     pub fn developer(&self, token: impl AsRef<str>) -> Result<Developer, Error> {
         let token = token.as_ref();
-        let refused = || Error::setting("the developer token must be visible ASCII, no spaces");
+        let refused = || {
+            Error::setting("the developer token must be visible ASCII without spaces or line ends")
+        };
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(refused());
         }
@@ -275,13 +277,13 @@ pub struct MonthlyUsers {
     pub current: u64,
     /// The plan's limit, if it has one.
     pub limit: Option<u64>,
-    /// Whether the number is over the limit. The API sends a number, which is 0 if it is not, or a
-    /// boolean.
+    /// Whether the number is over the limit. The API sends a boolean, or a number that is 0 if it is
+    /// not.
     #[serde(deserialize_with = "number_or_bool")]
     pub over: bool,
 }
 
-/// An account in both spellings of the API.
+/// An account, in both forms that the API sends.
 #[derive(Deserialize)]
 struct AccountResponse {
     developer: Option<Box<AccountResponse>>,
@@ -321,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_is_read_in_both_spellings() {
+    fn an_account_is_read_in_both_forms() {
         let sdk = json!({"developer": {"developer_id": "dev_1", "email": "hush@example.com",
             "plan": "pro", "mau": {"current": 7, "limit": null, "over": false}}});
         let sdk: Account = serde_json::from_value(sdk).unwrap();

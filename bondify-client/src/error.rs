@@ -40,7 +40,7 @@ enum Kind {
     Field(&'static str),
     #[error("the secret in the API's answer is not a valid secret")]
     Secret(#[source] SecretError),
-    #[error("the session has a status that this version does not know: {0:?}")]
+    #[error("the session has a status that this version of bondify-client does not know: {0:?}")]
     UnknownStatus(String),
 }
 
@@ -123,7 +123,7 @@ impl Error {
         }
     }
 
-    /// A setting of the caller is not valid.
+    /// Creates the error for a setting that is not valid.
     pub(crate) fn setting(problem: &'static str) -> Self {
         Kind::Setting(problem).into()
     }
@@ -147,7 +147,7 @@ impl Error {
         Kind::TooLarge { limit }.into()
     }
 
-    /// Keeps the line and column only, because serde's text quotes the response.
+    /// Keeps only the line and the column, because serde's text quotes the response.
     pub(crate) fn malformed(source: &serde_json::Error) -> Self {
         Kind::Malformed { line: source.line(), column: source.column() }.into()
     }
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_shown_by_status_and_code_but_not_in_words() {
+    fn a_refusal_shows_its_status_and_code_but_not_its_message() {
         let error = refused(403, r#"{"error":"hush is off","code":"PROJECT_INACTIVE"}"#);
         assert_eq!(error.to_string(), "the API refused: 403 Forbidden (PROJECT_INACTIVE)");
         assert_eq!(error.message(), Some("hush is off"));
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_status_is_named_in_a_line() {
+    fn an_unknown_status_is_named_on_one_line() {
         let error = Error::unknown_status("paused\n");
         assert!(error.to_string().ends_with(r#"know: "paused\n""#), "{error}");
         assert!(Error::unknown_status(&"x".repeat(1_000_000)).to_string().len() < 200);

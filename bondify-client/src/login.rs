@@ -1,4 +1,4 @@
-//! Logins and cancellations as events, from the fields of the API's responses.
+//! Conversion of the API's responses into events.
 
 use std::time::SystemTime;
 
@@ -44,7 +44,7 @@ pub(crate) fn cancelled(session_token: &str, at: SystemTime) -> Result<Event, Er
     }))
 }
 
-/// Has core read the fields, so that each has the same form and meaning as in a delivery.
+/// Parses the fields as core parses a delivery, so that each has the same form and meaning.
 fn event(fields: Value) -> Result<Event, Error> {
     Event::from_trusted(fields.to_string()).map_err(|error| match error {
         ParseError::Field { name, .. } => Error::field(name),

@@ -2,10 +2,10 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
-/// Whether the URL's host is this machine: `localhost`, a name that ends in `.localhost`, a
-/// loopback address, or the address that stands for all addresses.
+/// Returns whether the URL's host is this machine: `localhost`, a name that ends in `.localhost`, a
+/// loopback address, or the unspecified address (`0.0.0.0` or `[::]`).
 ///
-/// Such a URL may be `http://`, and is never called through a proxy.
+/// Such a URL may be `http://`, and the client never calls it through a proxy.
 #[must_use]
 pub fn is_loopback(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_spelling_of_this_machine_is_known() {
+    fn each_name_and_address_of_this_machine_is_loopback() {
         let is_loopback = |host| is_loopback(&Url::parse(&format!("http://{host}:1/")).unwrap());
         for host in ["localhost", "LocalHost.", "app.localhost", "127.1", "0.0.0.0", "[::1]"] {
             assert!(is_loopback(host), "{host}");

@@ -18,9 +18,9 @@ use crate::{
 #[serde(try_from = "ProjectResponse")]
 #[non_exhaustive]
 pub struct Project {
-    /// Its id, e.g. `proj_abc123`.
+    /// The project's id, e.g. `proj_abc123`.
     pub project_id: String,
-    /// Its name.
+    /// The project's name.
     pub name: String,
     /// The webhook URL, if one is set.
     pub webhook_url: Option<String>,
@@ -30,7 +30,7 @@ pub struct Project {
     pub public_access: Option<bool>,
     /// Whether users are asked for their phone number, if the API sends it.
     pub req_phone: Option<bool>,
-    /// A part of the secret, by which people recognise it.
+    /// The beginning of the secret, so that people can recognise it.
     pub secret_preview: Option<String>,
     /// The time of creation, if the API sends it.
     pub created_at: Option<SystemTime>,
@@ -49,7 +49,7 @@ impl fmt::Debug for Project {
     }
 }
 
-/// A project in both spellings of the API.
+/// A project, in both forms that the API sends.
 #[derive(Deserialize)]
 struct ProjectResponse {
     project_id: Option<String>,
@@ -180,17 +180,17 @@ impl fmt::Debug for ProjectSettings {
     }
 }
 
-const WEBHOOK_URL: &str = "a webhook URL must be https:// (http:// is allowed on loopback only)";
+const WEBHOOK_URL: &str = "the webhook URL must be https:// (http:// is allowed on loopback only)";
 
 /// A project that was just created.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct NewProject {
-    /// Its id, e.g. `proj_abc123`.
+    /// The project's id, e.g. `proj_abc123`.
     pub project_id: String,
-    /// Its name.
+    /// The project's name.
     pub name: String,
-    /// Its secret key. The API sends it once.
+    /// The project's secret key. The API sends it once.
     pub secret_key: SecretKey,
 }
 
@@ -274,7 +274,7 @@ impl SecretResponse {
         required("secret_key", self.secret_key).map(Zeroizing::new).map(SecretKey)
     }
 
-    /// Returns the webhook secret. A `secret_key` is another secret, and never taken for it.
+    /// Returns the webhook secret. A `secret_key` is a different secret and is ignored.
     pub(crate) fn into_webhook_secret(self) -> Result<WebhookSecret, Error> {
         let text = required("webhook_secret", self.webhook_secret.or(self.secret))?;
         let text = Zeroizing::new(text);
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_key_is_never_taken_for_the_webhook_secret_nor_the_other_way_round() {
+    fn a_secret_key_and_a_webhook_secret_are_never_confused() {
         let key = || secret_response(json!({"secret_key": "sk_live_hush", "project_id": "p"}));
         assert_eq!(key().into_key().unwrap().expose(), "sk_live_hush");
         assert_eq!(key().into_project("Shop").unwrap().secret_key.expose(), "sk_live_hush");
@@ -439,7 +439,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn both_spellings_give_the_same_project(
+        fn both_forms_give_the_same_project(
             (id, name, active) in (".+", ".*", any::<bool>()),
             (webhook_url, preview) in (option::of(".+"), option::of(".+")),
             seconds in 0_u64..=4_000_000_000,

@@ -38,12 +38,13 @@ impl SessionRecord {
     /// The login or the cancellation as an event, with the same key as its webhook. `None` while
     /// the session is not over, if it expired, and if the API does not send the user's id.
     ///
-    /// Bondify's API vouches for it over TLS. Compared with a webhook:
+    /// The event has no signature: it is trusted because Bondify's API sent it over TLS. Compared with a
+    /// webhook:
     ///
-    /// - A session that was used is a login that was confirmed.
+    /// - A session that was used is a confirmed login.
     /// - The user has no phone number: the list does not contain it.
-    /// - A cancellation has the time at which its session was created, unless the API sends
-    ///   another. So has a login without `confirmed_at`.
+    /// - A cancellation without `cancelled_at`, and a login without `confirmed_at`, have the time at
+    ///   which the session was created.
     #[must_use]
     pub fn event(&self) -> Option<Event> {
         match &self.status {

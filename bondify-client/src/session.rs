@@ -32,8 +32,8 @@ impl Session {
     /// The maximum lifetime: polling ends after it, even if the API sends a later expiry time.
     const MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// Returns a session that was generated earlier, to continue to wait for it: on another
-    /// instance, or after a restart. The three parts are those of the generated session.
+    /// Returns a session that was generated earlier, in order to wait for it on another instance or after
+    /// a restart. The arguments are the values of the generated session.
     #[must_use]
     pub fn resume(
         session_token: impl Into<String>,
@@ -68,7 +68,7 @@ impl Session {
         self.expires_at
     }
 
-    /// The time left in which polling makes sense.
+    /// The time left until the session expires.
     pub(crate) fn time_left(&self) -> Duration {
         self.poll_until.saturating_duration_since(Instant::now())
     }
@@ -131,8 +131,8 @@ pub enum SessionStatus<L = ConfirmedSession> {
     },
     /// The user did not decide within 10 minutes.
     Expired,
-    /// The user confirmed, and the login was completed before, for example in another tab.
-    /// The login is there if the API repeats all of its fields.
+    /// The user confirmed, and the login was completed before, for example in another tab. The login is
+    /// `Some` if the API repeats all of its fields.
     Used(Option<L>),
     /// A status that is unknown to this version, in a list of sessions. Polling returns an
     /// error for it.
@@ -236,10 +236,10 @@ impl ConfirmedSession {
 
     /// The login as an event, with the same key as its webhook.
     ///
-    /// Bondify's API vouches for it over TLS, so it is for the server that polled. A login that
-    /// a browser or an app polled is taken from its proof: `Event::from(&proof)`. If the API does
-    /// not send the time at which the user tapped Confirm, the event's time is that of the
-    /// response.
+    /// The event has no signature: it is trusted because Bondify's API sent it over TLS, so use it on
+    /// the server that polled. If a browser or an app polled, verify the proof and use
+    /// `Event::from(&proof)`. If the API does not send the time at which the user tapped Confirm, the
+    /// event has the time of the response.
     #[must_use]
     pub fn event(&self) -> Event {
         Event::Confirmed(self.login.clone())

@@ -1,4 +1,4 @@
-//! JSON values in all spellings of Bondify's API.
+//! JSON values, in all forms that Bondify's API sends.
 
 use std::{
     fmt,
@@ -14,14 +14,14 @@ use time::{OffsetDateTime, PrimitiveDateTime, format_description::well_known::Is
 
 use crate::Error;
 
-/// Text that users chose. Invalid Unicode is replaced by U+FFFD: a name that was cut short in
-/// the middle of an emoji ends in half a surrogate pair, and JavaScript writes that into JSON.
+/// Text that users chose. Invalid Unicode is replaced by U+FFFD: a name that was truncated in the
+/// middle of an emoji ends in half a surrogate pair, and JavaScript writes that into JSON.
 #[derive(Debug, Default)]
 pub(crate) struct Text(pub(crate) String);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // serde_json accepts a string's bytes without checking that they are UTF-8.
+        // As bytes, because serde_json then does not check that the string is UTF-8.
         deserializer.deserialize_bytes(TextVisitor)
     }
 }
@@ -44,7 +44,7 @@ impl Visitor<'_> for TextVisitor {
     }
 }
 
-/// A time, in Unix milliseconds or ISO 8601. Without a zone it is UTC.
+/// A time, in Unix milliseconds or ISO 8601. A time without a zone is UTC.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Time(pub(crate) SystemTime);
 

@@ -1,4 +1,4 @@
-//! Catching up after an outage, against the local Bondify.
+//! Catch-up after an outage, against a local Bondify.
 #![allow(clippy::unwrap_used, reason = "a failure in a test is its report")]
 
 use std::{
@@ -38,7 +38,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 struct Outage {
     emulator: Emulator,
     developer: Developer,
-    /// Seconds by which the clock of the local Bondify is behind.
+    /// The number of seconds that the clock of the local Bondify is behind.
     behind: Arc<AtomicU64>,
 }
 
@@ -83,14 +83,14 @@ impl Outage {
         self.emulator.cancel(&session.token).unwrap()
     }
 
-    /// Waits until Bondify has given the session's delivery up, and returns its request.
+    /// Waits until Bondify has stopped retrying the session's delivery, and returns its request.
     async fn given_up(&self, session: &Session) -> WebhookRequest {
         let delivery = self.emulator.delivery_of(&session.token).await.unwrap();
         let secret = self.emulator.project(SHOP).unwrap().secret().clone();
         WebhookRequest::signed(delivery.body.clone(), &secret)
     }
 
-    /// An instance of the server, on a store.
+    /// Returns an instance of the server with this store.
     fn instance(&self, store: impl DedupeStore) -> Bondify {
         let secret = self.emulator.project(SHOP).unwrap().secret().clone();
         Bondify::builder(secret).store(store).build().unwrap()
@@ -154,7 +154,7 @@ async fn after_an_outage_every_login_takes_effect_once() {
         assert_eq!(counts(catch_up().await), [0, 21, 0, 0]);
         effects.assert_each_once(21);
 
-        // The webhook of each comes late, and is a duplicate.
+        // The webhook of each login arrives later and is a duplicate.
         for session in logins.iter().chain([&cancelled]) {
             let request = outage.given_up(session).await;
             assert_eq!(request.receive_by(&bondify).await.err(), Some(Reply::Duplicate));
@@ -164,7 +164,7 @@ async fn after_an_outage_every_login_takes_effect_once() {
 }
 
 #[tokio::test]
-async fn what_a_webhook_or_a_poll_brought_is_known() {
+async fn events_of_a_webhook_or_a_poll_are_known() {
     within_a_minute(async {
         let outage = Outage::start().await;
         let [received, polled, missed] = [1, 2, 3].map(|id| outage.log_in(SHOP, id));
@@ -192,7 +192,7 @@ async fn what_a_webhook_or_a_poll_brought_is_known() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_instances_on_one_store_catch_up_at_once() {
+async fn two_instances_with_one_store_catch_up_at_the_same_time() {
     within_a_minute(async {
         let outage = Outage::start().await;
         (1..=50).for_each(|id| drop(outage.log_in(SHOP, id)));
@@ -211,7 +211,7 @@ async fn two_instances_on_one_store_catch_up_at_once() {
 }
 
 #[tokio::test]
-async fn it_continues_after_failures_and_the_next_run_tries_them_again() {
+async fn it_continues_after_failures_and_the_next_run_retries_them() {
     within_a_minute(async {
         let outage = Outage::start().await;
         (1..=20).for_each(|id| drop(outage.log_in(SHOP, id)));
@@ -232,7 +232,7 @@ async fn it_continues_after_failures_and_the_next_run_tries_them_again() {
 }
 
 #[tokio::test]
-async fn a_longer_window_than_the_tolerance_hands_nothing_more_over() {
+async fn a_window_above_the_tolerance_has_no_effect() {
     within_a_minute(async {
         let outage = Outage::start().await;
         for age in [30 * HOUR, 12 * HOUR, HOUR] {
@@ -311,7 +311,7 @@ async fn a_run_that_cannot_list_is_repeated() {
     .await;
 }
 
-/// A store that is there after a restart.
+/// A store that survives a restart.
 struct Kept(MemoryStore);
 
 #[async_trait]
@@ -373,7 +373,7 @@ impl io::Write for Log {
 }
 
 #[tokio::test]
-async fn a_store_that_forgets_on_a_restart_is_warned_about() {
+async fn a_store_that_forgets_on_a_restart_causes_a_warning() {
     within_a_minute(async {
         let outage = Outage::start().await;
         outage.log_in(SHOP, 424_242);

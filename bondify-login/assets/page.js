@@ -1,7 +1,7 @@
 const main = document.querySelector("main");
 const finish = document.getElementById("finish");
 
-// Confirmed: nothing is left to do here.
+// The login is confirmed already: finish it.
 if (finish?.elements.proof.value) finish.submit();
 
 if (main.dataset.events) {
@@ -16,7 +16,7 @@ if (main.dataset.events) {
       location.reload();
     }
   });
-  // The browser opens a lost connection again by itself, but not one that was refused.
+  // The browser reopens a lost connection, but not a connection that was refused.
   events.addEventListener("error", () => {
     if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
   });

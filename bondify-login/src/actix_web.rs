@@ -15,11 +15,26 @@ use futures_util::future::{FutureExt, LocalBoxFuture};
 
 use crate::{Login, SignedIn, adapter};
 
-/// Mounts a [`Login`] in an app. Only `Login` implements it.
+/// Mounts a [`Login`] in an app. Only `Login` implements this trait.
+///
+/// ```
+/// use actix_web::{App, HttpServer, web::Redirect};
+/// use bondify_login::{Login, SignedIn, actix_web::LoginExt};
+///
+/// async fn serve(login: Login) -> std::io::Result<()> {
+///     let app = move || App::new().configure(login.routes("/login", on_login));
+///     HttpServer::new(app).bind(("127.0.0.1", 3000))?.run().await
+/// }
+///
+/// async fn on_login(login: SignedIn) -> Redirect {
+///     // Give the browser a new session of this user.
+///     Redirect::to(login.return_to).see_other()
+/// }
+/// ```
 pub trait LoginExt: sealed::Sealed {
-    /// The page at `path`, its events and its finish, for
-    /// [`App::configure`](::actix_web::App::configure). `on_login` is called once for each login,
-    /// in the browser that began it. It takes [`SignedIn`] among other extractors.
+    /// Returns the routes, for [`App::configure`](::actix_web::App::configure): the page at `path`, its
+    /// events and its finish. `on_login` is called once for each login, in the browser that began it.
+    /// It can take [`SignedIn`] and other extractors.
     fn routes<H, Args>(&self, path: &str, on_login: H) -> impl FnOnce(&mut ServiceConfig)
     where
         H: Handler<Args, Output: Responder>,
@@ -107,7 +122,10 @@ impl FromRequest for Form {
         let (request, payload) = (request.clone(), payload.take());
         async move {
             let form = adapter::read_form(payload).await.map_err(|refusal| {
-                Error::from(InternalError::from_response("no form", response(refusal)))
+                Error::from(InternalError::from_response(
+                    "the form cannot be read",
+                    response(refusal),
+                ))
             })?;
             let headers = request.headers().iter();
             let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -124,10 +142,10 @@ impl FromRequest for SignedIn {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let signed_in = request.extensions().get::<Self>().cloned();
         ready(signed_in.ok_or_else(|| {
-            let advice = "SignedIn is for the handler that `login.routes` is given";
+            let advice = "use SignedIn only in the handler that `login.routes` gets";
             let answer = bondify_core::adapter::response(misconfigured(advice));
             let answer = response(answer.map(adapter::Body::Full));
-            InternalError::from_response("no login was finished", answer).into()
+            InternalError::from_response("SignedIn is not available here", answer).into()
         }))
     }
 }

@@ -1,6 +1,6 @@
-//! The parts that only adapters for web frameworks need.
+//! Parts for adapters of web frameworks. An app does not need them.
 //!
-//! An adapter mounts four routes, below a path without a slash at its end:
+//! An adapter mounts four routes at a path without a slash at its end:
 //!
 //! | method | path | |
 //! |---|---|---|
@@ -9,7 +9,7 @@
 //! | `GET` | `/login/events` | [`events`] |
 //! | `POST` | `/login/finish` | [`finish`], then the app's handler |
 //!
-//! It reads the form with [`read_form`], and decides nothing.
+//! It reads the form with [`read_form`] and contains no decisions.
 
 use std::{convert::Infallible, fmt, pin::pin};
 
@@ -33,7 +33,7 @@ use crate::{
 pub enum Body {
     /// The whole body.
     Full(Bytes),
-    /// Server-sent events, each of which is to be sent at once.
+    /// Server-sent events. Send each at once.
     Events(BoxStream<'static, Bytes>),
 }
 
@@ -58,7 +58,8 @@ impl fmt::Debug for Body {
 ///
 /// # Errors
 ///
-/// The response to send instead: the form is too large, or cannot be read.
+/// The response to send instead: 413 if the form has more than [`MAX_FORM_BYTES`], and 400 if the body
+/// cannot be read.
 pub async fn read_form<C, E>(
     body: impl Stream<Item = Result<C, E>>,
 ) -> Result<Bytes, Response<Body>>
@@ -76,8 +77,7 @@ where
     Ok(form.freeze())
 }
 
-/// Builds the request for frameworks that are not on `http` 1. Of the headers it takes those
-/// that are valid.
+/// Builds the request, for frameworks that do not use `http` 1. Invalid headers are left out.
 pub fn request<'a>(
     uri: &str,
     headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
@@ -94,13 +94,13 @@ pub fn request<'a>(
     request
 }
 
-/// A login that was finished by a request.
+/// The result of [`finish`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Finished {
     /// The user, for the app's handler.
     pub signed_in: SignedIn,
-    /// The `Set-Cookie` that removes the login cookie, for the handler's response.
+    /// The value of `Set-Cookie` that removes the login cookie, for the handler's response.
     pub set_cookie: HeaderValue,
 }
 
@@ -121,7 +121,7 @@ pub async fn page(login: &Login, request: &Request<Bytes>) -> Response<Body> {
     }
 }
 
-/// Begins a login: answers with its cookie, and a redirect to the page or the state as JSON.
+/// Begins a login. Answers with its cookie, and with a redirect to the page or the state as JSON.
 pub async fn begin(login: &Login, request: &Request<Bytes>) -> Response<Body> {
     let Login(settings) = login;
     let answer = Answer::at_page(settings, request);
@@ -144,7 +144,7 @@ pub async fn begin(login: &Login, request: &Request<Bytes>) -> Response<Body> {
     }
 }
 
-/// Answers with the decision as a server-sent event, when there is one.
+/// Answers with a stream of server-sent events, which sends the decision when the user has decided.
 pub async fn events(login: &Login, request: &Request<Bytes>) -> Response<Body> {
     match login.0.sealer.open(request.headers()) {
         Some(pending) => login.wait(pending).map_or_else(answer::busy, answer::events),
@@ -156,8 +156,9 @@ pub async fn events(login: &Login, request: &Request<Bytes>) -> Response<Body> {
 ///
 /// # Errors
 ///
-/// The response to send instead: the form is of another site, the login did not begin in this
-/// browser or was finished before, or the proof is not valid or not of this login.
+/// The response to send instead: 403 if the form is of another site; 400 if no login has begun in this
+/// browser, and if the proof is missing, invalid, expired or of another login; 409 if the login was
+/// finished before; 503 if the dedupe store is unavailable.
 pub async fn finish(login: &Login, request: &Request<Bytes>) -> Result<Finished, Response<Body>> {
     let Login(settings) = login;
     let answer = Answer::below_page(settings, request);
@@ -186,7 +187,7 @@ pub async fn finish(login: &Login, request: &Request<Bytes>) -> Result<Finished,
     }
 }
 
-/// The value of a form's field, if there is one.
+/// Returns the value of a field of a form.
 fn field(form: &[u8], name: &str) -> Option<String> {
     let mut fields = url::form_urlencoded::parse(form);
     fields.find(|(field, _)| field == name).map(|(_, value)| value.into_owned())

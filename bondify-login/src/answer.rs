@@ -12,7 +12,7 @@ use http::{
 
 use crate::{State, View, adapter::Body, login::Settings};
 
-/// The answer to a request that shows a state.
+/// The response to a request, with a state.
 pub(crate) struct Answer<'a> {
     settings: &'a Settings,
     request: &'a Request<Bytes>,
@@ -20,8 +20,8 @@ pub(crate) struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// Answers at the page's own path. URLs are relative, so that the routes work below any
-    /// prefix that a router or a proxy adds.
+    /// Answers at the page's own path. URLs are relative, so that the routes work with any prefix that a
+    /// router or a proxy adds.
     pub(crate) fn at_page(settings: &'a Settings, request: &'a Request<Bytes>) -> Self {
         let page_url = page_url(request.uri().path());
         Self { settings, request, page_url }
@@ -108,21 +108,21 @@ pub(crate) fn events(events: BoxStream<'static, Bytes>) -> Response<Body> {
     let headers = [
         (CONTENT_TYPE, "text/event-stream"),
         (CACHE_CONTROL, "no-store"),
-        // nginx would hold events back.
+        // nginx would buffer the events.
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     response.headers_mut().extend(headers.map(header));
     response
 }
 
-/// The answer to a connection that cannot wait.
+/// The answer if no more connections may wait.
 pub(crate) fn busy() -> Response<Body> {
     let mut response = empty(StatusCode::SERVICE_UNAVAILABLE);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
     response
 }
 
-/// The answer to a browser in which no login has begun.
+/// The answer if no login has begun in the browser.
 pub(crate) fn without_login() -> Response<Body> {
     empty(StatusCode::NOT_FOUND)
 }
@@ -133,8 +133,8 @@ pub(crate) fn empty(status: StatusCode) -> Response<Body> {
     response
 }
 
-/// A whole response. The referrer policy hides addresses from other sites; with no referrer at
-/// all, browsers would hide the origin of forms.
+/// A response with a complete body. The referrer policy hides URLs from other sites. `no-referrer` would
+/// make browsers send forms with `Origin: null`.
 fn with_headers<const N: usize>(
     body: String,
     headers: [(HeaderName, &'static str); N],

@@ -14,14 +14,28 @@ use bytes::Bytes;
 
 use crate::{Login, SignedIn, adapter};
 
-/// Mounts a [`Login`] in a router. Only `Login` implements it.
+/// Mounts a [`Login`] in a router. Only `Login` implements this trait.
+///
+/// ```
+/// use axum::{Router, response::Redirect};
+/// use bondify_login::{Login, SignedIn, axum::LoginExt};
+///
+/// fn app(login: &Login) -> Router {
+///     Router::new().merge(login.routes("/login", on_login))
+/// }
+///
+/// async fn on_login(login: SignedIn) -> Redirect {
+///     // Give the browser a new session of this user.
+///     Redirect::to(&login.return_to)
+/// }
+/// ```
 pub trait LoginExt: sealed::Sealed {
-    /// The page at `path`, its events and its finish. `on_login` is called once for each login,
-    /// in the browser that began it. It takes [`SignedIn`] among other extractors.
+    /// Returns the routes: the page at `path`, its events and its finish. `on_login` is called once for
+    /// each login, in the browser that began it. It can take [`SignedIn`] and other extractors.
     ///
     /// # Panics
     ///
-    /// If `path` is not the path of a route, as for [`Router::route`].
+    /// If `path` is not a valid path for [`Router::route`].
     fn routes<H, T, S>(&self, path: &str, on_login: H) -> Router<S>
     where
         H: Handler<T, S>,
@@ -99,7 +113,7 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
         let signed_in = parts.extensions.get().cloned();
         signed_in.ok_or_else(|| {
-            response(misconfigured("SignedIn is for the handler that `login.routes` is given"))
+            response(misconfigured("use SignedIn only in the handler that `login.routes` gets"))
         })
     }
 }

@@ -78,14 +78,14 @@ impl LoginBuilder {
         self
     }
 
-    /// Allows an origin with `http://` that is not loopback. Everybody on the way can then read
+    /// Allows an origin with `http://` that is not loopback. Everybody on the network path can then read
     /// and replace cookies.
     pub fn allow_http(mut self) -> Self {
         self.allow_http = true;
         self
     }
 
-    /// Sets the app's name, which the page shows. Use the project's name, which the bot shows.
+    /// Sets the name of the app, which the page shows. Use the project's name, because the bot shows that.
     pub fn app_name(mut self, name: impl Into<String>) -> Self {
         self.app_name = Some(name.into());
         self
@@ -93,8 +93,8 @@ impl LoginBuilder {
 
     /// Replaces the page by your own HTML.
     ///
-    /// Escape what you take from the [`View`]. Scripts and styles need its
-    /// [`nonce`](View::nonce), as the content security policy stays the same.
+    /// Escape the values of the [`View`]. Scripts and styles need its [`nonce`](View::nonce), because the
+    /// content security policy stays the same.
     pub fn page(mut self, page: impl Fn(&View<'_>) -> String + Send + Sync + 'static) -> Self {
         self.page = Arc::new(page);
         self
@@ -119,8 +119,8 @@ impl LoginBuilder {
         self
     }
 
-    /// Sets the pause between two comments on a waiting connection. It has to be shorter than the
-    /// idle time-outs of proxies. Some servers notice by a comment only that a client has left.
+    /// Sets the pause between two comments on a waiting connection. It must be shorter than the idle
+    /// time-outs of proxies. Some servers notice only at the next comment that a client has left.
     pub fn keep_alive(mut self, pause: Duration) -> Self {
         self.keep_alive = pause;
         self
@@ -164,7 +164,7 @@ impl LoginBuilder {
     }
 }
 
-/// Checks the origin, and returns it as browsers send it.
+/// Checks the origin and returns it in the form that browsers send.
 fn origin(text: &str, allow_http: bool) -> Result<String, BuildError> {
     let wrong = || BuildError::WrongOrigin(text.to_owned());
     let url = Url::parse(text).map_err(|_| wrong())?;
@@ -204,14 +204,14 @@ pub enum BuildError {
     WrongOrigin(String),
     /// The origin is `http://` and not loopback.
     #[error(
-        "the origin must be https (http is allowed on loopback only): {0}; to let everybody on \
-         the way read and replace the login cookie, call `allow_http`"
+        "the origin must be https (http is allowed on loopback only): {0}; `allow_http` allows it, \
+         and everybody on the network path can then read and replace the login cookie"
     )]
     InsecureOrigin(String),
     /// The `Bondify` does not deduplicate.
     #[error(
-        "the Bondify is `verify_only`, so a login could be finished twice; give the login one \
-         with a dedupe store"
+        "the Bondify is `verify_only`, so a login could be finished twice; use a Bondify with a \
+         dedupe store"
     )]
     VerifyOnly,
 }

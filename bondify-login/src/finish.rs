@@ -1,4 +1,4 @@
-//! The finish of a login: once, in the browser that began it.
+//! The finish of a login, which succeeds once, in the browser that began it.
 
 use std::convert::Infallible;
 
@@ -11,23 +11,25 @@ use crate::{
     pending::Pending,
 };
 
-/// The name of the event that stands for a finish. It is no event of Bondify's, so that a login
-/// is finished once whether its webhook was handled or not.
+/// The name of the event under which a finish is claimed. It is not the name of Bondify's event, so
+/// that a login can be finished once, whether its webhook was handled or not.
 const FINISHED: &str = "bondify-login.finished";
 
 impl Settings {
-    /// Finishes the login that `proof` proves. Of concurrent and later calls for the same login,
-    /// on any instance that shares the dedupe store, one succeeds.
+    /// Finishes the login that `proof` proves. Of all calls for the same login, on all instances that
+    /// share the dedupe store, one succeeds.
     ///
     /// # Errors
     ///
-    /// The state to show instead.
+    /// The state to show instead: `Expired` if the login or its proof has expired, `Start` if the proof
+    /// is not valid or of another login, `Used` if the login was finished before, and `Unavailable` if
+    /// the dedupe store is unavailable.
     pub(crate) async fn finish(&self, login: &Pending, proof: &str) -> Result<TelegramUser, State> {
         if login.is_over((self.clock)()) {
             return Err(State::Expired);
         }
         let proof = self.verify(login, proof).map_err(|error| {
-            tracing::debug!(%error, "a login is not finished");
+            tracing::debug!(%error, "login not finished: the proof is refused");
             match error {
                 Unproven::Expired => State::Expired,
                 Unproven::Refused(_) | Unproven::OtherLogin => State::Start,
@@ -44,7 +46,7 @@ impl Settings {
         match once.await {
             Ok(Handled::Now(())) => Ok(()),
             Ok(Handled::Before) => Err(State::Used),
-            // Its own handler succeeds at once: somebody else is as good as done.
+            // Another request is finishing the login. Its handler cannot fail.
             Err(HandleError::InFlight) => Err(State::Used),
             Err(_) => Err(State::Unavailable),
         }

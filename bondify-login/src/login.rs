@@ -49,9 +49,9 @@ impl Login {
         LoginBuilder::new(sessions, bondify)
     }
 
-    /// Asks Bondify for the state of the event's login at once, if this process waits for it.
-    /// Call it in the handler of the webhook, so that the browser does not wait for the next
-    /// poll, and switch on [`webhooks`](LoginBuilder::webhooks).
+    /// Polls Bondify at once for the event's login, if this process waits for it. Call it in the
+    /// handler of the webhook, so that the browser does not have to wait for the next poll, and
+    /// switch on [`webhooks`](LoginBuilder::webhooks).
     pub fn notify(&self, event: &Event) {
         if let Some(session_token) = event.session_token() {
             self.0.waits.wake(session_token);
@@ -59,7 +59,7 @@ impl Login {
     }
 
     /// Ends all waiting connections and refuses new ones. Call it when the shutdown begins: a
-    /// server that waits for its connections would wait for logins.
+    /// server that waits for its connections would otherwise wait for logins.
     pub fn close(&self) {
         self.0.waits.close();
     }
@@ -76,7 +76,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// The state to show instead.
+    /// `Unavailable` if the API cannot be reached or refuses the project, and if its link is not usable.
     pub(crate) async fn begin(&self, return_to: &str) -> Result<Begun, State> {
         let session = self.sessions.generate().await.map_err(|error| unavailable(&error))?;
         let now = (self.clock)();
@@ -171,7 +171,7 @@ pub(crate) enum Unproven {
     OtherLogin,
 }
 
-/// Whether a browser opens the link in Telegram or as a page, and runs nothing.
+/// Whether the link opens Telegram or a page, and cannot run a script.
 fn is_link(deeplink: &str) -> bool {
     ["https://", "http://", "tg://"].iter().any(|scheme| deeplink.starts_with(scheme))
 }
@@ -182,7 +182,7 @@ fn unavailable(error: &bondify_client::Error) -> State {
 }
 
 impl Pending {
-    /// Whether it can no longer be finished.
+    /// Whether the login can no longer be finished.
     pub(crate) fn is_over(&self, now: SystemTime) -> bool {
         now >= self.expires_at() + FINISH_GRACE
     }

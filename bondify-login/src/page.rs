@@ -7,7 +7,7 @@ use crate::State;
 
 pub(crate) type Render = Arc<dyn Fn(&View<'_>) -> String + Send + Sync>;
 
-/// All that the page shows.
+/// The data that the page shows.
 #[non_exhaustive]
 pub struct View<'a> {
     /// The state of the login in this browser.
@@ -16,22 +16,21 @@ pub struct View<'a> {
     pub app_name: Option<&'a str>,
     /// The path that the browser goes to after the login.
     pub return_to: &'a str,
-    /// The nonce without which the browser runs no script and applies no style:
-    /// `<style nonce="…">`.
+    /// The nonce. The browser runs scripts and applies styles only with it: `<style nonce="…">`.
     pub nonce: &'a str,
-    /// The page's own URL, relative to the page. A form that is posted to it begins a login. The
-    /// form can have a `return_to`.
+    /// The page's own URL, relative to the page. A form that is posted to it begins a login. The form
+    /// may have a `return_to`.
     pub page_url: &'a str,
 }
 
 impl View<'_> {
-    /// The URL of the server-sent events. The event `state` has the decision as JSON.
+    /// The URL of the server-sent events. The event `state` contains the decision as JSON.
     #[must_use]
     pub fn events_url(&self) -> String {
         self.below_page("events")
     }
 
-    /// The URL of the form that finishes the login. The form has the `proof`.
+    /// The URL of the form that finishes the login. The form must have the `proof`.
     #[must_use]
     pub fn finish_url(&self) -> String {
         self.below_page("finish")
@@ -42,7 +41,7 @@ impl View<'_> {
         format!("{}/{segment}", self.page_url.trim_end_matches('/'))
     }
 
-    /// The QR code of the link into Telegram, as an SVG element; empty in states without a link.
+    /// The QR code of the link into Telegram, as an SVG element. Empty in states without a link.
     #[must_use]
     pub fn qr_code(&self) -> String {
         match self.state {
@@ -67,8 +66,8 @@ impl fmt::Debug for View<'_> {
     }
 }
 
-/// The QR code as an SVG element, with the margin that readers need. Empty for a text that is
-/// too long for a QR code.
+/// The QR code as an SVG element, with the margin that scanners need. Empty if the text is too long for
+/// a QR code.
 pub(crate) fn qr_code(text: &str) -> String {
     let Ok(code) = QrCode::new(text) else { return String::new() };
     let document = code.render::<svg::Color<'_>>().min_dimensions(240, 240).build();
@@ -101,6 +100,6 @@ impl Page<'_> {
 }
 
 pub(crate) fn default_page(view: &View<'_>) -> String {
-    // A template that renders into a string fails only if a value in it does.
+    // Rendering into a string fails only if a value of the template fails.
     Page { view }.render().unwrap_or_default()
 }

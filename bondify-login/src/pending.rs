@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{FINISH_GRACE, MAX_LIFETIME};
 
-/// A login that has begun, as the browser's cookie has it.
+/// A login that has begun, in the form of the browser's cookie.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Pending {
     pub(crate) session_token: String,
     pub(crate) deeplink: String,
-    /// In seconds since 1970.
+    /// The expiry time, in seconds since 1970.
     expires_at: u64,
     pub(crate) return_to: String,
 }
@@ -58,13 +58,13 @@ impl Sealer {
         Self { key: Key::derive_from(key), secure }
     }
 
-    /// The cookie's name. Browsers accept a `__Host-` cookie from this host itself only, so that
-    /// no other host of the domain can plant one.
+    /// The cookie's name. Browsers accept a `__Host-` cookie only from this host, so that no other host
+    /// of the domain can set it.
     fn name(&self) -> &'static str {
         if self.secure { "__Host-bondify-login" } else { "bondify-login" }
     }
 
-    /// The `Set-Cookie` that gives the login to the browser.
+    /// The value of `Set-Cookie` with the encrypted login.
     pub(crate) fn seal(&self, login: &Pending, now: SystemTime) -> Option<HeaderValue> {
         let lifetime = login.expires_at().duration_since(now).unwrap_or_default() + FINISH_GRACE;
         let seconds = i64::try_from(lifetime.as_secs()).ok()?;
@@ -75,7 +75,7 @@ impl Sealer {
         HeaderValue::try_from(jar.get(self.name())?.to_string()).ok()
     }
 
-    /// The `Set-Cookie` that removes the cookie.
+    /// The value of `Set-Cookie` that removes the cookie.
     pub(crate) fn removal(&self) -> HeaderValue {
         HeaderValue::from_static(match self.secure {
             true => "__Host-bondify-login=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0",
@@ -83,8 +83,8 @@ impl Sealer {
         })
     }
 
-    /// The login of the browser that sent these headers. A browser may send several cookies of
-    /// one name, so the first that opens counts.
+    /// Returns the login of the browser that sent these headers. A browser may send several cookies
+    /// with this name. The first that can be decrypted is used.
     pub(crate) fn open(&self, headers: &HeaderMap) -> Option<Pending> {
         let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         values.flat_map(Cookie::split_parse).flatten().find_map(|cookie| {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_is_bound_to_the_host_and_out_of_reach_of_scripts() {
+    fn the_cookie_is_bound_to_the_host_and_hidden_from_scripts() {
         let sealer = Sealer::new(&[7; 32], true);
         let set = sealer.seal(&login(), SystemTime::now()).unwrap();
         let set = set.to_str().unwrap();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_planted_cookie_of_the_same_name_hides_no_real_one() {
+    fn a_planted_cookie_of_the_same_name_does_not_hide_the_real_one() {
         let sealer = Sealer::new(&[7; 32], true);
         let both = format!("__Host-bondify-login=planted; {}", sealed(&sealer));
         assert!(sealer.open(&headers(&both)).is_some());

@@ -2,10 +2,10 @@
 
 use crate::limits::MAX_RETURN_TO_BYTES;
 
-/// The path, if it leads to this origin; else `/`.
+/// Returns the path if it leads to this origin, and `/` otherwise.
 ///
-/// Browsers take `//host` and `/\host` for another host, and drop tabs and line ends before they
-/// look.
+/// Browsers read `//host` and `/\host` as another host, and remove tabs and line ends before they parse
+/// a URL.
 pub(crate) fn sanitize(path: &str) -> &str {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
     let is_ours = path.len() <= MAX_RETURN_TO_BYTES
@@ -29,7 +29,7 @@ mod tests {
     }
 
     #[test]
-    fn all_else_leads_home() {
+    fn any_other_path_becomes_the_root() {
         for elsewhere in [
             "",
             "basket",
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn browsers_stay_at_the_origin() {
+    fn browsers_stay_on_the_origin() {
         let base = Url::parse("https://shop.example/login/finish").unwrap();
         for path in ["/.//evil.example", "/..//evil.example", "/@evil.example", "/;//evil.example"]
         {

@@ -20,13 +20,29 @@ use http::HeaderValue;
 
 use crate::{Login, SignedIn, adapter};
 
-/// Mounts a [`Login`] in a Rocket. Only `Login` implements it.
+/// Mounts a [`Login`] in a Rocket. Only `Login` implements this trait.
+///
+/// ```
+/// use bondify_login::{Login, SignedIn, rocket::LoginExt};
+/// use rocket::{Build, Rocket, post, response::Redirect, routes};
+///
+/// fn app(login: &Login) -> Rocket<Build> {
+///     rocket::build().attach(login.mount("/login", routes![on_login]))
+/// }
+///
+/// #[post("/finish", data = "<login>")]
+/// fn on_login(login: SignedIn) -> Redirect {
+///     // Give the browser a new session of this user.
+///     Redirect::to(login.return_to)
+/// }
+/// # fn main() {}
+/// ```
 pub trait LoginExt: sealed::Sealed {
-    /// The page at `base`, its events, and your route `/finish`, which is called once for each
-    /// login, in the browser that began it. It takes [`SignedIn`] as its data:
+    /// Returns a fairing that mounts the page at `base`, its events, and your route `/finish`. Your route
+    /// is called once for each login, in the browser that began it. Its data is [`SignedIn`]:
     /// `#[post("/finish", data = "<login>")]`.
     ///
-    /// The fairing ends the waiting connections when the shutdown begins.
+    /// The fairing also ends the waiting connections when the shutdown begins.
     fn mount(&self, base: &str, on_login: Vec<Route>) -> LoginMount;
 }
 
@@ -88,7 +104,7 @@ enum Endpoint {
     Events,
 }
 
-/// The handler of the login's own routes.
+/// The handler of the page, its beginning and its events.
 #[derive(Clone)]
 struct Page {
     login: Login,
@@ -111,14 +127,14 @@ impl Handler for Page {
     }
 }
 
-/// The app's handler. [`SignedIn`], its data, finishes the login.
+/// The app's handler. Its data guard, [`SignedIn`], finishes the login.
 #[derive(Clone)]
 struct Finish {
     login: Login,
     inner: Box<dyn Handler>,
 }
 
-/// The result of a finish, in the request's cache.
+/// The result of a finish, kept in the request's local cache.
 struct Finishing {
     login: Login,
     result: Mutex<Option<Result<HeaderValue, Answer>>>,
@@ -152,7 +168,7 @@ impl<'r> FromData<'r> for SignedIn {
 
     async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> data::Outcome<'r, Self> {
         let Some(finishing) = request.local_cache(|| None::<Finishing>) else {
-            let reply = misconfigured("SignedIn is for the route that `login.mount` is given");
+            let reply = misconfigured("use SignedIn only in the route that `login.mount` gets");
             return data::Outcome::Error((Status::new(reply.status()), ()));
         };
         let finished = match read(request, data).await {

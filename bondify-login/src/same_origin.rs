@@ -6,8 +6,9 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether the request was sent by a page of `origin`.
 ///
-/// Scripts can set neither header. Browsers send `Origin: null` from pages without a referrer, and
-/// older ones no `Sec-Fetch-Site`: one of the two has to say so, and none has to deny it.
+/// Scripts cannot set these headers. Browsers send `Origin: null` from pages without a referrer, and
+/// older browsers send no `Sec-Fetch-Site`: one header has to name the same origin, and neither may
+/// name another.
 pub(crate) fn is_same_origin(headers: &HeaderMap, origin: &str) -> bool {
     let site = headers.get(SEC_FETCH_SITE).map(|site| site == "same-origin");
     let sender = headers.get(ORIGIN).filter(|sender| *sender != "null");
@@ -36,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn all_else_is_refused() {
+    fn forms_of_other_origins_are_refused() {
         for site in ["cross-site", "same-site", "none", ""] {
             assert!(!check(&[(SEC_FETCH_SITE, site), (ORIGIN, "https://shop.example")]), "{site}");
         }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use bondify_core::TelegramUser;
 
-/// A user who has just finished a login in this browser. Only a finished login creates it, once.
+/// A user who has just finished a login in this browser. Each finished login creates one value.
 ///
 /// Give the browser a new session of your own, then redirect it.
 #[derive(Clone)]
@@ -10,7 +10,7 @@ use bondify_core::TelegramUser;
 pub struct SignedIn {
     /// The user who confirmed in Telegram.
     pub user: TelegramUser,
-    /// The path to redirect to: the form's `return_to` if it leads to this origin, else `/`.
+    /// The path to redirect to: the form's `return_to` if it leads to this origin, and `/` otherwise.
     pub return_to: String,
 }
 

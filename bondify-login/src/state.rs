@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// The state of a login, in the browser that began it.
 ///
-/// `Debug` shows nothing but the name.
+/// `Debug` shows only the name.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum State {
@@ -18,7 +18,7 @@ pub enum State {
         /// The time left to decide.
         expires_in: Duration,
     },
-    /// The user tapped Confirm; the login is to be finished. In JSON `confirmed`.
+    /// The user tapped Confirm, and the login is not finished yet. In JSON `confirmed`.
     Confirmed {
         /// The user who confirmed.
         user: TelegramUser,
@@ -50,7 +50,7 @@ impl State {
         }
     }
 
-    /// The state as the events and the answers in JSON have it.
+    /// The state in the JSON of events and answers.
     pub(crate) fn to_json(&self) -> Value {
         match self {
             Self::Waiting { deeplink, expires_in } => json!({

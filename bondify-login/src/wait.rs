@@ -1,4 +1,4 @@
-//! The connections that wait for a login: one poll for each login, shared by its tabs.
+//! The connections that wait for a login. The tabs of a login share one poll.
 
 use std::{
     collections::HashMap,
@@ -38,7 +38,8 @@ struct Wait {
     connections: usize,
 }
 
-/// Polls while one of its clones is polled, and stops when the last is dropped.
+/// The future of a login's decision. It polls Bondify while one of its clones is polled, and stops when
+/// the last clone is dropped.
 type Decision = Shared<BoxFuture<'static, State>>;
 
 impl Waits {
@@ -67,8 +68,8 @@ impl Waits {
 }
 
 impl Login {
-    /// Waits for the decision as a stream of server-sent events. `None` if too many connections
-    /// wait already, or the process shuts down.
+    /// Returns a stream of server-sent events that waits for the decision. `None` if too many
+    /// connections wait already or the process shuts down.
     pub(crate) fn wait(&self, login: Pending) -> Option<BoxStream<'static, Bytes>> {
         let waits = &self.0.waits;
         let mut logins = waits.lock();
@@ -111,8 +112,8 @@ impl Drop for Connection {
     }
 }
 
-/// The events of a connection. The first frame is sent at once, so that proxies pass the
-/// response's head on.
+/// The events of a connection. The first frame is sent at once, so that proxies forward the response's
+/// head.
 fn events(connection: Connection) -> impl Stream<Item = Bytes> + Send {
     let first = format!("retry: {}\n\n", RECONNECT_AFTER.as_millis());
     let rest = stream::unfold(Some(connection), async |connection| {
@@ -132,7 +133,7 @@ enum Frame {
 }
 
 impl Connection {
-    /// The next frame; `None` when the process shuts down.
+    /// Waits for the next frame. `None` when the process shuts down.
     async fn next(&mut self) -> Option<Frame> {
         let waits = &self.login.0.waits;
         let mut closed = waits.closed.subscribe();
@@ -146,7 +147,7 @@ impl Connection {
 
 fn event(state: &State) -> Bytes {
     let mut event = String::from("event: state\n");
-    // JSON has no line ends, which would end the data.
+    // The JSON has no line ends, which would end the field `data`.
     let _infallible = write!(event, "data: {}\n\n", state.to_json());
     event.into()
 }

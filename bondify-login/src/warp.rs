@@ -13,10 +13,25 @@ use futures_util::{Stream, StreamExt, stream};
 
 use crate::{Login, SignedIn, adapter};
 
-/// Makes filters of a [`Login`]. Only `Login` implements it.
+/// Creates the filters of a [`Login`]. Only `Login` implements this trait.
+///
+/// ```
+/// use bondify_login::{Login, SignedIn, warp::LoginExt};
+/// use warp::{Filter, Rejection, reply::{self, Reply}};
+///
+/// fn app(login: &Login) -> impl Filter<Extract: Reply, Error = Rejection> + Clone + use<> {
+///     warp::path("login").and(login.routes(on_login))
+/// }
+///
+/// async fn on_login(login: SignedIn) -> impl Reply {
+///     // Give the browser a new session of this user.
+///     let see_other = warp::http::StatusCode::SEE_OTHER;
+///     reply::with_header(reply::with_status("", see_other), "location", login.return_to)
+/// }
+/// ```
 pub trait LoginExt: sealed::Sealed {
-    /// The page, its events and its finish, after the filter of their path:
-    /// `warp::path("login").and(login.routes(on_login))`. `on_login` is called once for each
+    /// Returns the filter of the page, its events and its finish. Put the filter of their path before
+    /// it: `warp::path("login").and(login.routes(on_login))`. `on_login` is called once for each
     /// login, in the browser that began it.
     fn routes<H, F, R>(
         &self,
@@ -104,7 +119,7 @@ fn response(response: ::warp::http::Response<adapter::Body>) -> Response {
     response
 }
 
-/// The stream as one that is `Sync`, which warp asks for.
+/// Makes the stream `Sync`, which warp requires.
 fn synced<T>(
     events: impl Stream<Item = T> + Send + 'static,
 ) -> impl Stream<Item = T> + Send + Sync {

@@ -1,4 +1,4 @@
-//! The page as its users see it: each state on each device, and what axe-core finds.
+//! The page in a browser: each state on each device, checked with axe-core.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -37,7 +37,7 @@ async fn serve(lifetime: Duration) -> (SocketAddr, Emulator) {
     (address, emulator)
 }
 
-/// Takes a picture on each device, and expects axe-core to find nothing.
+/// Takes a picture on each device and asserts that axe-core finds no problem.
 async fn look(browser: &Browser, state: &str) {
     for (device, name) in [
         (Device::SCREEN, "screen"),

@@ -1,4 +1,4 @@
-//! The requests to Bondify's API, which is scripted.
+//! The requests to Bondify's API, on a scripted server.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -20,7 +20,7 @@ use tokio::time::timeout;
 const SECRET: &str = "whsec_test";
 const TOKEN: &str = "sess_1";
 
-/// A login that has begun, on an API with these answers.
+/// A login that has begun, on an API that sends these answers.
 struct Rig {
     api: ScriptedServer,
     login: Login,
@@ -130,7 +130,7 @@ async fn the_tabs_of_a_login_share_one_poll() {
     .await;
 }
 
-/// With a poll interval of an hour, only the webhook can be this fast.
+/// The poll interval is an hour, so only the webhook can cause the answer.
 #[tokio::test]
 async fn a_webhook_wakes_the_browser() {
     within_seconds(async {
@@ -179,7 +179,7 @@ async fn a_webhook_does_not_cancel_the_poll_in_flight() {
     .await;
 }
 
-/// The proof is handed out once: it travels with the browser, not with this process.
+/// Bondify sends the proof once. The browser keeps it, not this process.
 #[tokio::test]
 async fn a_login_is_finished_without_another_request() {
     within_seconds(async {
@@ -195,7 +195,7 @@ async fn a_login_is_finished_without_another_request() {
 }
 
 #[tokio::test]
-async fn a_login_that_was_completed_before_is_told() {
+async fn a_login_that_was_completed_before_is_shown_as_used() {
     within_seconds(async {
         let rig = Rig::begin(SHORT, [status("used")]).await;
         assert_eq!(rig.decision().await, json!({"state": "used"}));
@@ -204,7 +204,7 @@ async fn a_login_that_was_completed_before_is_told() {
 }
 
 #[tokio::test]
-async fn a_proof_that_the_secret_did_not_sign_is_told_as_unavailable() {
+async fn a_proof_of_another_secret_is_shown_as_unavailable() {
     within_seconds(async {
         let other = Secret::new("whsec_other").unwrap();
         let proof = Payload::proof().session_token(TOKEN).proof_signed_with(&other);

@@ -4,7 +4,7 @@ use bondify_redis::{
     redis::{RedisFuture, aio::MultiplexedConnection},
 };
 
-/// Returns a store whose connection is made as those of the pool that has a clone of `manager`.
+/// Returns a store that opens its connection with the manager of a pool.
 pub fn store(manager: RedisConnectionManager) -> RedisStore {
     RedisStore::open(Bb8(manager))
 }

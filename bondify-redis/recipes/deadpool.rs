@@ -5,8 +5,8 @@ use bondify_redis::{
 use deadpool::managed::Manager;
 use deadpool_redis::Pool;
 
-/// Returns a store whose connection is made as those of the pool are: to the same server, by the
-/// same user, with the same time-outs. It takes no place in the pool.
+/// Returns a store that opens its connection with the manager of the pool: to the same server, as the
+/// same user, with the same time-outs. The connection does not count towards the size of the pool.
 pub fn store(pool: Pool) -> RedisStore {
     RedisStore::open(Deadpool(pool))
 }

@@ -8,16 +8,20 @@ use redis::{
     aio::{ConnectionLike, MultiplexedConnection},
 };
 
-/// A source of connections to the Redis that takes writes now.
+/// A source of connections to the Redis server that currently accepts writes.
 ///
-/// The store asks it for a connection at its first call, and for a new one when the old one
-/// gave no answer or leads to a server that takes no writes. The store's time-out ends a
-/// connection attempt too.
+/// The store asks for a connection at its first call, and for a new one if the old one gave no answer
+/// or leads to a server that accepts no writes. The store's time-out applies to the connection
+/// attempt too. [`recipes`](crate::recipes) has two implementations.
 pub trait Connect: Send + 'static {
-    /// The connections that it makes; clones share one.
+    /// The type of the connections. Clones share one connection.
     type Connection: ConnectionLike + Clone + Send + Sync + 'static;
 
-    /// Makes a new connection.
+    /// Opens a new connection.
+    ///
+    /// # Errors
+    ///
+    /// The error of the attempt. The store's call returns it as the source of its `StoreError`.
     fn connect(&mut self) -> RedisFuture<'_, Self::Connection>;
 }
 
@@ -29,7 +33,7 @@ impl Connect for Client {
     }
 }
 
-/// Asks the Sentinels for the primary at each new connection.
+/// Each new connection asks the Sentinels for the primary.
 #[cfg(feature = "sentinel")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sentinel")))]
 impl Connect for redis::sentinel::SentinelClient {
@@ -40,7 +44,7 @@ impl Connect for redis::sentinel::SentinelClient {
     }
 }
 
-/// Set the client's response time-out to less than half of the store's.
+/// Set the client's response time-out to less than half of the store's time-out.
 #[cfg(feature = "cluster")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cluster")))]
 impl Connect for redis::cluster::ClusterClient {
@@ -51,12 +55,12 @@ impl Connect for redis::cluster::ClusterClient {
     }
 }
 
-/// Without time-outs: the store has its own.
+/// Settings without time-outs, because the store has its own.
 fn untimed() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None)
 }
 
-/// A connection that the user made. It cannot be replaced, but may reconnect by itself.
+/// A connection that the user opened. The store cannot replace it, but it may reconnect by itself.
 pub(crate) struct Existing<C>(pub(crate) C);
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connect for Existing<C> {
@@ -67,14 +71,14 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connect for Existing<C> 
     }
 }
 
-/// A connection in use, shared by the calls that began with it.
+/// A connection in use. The calls that began with it share it.
 pub(crate) struct Link<C> {
     pub(crate) connection: C,
     has_rights: AtomicBool,
 }
 
 impl<C> Link<C> {
-    /// Whether the user's rights were checked on this connection, and no call failed since.
+    /// Whether the user's rights were checked on this connection and no call has failed since.
     pub(crate) fn has_rights(&self) -> bool {
         self.has_rights.load(Relaxed)
     }
@@ -84,10 +88,10 @@ impl<C> Link<C> {
     }
 }
 
-/// The connection of a store and its clones.
+/// The connection that a store and its clones share.
 pub(crate) struct Connections<C> {
     current: Mutex<Option<Arc<Link<C>>>>,
-    /// Locked while it connects.
+    /// Locked during a connection attempt.
     source: tokio::sync::Mutex<Box<dyn Connect<Connection = C>>>,
 }
 
@@ -96,7 +100,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connections<C> {
         Self { current: Mutex::default(), source: tokio::sync::Mutex::new(Box::new(source)) }
     }
 
-    /// The connection in use. The first call makes it.
+    /// Returns the connection in use. The first call opens it.
     pub(crate) async fn get(&self) -> RedisResult<Arc<Link<C>>> {
         let current = self.current().clone();
         match current {
@@ -105,10 +109,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connections<C> {
         }
     }
 
-    /// The connection that replaces `old`: one that another call has made, or a new one.
+    /// Returns the connection that replaces `old`: one that another call has opened, or a new one.
     ///
-    /// Until there is one, other calls use `old`: that of a cluster, with one node silent, still
-    /// works for the other nodes.
+    /// Until then, other calls use `old`: the connection of a cluster still works for the other nodes
+    /// while one node is silent.
     pub(crate) async fn other_than(&self, old: Option<&Arc<Link<C>>>) -> RedisResult<Arc<Link<C>>> {
         let mut source = self.source.lock().await;
         if let Some(current) = &*self.current()
@@ -127,14 +131,14 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connections<C> {
     }
 }
 
-/// Whether a new connection may get a better answer: this one is broken or silent, or the
-/// server at its other end takes no writes, while its address may belong to another by now.
+/// Whether a call may succeed on a new connection: the old one is broken or silent, or its server
+/// accepts no writes and the address may lead to another server by now.
 pub(crate) fn wants_new_connection(error: &RedisError) -> bool {
     const NOT_THE_PRIMARY: [&str; 4] = [
         "READONLY",   // a replica
-        "MASTERDOWN", // a replica that lost its primary
-        "LOADING",    // a restart, or a demoted primary that copies its successor's data
-        "NOREPLICAS", // a primary cut off from its replicas, which may have a new one
+        "MASTERDOWN", // a replica without a connection to its primary
+        "LOADING",    // a restart, or a demoted primary that copies the data of the new one
+        "NOREPLICAS", // a primary without its replicas, which may have a new primary
     ];
     error.is_io_error()
         || error.is_unrecoverable_error()

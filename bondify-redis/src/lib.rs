@@ -2,7 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod connection;
-// Compiled, and run on the engines, by the package `recipe-tests`.
+// The package `recipe-tests` compiles these and runs them on the engines.
 #[cfg(all(doc, not(doctest)))]
 pub mod recipes;
 mod rights;

@@ -1,13 +1,13 @@
-//! The store beside a connection pool or another client.
+//! The store together with deadpool-redis, bb8-redis or fred.
 //!
-//! The store needs one connection, which all its calls share, and a pool would give it no more. But
-//! it can make that connection as the pool makes its own.
+//! The store needs one connection, which all its calls share, so it does not use a pool. But it can
+//! open that connection in the same way as the pool opens its connections.
 //!
-//! These programs are compiled, and run on Redis, in the tests of this repository.
+//! The tests of this repository compile these programs and run them on Redis.
 //!
 //! ## deadpool-redis
 //!
-//! With `deadpool` as a dependency of yours, too: of it comes the trait `Manager`.
+//! Add `deadpool` to your dependencies too: it has the trait `Manager`.
 //!
 //! ```
 #![doc = include_str!("../recipes/deadpool.rs")]
@@ -21,5 +21,5 @@
 //!
 //! ## fred
 //!
-//! Its connections are not those of the crate [`redis`], so the store has one of its
-//! own beside them: `RedisStore::open(redis::Client::open(url)?)`.
+//! fred does not use the connections of the crate [`redis`], so the store opens its own:
+//! `RedisStore::open(redis::Client::open(url)?)`.

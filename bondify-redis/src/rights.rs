@@ -8,8 +8,8 @@ use redis::{
 
 use crate::script::Script;
 
-/// Returns the first command that the user may not run on the key or that does not exist, or
-/// an empty string. Changes nothing. Engines that cannot tell are trusted.
+/// Returns the first command that does not exist or that the user may not run on the key, or an empty
+/// string. Changes nothing. On engines without `acl_check_cmd` it returns an empty string.
 static MISSING: LazyLock<Script> = LazyLock::new(|| {
     let code = "#!lua flags=allow-oom\n\
         if not redis.acl_check_cmd then return '' end\n\
@@ -24,8 +24,8 @@ static MISSING: LazyLock<Script> = LazyLock::new(|| {
     Script::new(code.to_owned())
 });
 
-/// An error if a call of the store on `key` would be refused: a claim that could not be
-/// completed would let each retry be handled again.
+/// Returns an error if Redis would refuse a call of the store on `key`. An event that can be claimed
+/// and not completed would be handled again at each retry.
 pub(crate) async fn check(
     connection: &mut impl ConnectionLike,
     key: &str,
@@ -41,13 +41,13 @@ pub(crate) async fn check(
     Err(lacking(&format!("{missing} is denied or was renamed"), prefix))
 }
 
-/// The error of a script that was refused, which is the server's word about `EVAL` or `EVALSHA`.
+/// Adds advice to the error of a refused script, in which the server refuses `EVAL` or `EVALSHA`.
 fn explained(error: RedisError, prefix: &str) -> RedisError {
     let told = error.detail().unwrap_or_default();
     match error.kind() {
         ErrorKind::Server(NoPerm) => lacking(told, prefix),
         ErrorKind::Server(ResponseError) if told.starts_with("unknown command") => {
-            // What follows has the key.
+            // The rest of the text contains the key.
             let (told, _arguments) = told.split_once(", with args").unwrap_or((told, ""));
             lacking(told, prefix)
         }
@@ -58,7 +58,7 @@ fn explained(error: RedisError, prefix: &str) -> RedisError {
 fn lacking(reason: &str, prefix: &str) -> RedisError {
     let detail = format!(
         "{reason}. Allow SET, GET, DEL, PEXPIRE, EVAL and EVALSHA on the keys {prefix}*, for \
-         example: ACL SETUSER <user> ~{prefix}* +set +get +del +pexpire +eval +evalsha"
+         example with ACL SETUSER <user> ~{prefix}* +set +get +del +pexpire +eval +evalsha"
     );
     (ErrorKind::Server(NoPerm), "Redis refuses a command that the store needs", detail).into()
 }

@@ -2,7 +2,7 @@ use redis::{
     Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, aio::ConnectionLike, cmd,
 };
 
-/// A Lua script over one key, which Redis is expected to know.
+/// A Lua script on one key. Redis usually has it in its script cache.
 pub(crate) struct Script {
     code: String,
     digest: String,
@@ -14,7 +14,7 @@ impl Script {
         Self { code, digest }
     }
 
-    /// Runs it in one round trip, or in two when Redis does not know it: after a
+    /// Runs the script in one round trip, or in two if it is not in Redis's script cache: after a
     /// restart, a failover or a `SCRIPT FLUSH`.
     pub(crate) async fn call<T: FromRedisValue>(
         &self,
@@ -24,8 +24,8 @@ impl Script {
     ) -> RedisResult<T> {
         let by_digest = command("EVALSHA", &self.digest, key, arguments);
         match by_digest.query_async(connection).await {
-            // `EVAL` teaches the script to the one node that has the key. The usual
-            // `SCRIPT LOAD` goes to all nodes of a cluster and fails if one is down.
+            // `EVAL` caches the script on the node that has the key. The usual `SCRIPT LOAD` goes
+            // to all nodes of a cluster and fails if one is down.
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 command("EVAL", &self.code, key, arguments).query_async(connection).await
             }

@@ -21,8 +21,8 @@ use crate::{
     script::Script,
 };
 
-/// The value of a completed key. A lease holds its token, eight bytes. Redis keeps small
-/// numbers in no memory of their own.
+/// The value of a completed key. The value of a lease is its token, eight bytes. Redis shares small
+/// numbers, so they take no memory.
 const COMPLETED: &str = "1";
 
 static RENEW: LazyLock<Script> =
@@ -31,8 +31,8 @@ static COMPLETE: LazyLock<Script> =
     LazyLock::new(|| if_held(&format!("redis.call('SET', KEYS[1], '{COMPLETED}', 'PX', ARGV[2])")));
 static RELEASE: LazyLock<Script> = LazyLock::new(|| if_held("redis.call('DEL', KEYS[1])"));
 
-/// A script that makes a change and returns 1, or 0 if `ARGV[1]` is not the token of the
-/// lease. It runs in a full Redis as well, where a handled event has to be settled too.
+/// A script that makes a change and returns 1, or returns 0 if `ARGV[1]` is not the token of the lease.
+/// It also runs in a full Redis, so that a handled event can be settled.
 fn if_held(change: &str) -> Script {
     Script::new(format!(
         "#!lua flags=allow-oom\n\
@@ -63,12 +63,12 @@ pub struct RedisStore<C = MultiplexedConnection> {
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
-    /// A store that makes its connections with `client`: a [`Client`](redis::Client), with the
-    /// feature `sentinel` a `SentinelClient`, with the feature `cluster` a `ClusterClient`, or
-    /// your own [`Connect`].
+    /// Creates a store that opens its connections with `client`: a [`Client`](redis::Client), a
+    /// `SentinelClient` (feature `sentinel`), a `ClusterClient` (feature `cluster`), or your own
+    /// [`Connect`].
     ///
-    /// It connects at the first call, and its clones share one connection. The prefix is
-    /// `bondify:` and the time-out two seconds.
+    /// It connects at the first call, and its clones share one connection. The default prefix is
+    /// `bondify:` and the default time-out is 2 s.
     #[must_use]
     pub fn open(client: impl Connect<Connection = C>) -> Self {
         Self {
@@ -78,11 +78,11 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         }
     }
 
-    /// A store that uses clones of `connection` and never replaces it.
+    /// Creates a store that uses clones of `connection` and never replaces it.
     ///
-    /// A [`ConnectionManager`](redis::aio::ConnectionManager) reconnects when the connection
-    /// breaks, but stays with a server that was demoted to a replica, and with a connection
-    /// that is silent. Prefer [`open`](Self::open).
+    /// Prefer [`open`](Self::open). A [`ConnectionManager`](redis::aio::ConnectionManager) reconnects
+    /// when the connection breaks, but keeps a silent connection and one to a server that was demoted
+    /// to a replica.
     #[must_use]
     pub fn new(connection: C) -> Self {
         Self::open(Existing(connection))
@@ -90,20 +90,19 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
 }
 
 impl<C> RedisStore<C> {
-    /// Sets the prefix of all keys. Stores with different prefixes share
-    /// nothing.
+    /// Sets the prefix of all keys. Stores with different prefixes share no events.
     ///
-    /// On a cluster, braces would be a hash tag, which puts all keys on one node.
+    /// Use no braces on a cluster: they are a hash tag, which puts all keys on one node.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// How long a call may take, connecting and the second attempt included, before it is an
-    /// error. The first attempt has half of it.
+    /// Sets the time-out of a call, including the connection attempt and the retry. The first attempt
+    /// gets half of it.
     ///
-    /// A connection's own response time-out, if shorter, comes first.
+    /// The response time-out of a connection applies too, if it is shorter.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -121,10 +120,10 @@ impl<C> RedisStore<C> {
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
-    /// Makes a call, once more on a new connection where that may help. Each call can be made
-    /// twice: a claim finds its own token, and the others change nothing without it.
+    /// Makes a call, and retries it once on a new connection if that may help. A call can safely be
+    /// made twice: a claim finds its own token, and the others change nothing without the token.
     ///
-    /// The error's source is a [`RedisError`] in any case.
+    /// The source of the error is always a [`RedisError`].
     async fn call<T, A>(
         &self,
         ask: impl Fn(Arc<Link<C>>) -> A + Send + Sync,
@@ -147,7 +146,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         answer.map_err(StoreError::new)
     }
 
-    /// Makes a call. After an error, the next claim checks the user's rights again.
+    /// Makes one attempt of a call. After an error, the next claim checks the user's rights again.
     async fn attempt<T, A>(
         &self,
         limit: Duration,
@@ -165,7 +164,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         answer
     }
 
-    /// Runs one of the scripts that [`if_held`] makes.
+    /// Runs a script of [`if_held`].
     async fn run(
         &self,
         script: &Script,
@@ -179,8 +178,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         .await
     }
 
-    /// Sets `value`, or returns what the key holds. `unanswered` counts the commands that were
-    /// sent and not answered.
+    /// Sets `value` if the key has no value, and returns the existing value otherwise. `unanswered`
+    /// counts the commands that were sent and not answered.
     async fn set_if_absent(
         &self,
         link: Arc<Link<C>>,
@@ -205,7 +204,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         answer
     }
 
-    /// Ends, in the background and within the time-out, a lease that nobody learnt of.
+    /// Releases, in the background, a lease whose claim was not answered.
     fn give_up(&self, key: EventKey, token: LeaseToken) {
         let store = self.clone();
         tokio::spawn(async move { store.release(&key, &token).await });
@@ -227,8 +226,8 @@ where
     C: ConnectionLike + Clone + Send + Sync + 'static,
 {
     async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
-        // Random, so that no token returns when Redis has forgotten the key, and from
-        // the system, so that not even copies of a virtual machine draw the same.
+        // Random, so that no token is used again after Redis has forgotten the key, and from the
+        // system, so that copies of a virtual machine do not draw the same token.
         let token = LeaseToken::new(getrandom::u64().map_err(StoreError::new)?);
         let (name, value) = (self.name(key), bytes_of(&token));
         let unanswered = AtomicUsize::new(0);
@@ -241,7 +240,7 @@ where
 
         Ok(match held.as_deref() {
             None => Claimed::Acquired(token),
-            // Sent twice, since an answer was lost.
+            // The claim was sent twice, because the first answer was lost.
             Some(held) if held == value => Claimed::Acquired(token),
             Some(held) if held == COMPLETED.as_bytes() => Claimed::Completed,
             Some(_) => Claimed::InFlight,
@@ -277,7 +276,7 @@ fn bytes_of(token: &LeaseToken) -> [u8; 8] {
     token.get().to_be_bytes()
 }
 
-/// Rounded up, and at least one: Redis takes no less.
+/// A duration in milliseconds, rounded up: at least 1, the least that Redis accepts.
 fn milliseconds(duration: Duration) -> u128 {
     duration.as_nanos().div_ceil(1_000_000).max(1)
 }

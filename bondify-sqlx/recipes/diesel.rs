@@ -5,9 +5,9 @@ use diesel::{
     sql_types::{Binary, Text},
 };
 
-/// Has an event take effect once.
+/// Handles an event, so that it takes effect once.
 pub fn on_event(connection: &mut SqliteConnection, event: &Event) -> QueryResult<()> {
-    // Not `transaction`: it would fail where another has written since it began.
+    // Not `transaction`, which fails if another connection has written since it began.
     connection.immediate_transaction(|connection| {
         if record(connection, event)? == Recorded::Duplicate {
             return Ok(()); // done before: answer 2xx
@@ -21,7 +21,7 @@ pub fn on_event(connection: &mut SqliteConnection, event: &Event) -> QueryResult
     })
 }
 
-/// Records an event in the transaction, as `SqliteInbox::record` does in one of sqlx.
+/// Records an event in the transaction, as `SqliteInbox::record` does in a transaction of sqlx.
 pub fn record(connection: &mut SqliteConnection, event: &Event) -> QueryResult<Recorded> {
     let key = event.key();
     let record = sql_query(RECORD).bind::<Binary, _>(&key.as_bytes()[..]);

@@ -6,7 +6,7 @@ use diesel::{
 };
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
-/// Has an event take effect once.
+/// Handles an event, so that it takes effect once.
 pub async fn on_event(connection: &mut AsyncPgConnection, event: &Event) -> QueryResult<()> {
     connection
         .transaction(async |connection| {
@@ -24,7 +24,7 @@ pub async fn on_event(connection: &mut AsyncPgConnection, event: &Event) -> Quer
         .await
 }
 
-/// Records an event in the transaction, as `PostgresInbox::record` does in one of sqlx.
+/// Records an event in the transaction, as `PostgresInbox::record` does in a transaction of sqlx.
 pub async fn record(connection: &mut AsyncPgConnection, event: &Event) -> QueryResult<Recorded> {
     let key = event.key();
     let record = sql_query(RECORD).bind::<Binary, _>(&key.as_bytes()[..]);

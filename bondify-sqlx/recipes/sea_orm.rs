@@ -5,7 +5,7 @@ use sea_orm::{
     TransactionTrait,
 };
 
-/// Has an event take effect once.
+/// Handles an event, so that it takes effect once.
 pub async fn on_event(database: &DatabaseConnection, event: &Event) -> Result<(), DbErr> {
     let transaction = database.begin().await?;
     if record(&transaction, event).await? == Recorded::Duplicate {
@@ -21,7 +21,8 @@ pub async fn on_event(database: &DatabaseConnection, event: &Event) -> Result<()
     transaction.commit().await
 }
 
-/// Records an event in a transaction of SeaORM, as `PostgresInbox::record` does in one of sqlx.
+/// Records an event in a transaction of SeaORM, as `PostgresInbox::record` does in a transaction of
+/// sqlx.
 pub async fn record(transaction: &DatabaseTransaction, event: &Event) -> Result<Recorded, DbErr> {
     let key = event.key().as_bytes().to_vec().into();
     let record = Statement::from_sql_and_values(DatabaseBackend::Postgres, RECORD, [key]);

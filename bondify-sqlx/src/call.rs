@@ -1,4 +1,4 @@
-//! A call of a statement: in time, and on a connection that leads to the right server.
+//! Calls of a statement, with a time-out and retries on new connections.
 
 use std::{io, iter, mem, sync::Arc, time::Duration};
 
@@ -11,23 +11,23 @@ use crate::{
     table::Table,
 };
 
-/// The pauses before new connections: none before the first, then longer and longer ones, as
-/// the server may not be there yet.
+/// The pauses before new connections. There is none before the first; then they double, because the
+/// server may still be starting.
 fn pauses() -> impl Iterator<Item = Duration> + Send {
     let doubled = |pause: &Duration| pause.checked_mul(2);
     iter::once(Duration::ZERO).chain(iter::successors(Some(Duration::from_millis(20)), doubled))
 }
 
-/// How long a connection that has answered may take to answer a ping.
+/// The time-out of the ping on a connection that is returned to the pool.
 const PONG_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// One of the statements with its parameters, and a time-out.
+/// A statement with its parameters and a time-out.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     pub(crate) statement: &'a Arc<str>,
     pub(crate) key: Option<&'a EventKey>,
     pub(crate) numbers: &'a [i64],
-    /// How long all attempts may take together.
+    /// The limit for all attempts together.
     pub(crate) timeout: Duration,
 }
 
@@ -38,21 +38,20 @@ impl<'a> Call<'a> {
 }
 
 impl<E: Engine> Table<E> {
-    /// Runs a statement in a transaction of its own, again as long as there is a
-    /// [`Remedy`] and time.
+    /// Runs a statement in its own transaction. Retries it while there is a [`Remedy`] and time left.
     ///
-    /// Every statement may run twice when an answer was lost. A claim then finds its own
-    /// token, a renewal renews again, and the others find that the lease has ended.
+    /// A statement runs twice if its first answer was lost. A claim then finds its own token, a
+    /// renewal renews again, and the others find that the lease has ended.
     ///
-    /// `may_have_run` is left `true` if the call ends, in whichever way, with a statement sent
-    /// and not answered.
+    /// `may_have_run` is `true` afterwards if a statement was sent and not answered, even if this
+    /// future is dropped.
     pub(crate) async fn run(
         &self,
         call: Call<'_>,
         may_have_run: &mut bool,
     ) -> Result<Vec<Option<i64>>, Error> {
         let start = Instant::now();
-        // Time for a second attempt, if the connection of the first has gone deaf.
+        // The first attempt gets half of the time, so that a silent connection leaves time for a second.
         let share = if E::IS_REMOTE { call.timeout / 2 } else { call.timeout };
         let mut pauses = pauses();
         loop {
@@ -85,16 +84,16 @@ impl<E: Engine> Table<E> {
         may_have_run: &mut bool,
     ) -> Result<Vec<Option<i64>>, Error> {
         let Call { statement, key, numbers, .. } = call;
-        // In this order, as the pool has a time-out.
+        // The connection first: the wait for it has a time-out, during which no turn must be held.
         let mut connection = self.pool.acquire().await?;
         let _turn = self.writers.acquire().await.ok();
         if E::IS_REMOTE {
-            // The pool would first wait for the answer, for ever if the connection is deaf.
+            // A dropped connection would otherwise wait in the pool for its answer, without a time-out.
             connection.close_on_drop();
         }
 
         let might_before = mem::replace(may_have_run, true);
-        // The engine's limit is less than ours, so that its own word arrives in time.
+        // The engine's limit is shorter than ours, so that its own error arrives in time.
         let manner = Manner { prepared: self.prepared, limit: Some(limit * 4 / 5) };
         let answer = E::run(&mut connection, statement.clone(), key, numbers, manner).await;
         match &answer {
@@ -103,15 +102,15 @@ impl<E: Engine> Table<E> {
             Err(_) => {}
         }
         if !answer.as_ref().is_err_and(|error| E::remedy(error) == Remedy::Reconnect) {
-            // In the background, as dropping it does, but with a time-out: sqlx waits for a
-            // pong, and the connection may have gone deaf since.
+            // In the background, like a drop, but with a time-out: sqlx waits for the answer to a
+            // ping, and the connection may be silent by now.
             tokio::spawn(tokio::time::timeout(PONG_TIMEOUT, connection.return_to_pool()));
         }
         answer
     }
 
-    /// Closes the connections that are as old as the one that failed, and so are likely to
-    /// fail as well. The pool opens new ones.
+    /// Closes the pool's idle connections, which are likely to fail like the one that failed. The
+    /// pool opens new ones.
     fn drop_idle_connections(&self) {
         for _ in 0..self.pool.num_idle() {
             let Some(idle) = self.pool.try_acquire() else { return };

@@ -5,53 +5,52 @@ use sqlx::{Database, Error, Pool};
 
 use crate::name::TableName;
 
-/// All that differs between the engines: their SQL.
+/// The SQL and the errors of an engine.
 pub trait Dialect {
-    /// Whether a table name may say which schema it is in.
+    /// Whether a table name may have a schema.
     const HAS_SCHEMAS: bool;
 
-    /// The quote around an identifier.
+    /// The quotation mark around an identifier.
     const QUOTE: char = '"';
 
-    /// How many statements of one process may write at the same time.
+    /// The number of statements of one process that may write at the same time.
     const WRITERS: usize;
 
-    /// Whether a network is between us and the engine, so that a connection can break, go
-    /// deaf, or lead to the wrong server.
+    /// Whether connections go over a network. They can then break, become silent, or lead to the
+    /// wrong server.
     const IS_REMOTE: bool;
 
-    /// How long a call may take, unless a store sets another time-out.
+    /// The default time-out of a call.
     const TIMEOUT: Duration;
 
     fn statements(table: &TableName) -> Statements;
 
-    /// How the call that got this error can still succeed.
+    /// Returns the way in which a call that got this error can still succeed.
     fn remedy(error: &Error) -> Remedy;
 }
 
-/// The way to have a failed call succeed.
+/// The way in which a failed call can still succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// There is none.
+    /// None: the error is returned.
     None,
-    /// To make it again.
+    /// A retry on the same connection pool.
     Repeat,
-    /// To make it again on a new connection.
+    /// A retry on a new connection.
     Reconnect,
 }
 
-/// The statements on one table. Its columns are `key`, `token` (of the lease; null:
-/// completed) and `expires`, up to and including which the row counts.
+/// The statements on one table. Its columns are `key`, `token` (of the lease; null: completed) and
+/// `expires`, the last moment at which the row is valid.
 ///
-/// Each takes its parameters in the order that is given here, durations in
-/// milliseconds, and but for `migrate` returns the tokens of the rows it leaves or
-/// removes.
+/// The parameters of each statement are listed here in their order. Durations are in milliseconds.
+/// Each statement but `migrate` returns the tokens of the rows that it leaves or removes.
 #[derive(Debug)]
 pub struct Statements {
     /// Several statements, without parameters.
     pub(crate) migrate: Arc<str>,
-    /// Key, a fresh token, lease. Always one row: with the fresh token, the key was
-    /// acquired; with another, it is in flight; with null, it is completed.
+    /// Key, a new token, lease. Always returns one row: the key was acquired if its token is the new
+    /// one, is in flight if it is another, and is completed if it is null.
     pub(crate) claim: Arc<str>,
     /// Key, token, lease. No row: the lease was lost.
     pub(crate) renew: Arc<str>,
@@ -59,28 +58,27 @@ pub struct Statements {
     pub(crate) complete: Arc<str>,
     /// Key, token. No row: the lease was lost.
     pub(crate) release: Arc<str>,
-    /// Key, retention. No row: the key was completed before.
+    /// Key, retention. No row: the key was recorded before.
     pub(crate) record: Arc<str>,
-    /// Removes up to [`PURGE_BATCH`] expired rows.
+    /// No parameters. Deletes up to [`PURGE_BATCH`] expired rows.
     pub(crate) purge: Arc<str>,
 }
 
-/// Few enough rows that no claim waits noticeably for them to be deleted.
+/// The number of rows that one statement deletes: few enough that no claim waits noticeably.
 pub(crate) const PURGE_BATCH: usize = 100;
 
-/// The manner in which a statement is run, for engines where it differs.
+/// The way in which a statement is run, on engines that have several.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
-    /// Whether the connection is ours for longer than a transaction, so that it can keep
-    /// prepared statements.
+    /// Whether the connection leads directly to the engine, so that it can keep prepared statements.
     pub(crate) prepared: bool,
-    /// The time after which the engine gives the statement up, which then has to be in a
-    /// transaction of its own. A prepared statement has no such limit.
+    /// The time after which the engine cancels the statement. The statement then has to be in its
+    /// own transaction. A prepared statement has no such limit.
     pub(crate) limit: Option<Duration>,
 }
 
-/// A query with a statement's parameters bound to it. A macro, since a generic function would
-/// have to list every trait of sqlx that this uses.
+/// A query with the parameters of a statement bound to it. It is a macro because a generic function
+/// would have to list every trait of sqlx that it uses.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 macro_rules! bound {
     ($statement:expr, $key:expr, $numbers:expr) => {{
@@ -98,15 +96,14 @@ macro_rules! bound {
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use bound;
 
-/// The statement with its parameters, which are SQL, written into it: `$1` and so on.
+/// Returns the statement with `$1`, `$2` and so on replaced by the parameters, which are SQL.
 pub(crate) fn inline(statement: &str, parameters: impl Iterator<Item = String>) -> String {
     (1..).zip(parameters).fold(statement.to_owned(), |statement, (position, value)| {
         statement.replace(&format!("${position}"), &value)
     })
 }
 
-/// A database that the stores and inboxes work on. Sealed, as no other crate can name
-/// it.
+/// A database that the stores and inboxes support. Sealed: no other crate can name it.
 pub trait Engine: Database + Dialect {
     /// Runs a script of statements.
     fn run_script(

@@ -31,24 +31,24 @@ pub struct Inbox<E: Engine> {
 }
 
 impl<E: Engine> Inbox<E> {
-    /// How long a record is kept at least, and unless [`retention`](Self::retention) says
-    /// otherwise: for as long as a captured delivery verifies by default.
+    /// The minimum retention, and the default: the time for which a captured delivery verifies by
+    /// default.
     pub const LEAST_RETENTION: Duration =
         Verifier::DEFAULT_TOLERANCE.saturating_add(Verifier::SKEW);
 
-    /// An inbox in the table `bondify_events`. The pool serves to create and purge it;
-    /// events are recorded in transactions of any pool on the same database.
+    /// Creates an inbox in the table `bondify_events`. `pool` is used to create and purge the table.
+    /// The transactions that record events can be of any pool on the same database.
     #[must_use]
     pub fn new(pool: Pool<E>) -> Self {
         Self::of(Table::new(pool))
     }
 
-    /// An inbox in another table, see [`Store::with_table`](crate::Store::with_table).
+    /// Creates an inbox in another table. See [`Store::with_table`](crate::Store::with_table).
     ///
     /// # Errors
     ///
-    /// [`TableNameError`] if the name, or its schema, is not `[A-Za-z_][A-Za-z0-9_]*` or
-    /// too long.
+    /// [`TableNameError`] if the name or its schema is not `[A-Za-z_][A-Za-z0-9_]*`, if the name is
+    /// longer than 55 characters or the schema longer than 63, and if there is a schema on SQLite.
     pub fn with_table(pool: Pool<E>, name: &str) -> Result<Self, TableNameError> {
         Ok(Self::of(Table::named(pool, name)?))
     }
@@ -57,48 +57,50 @@ impl<E: Engine> Inbox<E> {
         Self { table, namespace: None, retention: Self::LEAST_RETENTION }
     }
 
-    /// Keeps this project's events apart from those of others in the same table.
+    /// Sets a namespace, which separates the events of this project from others in the same table.
     #[must_use]
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = Some(namespace.into().into());
         self
     }
 
-    /// Keeps records for `retention`, at least [`LEAST_RETENTION`](Self::LEAST_RETENTION).
-    /// Where events may be older than [`Verifier::DEFAULT_TOLERANCE`], it has to be that
-    /// tolerance plus [`Verifier::SKEW`].
+    /// Sets the time for which records are kept, at least [`LEAST_RETENTION`](Self::LEAST_RETENTION).
+    /// If the `Bondify` has a tolerance above [`Verifier::DEFAULT_TOLERANCE`], set that tolerance plus
+    /// [`Verifier::SKEW`].
     #[must_use]
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention.max(Self::LEAST_RETENTION);
         self
     }
 
-    /// Creates the table and its index unless they are there. Any number of processes can
-    /// do this at once.
+    /// Creates the table and its index unless they exist. Any number of processes can do this at the
+    /// same time.
     ///
     /// # Errors
     ///
-    /// The database's error, for example that this user may not create tables.
+    /// The database's [`Error`], for example if this user may not create tables or if there is no
+    /// connection.
     pub async fn migrate(&self) -> Result<(), Error> {
         self.table.migrate().await
     }
 
-    /// Deletes the records that have run out, a thousand per statement, and says how many
-    /// those were. The inbox works without; its table just grows.
+    /// Deletes the expired records and returns their number. The inbox works without this, but its
+    /// table grows. See [`Store::purge`](crate::Store::purge).
     ///
     /// # Errors
     ///
-    /// The database's error. The rows deleted before it did are gone.
+    /// The database's [`Error`], for example if there is no connection. Batches that were deleted
+    /// before the error stay deleted.
     pub async fn purge(&self) -> Result<u64, Error> {
         self.table.purge().await
     }
 
-    /// Purges in the background, in a task that ends with the last clone of this inbox.
-    /// A failure is logged, and no reason to stop.
+    /// Starts a task that [purges](Self::purge) every `interval`. It ends when the last clone of this
+    /// inbox is dropped. It logs an error and continues.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// Outside of a tokio runtime.
     #[must_use = "it ends with the inbox that is returned"]
     pub fn purge_every(self, interval: Duration) -> Self {
         Self { table: self.table.purge_every(interval), ..self }
@@ -137,7 +139,7 @@ impl<E: Engine> Inbox<E> {
     }
 }
 
-// Not derived, here and below: an engine is neither `Clone` nor `Debug`.
+// Not derived here and below, because an engine is neither `Clone` nor `Debug`.
 impl<E: Engine> Clone for Inbox<E> {
     fn clone(&self) -> Self {
         Self {
@@ -158,13 +160,13 @@ impl<E: Engine> fmt::Debug for Inbox<E> {
     }
 }
 
-/// Whether an event was recorded before.
+/// The result of [`Inbox::record`]: whether the event was recorded before.
 #[must_use = "a duplicate must not take effect again"]
 #[expect(clippy::exhaustive_enums, reason = "there is no third case")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// It is now: it takes effect with this transaction.
+    /// The event was recorded now. It takes effect when this transaction commits.
     New,
-    /// It has taken effect in another transaction, or earlier in this one.
+    /// The event was recorded before, in another transaction or earlier in this one.
     Duplicate,
 }

@@ -22,7 +22,7 @@ mod name;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod purge;
-// Compiled, and run on the engines, by the package `recipe-tests`.
+// The package `recipe-tests` compiles these and runs them on the engines.
 #[cfg(all(doc, not(doctest)))]
 pub mod recipes;
 #[cfg(feature = "sqlite")]

@@ -24,29 +24,29 @@ pub type MySqlStore = Store<MySql>;
 #[doc = include_str!("docs/mysql_inbox.md")]
 pub type MySqlInbox = Inbox<MySql>;
 
-/// Milliseconds since 1970 at the beginning of the statement: the same throughout it. In UTC,
-/// whatever the session's time zone.
+/// Milliseconds since 1970 at the beginning of the statement, in UTC regardless of the session's time
+/// zone. The value is the same throughout the statement.
 const START: &str =
     "(TIMESTAMPDIFF(MICROSECOND, TIMESTAMP'1970-01-01 00:00:00', UTC_TIMESTAMP(6)) DIV 1000)";
 
-/// The same when a row that had to be waited for is looked at. There is no `SYSDATE` in UTC, so
-/// this adds the time since the beginning.
+/// Milliseconds since 1970 at the evaluation, so after any wait for a locked row. There is no
+/// `SYSDATE` in UTC, so this adds the time since the beginning of the statement.
 const NOW: &str = "((TIMESTAMPDIFF(MICROSECOND, TIMESTAMP'1970-01-01 00:00:00', UTC_TIMESTAMP(6))
                 + TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6))) DIV 1000)";
 
-/// In the last insert ID, the answer that a row has no token.
+/// The last insert ID for a row without a token.
 const NO_TOKEN: u64 = 1;
 
-/// In the last insert ID, the answer that there is no row.
+/// The last insert ID for no row.
 const NO_ROW: u64 = 2;
 
-/// MySQL cannot return rows from a statement that writes. Such a statement answers with its last
-/// insert ID, which `LAST_INSERT_ID(expression)` sets: a token, [`NO_TOKEN`] or [`NO_ROW`].
-/// The number of affected rows would not do: it depends on a setting of the connection whether
-/// an unchanged row counts.
+/// MySQL returns no rows from a statement that writes. The statements here return their result in the
+/// last insert ID, which `LAST_INSERT_ID(expression)` sets: a token, [`NO_TOKEN`] or [`NO_ROW`]. The
+/// number of affected rows is not reliable, because a setting of the connection decides whether an
+/// unchanged row counts.
 ///
-/// No assignment reads a column that one before it has assigned: whether it would see the old
-/// value or the new one depends on the `sql_mode`.
+/// No assignment reads a column that an earlier assignment has written, because the `sql_mode` decides
+/// whether it would get the old or the new value.
 impl Dialect for MySql {
     const HAS_SCHEMAS: bool = true;
     const QUOTE: char = '`';
@@ -66,9 +66,8 @@ impl Dialect for MySql {
             ) ENGINE = InnoDB"
         );
 
-        // Whether the row in the way has run out is judged at the beginning of the statement, as
-        // both columns have to agree. A lease that runs out during a wait is taken over by the
-        // next claim.
+        // The expiry of an existing row is compared with the beginning of the statement, so that both
+        // columns get the same decision. The next claim takes over a lease that expires during a wait.
         let claim = format!(
             "INSERT INTO {table} (`key`, token, expires)
             VALUES ($1, LAST_INSERT_ID($2), {NOW} + $3)
@@ -101,7 +100,7 @@ impl Dialect for MySql {
                 token = NULL"
         );
 
-        // Here it is the time at the beginning, which an index can be searched for.
+        // With the time at the beginning: the index can be searched only for a constant.
         let purge = format!(
             "DELETE FROM {table} WHERE expires < {START} ORDER BY expires LIMIT {PURGE_BATCH}"
         );
@@ -119,7 +118,7 @@ impl Dialect for MySql {
 
     fn remedy(error: &Error) -> Remedy {
         match error {
-            // The connection broke, was answered with something else, or is silent.
+            // The connection broke, is silent, or sent an unexpected message.
             Error::Io(_) | Error::Protocol(_) => Remedy::Reconnect,
             Error::Database(error) => match error.try_downcast_ref::<MySqlDatabaseError>() {
                 Some(error) => remedy_of(error.number(), error.code().unwrap_or_default()),
@@ -130,19 +129,21 @@ impl Dialect for MySql {
     }
 }
 
-/// See the error references of MySQL and MariaDB.
+/// Returns the remedy for an error number and an SQL state. See the error references of MySQL and
+/// MariaDB.
 fn remedy_of(number: u16, state: &str) -> Remedy {
     match number {
-        // A lock that was waited for too long, a deadlock, a row that changed since the snapshot,
-        // a statement that was cancelled or took too long.
+        // A time-out of a lock, a deadlock, a row that changed since the snapshot, a statement that
+        // was cancelled or took too long.
         1205 | 1213 | 1020 | 1317 | 1969 => Remedy::Repeat,
-        // A server or a transaction that only reads.
+        // A read-only server or transaction.
         1290 | 1792 | 1836 => Remedy::Reconnect,
-        // A server that shuts down, or that closed the connection or an idle session.
+        // A server that shuts down or has closed the connection.
         1053 | 1077 | 1079 | 1927 | 4031 => Remedy::Reconnect,
-        // A connection that broke between a proxy and the server: a client's error, or ProxySQL's.
+        // A connection that broke between a proxy and the server: errors of the client library and of
+        // ProxySQL.
         2000..3000 | 9001..9010 => Remedy::Reconnect,
-        // All other errors of connections.
+        // The other errors of connections.
         _ if state.starts_with("08") => Remedy::Reconnect,
         _ => Remedy::None,
     }
@@ -154,8 +155,8 @@ impl Engine for MySql {
         Ok(())
     }
 
-    /// Sends one message. A prepared statement would be two, and each client of a proxy would
-    /// have prepared statements of its own there.
+    /// Sends one text message. A prepared statement would need two messages, and a proxy would have to
+    /// keep the prepared statements of each client apart.
     async fn run(
         connection: &mut MySqlConnection,
         statement: Arc<str>,
@@ -166,8 +167,8 @@ impl Engine for MySql {
         let key = key.map(|key| format!("X'{key}'"));
         let numbers = numbers.iter().map(i64::to_string);
         let mut script = inline(&statement, key.into_iter().chain(numbers));
-        // The server would go on waiting for a lock when we have gone, and each retry would
-        // leave it another such session. To MySQL, which has no such setting, this is a comment.
+        // Without a limit, the server would continue to wait for a lock after our time-out, and each
+        // retry would add such a session. MySQL has no such setting and reads this as a comment.
         if let Some(limit) = manner.limit {
             let seconds = limit.as_secs_f64().max(0.001);
             script = format!("/*M! SET STATEMENT max_statement_time={seconds:.3} FOR */ {script}");
@@ -180,7 +181,7 @@ impl Engine for MySql {
 /// The tokens of the rows that a statement leaves or removes.
 fn rows(result: &MySqlQueryResult) -> Vec<Option<i64>> {
     match result.last_insert_id() {
-        // It has none to tell: these are the rows that it changed or removed.
+        // The statement set none: count the rows that it changed or removed.
         0 => (0..result.rows_affected()).map(|_| None).collect(),
         NO_TOKEN => vec![None],
         NO_ROW => Vec::new(),

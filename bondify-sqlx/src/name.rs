@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// A name that is safe within SQL.
+/// The name of a table, checked so that it is safe in SQL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableName {
     schema: Option<String>,
@@ -11,7 +11,7 @@ impl TableName {
     const DEFAULT: &str = "bondify_events";
     const INDEX_SUFFIX: &str = "_expires";
 
-    /// PostgreSQL cuts longer identifiers off, so that two names could become one.
+    /// PostgreSQL truncates longer identifiers, so that two names could become the same.
     const LONGEST_IDENTIFIER: usize = 63;
 
     pub(crate) fn parse(name: &str, has_schemas: bool) -> Result<Self, TableNameError> {
@@ -28,7 +28,7 @@ impl TableName {
         Ok(Self { schema: schema.map(str::to_owned), table: table.to_owned() })
     }
 
-    /// The table's name, with its schema, as SQL. Quoted, so that it may be a keyword.
+    /// The table's name with its schema, as SQL. It is quoted, so that it may be a keyword.
     pub(crate) fn quoted(&self, quote: char) -> String {
         let table = quoted(quote, &self.table);
         match &self.schema {
@@ -58,7 +58,7 @@ impl fmt::Display for TableName {
     }
 }
 
-/// An identifier, which has no quotes within.
+/// Quotes an identifier, which contains no quotation marks.
 fn quoted(quote: char, identifier: &str) -> String {
     format!("{quote}{identifier}{quote}")
 }
@@ -69,11 +69,12 @@ fn is_identifier(text: &str, longest: usize) -> bool {
         && text.chars().all(|char| char.is_ascii_alphanumeric() || char == '_')
 }
 
-/// A name that no table is given.
+/// The error for a text that is not a valid table name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{name:?} is not a table name: up to 55 letters, digits and underscores, no digit first{}",
-    if *has_schemas { ", maybe after a schema and a dot" } else { "" }
+    "{name:?} is not a table name: use up to 55 ASCII letters, digits and underscores, and begin \
+     with no digit{}",
+    if *has_schemas { "; a schema and a dot may come before it" } else { "" }
 )]
 pub struct TableNameError {
     name: String,
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_name_is_an_identifier_maybe_in_a_schema() {
+    fn a_table_name_is_an_identifier_with_an_optional_schema() {
         let longest = "t".repeat(55);
         for name in ["bondify_events", "_", "Events2", &longest] {
             assert_eq!(TableName::parse(name, false).unwrap().to_string(), name);
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_anything_else_is_no_table_name() {
+    fn other_texts_are_refused() {
         let too_long = "t".repeat(56);
         let too_long_schema = format!("{}.events", "s".repeat(64));
         for name in [
@@ -130,10 +131,10 @@ mod tests {
         let error = TableName::parse("my events", false).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "\"my events\" is not a table name: up to 55 letters, digits and underscores, no \
-             digit first",
+            "\"my events\" is not a table name: use up to 55 ASCII letters, digits and underscores, \
+             and begin with no digit",
         );
         let error = TableName::parse("my events", true).unwrap_err();
-        assert!(error.to_string().ends_with("no digit first, maybe after a schema and a dot"));
+        assert!(error.to_string().ends_with("no digit; a schema and a dot may come before it"));
     }
 }

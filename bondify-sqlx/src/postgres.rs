@@ -21,15 +21,16 @@ pub type PostgresStore = Store<Postgres>;
 pub type PostgresInbox = Inbox<Postgres>;
 
 impl PostgresStore {
-    /// Prepares each statement once per connection, which makes a claim and a completion a
-    /// third cheaper for the server.
+    /// Prepares each statement once per connection, which makes a claim and a completion a third
+    /// cheaper for the server.
     ///
     /// **Only for connections that lead directly to PostgreSQL.** A pooler in transaction or
-    /// statement mode (PgBouncer, Supabase, Neon, RDS Proxy) mixes up the statements of its
-    /// clients: one event's completion is then run for another.
+    /// statement mode (PgBouncer, Supabase, Neon, RDS Proxy) can run the prepared statement of
+    /// another client, so that the wrong event is completed.
     ///
-    /// Without them, PostgreSQL itself gives up a call that waits for a lock for longer than the
-    /// [time-out](Self::timeout). With them, set its `statement_timeout`.
+    /// Set PostgreSQL's `statement_timeout` as well. Only statements that are not prepared are
+    /// cancelled by PostgreSQL when they wait for a lock for longer than the
+    /// [time-out](Self::timeout).
     #[must_use]
     pub fn prepared_statements(mut self) -> Self {
         self.table.prepared = true;
@@ -37,13 +38,12 @@ impl PostgresStore {
     }
 }
 
-/// Held while a table is created, since `IF NOT EXISTS` does not prevent two sessions from
-/// creating it at once. The number is "bondify" in ASCII.
+/// The advisory lock that is held while a table is created, because `IF NOT EXISTS` does not prevent
+/// two sessions from creating it at the same time. The number is "bondify" in ASCII.
 const MIGRATION_LOCK: i64 = 0x62_6f_6e_64_69_66_79;
 
-/// The time is `clock_timestamp()`, as it is when a row that had to be waited for is looked
-/// at. `now()` is when the transaction began: before that wait, which would cut leases
-/// short.
+/// The time is `clock_timestamp()`, which is evaluated after any wait for a locked row. `now()` is the
+/// beginning of the transaction, before that wait: leases would be too short.
 impl Dialect for Postgres {
     const HAS_SCHEMAS: bool = true;
     const WRITERS: usize = Semaphore::MAX_PERMITS;
@@ -53,8 +53,8 @@ impl Dialect for Postgres {
     fn statements(table: &TableName) -> Statements {
         let (table, index) = (table.quoted(Self::QUOTE), table.quoted_index(Self::QUOTE));
 
-        // Statements sent together are one transaction, which the lock and the setting end
-        // with. The setting hides notices that the table is there.
+        // Statements that are sent together are one transaction, at whose end the lock and the
+        // setting end. The setting hides the notice that the table exists.
         let migrate = format!(
             "SET LOCAL client_min_messages = warning;
             SELECT pg_advisory_xact_lock({MIGRATION_LOCK});
@@ -66,11 +66,11 @@ impl Dialect for Postgres {
             CREATE INDEX IF NOT EXISTS {index} ON {table} (expires);"
         );
 
-        // A row in the way is always updated, if only to what it is. Were it not, it could
-        // not be returned: when another session has just committed it, it is in the way
-        // and yet not in the snapshot that a `SELECT` in this statement would see.
+        // An existing row is always updated, even if its values stay the same. Otherwise it would
+        // not be returned: a row that another session has just committed causes the conflict, but is
+        // not in the snapshot that a `SELECT` in this statement would read.
         //
-        // The clock is read once, with the row locked, for both columns to agree.
+        // The clock is read once, with the row locked, so that both columns get the same decision.
         let claim = format!(
             "INSERT INTO {table} AS held (key, token, expires)
             VALUES ($1, $2, clock_timestamp() + $3 * interval '1 millisecond')
@@ -108,8 +108,8 @@ impl Dialect for Postgres {
             RETURNING token"
         );
 
-        // Here it is `now()`, which an index can be searched for, unlike a time that goes
-        // on meanwhile. A row locked by a claim is about to be needed.
+        // With `now()`: the index can be searched only for a constant. A row that a claim has locked is
+        // about to be used.
         let purge = format!(
             "DELETE FROM {table} WHERE key = ANY (ARRAY(
                 SELECT key FROM {table} WHERE expires < now()
@@ -130,7 +130,7 @@ impl Dialect for Postgres {
     }
     fn remedy(error: &Error) -> Remedy {
         match error {
-            // The connection broke, was answered with something else, or is silent.
+            // The connection broke, is silent, or sent an unexpected message.
             Error::Io(_) | Error::Protocol(_) => Remedy::Reconnect,
             Error::Database(error) => remedy_of(error.code().as_deref().unwrap_or_default()),
             _ => Remedy::None,
@@ -138,14 +138,15 @@ impl Dialect for Postgres {
     }
 }
 
-/// See PostgreSQL's documentation, appendix "PostgreSQL Error Codes".
+/// Returns the remedy for an error code. See PostgreSQL's documentation, appendix "PostgreSQL Error
+/// Codes".
 fn remedy_of(code: &str) -> Remedy {
     match code {
-        // A deadlock, a serialization failure, a statement cancelled as another held a lock.
+        // A serialization failure, a deadlock, a statement that was cancelled while it waited for a lock.
         "40001" | "40P01" | "57014" => Remedy::Repeat,
-        // A server that only reads, that shuts down, crashed, starts, or closed an idle session.
+        // A server that is read-only, shuts down, crashed, starts, or has closed an idle session.
         "25006" | "57P01" | "57P02" | "57P03" | "57P05" => Remedy::Reconnect,
-        // A connection that broke somewhere between a pooler and the server.
+        // A connection that broke, maybe between a pooler and the server.
         code if code.starts_with("08") => Remedy::Reconnect,
         _ => Remedy::None,
     }
@@ -157,9 +158,9 @@ impl Engine for Postgres {
         Ok(())
     }
 
-    /// Sends one message, unless statements are prepared. sqlx prepares a statement, named or
-    /// not, in one round trip and runs it in another, and between them a pooler may give the
-    /// server connection to another client.
+    /// Sends one message, unless statements are prepared. sqlx prepares a statement, named or not, in
+    /// one round trip and runs it in another. In between, a pooler may give the server connection to
+    /// another client.
     async fn run(
         connection: &mut PgConnection,
         statement: Arc<str>,
@@ -171,8 +172,8 @@ impl Engine for Postgres {
             return bound!(statement, key, numbers).fetch_all(connection).await;
         }
         let mut script = with_parameters(&statement, key, numbers);
-        // The server would go on waiting for a lock when we have gone, and each retry would
-        // leave it another such session. The setting ends with this message's transaction.
+        // Without a limit, the server would continue to wait for a lock after our time-out, and each
+        // retry would add such a session. The setting ends with the transaction of this message.
         if let Some(limit) = manner.limit {
             let millis = limit.as_millis().clamp(1, i32::MAX as u128);
             script = format!("SET LOCAL statement_timeout = {millis}; {script}");
@@ -182,7 +183,7 @@ impl Engine for Postgres {
     }
 }
 
-/// The statement with its parameters written into it: digits only, in quotes.
+/// Returns the statement with its parameters written into it, as quoted digits.
 fn with_parameters(statement: &str, key: Option<&EventKey>, numbers: &[i64]) -> String {
     let key = key.map(|key| format!(r"E'\\x{key}'::bytea"));
     let numbers = numbers.iter().map(|number| format!("'{number}'::bigint"));

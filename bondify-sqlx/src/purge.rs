@@ -12,7 +12,7 @@ use crate::{
     table::Table,
 };
 
-/// How long it may take to delete [`PURGE_BATCH`] rows of a large table on a busy disk.
+/// The limit for the deletion of [`PURGE_BATCH`] rows of a large table on a busy disk.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl<E: Engine> Table<E> {
@@ -26,7 +26,7 @@ impl<E: Engine> Table<E> {
             if batch < PURGE_BATCH {
                 return Ok(purged);
             }
-            // Half of the time is left to claims.
+            // Leave half of the time to claims.
             sleep(start.elapsed()).await;
         }
     }
@@ -37,11 +37,13 @@ impl<E: Engine> Table<E> {
             loop {
                 sleep(interval).await;
                 match table.purge().await {
-                    Ok(rows) => tracing::debug!(table = %table.name, rows, "purged expired rows"),
+                    Ok(rows) => {
+                        tracing::debug!(table = %table.name, rows, "expired rows were deleted")
+                    }
                     Err(error) => tracing::error!(
                         error = &error as &dyn std::error::Error,
                         table = %table.name,
-                        "expired rows could not be purged; will try again",
+                        "expired rows were not deleted; the next purge tries again",
                     ),
                 }
             }

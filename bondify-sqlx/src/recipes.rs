@@ -1,12 +1,12 @@
-//! The inbox in transactions of other libraries than sqlx.
+//! The inbox in transactions of SeaORM, Diesel and diesel-async.
 //!
-//! SeaORM and Diesel do not hand out the connection of a transaction in a form that
-//! [`Inbox::record`](crate::Inbox::record) takes. So run its statement through them. The effect is
-//! the same: the record and the effect commit together or not at all, and a concurrent duplicate
-//! waits. The table is that of [`Inbox::migrate`](crate::Inbox::migrate), and sqlx and the other
-//! library can use it at the same time.
+//! [`Inbox::record`](crate::Inbox::record) needs the connection of a transaction of sqlx, which these
+//! libraries do not give out. Run the inbox's statement through them instead. The result is the same:
+//! the record and the effect commit together or not at all, and a concurrent duplicate waits.
+//! [`Inbox::migrate`](crate::Inbox::migrate) creates the table, and sqlx and the other library can use it
+//! at the same time.
 //!
-//! These programs are compiled, and run on the engines, in the tests of this repository.
+//! The tests of this repository compile these programs and run them on the engines.
 //!
 //! ## SeaORM on PostgreSQL
 //!
@@ -16,7 +16,7 @@
 //!
 //! ## Diesel on SQLite
 //!
-//! The statement of PostgreSQL is below. SQLite's `busy_timeout` bounds the wait of a duplicate.
+//! The statement for PostgreSQL is below. SQLite's `busy_timeout` limits the wait of a duplicate.
 //!
 //! ```
 #![doc = include_str!("../recipes/diesel.rs")]
@@ -24,7 +24,7 @@
 //!
 //! ## diesel-async on PostgreSQL
 //!
-//! Diesel's own `PgConnection` runs the same statement, without `async`.
+//! On Diesel's own `PgConnection`, run the same statement without `async`.
 //!
 //! ```
 #![doc = include_str!("../recipes/diesel_async.rs")]

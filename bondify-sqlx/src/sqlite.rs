@@ -29,10 +29,11 @@ pub type SqliteStore = Store<Sqlite>;
 pub type SqliteInbox = Inbox<Sqlite>;
 
 impl SqliteStore {
-    /// How to open a file, created if need be, that many connections write to: with a
-    /// write-ahead log, waiting up to 5 s for another writer rather than failing with
-    /// `SQLITE_BUSY`, and with every commit on the disk before it is answered, so that
-    /// even a power cut forgets none.
+    /// Returns the options to open the file at `path`, which is created if it does not exist.
+    ///
+    /// They set a write-ahead log and a busy time-out: a writer waits for up to 5 s for another writer
+    /// instead of failing with `SQLITE_BUSY`. Every commit is on the disk before it is acknowledged, so
+    /// that a power cut loses none.
     #[must_use]
     pub fn options(path: impl AsRef<Path>) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
@@ -44,20 +45,20 @@ impl SqliteStore {
     }
 }
 
-/// Milliseconds since 1970. The same throughout a statement, and read once it can write, so
-/// after any wait for another writer.
+/// Milliseconds since 1970. SQLite reads the clock once per statement, after any wait for another
+/// writer.
 const NOW: &str = "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)";
 
 impl Dialect for Sqlite {
     const HAS_SCHEMAS: bool = false;
 
-    // SQLite lets one write at a time, and the others sleep and try again, with luck before
-    // the busy time-out. Here they queue up.
+    // SQLite lets one writer write at a time. The others sleep and retry, and may not succeed before
+    // the busy time-out. A queue in this process prevents that.
     const WRITERS: usize = 1;
 
     const IS_REMOTE: bool = false;
 
-    // Other writers may take long. `Bondify` waits 5 s for a claim.
+    // Other writers may take long, and `Bondify` waits 5 s for a claim.
     const TIMEOUT: Duration = Duration::from_secs(4);
 
     fn statements(table: &TableName) -> Statements {
@@ -72,7 +73,7 @@ impl Dialect for Sqlite {
             CREATE INDEX IF NOT EXISTS {index} ON {table} (expires);"
         );
 
-        // A row in the way is always updated, if only to what it is: otherwise it would not
+        // An existing row is always updated, even if its values stay the same: otherwise it would not
         // be returned.
         let claim = format!(
             "INSERT INTO {table} AS held (key, token, expires)
@@ -136,7 +137,7 @@ impl Engine for Sqlite {
         numbers: &[i64],
         _manner: Manner,
     ) -> Result<Vec<Option<i64>>, Error> {
-        // Never just the first row: it arrives before the statement commits.
+        // All rows, not only the first, which arrives before the statement commits.
         bound!(statement, key, numbers).fetch_all(connection).await
     }
 }

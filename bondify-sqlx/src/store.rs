@@ -11,87 +11,95 @@ use crate::{
     table::{Table, millis},
 };
 
-/// A dedupe store in one table of an SQL database: `PostgresStore`, `MySqlStore` or
-/// `SqliteStore`.
+/// A dedupe store in one table of an SQL database: `PostgresStore`, `MySqlStore` or `SqliteStore`,
+/// each with an example.
 ///
-/// Each call is one statement, judged by the database's clock, and ends within the
-/// [`timeout`](Self::timeout). Clones share one pool and table.
+/// Each call is one statement in its own transaction, and ends within the [`timeout`](Self::timeout).
+/// All times are by the database's clock. Clones share one pool and table.
+///
+/// A row of the table is a lease if it has a token, and a completed event otherwise. It contains
+/// nothing personal: the key is a digest. Projects that share a table need a
+/// [namespace](bondify_core::Builder::namespace) each.
 pub struct Store<E: Engine> {
     pub(crate) table: Table<E>,
 }
 
 impl<E: Engine> Store<E> {
-    /// A store in the table `bondify_events`.
+    /// Creates a store in the table `bondify_events`.
     #[must_use]
     pub fn new(pool: Pool<E>) -> Self {
         Self { table: Table::new(pool) }
     }
 
-    /// A store in another table. On PostgreSQL the name may have a schema, and on
-    /// MySQL a database, as in `shop.bondify_events`; it is the table's exact name, upper and lower case included.
+    /// Creates a store in another table. On PostgreSQL the name may have a schema, and on MySQL a
+    /// database, as in `shop.bondify_events`. Upper and lower case are kept.
     ///
     /// # Errors
     ///
-    /// [`TableNameError`] if the name, or its schema, is not `[A-Za-z_][A-Za-z0-9_]*` or
-    /// too long.
+    /// [`TableNameError`] if the name or its schema is not `[A-Za-z_][A-Za-z0-9_]*`, if the name is
+    /// longer than 55 characters or the schema longer than 63, and if there is a schema on SQLite.
     pub fn with_table(pool: Pool<E>, name: &str) -> Result<Self, TableNameError> {
         Ok(Self { table: Table::named(pool, name)? })
     }
 
-    /// Sets how long a call may take, waiting for a connection included: 4 s on SQLite and
-    /// 2 s on the others unless set. The pool's `acquire_timeout`, if shorter, comes first.
+    /// Sets the time-out of a call, including the wait for a connection. The default is 4 s on SQLite
+    /// and 2 s on the others. The pool's `acquire_timeout` applies too, if it is shorter.
     ///
-    /// On all but SQLite this is also the time for retries. A call is made again, on a new
-    /// connection, when the connection breaks, leads to a server that is read-only or shuts
-    /// down, or has not answered after half of the time-out. The pool's idle connections are
-    /// closed with it. A call is made again as well after a serialization failure or a
-    /// deadlock.
+    /// On PostgreSQL, MySQL and MariaDB, retries are made within this time. A call is retried on a new
+    /// connection if the connection breaks, leads to a server that is read-only or shuts down, or has
+    /// not answered after half of the time-out; the pool's idle connections are then closed. A call is
+    /// also retried after a serialization failure or a deadlock.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.table.timeout = timeout;
         self
     }
 
-    /// Creates the table and its index unless they are there. Any number of processes can
-    /// do this at once.
+    /// Creates the table and its index unless they exist. Any number of processes can do this at the
+    /// same time.
     ///
     /// # Errors
     ///
-    /// The database's error, for example that this user may not create tables.
+    /// The database's [`Error`], for example if this user may not create tables or if there is no
+    /// connection.
     pub async fn migrate(&self) -> Result<(), Error> {
         self.table.migrate().await
     }
 
-    /// Deletes the rows that have run out, a thousand per statement, and says how many
-    /// those were. The store works without; its table just grows.
+    /// Deletes the expired rows and returns their number. The store works without this, but its table
+    /// grows.
+    ///
+    /// It deletes 100 rows per statement and pauses in between, so that half of the time is left to
+    /// claims. Several instances may purge at the same time.
     ///
     /// # Errors
     ///
-    /// The database's error. The rows deleted before it did are gone.
+    /// The database's [`Error`], for example if there is no connection. Batches that were deleted
+    /// before the error stay deleted.
     pub async fn purge(&self) -> Result<u64, Error> {
         self.table.purge().await
     }
 
-    /// Purges in the background, in a task that ends with the last clone of this store.
-    /// A failure is logged, and no reason to stop.
+    /// Starts a task that [purges](Self::purge) every `interval`. It ends when the last clone of this
+    /// store is dropped. It logs an error and continues.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// Outside of a tokio runtime.
     #[must_use = "it ends with the store that is returned"]
     pub fn purge_every(self, interval: Duration) -> Self {
         Self { table: self.table.purge_every(interval) }
     }
 
-    /// The statements that claim and complete, for a benchmark to run them without the store.
+    /// The statements that claim and complete, for a benchmark that runs them without the store.
     #[doc(hidden)]
     #[must_use]
     pub fn claim_and_complete(&self) -> [&str; 2] {
         [&self.table.statements.claim, &self.table.statements.complete]
     }
 
-    /// Runs one of the statements by which the holder of `token` settles or renews its lease.
-    /// `false` if it holds none.
+    /// Runs a statement that renews or ends the lease of `token`. Returns `false` if the lease is
+    /// lost.
     async fn run_if_held(
         &self,
         statement: &Arc<str>,
@@ -104,8 +112,8 @@ impl<E: Engine> Store<E> {
     }
 }
 
-/// A claim whose caller does not wait for the answer any more, because of the time-out or
-/// because it was dropped. It may have been acquired, or may yet be: it is released.
+/// A claim in progress. If it ends without an answer, because of the time-out or because its future
+/// was dropped, the key may be acquired now or later: the drop releases it.
 struct Claim<'a, E: Engine> {
     store: &'a Store<E>,
     key: EventKey,
@@ -119,7 +127,7 @@ impl<E: Engine> Drop for Claim<'_, E> {
         if self.may_have_run {
             let (store, key, token) = (self.store.clone(), self.key, self.token);
             runtime.spawn(async move {
-                // Twice, since the first release may overtake the claim.
+                // Twice, because the first release may arrive before the claim.
                 for _ in 0..2 {
                     if matches!(store.release(&key, &token).await, Ok(true)) {
                         return;
@@ -131,7 +139,7 @@ impl<E: Engine> Drop for Claim<'_, E> {
     }
 }
 
-// Not derived, here and below: an engine is neither `Clone` nor `Debug`.
+// Not derived here and below, because an engine is neither `Clone` nor `Debug`.
 impl<E: Engine> Clone for Store<E> {
     fn clone(&self) -> Self {
         Self { table: self.table.clone() }
@@ -147,7 +155,7 @@ impl<E: Engine> fmt::Debug for Store<E> {
 #[async_trait]
 impl<E: Engine> DedupeStore for Store<E> {
     async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
-        // From the system, as copies of a virtual machine could otherwise draw the same.
+        // From the system, because copies of a virtual machine could otherwise draw the same token.
         let random = getrandom::u64().map_err(StoreError::new)?;
         let fresh = LeaseToken::new(random >> 2 | LEAST_TOKEN);
         let numbers = &[to_column(fresh), millis(lease)];
@@ -157,11 +165,13 @@ impl<E: Engine> DedupeStore for Store<E> {
         let mut claim = Claim { store: self, key: *key, token: fresh, may_have_run: false };
         let tokens = self.table.run(call, &mut claim.may_have_run).await;
         match tokens.map_err(StoreError::new)?[..] {
-            // Also if a first attempt acquired it whose answer got lost.
+            // Also if a first attempt acquired the key and its answer was lost.
             [Some(token)] if token == to_column(fresh) => Ok(Claimed::Acquired(fresh)),
             [Some(_another)] => Ok(Claimed::InFlight),
             [None] => Ok(Claimed::Completed),
-            _ => Err(StoreError::new("the claim was dropped, maybe by a trigger or a rule")),
+            _ => Err(StoreError::new(
+                "the database returned no row for the claim; check the table for triggers and rules",
+            )),
         }
     }
 
@@ -190,8 +200,8 @@ impl<E: Engine> DedupeStore for Store<E> {
     }
 }
 
-/// Tokens are positive as the engines' integers, and larger than all that an engine may answer
-/// besides a token.
+/// The smallest token. Tokens are positive as signed integers, and larger than any other number that
+/// an engine returns.
 const LEAST_TOKEN: u64 = 1 << 62;
 
 fn to_column(token: LeaseToken) -> i64 {

@@ -9,8 +9,7 @@ use crate::{
     name::{TableName, TableNameError},
 };
 
-/// A table in a database, and the statements on it. Clones share the background task
-/// that purges it.
+/// A table in a database with its statements. Clones share the background task that purges it.
 pub(crate) struct Table<E: Engine> {
     pub(crate) pool: Pool<E>,
     pub(crate) name: TableName,
@@ -41,7 +40,7 @@ impl<E: Engine> Table<E> {
     }
 }
 
-// Not derived: an engine is not `Clone`.
+// Not derived, because an engine is not `Clone`.
 impl<E: Engine> Clone for Table<E> {
     fn clone(&self) -> Self {
         Self {
@@ -63,7 +62,7 @@ impl<E: Engine> fmt::Debug for Table<E> {
     }
 }
 
-/// A duration in milliseconds, rounded up: at least one, at most ten years.
+/// A duration in milliseconds, rounded up: at least 1, at most ten years.
 pub(crate) fn millis(duration: Duration) -> i64 {
     const TEN_YEARS: i64 = 10 * 365 * 24 * 60 * 60 * 1000;
     let millis = duration.as_nanos().div_ceil(1_000_000);

@@ -1,5 +1,5 @@
-//! The store and the inbox on a real MariaDB or MySQL, the one that `BONDIFY_TEST_MYSQL_URL`
-//! says. Each test has a database of its own there, which is dropped when it runs again.
+//! The store and the inbox on a real MariaDB or MySQL, at `BONDIFY_TEST_MYSQL_URL`. Each test has its
+//! own database there, which the next run replaces.
 
 use std::{process, str::FromStr, thread, time::Duration};
 
@@ -24,12 +24,12 @@ type Pool = MySqlPool;
 
 const KEY_TYPE: &str = "binary(16)";
 
-/// A key and an expiry of long ago, both made of the number `n`.
+/// A key and an expiry time in the past, both derived from the number `n`.
 const EXPIRED_ROW: &str = "lpad(n, 16, '0'), n";
 const NOW_MILLIS: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000";
 const EXPIRES_MILLIS: &str = "expires";
 
-/// For the SQL of the cases, which quote as the standard says, and for thousands of rows.
+/// The cases quote identifiers as standard SQL does, and insert thousands of rows.
 const FOR_THE_CASES: &str = "SET /*M! max_recursive_iterations = 10000, */ \
     /*!80000 cte_max_recursion_depth = 10000, */ sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')";
 
@@ -39,24 +39,25 @@ async fn empty_database() -> Pool {
     another_pool().await
 }
 
-/// A small and impatient pool on an empty database that belongs to the running test.
+/// A pool of one connection with a short time-out, on an empty database that belongs to the running
+/// test.
 async fn one_connection(acquire_timeout: Duration) -> Pool {
     create_database().await;
     pool(1, acquire_timeout, FOR_THE_CASES).await
 }
 
-/// One more pool on the database of the running test.
+/// Another pool on the database of the running test.
 async fn another_pool() -> Pool {
     pool(10, Duration::from_secs(30), FOR_THE_CASES).await
 }
 
-/// Without the engine, none of the tests here has anything to do.
+/// The options to connect to the engine. Without one, the tests end here.
 fn options() -> MySqlConnectOptions {
     let url = engine_url("BONDIFY_TEST_MYSQL_URL").unwrap_or_else(|| process::exit(0));
-    MySqlConnectOptions::from_str(&url).expect("a URL")
+    MySqlConnectOptions::from_str(&url).expect("a valid URL")
 }
 
-/// A pool of sessions that begin with the statement `session`.
+/// A pool whose sessions run the statement `session` first.
 async fn pool(connections: u32, acquire_timeout: Duration, session: &'static str) -> Pool {
     MySqlPoolOptions::new()
         .max_connections(connections)
@@ -71,23 +72,24 @@ async fn pool(connections: u32, acquire_timeout: Duration, session: &'static str
 }
 
 async fn create_database() {
-    let mut direct = MySqlConnection::connect_with(&options()).await.expect("it can be reached");
+    let mut direct =
+        MySqlConnection::connect_with(&options()).await.expect("the engine can be reached");
     let database = database();
     let script = format!("DROP DATABASE IF EXISTS {database}; CREATE DATABASE {database}");
-    raw_sql(AssertSqlSafe(script)).execute(&mut direct).await.expect("the user may");
+    raw_sql(AssertSqlSafe(script)).execute(&mut direct).await.expect("the statement succeeds");
 }
 
 async fn run(pool: &Pool, script: &'static str) {
-    raw_sql(script).execute(pool).await.expect("it does as it is told");
+    raw_sql(script).execute(pool).await.expect("the statement succeeds");
 }
 
-/// A database named after the running test, as its thread is.
+/// A database with the name of the running test, which is the name of its thread.
 fn database() -> String {
     let test = thread::current().name().expect("a test's thread").replace("::", "_");
     test.chars().take(64).collect()
 }
 
-/// Sessions that are set up in another way.
+/// Sessions with settings other than the defaults.
 macro_rules! session_suite {
     ($name:ident, $session:literal) => {
         mod $name {
@@ -97,7 +99,7 @@ macro_rules! session_suite {
                 create_database().await;
                 let pool = pool(10, Duration::from_secs(30), $session).await;
                 let store = MySqlStore::new(pool).timeout(cases::LONG);
-                store.migrate().await.expect("a table");
+                store.migrate().await.expect("the table can be created");
                 store
             });
         }
@@ -109,7 +111,7 @@ mod suite {
 
     bondify_testkit::dedupe_store_suite!(async || {
         let store = MySqlStore::new(empty_database().await);
-        store.migrate().await.expect("a table");
+        store.migrate().await.expect("the table can be created");
         store
     });
 }
@@ -146,7 +148,7 @@ async fn sessions_in_different_time_zones_agree() {
     let key = EventKey::new("", "");
     for [here, there] in [[&west, &east], [&east, &west]] {
         let Claimed::Acquired(token) = here.claim(&key, cases::LONG).await.unwrap() else {
-            panic!("nobody holds it");
+            panic!("the key is free");
         };
         assert_eq!(there.claim(&key, cases::LONG).await.unwrap(), Claimed::InFlight);
         assert!(there.renew(&key, &token, cases::LONG).await.unwrap());
@@ -154,7 +156,7 @@ async fn sessions_in_different_time_zones_agree() {
     }
 }
 
-/// The engine's clock cannot be turned; the times in the table can.
+/// The engine's clock cannot be changed; the times in the table can.
 #[tokio::test]
 async fn the_engines_clock_counts() {
     let pool = empty_database().await;
@@ -179,7 +181,7 @@ async fn the_engines_clock_counts() {
     assert!(matches!(store.claim(&key, cases::LONG).await.unwrap(), Claimed::Acquired(_)));
 }
 
-/// Renewals that change nothing count as well.
+/// A renewal that leaves the row unchanged succeeds too.
 #[tokio::test]
 async fn a_lease_can_be_renewed_many_times_in_a_millisecond() {
     let store = MySqlStore::new(empty_database().await);
@@ -203,7 +205,7 @@ async fn claims_and_purges_at_once_do_not_fail() {
         let store = store.clone();
         tasks.spawn(async move {
             for n in 0..300 {
-                // Many keys are claimed while they are expired, and purged.
+                // Many keys are claimed while they are expired and being purged.
                 let key = EventKey::new("", format!("{}", (n * 8 + task) % 100));
                 if let Claimed::Acquired(token) =
                     store.claim(&key, Duration::from_millis(2)).await.unwrap()

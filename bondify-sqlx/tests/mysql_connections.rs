@@ -1,6 +1,6 @@
-//! The store on connections that break, go deaf, or lead to a read-only server. Each test has a
-//! table of its own on the MariaDB or MySQL that `BONDIFY_TEST_MYSQL_URL` says, and where
-//! the server becomes read-only, a MariaDB of its own.
+//! The store on connections that break, become silent, or lead to a read-only server. Each test has its
+//! own table on the MariaDB or MySQL at `BONDIFY_TEST_MYSQL_URL`. The test whose server becomes read-only
+//! has its own MariaDB.
 
 use std::{
     error::Error,
@@ -31,10 +31,10 @@ use tokio::task::block_in_place;
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Of the store.
+/// The time-out of the store.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a call may take on a busy machine.
+/// The limit for a call, on a busy machine.
 const IN_TIME: Duration = Duration::from_secs(8);
 
 bondify_testkit::network_store_suite!(async || {
@@ -42,12 +42,12 @@ bondify_testkit::network_store_suite!(async || {
     Some((store, proxy, ()))
 });
 
-/// A store whose connections can be harmed.
+/// A store whose connections the test can break.
 struct Rig {
     proxy: Proxy,
-    /// Through the proxy, as the store's.
+    /// The store's pool, through the proxy.
     pool: MySqlPool,
-    /// Around it.
+    /// A pool that does not go through the proxy.
     direct: MySqlPool,
     store: MySqlStore,
     table: String,
@@ -60,23 +60,23 @@ impl Rig {
 
     async fn with(configure: impl Fn(MySqlPoolOptions) -> MySqlPoolOptions) -> Self {
         let url = engine_url("BONDIFY_TEST_MYSQL_URL").unwrap_or_else(|| process::exit(0));
-        let options = MySqlConnectOptions::from_str(&url).expect("a URL");
+        let options = MySqlConnectOptions::from_str(&url).expect("a valid URL");
         let engine = format!("{}:{}", options.get_host(), options.get_port());
-        let engine = Upstream::Tcp(engine.parse().expect("an address"));
-        let proxy = Proxy::start(engine).await.expect("loopback has ports");
+        let engine = Upstream::Tcp(engine.parse().expect("a valid address"));
+        let proxy = Proxy::start(engine).await.expect("there is a free port");
         let (host, port) = (proxy.address().ip().to_string(), proxy.address().port());
         let pool = configure(MySqlPoolOptions::new().max_connections(5));
         let pool = pool.connect_with(options.clone().host(&host).port(port)).await;
-        let pool = pool.expect("it can be reached");
+        let pool = pool.expect("the engine can be reached");
         let direct =
-            MySqlPoolOptions::new().connect_with(options).await.expect("it can be reached");
+            MySqlPoolOptions::new().connect_with(options).await.expect("the engine can be reached");
 
         let test = thread::current().name().expect("a test's thread").to_owned();
         let table: String = test.chars().take(55).collect();
-        let store = MySqlStore::with_table(pool.clone(), &table).expect("a name");
+        let store = MySqlStore::with_table(pool.clone(), &table).expect("a valid table name");
         let store = store.timeout(TIMEOUT);
         run(&direct, format!("DROP TABLE IF EXISTS {table}")).await;
-        store.migrate().await.expect("a table");
+        store.migrate().await.expect("the table can be created");
         let rig = Self { proxy, pool, direct, store, table };
         rig.fill_pool().await;
         rig
@@ -87,9 +87,9 @@ impl Rig {
         let all = join_all((0..5).map(|_| self.pool.acquire())).await;
         let mut sessions = Vec::new();
         for connection in all {
-            let mut connection = connection.expect("there are five");
+            let mut connection = connection.expect("the pool has five connections");
             let row = raw_sql("SELECT connection_id()").fetch_one(&mut *connection).await;
-            sessions.push(row.expect("it answers").get(0));
+            sessions.push(row.expect("the engine answers").get(0));
             connection.return_to_pool().await;
         }
         sessions
@@ -99,17 +99,17 @@ impl Rig {
     async fn demote(&self) {
         let all = join_all((0..5).map(|_| self.pool.acquire())).await;
         for connection in all {
-            let mut connection = connection.expect("there are five");
+            let mut connection = connection.expect("the pool has five connections");
             let set = raw_sql("SET SESSION TRANSACTION READ ONLY");
-            set.execute(&mut *connection).await.expect("anybody may");
+            set.execute(&mut *connection).await.expect("any user may set it");
             connection.return_to_pool().await;
         }
     }
 
     async fn lock(&self) -> PoolConnection<MySql> {
-        let mut lock = self.direct.acquire().await.expect("it answers");
+        let mut lock = self.direct.acquire().await.expect("the engine answers");
         let statement = format!("LOCK TABLES {} WRITE", self.table);
-        raw_sql(AssertSqlSafe(statement)).execute(&mut *lock).await.expect("nobody holds it");
+        raw_sql(AssertSqlSafe(statement)).execute(&mut *lock).await.expect("the lock is free");
         lock
     }
 
@@ -122,14 +122,13 @@ impl Rig {
         )
     }
 
-    /// Locks the table while `call` begins and until it waits for the lock; then does
-    /// `meanwhile` and unlocks it.
+    /// Locks the table, waits until `call` waits for the lock, runs `meanwhile` and unlocks the table.
     async fn locked_out<T>(&self, call: impl Future<Output = T>, meanwhile: impl FnOnce()) -> T {
         let mut lock = self.lock().await;
         let unlock = async {
             while number(&self.direct, self.waiting()).await == 0 {}
             meanwhile();
-            raw_sql("UNLOCK TABLES").execute(&mut *lock).await.expect("it answers");
+            raw_sql("UNLOCK TABLES").execute(&mut *lock).await.expect("the engine answers");
         };
         join(call, unlock).await.0
     }
@@ -140,11 +139,11 @@ async fn is_mariadb(pool: &MySqlPool) -> bool {
 }
 
 async fn run(pool: &MySqlPool, statement: String) {
-    raw_sql(AssertSqlSafe(statement)).execute(pool).await.expect("a superuser may");
+    raw_sql(AssertSqlSafe(statement)).execute(pool).await.expect("the statement succeeds");
 }
 
 async fn number(pool: &MySqlPool, query: String) -> i64 {
-    raw_sql(AssertSqlSafe(query)).fetch_one(pool).await.expect("it answers").get(0)
+    raw_sql(AssertSqlSafe(query)).fetch_one(pool).await.expect("the engine answers").get(0)
 }
 
 fn key(name: &str) -> EventKey {
@@ -158,7 +157,7 @@ fn acquired(claimed: Result<Claimed, StoreError>) -> LeaseToken {
     }
 }
 
-/// Makes each of the four calls right after `harm` was done to the connections.
+/// Makes each of the four calls directly after `harm`, which breaks the connections.
 async fn every_call_succeeds_after(rig: &Rig, harm: impl AsyncFn()) {
     let mut tokens = Vec::new();
     for name in ["renewed", "completed", "released"] {
@@ -168,7 +167,7 @@ async fn every_call_succeeds_after(rig: &Rig, harm: impl AsyncFn()) {
         rig.fill_pool().await;
         harm().await;
         let start = Instant::now();
-        assert!(call.await.expect("it is tried again"), "the lease is held");
+        assert!(call.await.expect("the call is retried"), "the lease is held");
         assert!(start.elapsed() < IN_TIME, "{:?}", start.elapsed());
     };
     in_time(&mut rig.store.renew(&key("renewed"), &tokens[0], LONG)).await;
@@ -206,7 +205,7 @@ async fn terminated_sessions_are_no_error() {
     within_a_minute(test).await;
 }
 
-/// As after a failover, they stay open to a server that has become read-only.
+/// As after a failover: the connections stay open, and their server has become read-only.
 #[tokio::test]
 async fn read_only_connections_are_no_error() {
     let test = async {
@@ -234,7 +233,7 @@ async fn deaf_connections_that_the_pool_tests_are_no_error() {
     within_a_minute(test).await;
 }
 
-/// Under load connections go deaf in every state, also on their way back to the pool.
+/// Under load, connections become silent in every state, also while they return to the pool.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pool_does_not_run_dry_when_connections_go_deaf_under_load() {
     let test = async {
@@ -257,7 +256,7 @@ async fn the_pool_does_not_run_dry_when_connections_go_deaf_under_load() {
 }
 
 #[tokio::test]
-async fn a_claim_whose_answer_got_lost_is_acquired() {
+async fn a_claim_whose_answer_was_lost_is_acquired() {
     let test = async {
         let rig = Rig::start().await;
         let store = rig.store.clone().timeout(3 * TIMEOUT);
@@ -271,7 +270,7 @@ async fn a_claim_whose_answer_got_lost_is_acquired() {
 }
 
 #[tokio::test]
-async fn a_claim_that_nobody_waits_for_is_released() {
+async fn an_abandoned_claim_is_released() {
     let test = async {
         let rig = Rig::start().await;
         let key = key("given up");
@@ -285,7 +284,7 @@ async fn a_claim_that_nobody_waits_for_is_released() {
         };
         let give_up = || given_up.send(()).expect("the claim waits");
         rig.locked_out(claim, give_up).await;
-        // As a lease, it would last for longer.
+        // A lease that was not released would last longer.
         while !matches!(rig.store.claim(&key, LONG).await, Ok(Claimed::Acquired(_))) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -307,7 +306,7 @@ async fn every_call_ends_although_the_database_does_not_answer() {
         store.release(&key, &token).await.unwrap_err();
         assert!(start.elapsed() < IN_TIME, "{:?}", start.elapsed());
 
-        // Nor does a MariaDB go on waiting with them.
+        // MariaDB does not continue to wait for the lock.
         while is_mariadb(&rig.direct).await && number(&rig.direct, rig.waiting()).await > 0 {}
         raw_sql("UNLOCK TABLES").execute(&mut *lock).await.unwrap();
         acquired(store.claim(&key, LONG).await);
@@ -315,7 +314,7 @@ async fn every_call_ends_although_the_database_does_not_answer() {
     within_a_minute(test).await;
 }
 
-/// A server that has become read-only, with the connections to it still open.
+/// The server becomes read-only, and the connections to it stay open.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_stays_read_only_is_an_error_that_says_so() {
     let Some(engine) = block_in_place(Engine::mariadb) else { return };
@@ -339,7 +338,7 @@ async fn a_database_that_stays_read_only_is_an_error_that_says_so() {
         }
         assert!(start.elapsed() < IN_TIME, "{:?}", start.elapsed());
 
-        // The call that began before the end of it succeeds.
+        // A call that began while the server was read-only succeeds.
         let store = store.timeout(LONG);
         let before = key("before");
         let complete = store.complete(&before, &token, LONG);

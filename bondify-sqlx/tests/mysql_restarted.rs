@@ -1,4 +1,4 @@
-//! The store on a MariaDB of its own, which is restarted under load.
+//! The store on its own MariaDB, which is restarted under load.
 
 use std::time::Duration;
 
@@ -15,26 +15,27 @@ use tokio::{
 /// Longer than the tests take.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// How long a call waits for a connection.
+/// The time-out for a connection of the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long it may take in all, on a machine that is busy.
+/// The limit for a test, on a busy machine.
 const IN_TIME: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_under_load_is_an_error_in_time_and_forgets_nothing() {
-    is_an_error_in_time_and_forgets_nothing(Stop::Clean).await;
+async fn a_restart_under_load_fails_in_time_and_forgets_nothing() {
+    fails_in_time_and_forgets_nothing(Stop::Clean).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_under_load_is_an_error_in_time_and_forgets_nothing() {
-    is_an_error_in_time_and_forgets_nothing(Stop::Crash).await;
+async fn a_crash_under_load_fails_in_time_and_forgets_nothing() {
+    fails_in_time_and_forgets_nothing(Stop::Crash).await;
 }
 
-async fn is_an_error_in_time_and_forgets_nothing(stop: Stop) {
+async fn fails_in_time_and_forgets_nothing(stop: Stop) {
     let Some(mut engine) = Engine::mariadb() else { return };
     let pool = MySqlPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
-    let store = MySqlStore::new(pool.connect(engine.url()).await.expect("it is up"));
+    let store =
+        MySqlStore::new(pool.connect(engine.url()).await.expect("the engine can be reached"));
     store.migrate().await.expect("the database is empty");
 
     within_a_minute(async {
@@ -51,30 +52,30 @@ async fn is_an_error_in_time_and_forgets_nothing(stop: Stop) {
     .await;
 }
 
-/// Keys that are claimed and completed all the time, through any error.
+/// A load: tasks that claim and complete keys and continue after errors.
 struct Load {
     tasks: JoinSet<Known>,
     completed: watch::Sender<usize>,
     goes_on: watch::Sender<bool>,
 }
 
-/// The answers of the store.
+/// The keys that the store has acknowledged.
 #[derive(Default)]
 struct Known {
     completed: Vec<EventKey>,
-    /// And maybe completed, if the answer to that got lost.
+    /// They may be completed, if that answer was lost.
     acquired: Vec<EventKey>,
 }
 
 impl Known {
-    /// Asserts that the store has forgotten nothing.
+    /// Asserts that the store knows all of these keys.
     async fn must_be_known_to(self, store: &MySqlStore) {
         for key in self.completed {
             assert_eq!(answer_to_claim(store, &key).await, Claimed::Completed);
         }
         for key in self.acquired {
             let claimed = answer_to_claim(store, &key).await;
-            assert!(!matches!(claimed, Claimed::Acquired(_)), "{key} was handed out before");
+            assert!(!matches!(claimed, Claimed::Acquired(_)), "{key} was acquired before");
         }
     }
 }
@@ -110,11 +111,11 @@ impl Load {
         Self { tasks: (0..16).map(task).collect(), completed, goes_on }
     }
 
-    /// Returns once so many more are completed.
+    /// Waits until `more` keys have been completed.
     async fn completes(&self, more: usize) {
         let enough = *self.completed.borrow() + more;
         let mut completed = self.completed.subscribe();
-        completed.wait_for(|&completed| completed >= enough).await.expect("we have the sender");
+        completed.wait_for(|&completed| completed >= enough).await.expect("the sender is alive");
     }
 
     async fn end(self) -> Known {
@@ -128,7 +129,7 @@ impl Load {
     }
 }
 
-/// The first that is no error.
+/// Claims until the answer is not an error.
 async fn answer_to_claim(store: &MySqlStore, key: &EventKey) -> Claimed {
     loop {
         if let Ok(claimed) = in_time(store.claim(key, LONG)).await {
@@ -138,5 +139,5 @@ async fn answer_to_claim(store: &MySqlStore, key: &EventKey) -> Claimed {
 }
 
 async fn in_time<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    timeout(IN_TIME, call).await.expect("it does not hang")
+    timeout(IN_TIME, call).await.expect("the call ends in time")
 }

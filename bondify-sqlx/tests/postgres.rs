@@ -1,5 +1,5 @@
-//! The store and the inbox on a real PostgreSQL, the one that `BONDIFY_TEST_POSTGRES_URL`
-//! says. Each test has a schema of its own there, which is dropped when it runs again.
+//! The store and the inbox on a real PostgreSQL, at `BONDIFY_TEST_POSTGRES_URL`. Each test has its own
+//! schema there, which the next run replaces.
 
 use std::{process, str::FromStr, thread, time::Duration};
 
@@ -24,7 +24,7 @@ type Pool = PgPool;
 
 const KEY_TYPE: &str = "bytea";
 
-/// A key and an expiry of long ago, both made of the number `n`.
+/// A key and an expiry time in the past, both derived from the number `n`.
 const EXPIRED_ROW: &str =
     "convert_to(lpad(n::text, 16, '0'), 'UTF8'), to_timestamp(n::double precision / 1000)";
 const NOW_MILLIS: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
@@ -37,14 +37,15 @@ async fn empty_database() -> Pool {
     pool
 }
 
-/// A small and impatient pool on an empty database that belongs to the running test.
+/// A pool of one connection with a short time-out, on an empty database that belongs to the running
+/// test.
 async fn one_connection(acquire_timeout: Duration) -> Pool {
     let pool = pool(1, acquire_timeout, &schema()).await;
     empty_schema(&pool).await;
     pool
 }
 
-/// One more pool on the database of the running test.
+/// Another pool on the database of the running test.
 async fn another_pool() -> Pool {
     pool(10, Duration::from_secs(30), &schema()).await
 }
@@ -54,9 +55,9 @@ async fn pool(connections: u32, acquire_timeout: Duration, search_path: &str) ->
 }
 
 async fn pool_with(connections: u32, acquire_timeout: Duration, settings: &[(&str, &str)]) -> Pool {
-    // Without it, none of the tests here has anything to do.
+    // Without PostgreSQL, the tests end here.
     let url = engine_url("BONDIFY_TEST_POSTGRES_URL").unwrap_or_else(|| process::exit(0));
-    let options = PgConnectOptions::from_str(&url).expect("a URL");
+    let options = PgConnectOptions::from_str(&url).expect("a valid URL");
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(acquire_timeout)
@@ -80,10 +81,10 @@ async fn empty_schema(pool: &Pool) {
 }
 
 async fn run(pool: &Pool, script: String) {
-    raw_sql(AssertSqlSafe(script)).execute(pool).await.expect("PostgreSQL does as it is told");
+    raw_sql(AssertSqlSafe(script)).execute(pool).await.expect("the statement succeeds");
 }
 
-/// A schema named after the running test, as its thread is.
+/// A schema with the name of the running test, which is the name of its thread.
 fn schema() -> String {
     thread::current().name().expect("a test's thread").replace("::", "_")
 }
@@ -93,12 +94,12 @@ mod prepared {
 
     bondify_testkit::dedupe_store_suite!(async || {
         let store = PostgresStore::new(empty_database().await).prepared_statements();
-        store.migrate().await.expect("a table");
+        store.migrate().await.expect("the table can be created");
         store
     });
 }
 
-/// Where a role or database is set up for more than `READ COMMITTED`.
+/// A role or database whose default isolation level is stricter than `READ COMMITTED`.
 macro_rules! isolated_suite {
     ($name:ident, $level:literal) => {
         mod $name {
@@ -111,7 +112,7 @@ macro_rules! isolated_suite {
                     [("search_path", &*schema), ("default_transaction_isolation", $level)];
                 let pool = pool_with(10, Duration::from_secs(30), &settings).await;
                 let store = PostgresStore::new(pool).timeout(cases::LONG);
-                store.migrate().await.expect("a table");
+                store.migrate().await.expect("the table can be created");
                 store
             });
         }
@@ -126,7 +127,7 @@ mod suite {
 
     bondify_testkit::dedupe_store_suite!(async || {
         let store = PostgresStore::new(empty_database().await);
-        store.migrate().await.expect("a table");
+        store.migrate().await.expect("the table can be created");
         store
     });
 }
@@ -147,7 +148,7 @@ async fn a_table_may_be_in_a_schema() {
 async fn the_engines_clock_counts() {
     empty_database().await;
     let schema = schema();
-    // A clock of our own in the engine's place.
+    // Replace the engine's clock with a function of the test.
     let pool = pool(1, Duration::from_secs(30), &format!("{schema},pg_catalog")).await;
     let set_clock = async |minutes: u32| {
         let clock = format!(

@@ -1,6 +1,6 @@
 //! The store and the inbox on PostgreSQL behind a PgBouncer in transaction mode, whose server
-//! connections serve several clients. Each test has a database of its own on the PostgreSQL
-//! that `BONDIFY_TEST_POSTGRES_URL` says, and a PgBouncer of its own.
+//! connections serve several clients. Each test has its own PgBouncer, and its own database on the
+//! PostgreSQL at `BONDIFY_TEST_POSTGRES_URL`.
 
 use std::{cell::RefCell, process, str::FromStr, thread, time::Duration};
 
@@ -35,7 +35,7 @@ const NOW_MILLIS: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::b
 const EXPIRES_MILLIS: &str = "floor(extract(epoch FROM expires) * 1000)::bigint";
 
 thread_local! {
-    /// The pooler of the test on this thread, which ends with it.
+    /// The pooler of the test on this thread. It ends with the thread.
     static POOLER: RefCell<Option<PgBouncer>> = const { RefCell::new(None) };
 }
 
@@ -54,31 +54,35 @@ async fn another_pool() -> Pool {
 }
 
 async fn pool(connections: u32, acquire_timeout: Duration) -> Pool {
-    let url = POOLER.with_borrow(|pooler| pooler.as_ref().expect("it runs").url(&database()));
+    let url = POOLER
+        .with_borrow(|pooler| pooler.as_ref().expect("the pooler is running").url(&database()));
     let options =
         PgPoolOptions::new().max_connections(connections).acquire_timeout(acquire_timeout);
     options.test_before_acquire(false).connect(&url).await.expect("PgBouncer can be reached")
 }
 
-/// Replaces the database of the running test by an empty one, and starts a pooler.
+/// Replaces the database of the running test by an empty one and starts a pooler.
 async fn create_database(pooler: fn(&Upstream) -> Option<PgBouncer>) {
     let url = engine_url("BONDIFY_TEST_POSTGRES_URL").unwrap_or_else(|| process::exit(0));
-    let options = PgConnectOptions::from_str(&url).expect("a URL");
+    let options = PgConnectOptions::from_str(&url).expect("a valid URL");
     let mut direct = options.connect().await.expect("PostgreSQL can be reached");
     let database = database();
     for statement in [
         format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"),
         format!("CREATE DATABASE {database}"),
     ] {
-        raw_sql(AssertSqlSafe(statement)).execute(&mut direct).await.expect("a superuser may");
+        raw_sql(AssertSqlSafe(statement))
+            .execute(&mut direct)
+            .await
+            .expect("the statement succeeds");
     }
     let address = format!("{}:{}", options.get_host(), options.get_port());
-    let address = Upstream::Tcp(address.parse().expect("an address"));
+    let address = Upstream::Tcp(address.parse().expect("a valid address"));
     let pooler = pooler(&address).unwrap_or_else(|| process::exit(0));
     POOLER.with_borrow_mut(|current| *current = Some(pooler));
 }
 
-/// A database named after the running test, as its thread is.
+/// A database with the name of the running test, which is the name of its thread.
 fn database() -> String {
     format!("pooled_{}", thread::current().name().expect("a test's thread").replace("::", "_"))
         .chars()
@@ -91,27 +95,27 @@ mod suite {
 
     bondify_testkit::dedupe_store_suite!(async || {
         let store = PostgresStore::new(empty_database().await);
-        store.migrate().await.expect("a table");
+        store.migrate().await.expect("the table can be created");
         store
     });
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_share_server_connections_do_not_get_mixed_up() {
-    do_not_get_mixed_up(PgBouncer::transaction_mode).await;
+async fn clients_that_share_server_connections_are_independent() {
+    are_independent(PgBouncer::transaction_mode).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_share_them_for_a_statement_do_not_get_mixed_up() {
-    do_not_get_mixed_up(PgBouncer::statement_mode).await;
+async fn clients_that_share_server_connections_by_statement_are_independent() {
+    are_independent(PgBouncer::statement_mode).await;
 }
 
 /// Eight clients of two instances claim, renew and complete fifty keys each.
-async fn do_not_get_mixed_up(pooler: fn(&Upstream) -> Option<PgBouncer>) {
+async fn are_independent(pooler: fn(&Upstream) -> Option<PgBouncer>) {
     let test = async {
         create_database(pooler).await;
         let stores = [another_pool().await, another_pool().await].map(PostgresStore::new);
-        stores[0].migrate().await.expect("a table");
+        stores[0].migrate().await.expect("the table can be created");
         let mut clients = JoinSet::new();
         for client in 0..8 {
             let store = stores[client % 2].clone();

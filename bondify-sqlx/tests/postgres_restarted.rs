@@ -1,4 +1,4 @@
-//! The store on a PostgreSQL of its own, which is restarted or replaced under load.
+//! The store on its own PostgreSQL, which is restarted or replaced under load.
 
 use std::{
     str::FromStr,
@@ -25,26 +25,27 @@ use tokio::{
 /// Longer than the tests take.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// How long a call waits for a connection.
+/// The time-out for a connection of the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long it may take in all, on a machine that is busy.
+/// The limit for a test, on a busy machine.
 const IN_TIME: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_under_load_is_an_error_in_time_and_forgets_nothing() {
-    is_an_error_in_time_and_forgets_nothing(Stop::Clean).await;
+async fn a_restart_under_load_fails_in_time_and_forgets_nothing() {
+    fails_in_time_and_forgets_nothing(Stop::Clean).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_under_load_is_an_error_in_time_and_forgets_nothing() {
-    is_an_error_in_time_and_forgets_nothing(Stop::Crash).await;
+async fn a_crash_under_load_fails_in_time_and_forgets_nothing() {
+    fails_in_time_and_forgets_nothing(Stop::Crash).await;
 }
 
-async fn is_an_error_in_time_and_forgets_nothing(stop: Stop) {
+async fn fails_in_time_and_forgets_nothing(stop: Stop) {
     let Some(mut engine) = Engine::postgres() else { return };
     let pool = PgPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
-    let store = PostgresStore::new(pool.connect(engine.url()).await.expect("it is up"));
+    let store =
+        PostgresStore::new(pool.connect(engine.url()).await.expect("the engine can be reached"));
     store.migrate().await.expect("the database is empty");
 
     within_a_minute(async {
@@ -61,27 +62,30 @@ async fn is_an_error_in_time_and_forgets_nothing(stop: Stop) {
     .await;
 }
 
-/// The connections that are open stay open, to a server that has become read-only.
+/// Open connections stay open, and their server has become read-only.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failover_under_load_is_over_at_once_and_forgets_nothing() {
+async fn a_failover_under_load_ends_within_seconds_and_forgets_nothing() {
     let Some(primary) = Engine::postgres() else { return };
     let replica = block_in_place(|| primary.replica());
-    let proxy = Proxy::start(primary.postgres_socket()).await.expect("loopback has ports");
-    let options =
-        PgConnectOptions::from_str(primary.url()).expect("a URL").ssl_mode(PgSslMode::Disable);
+    let proxy = Proxy::start(primary.postgres_socket()).await.expect("there is a free port");
+    let options = PgConnectOptions::from_str(primary.url())
+        .expect("a valid URL")
+        .ssl_mode(PgSslMode::Disable);
     let through_proxy = PgConnectOptions::new()
         .host(&proxy.address().ip().to_string())
         .port(proxy.address().port())
         .username("postgres")
         .database("postgres");
     let pool = PgPoolOptions::new().test_before_acquire(false);
-    let store = PostgresStore::new(pool.connect_with(through_proxy).await.expect("it is up"));
+    let store = PostgresStore::new(
+        pool.connect_with(through_proxy).await.expect("the engine can be reached"),
+    );
     store.migrate().await.expect("the database is empty");
 
     within_a_minute(async {
         let load = Load::start(&store);
         load.completes(500).await;
-        let mut old = options.connect().await.expect("it is up");
+        let mut old = options.connect().await.expect("the engine can be reached");
         demote(&mut old, &options).await;
         block_in_place(|| replica.promote());
         proxy.redirect(replica.postgres_socket());
@@ -91,19 +95,20 @@ async fn a_failover_under_load_is_over_at_once_and_forgets_nothing() {
         let back = start.elapsed();
         load.completes(500).await;
         load.end().await.must_be_known_to(&store).await;
-        // The goal is two seconds, on a machine with nothing else to do.
+        // On an idle machine it takes two seconds.
         assert!(back < Duration::from_secs(10), "back after {back:?}");
     })
     .await;
 }
 
-/// Makes the primary read-only, and returns once its replica knows all that it answered.
+/// Makes the primary read-only, and returns once the replica has all acknowledged commits.
 async fn demote(primary: &mut PgConnection, options: &PgConnectOptions) {
     run(primary, "ALTER SYSTEM SET default_transaction_read_only = on").await;
     run(primary, "SELECT pg_reload_conf()").await;
-    // All sessions were told before a new one is, and read it before their next statement.
+    // The setting reaches the open sessions before a new session, and each reads it before its next
+    // statement.
     loop {
-        let mut new = options.connect().await.expect("it is up");
+        let mut new = options.connect().await.expect("the engine can be reached");
         if is_true(&mut new, "current_setting('default_transaction_read_only') = 'on'").await {
             break;
         }
@@ -111,44 +116,44 @@ async fn demote(primary: &mut PgConnection, options: &PgConnectOptions) {
     let nobody_writes = "NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_xid IS NOT NULL)";
     while !is_true(primary, nobody_writes).await {}
     let end = raw_sql("SELECT pg_current_wal_lsn()::text").fetch_one(&mut *primary).await;
-    let end: String = end.expect("it answers").get(0);
+    let end: String = end.expect("the engine answers").get(0);
     let has_all = format!("(SELECT replay_lsn >= '{end}' FROM pg_stat_replication)");
     while !is_true(primary, &has_all).await {}
 }
 
 async fn run(connection: &mut PgConnection, statement: &str) {
-    raw_sql(AssertSqlSafe(statement)).execute(connection).await.expect("a superuser may");
+    raw_sql(AssertSqlSafe(statement)).execute(connection).await.expect("the statement succeeds");
 }
 
 async fn is_true(connection: &mut PgConnection, condition: &str) -> bool {
     let query = AssertSqlSafe(format!("SELECT {condition}"));
-    raw_sql(query).fetch_one(connection).await.expect("it answers").get(0)
+    raw_sql(query).fetch_one(connection).await.expect("the engine answers").get(0)
 }
 
-/// Keys that are claimed and completed all the time, through any error.
+/// A load: tasks that claim and complete keys and continue after errors.
 struct Load {
     tasks: JoinSet<Known>,
     completed: watch::Sender<usize>,
     goes_on: watch::Sender<bool>,
 }
 
-/// The answers of the store.
+/// The keys that the store has acknowledged.
 #[derive(Default)]
 struct Known {
     completed: Vec<EventKey>,
-    /// And maybe completed, if the answer to that got lost.
+    /// They may be completed, if that answer was lost.
     acquired: Vec<EventKey>,
 }
 
 impl Known {
-    /// Asserts that the store has forgotten nothing.
+    /// Asserts that the store knows all of these keys.
     async fn must_be_known_to(self, store: &PostgresStore) {
         for key in self.completed {
             assert_eq!(answer_to_claim(store, &key).await, Claimed::Completed);
         }
         for key in self.acquired {
             let claimed = answer_to_claim(store, &key).await;
-            assert!(!matches!(claimed, Claimed::Acquired(_)), "{key} was handed out before");
+            assert!(!matches!(claimed, Claimed::Acquired(_)), "{key} was acquired before");
         }
     }
 }
@@ -184,11 +189,11 @@ impl Load {
         Self { tasks: (0..16).map(task).collect(), completed, goes_on }
     }
 
-    /// Returns once so many more are completed.
+    /// Waits until `more` keys have been completed.
     async fn completes(&self, more: usize) {
         let enough = *self.completed.borrow() + more;
         let mut completed = self.completed.subscribe();
-        completed.wait_for(|&completed| completed >= enough).await.expect("we have the sender");
+        completed.wait_for(|&completed| completed >= enough).await.expect("the sender is alive");
     }
 
     async fn end(self) -> Known {
@@ -202,7 +207,7 @@ impl Load {
     }
 }
 
-/// The first that is no error.
+/// Claims until the answer is not an error.
 async fn answer_to_claim(store: &PostgresStore, key: &EventKey) -> Claimed {
     loop {
         if let Ok(claimed) = in_time(store.claim(key, LONG)).await {
@@ -212,5 +217,5 @@ async fn answer_to_claim(store: &PostgresStore, key: &EventKey) -> Claimed {
 }
 
 async fn in_time<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    timeout(IN_TIME, call).await.expect("it does not hang")
+    timeout(IN_TIME, call).await.expect("the call ends in time")
 }

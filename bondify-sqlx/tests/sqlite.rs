@@ -17,7 +17,7 @@ type Pool = SqlitePool;
 
 const KEY_TYPE: &str = "BLOB";
 
-/// A key and an expiry of long ago, both made of the number `n`.
+/// A key and an expiry time in the past, both derived from the number `n`.
 const EXPIRED_ROW: &str = "CAST(printf('%016d', n) AS BLOB), n";
 const NOW_MILLIS: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 const EXPIRES_MILLIS: &str = "expires";
@@ -27,12 +27,13 @@ async fn empty_database() -> Pool {
     pool(10, Duration::from_secs(30), empty_file()).await
 }
 
-/// A small and impatient pool on an empty database that belongs to the running test.
+/// A pool of one connection with a short time-out, on an empty database that belongs to the running
+/// test.
 async fn one_connection(acquire_timeout: Duration) -> Pool {
     pool(1, acquire_timeout, empty_file()).await
 }
 
-/// One more pool on the database of the running test.
+/// Another pool on the database of the running test.
 async fn another_pool() -> Pool {
     pool(10, Duration::from_secs(30), file()).await
 }
@@ -54,7 +55,7 @@ fn empty_file() -> PathBuf {
     file
 }
 
-/// A file named after the running test, as its thread is.
+/// A file with the name of the running test, which is the name of its thread.
 fn file() -> PathBuf {
     let test = thread::current().name().expect("a test's thread").replace("::", "-");
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(test).with_extension("db")
@@ -65,13 +66,13 @@ mod suite {
 
     bondify_testkit::dedupe_store_suite!(async || {
         let store = SqliteStore::new(empty_database().await);
-        store.migrate().await.expect("a table");
+        store.migrate().await.expect("the table can be created");
         store
     });
 }
 
 #[tokio::test]
-async fn the_options_are_those_that_are_documented() {
+async fn the_options_are_the_documented_ones() {
     let pool = empty_database().await;
     for (pragma, expected) in [
         ("PRAGMA journal_mode", "wal"),
@@ -113,7 +114,7 @@ async fn a_call_ends_while_another_writes_and_leaves_no_lease() {
     assert!(cause.contains("no answer from the database within 1s"), "{cause}");
     writer.rollback().await.unwrap();
 
-    // The claim that nobody waited for may have been acquired by now: it is released.
+    // The claim that timed out may have been acquired by now. It is released.
     let store = store.timeout(cases::LONG);
     let in_time = async {
         while !matches!(store.claim(&key, cases::LONG).await, Ok(Claimed::Acquired(_))) {

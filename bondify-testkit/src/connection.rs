@@ -9,8 +9,28 @@ use tokio::{
 
 use crate::WebhookRequest;
 
-/// A TCP connection to the server under test, which keeps alive, and hangs up as
-/// clients do.
+/// A keep-alive connection to the server under test, which can hang up as clients do.
+///
+/// ```
+/// use bondify_core::Secret;
+/// use bondify_testkit::{Connection, Payload};
+///
+/// # use bondify_testkit::{Answer, ScriptedServer};
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = ScriptedServer::start([Answer::text(204, "")]).await;
+/// # let server = server.url().trim_start_matches("http://").parse()?;
+/// let request = Payload::confirmed().signed_with(&Secret::new("whsec_test")?);
+/// let mut connection = Connection::open(server).await?;
+/// let response = connection.post("/webhooks/bondify", &request).await?;
+/// assert_eq!(response.status, 204);
+///
+/// // A client that disappears while the handler runs.
+/// connection.send(&request.to_http1("/webhooks/bondify")).await?;
+/// connection.reset()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
@@ -18,11 +38,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects.
+    /// Opens a connection to `server`.
     ///
     /// # Errors
     ///
-    /// Those of the socket.
+    /// The error of the socket, for example if nothing listens there.
     pub async fn open(server: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
@@ -33,17 +53,18 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Those of the socket; a response that breaks off or is not HTTP/1.1.
+    /// The error of the socket, [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the response breaks
+    /// off, and [`InvalidData`](io::ErrorKind::InvalidData) if it is not HTTP/1.1.
     pub async fn post(&mut self, path: &str, request: &WebhookRequest) -> io::Result<Response> {
         self.send(&request.to_http1(path)).await?;
         self.response().await
     }
 
-    /// Sends bytes, be they a request or not.
+    /// Sends any bytes, for example half a request.
     ///
     /// # Errors
     ///
-    /// Those of the socket.
+    /// The error of the socket, for example if the server has closed the connection.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await
     }
@@ -52,7 +73,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Those of the socket; a response that breaks off or is not HTTP/1.1.
+    /// The error of the socket, [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the response breaks
+    /// off, and [`InvalidData`](io::ErrorKind::InvalidData) if it is not HTTP/1.1.
     pub async fn response(&mut self) -> io::Result<Response> {
         loop {
             if let Some((response, size)) = Response::parse(&self.received)? {
@@ -65,12 +87,12 @@ impl Connection {
         }
     }
 
-    /// Waits until a part of a response has arrived. A response that never ends has no other way to
-    /// be noticed.
+    /// Waits until a part of a response has arrived, for responses that do not end.
     ///
     /// # Errors
     ///
-    /// Those of the socket; a connection that is closed before.
+    /// The error of the socket, and [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the server closes
+    /// the connection before.
     pub async fn part_of_a_response(&mut self) -> io::Result<()> {
         if self.received.is_empty() && self.stream.read_buf(&mut self.received).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -78,22 +100,22 @@ impl Connection {
         Ok(())
     }
 
-    /// Hangs up politely (FIN) and returns once the server has done so too.
+    /// Closes the connection (FIN) and waits until the server has closed its side.
     ///
     /// # Errors
     ///
-    /// Those of the socket.
+    /// The error of the socket, for example if the server resets the connection.
     pub async fn hang_up(&mut self) -> io::Result<()> {
         self.stream.shutdown().await?;
         while self.stream.read_buf(&mut self.received).await? > 0 {}
         Ok(())
     }
 
-    /// Hangs up rudely (RST).
+    /// Resets the connection (RST).
     ///
     /// # Errors
     ///
-    /// Those of the socket.
+    /// The error of the socket.
     pub fn reset(self) -> io::Result<()> {
         self.stream.set_zero_linger()
     }
@@ -105,21 +127,21 @@ impl Connection {
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// Header names, in lower case, and values.
+    /// The headers: names in lower case, and values.
     pub headers: Vec<(String, String)>,
     /// The body, read as text.
     pub body: String,
 }
 
 impl Response {
-    /// The value of the header called `name`, in lower case.
+    /// Returns the value of a header. `name` must be in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         headers.find(|(other, _)| other == name).map(|(_, value)| &**value)
     }
 
-    /// The machine code of a [`Reply`](bondify_core::Reply), if it is one.
+    /// Returns the machine code, if the response is a [`Reply`](bondify_core::Reply).
     #[must_use]
     pub fn code(&self) -> Option<String> {
         let body: Value = serde_json::from_str(&self.body).ok()?;
@@ -129,7 +151,7 @@ impl Response {
         }
     }
 
-    /// The first response in `bytes` and its size, if all of it has arrived.
+    /// Parses the first response in `bytes`. Returns it with its size, and `None` if it is incomplete.
     fn parse(bytes: &[u8]) -> io::Result<Option<(Self, usize)>> {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut head = httparse::Response::new(&mut headers);
@@ -149,7 +171,8 @@ impl Response {
         Ok(Some((response, start + size)))
     }
 
-    /// The body at the start of `bytes` and its size there, if all of it has arrived.
+    /// Reads the body at the start of `bytes`. Returns it with its encoded size, and `None` if it is
+    /// incomplete.
     fn body_of(&self, bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
         if self.header("transfer-encoding") == Some("chunked") {
             return unchunk(bytes);

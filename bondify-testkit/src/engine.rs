@@ -5,12 +5,12 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// The URL of the real engine that tests run against, from the environment `variable`.
-/// `None` if it is not set, which is [`skipped`].
+/// Returns the URL of a running engine from the environment variable `variable`. If it is not set,
+/// returns `None` and reports the tests as [`skipped`].
 ///
 /// # Panics
 ///
-/// If it is not set, and the tests run in CI.
+/// If the variable is not set and `CI` is.
 #[must_use]
 pub fn engine_url(variable: &'static str) -> Option<String> {
     let url = env::var(variable).ok();
@@ -20,17 +20,21 @@ pub fn engine_url(variable: &'static str) -> Option<String> {
     url
 }
 
-/// Says, once and past the harness that captures output, what tests have to go without.
+/// Prints, once per `what`, that tests are skipped and why. The message is not captured by the test
+/// harness.
 ///
 /// # Panics
 ///
-/// In CI, where `CI` is set: there, no test is skipped.
+/// If the environment variable `CI` is set: no test may be skipped in CI.
 pub fn skipped(what: &'static str, why: &str) {
     static SAID: Mutex<Option<HashSet<&str>>> = Mutex::new(None);
 
-    assert!(env::var_os("CI").is_none(), "{what} {why}, and in CI no test is skipped");
+    assert!(
+        env::var_os("CI").is_none(),
+        "{what} {why}; install or set it, because no test may be skipped in CI"
+    );
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
     if said.get_or_insert_default().insert(what) {
-        let _nobody_listens = writeln!(stderr(), "SKIPPED: {what} {why}");
+        let _best_effort = writeln!(stderr(), "SKIPPED: {what} {why}");
     }
 }

@@ -1,12 +1,29 @@
-//! Real engines for the tests of a dedupe store, and the ways in which they fail.
+//! Real engines for the tests of a dedupe store, and ways to make them fail.
 //!
-//! [`Engine`] starts a Redis, a PostgreSQL or a MariaDB that belongs to one test, and stops, crashes and
-//! restarts it. [`Proxy`] stands between a store and its engine: it goes deaf on the
-//! connections that are open, as a NAT or a load balancer does that forgot them, moves an
-//! address to another engine, as a failover does, and cuts connections. [`RedisPair`] is a Redis
-//! with a replica, which takes over when told to or when a Sentinel finds that the primary is
-//! gone. [`PgBouncer`] is a pooler in front of a PostgreSQL. [`Nginx`] is a proxy in
-//! front of an HTTP server.
+//! - [`Engine`] starts a Redis, a PostgreSQL or a MariaDB that belongs to one test, and stops, crashes
+//!   and restarts it.
+//! - [`Proxy`] stands between a store and its engine. It can stop forwarding on the open connections, as a
+//!   NAT or a load balancer does that has forgotten them; lead new connections to another engine, as a
+//!   failover does; and close connections.
+//! - [`RedisPair`] is a Redis with a replica, for failovers with and without a Sentinel.
+//! - [`PgBouncer`] is a pooler in front of a PostgreSQL.
+//! - [`Nginx`] is a proxy in front of an HTTP server.
+//!
+//! ```no_run
+//! use bondify_testkit::engines::{Engine, Proxy, Stop};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> std::io::Result<()> {
+//! let Some(mut engine) = Engine::postgres() else { return Ok(()) }; // not installed: skipped
+//! let proxy = Proxy::start(engine.postgres_socket()).await?;
+//! println!("connect to postgres://postgres@{}/postgres", proxy.address());
+//!
+//! proxy.go_deaf(); // the open connections are silent from now on
+//! engine.stop(Stop::Crash);
+//! engine.start_again();
+//! # Ok(())
+//! # }
+//! ```
 
 mod mariadb;
 mod nginx;

@@ -1,8 +1,7 @@
-//! The HTTP contract suite: one set of cases that every adapter passes, over real TCP.
+//! The HTTP contract suite: the cases that every adapter passes, over real TCP.
 //!
-//! An adapter implements [`Adapter`] by starting a server and expands
-//! [`http_suite!`](crate::http_suite!) to one test per case. Nothing in a case knows the
-//! framework.
+//! An adapter implements [`Adapter`], which starts a server, and expands
+//! [`http_suite!`](crate::http_suite!) to one test per case. The cases do not depend on the framework.
 //!
 //! ```
 //! use axum::{Router, extract::Path, http::StatusCode, response::IntoResponse, routing::post};
@@ -73,8 +72,8 @@ pub use self::{
 };
 
 /// Expands to one `#[tokio::test]` per case of the [HTTP contract suite](mod@crate::http_suite)
-/// for an [`Adapter`](crate::http_suite::Adapter). The caller depends on `tokio` with
-/// its `macros` and `rt-multi-thread`.
+/// for an [`Adapter`](crate::http_suite::Adapter). Your crate needs `tokio` with the features `macros` and
+/// `rt-multi-thread`. See the [module](mod@crate::http_suite) for an example.
 #[macro_export]
 macro_rules! http_suite {
     ($adapter:ty) => {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::WebhookRequest;
 
-/// The JSON body of a delivery, or the claims of a proof, for Bondify's signature. All fields
+/// The JSON body of a delivery or the claims of a proof, to be signed as Bondify signs them. All fields
 /// have defaults, and a test sets the fields that matter to it.
 ///
 /// A field may have any value, so that tests can also build bodies that Bondify never sends.
@@ -38,7 +38,7 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// `auth.confirmed` of a new session, just now.
+    /// Creates an `auth.confirmed` event of a new session, with the current time.
     pub fn confirmed() -> Self {
         Self::new(Confirmed::NAME, "confirmed_at")
             .field("telegram_id", "123456789")
@@ -47,26 +47,26 @@ impl Payload {
             .at(SystemTime::now())
     }
 
-    /// `auth.cancelled` of a new session, just now.
+    /// Creates an `auth.cancelled` event of a new session, with the current time.
     pub fn cancelled() -> Self {
         Self::new(Cancelled::NAME, "cancelled_at").at(SystemTime::now())
     }
 
-    /// An event of an unknown name, of a new session. It has no time unless [`at`](Self::at)
-    /// sets its `confirmed_at`.
+    /// Creates an event called `name`, unknown to this version, of a new session. It has no time unless
+    /// [`at`](Self::at) sets its `confirmed_at`.
     pub fn unknown(name: &str) -> Self {
         Self::new(name, "confirmed_at")
     }
 
-    /// The claims of a proof, of a new session of the project `proj_test`: confirmed and
-    /// issued just now, for 5 minutes.
+    /// Creates the claims of a proof of a new session of the project `proj_test`. It was confirmed and
+    /// issued now, and is valid for 5 minutes.
     ///
     /// # Panics
     ///
     /// If the clock is before 1970.
     pub fn proof() -> Self {
         let now = SystemTime::now();
-        let issued_at = now.duration_since(SystemTime::UNIX_EPOCH).expect("is after 1970");
+        let issued_at = now.duration_since(SystemTime::UNIX_EPOCH).expect("the time is after 1970");
         let issued_at = issued_at.as_secs();
         Self::of_new_session("confirmed_at")
             .field("telegram_id", "123456789")
@@ -86,12 +86,12 @@ impl Payload {
         Self { time_field, fields: Map::new() }.field("session_token", new_session_token())
     }
 
-    /// Sets the session token. Events of one name and session token are duplicates.
+    /// Sets the session token. Events with the same name and session token are duplicates.
     pub fn session_token(self, token: impl Into<String>) -> Self {
         self.field("session_token", token.into())
     }
 
-    /// Sets the user's id, decimal digits.
+    /// Sets the user's id: decimal digits.
     pub fn telegram_id(self, id: impl Into<String>) -> Self {
         self.field("telegram_id", id.into())
     }
@@ -117,7 +117,8 @@ impl Payload {
     ///
     /// If the time is before 1970.
     pub fn at(self, time: SystemTime) -> Self {
-        let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).expect("is after 1970");
+        let since_epoch =
+            time.duration_since(SystemTime::UNIX_EPOCH).expect("the time is after 1970");
         let field = self.time_field;
         self.field(field, since_epoch.as_millis() as u64)
     }
@@ -139,21 +140,21 @@ impl Payload {
         self
     }
 
-    /// The bytes of the body.
+    /// Returns the body.
     #[must_use]
     pub fn to_body(&self) -> Bytes {
         json!(self.fields).to_string().into()
     }
 
-    /// The request that Bondify sends, signed with `secret`.
+    /// Returns the request that Bondify sends, signed with `secret`.
     pub fn signed_with(&self, secret: &Secret) -> WebhookRequest {
         WebhookRequest::signed(self.to_body(), secret)
     }
 
-    /// The proof with these claims: a JWT, signed with `secret`.
+    /// Returns the proof with these claims: a JWT, signed with `secret`.
     #[must_use]
     pub fn proof_signed_with(&self, secret: &Secret) -> String {
-        secret.sign_proof(&self.fields).expect("is valid JSON")
+        secret.sign_proof(&self.fields).expect("the claims are valid JSON")
     }
 }
 

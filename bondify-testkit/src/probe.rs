@@ -11,8 +11,29 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::deadline::wait_until;
 
-/// A dedupe store that passes calls on to another, keeps a journal of them, and fails, holds or
+/// A dedupe store that forwards calls to another store, keeps a journal of them, and fails, holds or
 /// ignores calls as a test sets it. Clones share everything.
+///
+/// ```
+/// use bondify_core::{Bondify, MemoryStore, Reply, Secret};
+/// use bondify_testkit::{Payload, ProbeStore};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let secret = Secret::new("whsec_test")?;
+/// let store = ProbeStore::new(MemoryStore::new());
+/// let bondify = Bondify::builder(secret.clone()).store(store.clone()).build()?;
+/// let request = Payload::confirmed().signed_with(&secret);
+///
+/// store.set_down(true);
+/// assert_eq!(request.receive_by(&bondify).await.unwrap_err(), Reply::StoreUnavailable);
+/// store.set_down(false);
+/// let delivery = request.receive_by(&bondify).await.unwrap();
+/// assert_eq!(delivery.run(async |_event| 204, |&status| status).await, Ok(204));
+/// assert_eq!(store.calls().len(), 2); // a claim and a completion
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ProbeStore(Arc<State>);
 
@@ -56,13 +77,13 @@ impl ProbeStore {
         }))
     }
 
-    /// Fails every call from now on, or none.
+    /// Makes every call fail from now on, or no longer.
     pub fn set_down(&self, down: bool) {
         self.0.down.store(down, Ordering::SeqCst);
     }
 
-    /// Ignores renewals from now on, or no longer: an ignored renewal is answered with success
-    /// and not passed on.
+    /// Ignores renewals from now on, or no longer. An ignored renewal is answered with success and not
+    /// forwarded.
     pub fn ignore_renewals(&self, ignore: bool) {
         self.0.ignores_renewals.store(ignore, Ordering::SeqCst);
     }
@@ -73,24 +94,24 @@ impl ProbeStore {
         self.0.holding_claims.store(true, Ordering::SeqCst);
     }
 
-    /// Answers the claims that are held, and holds no more.
+    /// Answers the held claims, and holds no more.
     pub fn resume_claims(&self) {
         self.0.holding_claims.store(false, Ordering::SeqCst);
         self.0.held_claims.add_permits(Semaphore::MAX_PERMITS / 2);
     }
 
-    /// The calls so far, without renewals.
+    /// Returns the calls so far, without renewals.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         let journal = self.0.journal.borrow();
         journal.iter().filter(|call| !matches!(call, Call::Renew(_))).copied().collect()
     }
 
-    /// Waits until `count` calls match.
+    /// Waits until `count` calls of the journal match.
     ///
     /// # Panics
     ///
-    /// If that takes half a minute.
+    /// After half a minute.
     pub async fn until(&self, count: usize, matches: impl Fn(&Call) -> bool) {
         let enough = |calls: &Vec<Call>| calls.iter().filter(|call| matches(call)).count() >= count;
         wait_until(&self.0.journal, enough).await;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, Request};
 
-/// A request as Bondify makes it, and what could be wrong with one.
+/// A request as Bondify sends it, or a forged one.
 ///
 /// ```
 /// use bondify_core::Secret;
@@ -33,7 +33,7 @@ pub struct WebhookRequest {
 }
 
 impl WebhookRequest {
-    /// Any bytes at all, signed with `secret`.
+    /// Creates a request with any body, signed with `secret`.
     pub fn signed(body: impl Into<Bytes>, secret: &Secret) -> Self {
         let body = body.into();
         let signature = secret.sign(&body).to_string();
@@ -42,7 +42,7 @@ impl WebhookRequest {
             .with(SIGNATURE_HEADER, signature)
     }
 
-    /// Changes the body after it was signed.
+    /// Changes the body, so that the signature is wrong.
     pub fn tampered(mut self) -> Self {
         self.body = [&self.body[..], b" "].concat().into();
         self
@@ -54,51 +54,52 @@ impl WebhookRequest {
         self
     }
 
-    /// Removes the headers of that name.
+    /// Removes the headers called `name`, which must be in lower case.
     pub fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(other, _)| other != name);
         self
     }
 
-    /// Replaces the signature by `change` of it.
+    /// Replaces the signature by the result of `change`.
     pub fn signature_as(self, change: impl FnOnce(&str) -> String) -> Self {
         let signature = change(self.signature());
         self.without(SIGNATURE_HEADER).with(SIGNATURE_HEADER, signature)
     }
 
-    /// The body's bytes.
+    /// Returns the body.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.body
     }
 
-    /// Header names, in lower case, and values.
+    /// Returns the headers: names in lower case, and values.
     #[must_use]
     pub fn headers(&self) -> &[(String, String)] {
         &self.headers
     }
 
-    /// The value of the signature header; empty if it was removed.
+    /// Returns the value of the signature header. Empty if it was removed.
     #[must_use]
     pub fn signature(&self) -> &str {
         let mut headers = self.headers.iter();
         headers.find(|(name, _)| name == SIGNATURE_HEADER).map_or("", |(_, value)| value)
     }
 
-    /// The event that it carries, for tests that call a handler directly.
+    /// Verifies the request and returns its event, for tests that call a handler directly.
     ///
     /// # Errors
     ///
-    /// If `secret` did not sign it, or it is no event, or too old.
+    /// [`VerifyError`] if `secret` did not sign the request, if its body is not an event, and if the event
+    /// is older than 24 hours or more than 5 minutes ahead.
     pub fn verified_by(&self, secret: &Secret) -> Result<Event, VerifyError> {
         Verifier::new(secret.clone()).verify(self.body.clone(), self.signature())
     }
 
-    /// Has `bondify` receive it as an adapter would, without any server.
+    /// Makes `bondify` receive the request as an adapter does, without a server.
     ///
     /// # Errors
     ///
-    /// The [`Reply`] that the sender would get.
+    /// The [`Reply`] to send if the delivery is refused or is a duplicate.
     pub fn receive_by(
         &self,
         bondify: &Bondify,
@@ -107,27 +108,27 @@ impl WebhookRequest {
         adapter::receive(bondify, self, body)
     }
 
-    /// The request for services on `http` 1.
+    /// Converts the request for services that use `http` 1. `body` converts its body.
     ///
     /// # Panics
     ///
-    /// If `uri` or a header that was added is malformed.
+    /// If `uri` or an added header is malformed.
     pub fn to_http<B>(&self, uri: &str, body: impl FnOnce(Bytes) -> B) -> Request<B> {
         let mut request = Request::builder().method(Method::POST).uri(uri);
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        request.body(body(self.body.clone())).expect("is a valid request")
+        request.body(body(self.body.clone())).expect("the URI and the headers are valid")
     }
 
-    /// The request's bytes on a connection that speaks HTTP/1.1.
+    /// Returns the request as bytes of HTTP/1.1.
     #[must_use]
     pub fn to_http1(&self, path: &str) -> Bytes {
         let length = format!("content-length: {}\r\n", self.body.len());
         [self.head(path, &length).as_bytes(), &self.body].concat().into()
     }
 
-    /// The same with the body in chunks of `size` bytes.
+    /// Returns the request as bytes of HTTP/1.1, with the body in chunks of `size` bytes.
     #[must_use]
     pub fn to_http1_chunked(&self, path: &str, size: usize) -> Bytes {
         let mut bytes = self.head(path, "transfer-encoding: chunked\r\n").into_bytes();

@@ -10,8 +10,27 @@ use crate::deadline::wait_until;
 
 /// The steps of the handler of a server under test, one for each delivery.
 ///
-/// The handler of an [`Adapter`](crate::http_suite::Adapter) calls
-/// [`handle`](Self::handle) and answers with its result. Clones share the script.
+/// The handler of an [`Adapter`](crate::http_suite::Adapter) calls [`handle`](Self::handle) and answers
+/// with its result. Clones share the script.
+///
+/// ```
+/// use bondify_core::Secret;
+/// use bondify_testkit::{Payload, Script, Step};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let script = Script::default();
+/// script.then([Step::Answer(500), Step::held(204)]);
+/// script.resume(1); // the second handler does not wait
+///
+/// let secret = Secret::new("whsec_test")?;
+/// let event = Payload::confirmed().signed_with(&secret).verified_by(&secret)?;
+/// assert_eq!(script.handle(&event).await?, 500);
+/// assert_eq!(script.handle(&event).await?, 204);
+/// assert_eq!(script.progress().finished, 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Script(Arc<State>);
 
@@ -36,9 +55,9 @@ impl Default for State {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Progress {
-    /// The events that handlers were called with, in order.
+    /// The events of the handlers that started, in order.
     pub started: Vec<Event>,
-    /// How many handlers ran to their end. Those that panicked did not.
+    /// The number of handlers that ran to their end. Handlers that panicked are not counted.
     pub finished: usize,
 }
 
@@ -83,18 +102,18 @@ impl Script {
         self.0.steps.lock().unwrap_or_else(PoisonError::into_inner).extend(steps);
     }
 
-    /// Resumes as many held handlers, in the order they came. If fewer are held, the next ones
-    /// are not held.
+    /// Resumes this number of held handlers, in the order in which they started. If fewer are held, the
+    /// next ones are not held.
     pub fn resume(&self, handlers: usize) {
         self.0.held.add_permits(handlers);
     }
 
-    /// Takes the next step with `event`, and returns the status to answer with. For the handlers
-    /// of adapters.
+    /// Runs the next step with `event`, and returns the status to answer with. The handlers of adapters
+    /// call it.
     ///
     /// # Errors
     ///
-    /// [`Failure`] on [`Step::Fail`]; the handler returns an error of its framework.
+    /// [`Failure`] on [`Step::Fail`]. The handler then returns an error of its framework.
     ///
     /// # Panics
     ///
@@ -105,7 +124,7 @@ impl Script {
         // After the step is taken: a test that waits for this may start another handler.
         self.0.progress.send_modify(|progress| progress.started.push(event.clone()));
         while let Step::Hold(next) = step {
-            self.0.held.acquire().await.expect("is never closed").forget();
+            self.0.held.acquire().await.expect("the semaphore is never closed").forget();
             step = *next;
         }
         assert!(step != Step::Panic, "the script makes the handler panic");
@@ -119,7 +138,7 @@ impl Script {
         self.0.progress.borrow().clone()
     }
 
-    /// Waits until `handlers` were called.
+    /// Waits until this number of handlers have started.
     ///
     /// # Panics
     ///
@@ -128,7 +147,7 @@ impl Script {
         wait_until(&self.0.progress, |progress| progress.started.len() >= handlers).await;
     }
 
-    /// Waits until `handlers` ran to their end.
+    /// Waits until this number of handlers have run to their end.
     ///
     /// # Panics
     ///

@@ -18,11 +18,36 @@ use tokio::{
 
 use crate::{connection::text, deadline::wait_until};
 
-/// A server on loopback that answers as told, byte for byte, whatever is asked: for tests of
-/// what calls Bondify's API.
+/// A server on loopback that sends the given answers, byte for byte, for tests of clients of Bondify's
+/// API.
 ///
-/// The answers are given in order, and the last of them again and again. It ends when
-/// dropped.
+/// It sends the answers in order, to any request, and repeats the last one. Dropping it ends the server.
+///
+/// ```
+/// use bondify_testkit::{Answer, ScriptedServer};
+/// use serde_json::json;
+///
+/// # use bondify_testkit::Connection;
+/// # async fn poll_twice(url: String) -> Result<(), Box<dyn std::error::Error>> {
+/// #     let mut api = Connection::open(url.trim_start_matches("http://").parse()?).await?;
+/// #     for _ in 0..2 {
+/// #         api.send(b"POST /api/v1/verify/public HTTP/1.1\r\ncontent-length: 0\r\n\r\n").await?;
+/// #         api.response().await?;
+/// #     }
+/// #     Ok(())
+/// # }
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = ScriptedServer::start([
+///     Answer::json(429, json!({"code": "RATE_LIMITED"})).header("retry-after", "1"),
+///     Answer::json(200, json!({"status": "pending"})),
+/// ])
+/// .await;
+/// poll_twice(server.url()).await?; // the code under test
+/// assert_eq!(server.requests()[1].path, "/api/v1/verify/public");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ScriptedServer {
     address: SocketAddr,
@@ -42,25 +67,25 @@ struct State {
 pub struct ReceivedRequest {
     /// The method, e.g. `POST`.
     pub method: String,
-    /// The path and the query, as sent.
+    /// The path and the query, as the client sent them.
     pub path: String,
-    /// Header names, in lower case, and values.
+    /// The headers: names in lower case, and values.
     pub headers: Vec<(String, String)>,
-    /// The body as JSON, null if it is none.
+    /// The body as JSON. Null if it is not JSON.
     pub body: Value,
-    /// When all of it had arrived.
+    /// The time at which the whole request had arrived.
     pub at: Instant,
 }
 
 impl ReceivedRequest {
-    /// The value of the header called `name`, in lower case.
+    /// Returns the value of a header. `name` must be in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         headers.find(|(other, _)| other == name).map(|(_, value)| &**value)
     }
 
-    /// The first request in `bytes` and its size, if all of it has arrived.
+    /// Parses the first request in `bytes`. Returns it with its size, and `None` if it is incomplete.
     fn parse(bytes: &[u8]) -> io::Result<Option<(Self, usize)>> {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut head = httparse::Request::new(&mut headers);
@@ -85,7 +110,7 @@ impl ReceivedRequest {
     }
 }
 
-/// What a [`ScriptedServer`] answers a request.
+/// An answer of a [`ScriptedServer`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Answer {
@@ -102,12 +127,12 @@ enum Then {
 }
 
 impl Answer {
-    /// An answer with this status and JSON, after which the connection stays open.
+    /// Creates an answer with this status and JSON, after which the connection stays open.
     pub fn json(status: u16, body: impl Into<Value>) -> Self {
         Self::text(status, &body.into().to_string())
     }
 
-    /// An answer with this status and body, be it JSON or not.
+    /// Creates an answer with this status and any body, after which the connection stays open.
     pub fn text(status: u16, body: &str) -> Self {
         let head = format!("HTTP/1.1 {status} Status\r\nContent-Length: {}\r\n\r\n", body.len());
         Self { bytes: [head.as_bytes(), body.as_bytes()].concat(), then: Then::KeepAlive }
@@ -117,7 +142,7 @@ impl Answer {
     ///
     /// # Panics
     ///
-    /// If it is no HTTP answer.
+    /// If the answer is not HTTP.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let end = self.bytes.windows(2).position(|bytes| bytes == b"\r\n");
         let end = end.expect("the answer has a status line") + 2;
@@ -125,27 +150,27 @@ impl Answer {
         self
     }
 
-    /// These bytes, be they HTTP or not, after which the server hangs up.
+    /// Creates an answer of any bytes, after which the server closes the connection.
     pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
         Self { bytes: bytes.into(), then: Then::HangUp }
     }
 
-    /// No answer at all: the server hangs up.
+    /// Creates an empty answer: the server closes the connection.
     pub fn none() -> Self {
         Self::bytes([])
     }
 
-    /// This answer with half its body, after which the server hangs up.
+    /// Cuts the body in half, after which the server closes the connection.
     pub fn cut_short(self) -> Self {
         Self { then: Then::HangUp, ..self.half() }
     }
 
-    /// This answer with half its body, after which nothing more ever comes.
+    /// Cuts the body in half, after which the server sends nothing more.
     pub fn stalled(self) -> Self {
         Self { then: Then::Stall, ..self.half() }
     }
 
-    /// This answer with half its body, after which a space comes every 10 ms, without end.
+    /// Cuts the body in half, after which the server sends a space every 10 ms, without end.
     pub fn trickling(self) -> Self {
         Self { then: Then::Trickle, ..self.half() }
     }
@@ -159,39 +184,39 @@ impl Answer {
 }
 
 impl ScriptedServer {
-    /// Starts one on a free port.
+    /// Starts a server on a free port.
     ///
     /// # Panics
     ///
-    /// If there are no answers, or no port.
+    /// If `answers` is empty, and if there is no free port.
     pub async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
         let answers: VecDeque<_> = answers.into_iter().collect();
         assert!(!answers.is_empty(), "a scripted server has something to answer");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
-        let address = listener.local_addr().expect("it is bound");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
+        let address = listener.local_addr().expect("the listener has an address");
         let state =
             Arc::new(State { answers: Mutex::new(answers), received: watch::Sender::default() });
         let accepting = tokio::spawn(accept(listener, state.clone()));
         Self { address, state, accepting }
     }
 
-    /// Its URL, `http://127.0.0.1:<port>`.
+    /// Returns its URL, `http://127.0.0.1:<port>`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The requests so far, in order.
+    /// Returns the requests so far, in order.
     #[must_use]
     pub fn requests(&self) -> Vec<ReceivedRequest> {
         self.state.received.borrow().clone()
     }
 
-    /// Waits until there were that many requests.
+    /// Waits until this number of requests have arrived.
     ///
     /// # Panics
     ///
-    /// If that takes half a minute.
+    /// After half a minute.
     pub async fn received(&self, requests: usize) {
         wait_until(&self.state.received, |received| received.len() >= requests).await;
     }
@@ -207,7 +232,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let state = state.clone();
-        // A client that hangs up in the middle is one of the things that are tested.
+        // Errors are ignored, because tests also hang up.
         connections.spawn(async move { drop(state.serve(stream).await) });
     }
 }

@@ -1,15 +1,16 @@
-//! For tests of a server's shutdown.
+//! Helpers for tests of a server's shutdown.
 
 use std::{io, net::SocketAddr, process::Command};
 
 use crate::Connection;
 
-/// Opens connections that a graceful shutdown would wait for without end: one with half the head
-/// of a request, and one that reads from `GET /events`, which has begun to respond.
+/// Opens two connections that a graceful shutdown would wait for without end: one has sent half the head
+/// of a request, and one has received the beginning of an endless response to `GET /events`.
 ///
 /// # Errors
 ///
-/// Those of the sockets.
+/// The error of a socket, and [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the server closes the
+/// connection instead of answering.
 pub async fn open_connections(server: SocketAddr) -> io::Result<[Connection; 2]> {
     let mut half_a_head = Connection::open(server).await?;
     half_a_head.send(b"POST / HTTP/1.1\r\nhost: ").await?;
@@ -19,11 +20,11 @@ pub async fn open_connections(server: SocketAddr) -> io::Result<[Connection; 2]>
     Ok([half_a_head, stream])
 }
 
-/// Sends SIGTERM to this process, by the command `kill`.
+/// Sends SIGTERM to this process, with the command `kill`.
 ///
 /// # Panics
 ///
-/// If there is no such command, or it fails.
+/// If there is no such command, and if it fails.
 pub fn terminate_this_process() {
     let kill = Command::new("kill").args(["-TERM", &std::process::id().to_string()]).status();
     assert!(kill.expect("there is a command `kill`").success(), "SIGTERM is sent");

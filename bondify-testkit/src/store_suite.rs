@@ -1,19 +1,18 @@
-//! The contract of [`DedupeStore`], as a suite of cases that any store can run.
+//! The contract of [`DedupeStore`], as a suite of cases for any store.
 //!
-//! One function is one promise of the contract, and is named after it. In a crate
-//! that has a store, this is a whole test file; it wants `tokio` with the features
-//! `macros` and `rt-multi-thread` among the dev-dependencies:
+//! Each function is one rule of the contract and has its name. This is a whole test file of a store; it
+//! needs `tokio` with the features `macros` and `rt-multi-thread` in the dev-dependencies:
 //!
 //! ```
 //! use bondify_core::MemoryStore;
 //!
-//! // One test per case, each on what the closure returns: a new store, or a new
-//! // handle to one engine. Cases use keys of their own and can share it.
+//! // One test per case. The closure returns a new store for each case, or a handle to a shared
+//! // engine: each case uses its own keys.
 //! bondify_testkit::dedupe_store_suite!(async || MemoryStore::new());
 //! ```
 //!
-//! Where there is no test harness, such as in a doctest, [`all`] runs every case and
-//! names those that failed:
+//! Without a test harness, for example in a doctest, [`all`] runs every case and names the cases that
+//! failed:
 //!
 //! ```
 //! # use bondify_core::MemoryStore;
@@ -23,12 +22,11 @@
 //! }
 //! ```
 //!
-//! A store that reaches its engine over a network owes more: see `network`, with the feature
-//! `engines`.
+//! The module `network`, with the feature `engines`, has more cases for stores that connect to their engine
+//! over a network.
 //!
-//! The suite takes a few seconds at most. It is made for slow and busy machines: no
-//! case asks a store to be quick, except to notice within ten seconds that time is
-//! up.
+//! The suite takes a few seconds. It works on slow and busy machines: the only limit is that a store must
+//! notice an expiry within ten seconds.
 
 #[cfg(feature = "engines")]
 #[cfg_attr(docsrs, doc(cfg(feature = "engines")))]
@@ -57,22 +55,21 @@ use futures_util::{
 };
 use tokio::{sync::Barrier, task::yield_now};
 
-/// A lease that outlasts every case.
+/// A lease that does not expire during a case.
 const LONG: Duration = Duration::from_secs(60);
 
-/// A lease that runs out during a case. No case relies on doing anything
-/// before it does.
+/// A lease that expires during a case. No case needs to act before its expiry.
 const SHORT: Duration = Duration::from_millis(200);
 
 const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Expands to one `#[tokio::test]` per case of [`store_suite`](crate::store_suite).
 ///
-/// Takes an async closure or function that returns the store to test; see the
-/// module for an example. Twice in one file, it wants two modules.
+/// Takes an async closure or function that returns the store under test. See the
+/// [module](crate::store_suite) for an example. To use the macro twice in a file, use two modules.
 ///
-/// After the word `optional` that is an `Option`, and a case that gets `None` passes
-/// untried: for engines that not every machine has.
+/// After the word `optional`, the closure returns an `Option`, and a case that gets `None` passes without
+/// running. Use it for engines that are not on every machine.
 #[macro_export]
 macro_rules! dedupe_store_suite {
     (optional $new_store:expr) => {
@@ -83,7 +80,7 @@ macro_rules! dedupe_store_suite {
     };
 }
 
-/// The one list of cases, handed to the macro called `$each`.
+/// The list of cases, passed to the macro `$each`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __dedupe_store_cases {
@@ -94,8 +91,8 @@ macro_rules! __dedupe_store_cases {
             a_held_key_is_in_flight,
             a_completed_key_is_completed,
             a_released_key_can_be_claimed_again,
-            distinct_keys_do_not_meet,
-            namespaces_do_not_meet,
+            different_keys_are_independent,
+            namespaces_are_independent,
             many_keys_are_told_apart,
             tiny_and_huge_durations_are_accepted,
             an_expired_lease_is_taken_over,
@@ -150,11 +147,11 @@ macro_rules! __dedupe_store_run {
     };
 }
 
-/// Runs every case at once, each on a store of its own from `new_store`.
+/// Runs all cases concurrently, each with a store from `new_store`.
 ///
 /// # Panics
 ///
-/// If a case fails, once all have ended, with the names of those that failed.
+/// If a case fails. The message has the names of the failed cases.
 pub async fn all<S: DedupeStore>(new_store: impl AsyncFn() -> S) {
     let cases = crate::__dedupe_store_cases! { __dedupe_store_run, new_store };
     let outcomes = cases.into_iter().map(async |(name, case)| {
@@ -165,13 +162,13 @@ pub async fn all<S: DedupeStore>(new_store: impl AsyncFn() -> S) {
     assert!(failed.is_empty(), "the store breaks its contract: {failed:?}");
 }
 
-/// A key that was never claimed can be had.
+/// A key that was never claimed is acquired.
 pub async fn first_claim_is_acquired<S: DedupeStore>(store: S) {
     let claimed = claim(&store, &fresh_key()).await;
     assert!(is_acquired(claimed), "{claimed:?}");
 }
 
-/// While a lease runs, nobody else gets the key.
+/// While a lease is valid, another claim of its key does not succeed.
 pub async fn a_held_key_is_in_flight<S: DedupeStore>(store: S) {
     let key = fresh_key();
     acquire(&store, &key, LONG).await;
@@ -179,7 +176,7 @@ pub async fn a_held_key_is_in_flight<S: DedupeStore>(store: S) {
     assert_eq!(claim(&store, &key).await, Claimed::InFlight);
 }
 
-/// Completing ends the lease and keeps everyone from handling the event again.
+/// A completion ends the lease, and the event is not handled again.
 pub async fn a_completed_key_is_completed<S: DedupeStore>(store: S) {
     let key = fresh_key();
     let token = acquire(&store, &key, LONG).await;
@@ -188,7 +185,7 @@ pub async fn a_completed_key_is_completed<S: DedupeStore>(store: S) {
     assert_eq!(claim(&store, &key).await, Claimed::Completed);
 }
 
-/// Releasing ends the lease and forgets the key.
+/// A release ends the lease and forgets the key.
 pub async fn a_released_key_can_be_claimed_again<S: DedupeStore>(store: S) {
     let key = fresh_key();
     let token = acquire(&store, &key, LONG).await;
@@ -196,9 +193,9 @@ pub async fn a_released_key_can_be_claimed_again<S: DedupeStore>(store: S) {
     acquire(&store, &key, LONG).await;
 }
 
-/// Neither the event's name nor its session token alone makes the key, and what is
-/// done to one key is done to no other.
-pub async fn distinct_keys_do_not_meet<S: DedupeStore>(store: S) {
+/// Both the event's name and its session token are part of the key, and a change of one key changes no
+/// other.
+pub async fn different_keys_are_independent<S: DedupeStore>(store: S) {
     let (session, other_session) = (unique(), unique());
     let confirmed = EventKey::new("auth.confirmed", &session);
     let cancelled = EventKey::new("auth.cancelled", &session);
@@ -215,8 +212,8 @@ pub async fn distinct_keys_do_not_meet<S: DedupeStore>(store: S) {
     assert_eq!(claim(&store, &other).await, Claimed::InFlight);
 }
 
-/// Projects that share a store keep their keys apart by a namespace.
-pub async fn namespaces_do_not_meet<S: DedupeStore>(store: S) {
+/// The same key is different in each namespace, for projects that share a store.
+pub async fn namespaces_are_independent<S: DedupeStore>(store: S) {
     let key = fresh_key();
     for key in [key, key.within("shop"), key.within("blog")] {
         let token = acquire(&store, &key, LONG).await;
@@ -224,7 +221,7 @@ pub async fn namespaces_do_not_meet<S: DedupeStore>(store: S) {
     }
 }
 
-/// Every one of five hundred keys is remembered for itself.
+/// Each of five hundred keys is remembered separately.
 pub async fn many_keys_are_told_apart<S: DedupeStore>(store: S) {
     let keys: Vec<_> = repeat_with(fresh_key).take(500).collect();
     let several = 16;
@@ -241,7 +238,7 @@ pub async fn many_keys_are_told_apart<S: DedupeStore>(store: S) {
         .await;
 }
 
-/// A duration below the engine's precision is rounded up, and one of ten years fits.
+/// A duration below the engine's precision is rounded up, and a duration of ten years is accepted.
 pub async fn tiny_and_huge_durations_are_accepted<S: DedupeStore>(store: S) {
     for tiny in [Duration::from_nanos(1), Duration::from_millis(1)] {
         let key = fresh_key();
@@ -261,7 +258,7 @@ pub async fn tiny_and_huge_durations_are_accepted<S: DedupeStore>(store: S) {
     assert_eq!(claim(&store, &key).await, Claimed::Completed);
 }
 
-/// A lease that nobody renews ends by itself, so a crash blocks no event for good.
+/// A lease that is not renewed expires, so a crash does not block an event for ever.
 pub async fn an_expired_lease_is_taken_over<S: DedupeStore>(store: S) {
     let key = fresh_key();
     acquire(&store, &key, SHORT).await;
@@ -271,7 +268,7 @@ pub async fn an_expired_lease_is_taken_over<S: DedupeStore>(store: S) {
     assert_eq!(claim(&store, &key).await, Claimed::Completed);
 }
 
-/// A lease may last longer than asked for, never shorter.
+/// A lease may last longer than requested, but not shorter.
 pub async fn a_lease_is_never_cut_short<S: DedupeStore>(store: S) {
     let key = fresh_key();
     let start = Instant::now();
@@ -280,9 +277,9 @@ pub async fn a_lease_is_never_cut_short<S: DedupeStore>(store: S) {
     assert_lasted(start, SHORT);
 }
 
-/// A renewed lease outlives the time it was first taken for.
+/// A renewed lease outlasts its first duration.
 pub async fn renewal_extends_the_lease<S: DedupeStore>(store: S) {
-    // Again with another key wherever the lease ran out before the renewal.
+    // With another key if the lease expired before the renewal.
     let (key, token) = until(async || {
         let key = fresh_key();
         let token = acquire(&store, &key, SHORT).await;
@@ -294,7 +291,7 @@ pub async fn renewal_extends_the_lease<S: DedupeStore>(store: S) {
     assert!(complete(&store, &key, token).await);
 }
 
-/// A renewed lease runs out that long from now, whatever was left of it.
+/// A renewed lease expires that long after the renewal, regardless of the time that was left.
 pub async fn renewal_counts_from_now<S: DedupeStore>(store: S) {
     let key = fresh_key();
     let token = acquire(&store, &key, LONG).await;
@@ -304,9 +301,9 @@ pub async fn renewal_counts_from_now<S: DedupeStore>(store: S) {
     assert_lasted(start, SHORT);
 }
 
-/// The retention counts for a completed key; its lease no longer does.
+/// A completed key is kept for the retention, not for the lease.
 pub async fn a_completed_key_outlives_its_lease<S: DedupeStore>(store: S) {
-    // Again with another key wherever the lease ran out before the completion.
+    // With another key if the lease expired before the completion.
     let key = until(async || {
         let key = fresh_key();
         let token = acquire(&store, &key, SHORT).await;
@@ -317,7 +314,7 @@ pub async fn a_completed_key_outlives_its_lease<S: DedupeStore>(store: S) {
     assert_eq!(claim(&store, &key).await, Claimed::Completed);
 }
 
-/// A completed key is forgotten in time, and is then as good as new.
+/// A completed key is forgotten after the retention, and can then be claimed again.
 pub async fn retention_runs_out_and_the_key_can_be_claimed_again<S: DedupeStore>(store: S) {
     let key = fresh_key();
     let token = acquire(&store, &key, LONG).await;
@@ -328,7 +325,7 @@ pub async fn retention_runs_out_and_the_key_can_be_claimed_again<S: DedupeStore>
     assert_eq!(claim(&store, &key).await, Claimed::Completed);
 }
 
-/// A completed key may be remembered for longer than asked for, never shorter.
+/// A completed key may be kept for longer than requested, but not shorter.
 pub async fn a_retention_is_never_cut_short<S: DedupeStore>(store: S) {
     let key = fresh_key();
     let token = acquire(&store, &key, LONG).await;
@@ -338,28 +335,28 @@ pub async fn a_retention_is_never_cut_short<S: DedupeStore>(store: S) {
     assert_lasted(start, SHORT);
 }
 
-/// A lease that has run out is lost, even while nobody else wants the key.
+/// An expired lease is lost, even if nobody else has claimed the key.
 pub async fn an_expired_lease_cannot_complete<S: DedupeStore>(store: S) {
     let (key, expired) = expired_lease(&store).await;
     assert!(!complete(&store, &key, expired).await);
     acquire(&store, &key, LONG).await;
 }
 
-/// A lease that has run out is lost, even while nobody else wants the key.
+/// An expired lease is lost, even if nobody else has claimed the key.
 pub async fn an_expired_lease_cannot_release<S: DedupeStore>(store: S) {
     let (key, expired) = expired_lease(&store).await;
     assert!(!release(&store, &key, expired).await);
     acquire(&store, &key, LONG).await;
 }
 
-/// A lease that has run out is lost, even while nobody else wants the key.
+/// An expired lease is lost, even if nobody else has claimed the key.
 pub async fn an_expired_lease_cannot_renew<S: DedupeStore>(store: S) {
     let (key, expired) = expired_lease(&store).await;
     assert!(!renew(&store, &key, expired).await);
     acquire(&store, &key, LONG).await;
 }
 
-/// An owner that comes back late does not complete the event for its new owner.
+/// The holder of an expired lease cannot complete the event of the new holder.
 pub async fn a_taken_over_lease_cannot_complete<S: DedupeStore>(store: S) {
     let (key, expired) = expired_lease(&store).await;
     let token = acquire(&store, &key, LONG).await;
@@ -368,7 +365,7 @@ pub async fn a_taken_over_lease_cannot_complete<S: DedupeStore>(store: S) {
     assert!(release(&store, &key, token).await);
 }
 
-/// An owner that comes back late does not release the key of its new owner.
+/// The holder of an expired lease cannot release the key of the new holder.
 pub async fn a_taken_over_lease_cannot_release<S: DedupeStore>(store: S) {
     let (key, expired) = expired_lease(&store).await;
     let token = acquire(&store, &key, LONG).await;
@@ -379,7 +376,7 @@ pub async fn a_taken_over_lease_cannot_release<S: DedupeStore>(store: S) {
     assert_eq!(claim(&store, &key).await, Claimed::Completed);
 }
 
-/// An owner that comes back late does not change how long its successor has.
+/// The holder of an expired lease cannot change the lease of the new holder.
 pub async fn a_taken_over_lease_cannot_renew<S: DedupeStore>(store: S) {
     let (key, expired) = expired_lease(&store).await;
     let token = acquire(&store, &key, LONG).await;
@@ -389,7 +386,7 @@ pub async fn a_taken_over_lease_cannot_renew<S: DedupeStore>(store: S) {
     assert!(complete(&store, &key, token).await);
 }
 
-/// Completing ends the lease: its token is worth nothing from then on.
+/// A completion ends the lease: its token is no longer valid.
 pub async fn a_completed_lease_cannot_be_used_again<S: DedupeStore>(store: S) {
     let key = fresh_key();
     let token = acquire(&store, &key, LONG).await;
@@ -401,7 +398,7 @@ pub async fn a_completed_lease_cannot_be_used_again<S: DedupeStore>(store: S) {
     assert_eq!(claim(&store, &key).await, Claimed::Completed);
 }
 
-/// Releasing ends the lease: its token is worth nothing from then on.
+/// A release ends the lease: its token is no longer valid.
 pub async fn a_released_lease_cannot_be_used_again<S: DedupeStore>(store: S) {
     let key = fresh_key();
     let token = acquire(&store, &key, LONG).await;
@@ -413,7 +410,7 @@ pub async fn a_released_lease_cannot_be_used_again<S: DedupeStore>(store: S) {
     acquire(&store, &key, LONG).await;
 }
 
-/// However a lease ended, the next one of the key has a token never used for it.
+/// Each lease of a key has a new token, whichever way the lease before it ended.
 pub async fn every_lease_of_a_key_has_another_token<S: DedupeStore>(store: S) {
     let key = fresh_key();
     let released = acquire(&store, &key, LONG).await;
@@ -427,7 +424,7 @@ pub async fn every_lease_of_a_key_has_another_token<S: DedupeStore>(store: S) {
     assert_eq!(tokens.len(), 4, "{tokens:?}");
 }
 
-/// Claiming is one atomic step: of many at once, one is acquired.
+/// A claim is atomic: one of many concurrent claims acquires the key.
 pub async fn one_hundred_concurrent_claims_have_one_owner<S: DedupeStore>(store: S) {
     let store = Arc::new(store);
     for _ in 0..5 {
@@ -435,13 +432,13 @@ pub async fn one_hundred_concurrent_claims_have_one_owner<S: DedupeStore>(store:
     }
 }
 
-/// Taking over is one atomic step too.
+/// The claim of an expired lease is atomic too.
 pub async fn a_concurrent_take_over_has_one_owner<S: DedupeStore>(store: S) {
     let (key, _expired) = expired_lease(&store).await;
     assert_eq!(owners_of_concurrent_claims(&Arc::new(store), key).await, 1);
 }
 
-/// However claims and releases meet, two owners never hold the key together.
+/// With concurrent claims and releases, a key never has two holders.
 pub async fn concurrent_claims_and_releases_never_have_two_owners<S: DedupeStore>(store: S) {
     const TASKS: usize = 8;
     const CLAIMS_PER_TASK: usize = 50;
@@ -467,7 +464,7 @@ pub async fn concurrent_claims_and_releases_never_have_two_owners<S: DedupeStore
     assert!(leases.load(SeqCst) > 0, "no owner at all");
 }
 
-/// Of many attempts to end one lease, one does, and decides what becomes of the key.
+/// One of many concurrent settlements of a lease succeeds, and decides the state of the key.
 pub async fn concurrent_settlements_have_one_winner<S: DedupeStore>(store: S) {
     let store = Arc::new(store);
     for _ in 0..5 {
@@ -492,8 +489,7 @@ pub async fn concurrent_settlements_have_one_winner<S: DedupeStore>(store: S) {
     }
 }
 
-/// A claim given up half-way holds the key for its lease at most, and breaks
-/// nothing.
+/// A dropped claim holds the key for its lease at most.
 pub async fn a_dropped_claim_leaks_nothing_but_its_lease<S: DedupeStore>(store: S) {
     let mut keys = Vec::new();
     for polls in DROPPED_AFTER {
@@ -508,7 +504,7 @@ pub async fn a_dropped_claim_leaks_nothing_but_its_lease<S: DedupeStore>(store: 
     }
 }
 
-/// A renewal given up half-way does not cost its owner the lease.
+/// A dropped renewal does not end the lease.
 pub async fn a_dropped_renew_leaves_the_lease_usable<S: DedupeStore>(store: S) {
     for polls in DROPPED_AFTER {
         let key = fresh_key();
@@ -519,7 +515,7 @@ pub async fn a_dropped_renew_leaves_the_lease_usable<S: DedupeStore>(store: S) {
     }
 }
 
-/// After a completion given up half-way, the owner can still complete, or has.
+/// After a dropped completion, the event is completed or its holder can still complete it.
 pub async fn a_dropped_complete_took_effect_or_not<S: DedupeStore>(store: S) {
     for polls in DROPPED_AFTER {
         let key = fresh_key();
@@ -530,7 +526,7 @@ pub async fn a_dropped_complete_took_effect_or_not<S: DedupeStore>(store: S) {
     }
 }
 
-/// After a release given up half-way, the owner can still release, or has.
+/// After a dropped release, the key is released or its holder can still release it.
 pub async fn a_dropped_release_took_effect_or_not<S: DedupeStore>(store: S) {
     for polls in DROPPED_AFTER {
         let key = fresh_key();
@@ -542,7 +538,7 @@ pub async fn a_dropped_release_took_effect_or_not<S: DedupeStore>(store: S) {
     }
 }
 
-/// A key that no other case and no earlier run used, in an engine that all share.
+/// A key that no other case and no earlier run has used.
 fn fresh_key() -> EventKey {
     EventKey::new("auth.confirmed", unique())
 }
@@ -568,7 +564,7 @@ async fn release<S: DedupeStore>(store: &S, key: &EventKey, token: LeaseToken) -
     answered(store.release(key, &token).await)
 }
 
-/// Claims a key that nobody may hold.
+/// Claims a key that is free.
 async fn acquire<S: DedupeStore>(store: &S, key: &EventKey, lease: Duration) -> LeaseToken {
     match answered(store.claim(key, lease).await) {
         Claimed::Acquired(token) => token,
@@ -576,7 +572,7 @@ async fn acquire<S: DedupeStore>(store: &S, key: &EventKey, lease: Duration) -> 
     }
 }
 
-/// Claims a key as soon as what holds it has run out.
+/// Claims a key as soon as its lease or retention has expired.
 async fn acquire_at_last<S: DedupeStore>(store: &S, key: &EventKey, lease: Duration) -> LeaseToken {
     until(async || match answered(store.claim(key, lease).await) {
         Claimed::Acquired(token) => Some(token),
@@ -585,7 +581,7 @@ async fn acquire_at_last<S: DedupeStore>(store: &S, key: &EventKey, lease: Durat
     .await
 }
 
-/// A key and the token of a lease of it that has run out, not yet taken over.
+/// Returns a key and the token of its lease, which has expired.
 async fn expired_lease<S: DedupeStore>(store: &S) -> (EventKey, LeaseToken) {
     let key = fresh_key();
     let token = acquire(store, &key, SHORT).await;
@@ -593,8 +589,8 @@ async fn expired_lease<S: DedupeStore>(store: &S) -> (EventKey, LeaseToken) {
     (key, token)
 }
 
-/// Returns when all that was to be held for [`SHORT`] has run out, as judged by the
-/// engine: a lease that began later has.
+/// Waits until the engine has let every earlier lease of [`SHORT`] expire: until a later one has
+/// expired.
 async fn outlast_short<S: DedupeStore>(store: &S) {
     let witness = fresh_key();
     acquire(store, &witness, SHORT).await;
@@ -609,7 +605,7 @@ async fn owners_of_concurrent_claims<S: DedupeStore>(store: &Arc<S>, key: EventK
     claims.await.into_iter().filter(|&claimed| is_acquired(claimed)).count()
 }
 
-/// Runs so many tasks, which start together.
+/// Runs this number of tasks, which start at the same time.
 async fn concurrently<T, F>(tasks: usize, task: impl Fn() -> F) -> Vec<T>
 where
     T: Send + 'static,
@@ -627,10 +623,10 @@ where
     outcomes.into_iter().map(|outcome| outcome.expect("no task fails")).collect()
 }
 
-/// The numbers of polls after which the cases about dropped calls drop them.
+/// The numbers of polls after which a call is dropped.
 const DROPPED_AFTER: Range<usize> = 0..30;
 
-/// Polls `call` that many times and drops it, however far it got.
+/// Polls `call` this number of times and drops it.
 async fn drop_after(polls: usize, call: impl Future) {
     let mut call = pin!(call);
     for _ in 0..polls {
@@ -641,7 +637,7 @@ async fn drop_after(polls: usize, call: impl Future) {
     }
 }
 
-/// Asks until there is an answer, for ten seconds.
+/// Calls `ask` until it returns a value, for ten seconds.
 async fn until<T>(ask: impl AsyncFn() -> Option<T>) -> T {
     let asking = async {
         loop {
@@ -652,12 +648,12 @@ async fn until<T>(ask: impl AsyncFn() -> Option<T>) -> T {
         }
     };
     let answer = tokio::time::timeout(Duration::from_secs(10), asking).await;
-    answer.expect("ten seconds are enough to notice that time is up")
+    answer.expect("the store notices the expiry within ten seconds")
 }
 
 #[track_caller]
 fn assert_lasted(start: Instant, asked: Duration) {
-    // Two clocks, the engine's and ours, need not run alike to the last millisecond.
+    // The engine's clock and ours may differ by milliseconds.
     let leeway = Duration::from_millis(10);
     let lasted = start.elapsed();
     assert!(lasted + leeway >= asked, "asked for {asked:?}, had after {lasted:?}");

@@ -1,8 +1,36 @@
-//! The contract suite for users: one set of cases that every adapter's `BondifyUser`
-//! passes, over real TCP.
+//! The contract suite for users: the cases that every adapter's `BondifyUser` passes, over real TCP.
 //!
-//! An adapter implements [`Adapter`] by starting a server and expands
+//! An adapter implements [`Adapter`], which starts a server, and expands
 //! [`user_suite!`](crate::user_suite!) to one test per case.
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use bondify_axum::{BondifyUser, ProofVerifier};
+//! use bondify_testkit::{
+//!     http_suite::Server,
+//!     user_suite::{Adapter, MAYBE, ME, NOBODY, TWICE},
+//! };
+//!
+//! struct Axum;
+//!
+//! impl Adapter for Axum {
+//!     async fn serve(proofs: ProofVerifier) -> Server {
+//!         let me = async |user: BondifyUser| user.id().to_string();
+//!         let maybe = async |user: Option<BondifyUser>| {
+//!             user.map_or(NOBODY.to_owned(), |user| user.id().to_string())
+//!         };
+//!         let twice = async |user: BondifyUser, _again: BondifyUser| user.id().to_string();
+//!         let app = Router::new().route(ME, get(me)).route(MAYBE, get(maybe));
+//!         let app = app.route(TWICE, get(twice)).with_state(proofs);
+//!         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+//!         let address = listener.local_addr().unwrap();
+//!         Server::new(address, async { axum::serve(listener, app).await.unwrap() })
+//!     }
+//! }
+//!
+//! # fn main() {}
+//! bondify_testkit::user_suite!(Axum);
+//! ```
 
 use std::sync::Arc;
 
@@ -35,7 +63,7 @@ pub trait Adapter {
 const ID: &str = "7123456789";
 
 fn secret() -> Secret {
-    Secret::new("whsec_5f2b0c9d8e7a6b5c4d3e2f1a0b9c8d7e").expect("is a secret")
+    Secret::new("whsec_5f2b0c9d8e7a6b5c4d3e2f1a0b9c8d7e").expect("a valid secret")
 }
 
 fn proof() -> Payload {
@@ -74,7 +102,7 @@ fn assert_accepted(response: &Response) {
 #[track_caller]
 fn assert_refused(response: &Response, code: &str) {
     assert_eq!((response.status, response.code().as_deref()), (401, Some(code)), "{response:?}");
-    let body: Value = serde_json::from_str(&response.body).expect("is JSON");
+    let body: Value = serde_json::from_str(&response.body).expect("the body is JSON");
     assert_eq!(body["error"], "Unauthorized", "{response:?}");
     assert!(body["message"].as_str().is_some_and(|text| !text.is_empty()), "{response:?}");
     let json = response.header("content-type").is_some_and(|it| it.starts_with("application/json"));
@@ -83,7 +111,7 @@ fn assert_refused(response: &Response, code: &str) {
     assert!(challenge.is_some_and(|it| it.starts_with("Bearer")), "{response:?}");
 }
 
-/// Asserts that `headers` are refused where a user is required, and no user where one is optional.
+/// Asserts that `headers` are refused where a user is required, and are no user where one is optional.
 async fn refuses(server: &Server, headers: &str, code: &str) {
     assert_refused(&get(server, ME, headers).await, code);
     let optional = get(server, MAYBE, headers).await;
@@ -99,7 +127,7 @@ pub async fn a_proof_in_the_authorization_header_is_accepted<A: Adapter>() {
     assert_accepted(&get(&server, ME, &format!("AUTHORIZATION: bearer  {token}\r\n")).await);
 }
 
-/// The cookie may be quoted, and among others.
+/// The cookie may be quoted, and other cookies may come with it.
 pub async fn a_proof_in_the_cookie_is_accepted<A: Adapter>() {
     let server = start::<A>(|proofs| proofs).await;
     let token = token(&proof());
@@ -155,7 +183,7 @@ pub async fn a_malformed_proof_is_refused<A: Adapter>() {
 /// The code is `INVALID_SIGNATURE`.
 pub async fn a_proof_signed_by_another_is_refused<A: Adapter>() {
     let server = start::<A>(|proofs| proofs).await;
-    let other = Secret::new("whsec_other").expect("is a secret");
+    let other = Secret::new("whsec_other").expect("a valid secret");
     let forged = proof().proof_signed_with(&other);
     refuses(&server, &bearer(&forged), "INVALID_SIGNATURE").await;
 }
@@ -184,11 +212,11 @@ pub async fn a_proof_of_another_project_is_refused<A: Adapter>() {
     assert_accepted(&get(&server, ME, &bearer(&token)).await);
 }
 
-/// A proof is accepted once its secret is.
+/// A proof is accepted as soon as its secret is accepted.
 pub async fn secrets_of_proofs_rotate_while_running<A: Adapter>() {
     let proofs = ProofVerifier::new(secret());
     let server = A::serve(proofs.clone()).await;
-    let new = Secret::new("whsec_new").expect("is a secret");
+    let new = Secret::new("whsec_new").expect("a valid secret");
     let token = proof().proof_signed_with(&new);
     refuses(&server, &bearer(&token), "INVALID_SIGNATURE").await;
     proofs.rotate(new, []);
@@ -222,7 +250,7 @@ pub async fn asking_twice_in_one_request_uses_a_proof_up_once<A: Adapter>() {
     let store = ProbeStore::new(MemoryStore::new());
     let server = start::<A>(|proofs| proofs.single_use(store.clone())).await;
     let headers = bearer(&token(&proof()));
-    // A framework may ask for both at once: the second must not get ahead of the store.
+    // A framework may run both at the same time. The second must wait for the store's answer.
     store.hold_claims();
     let (accepted, ()) = tokio::join!(get(&server, TWICE, &headers), async {
         store.until(1, |call| matches!(call, Call::Claim(_))).await;
@@ -247,8 +275,8 @@ pub async fn a_store_of_used_proofs_that_is_down_accepts_no_proof<A: Adapter>() 
 
 /// Expands to one `#[tokio::test]` per case of the
 /// [contract suite for users](mod@crate::user_suite) for an
-/// [`Adapter`](crate::user_suite::Adapter). The caller depends on `tokio` with its
-/// `macros` and `rt-multi-thread`.
+/// [`Adapter`](crate::user_suite::Adapter). Your crate needs `tokio` with the features `macros` and
+/// `rt-multi-thread`.
 #[macro_export]
 macro_rules! user_suite {
     ($adapter:ty) => {

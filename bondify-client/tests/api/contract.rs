@@ -1,5 +1,5 @@
-//! The types of Bondify's API as the official SDKs declare them: the fields of each response, which
-//! of them may be null or absent, and the defaults.
+//! The types of Bondify's API as the official SDKs declare them: the fields of each response, the fields
+//! that may be null or absent, and the defaults.
 #![allow(clippy::unwrap_used, reason = "a failure in a test is its report")]
 
 use bondify_client::{Days, Developer, Error, ProjectSettings, SessionStatus};
@@ -14,7 +14,7 @@ struct Row {
     response: Value,
     /// Pointers to fields that may be null or absent.
     nullable: &'static [&'static str],
-    /// Pointers to fields that must be there.
+    /// Pointers to fields that are required.
     required: &'static [&'static str],
 }
 
@@ -167,7 +167,7 @@ async fn call(name: &str, response: &Value) -> Result<(), Error> {
     }
 }
 
-/// The response without the field, and with a null in its place.
+/// The response without the field, and with null in the field.
 fn without(response: &Value, pointer: &str) -> [Value; 2] {
     let (parent, field) = pointer.rsplit_once('/').unwrap();
     let mut absent = response.clone();
@@ -209,7 +209,7 @@ async fn a_required_field_that_is_null_or_absent_is_an_error() {
 }
 
 #[tokio::test]
-async fn used_comes_bare_with_a_user_and_with_a_proof() {
+async fn used_is_read_bare_with_a_user_and_with_a_proof() {
     within_a_minute(async {
         let user = json!({"status": "used", "telegram_id": "1", "telegram_name": "Ada"});
         let mut whole = user.clone();

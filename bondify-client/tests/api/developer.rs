@@ -1,4 +1,4 @@
-//! The developer API, call by call.
+//! Each call of the developer API.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,11 +10,11 @@ use crate::client;
 
 async fn developer(answer: Answer) -> (ScriptedServer, Developer) {
     let server = ScriptedServer::start([answer]).await;
-    let developer = client(&server).developer("dev_hush").expect("it is a token");
+    let developer = client(&server).developer("dev_hush").expect("a valid token");
     (server, developer)
 }
 
-/// The one request there was, which was authorised.
+/// The only request that the server received. Asserts that it has the developer token.
 fn request(server: &ScriptedServer) -> (String, ReceivedRequest) {
     let [request] = &server.requests()[..] else { panic!() };
     assert_eq!(request.header("authorization"), Some("Bearer dev_hush"));
@@ -40,7 +40,7 @@ async fn me() {
 }
 
 #[tokio::test]
-async fn projects_in_both_spellings() {
+async fn projects_in_both_forms() {
     within_a_minute(async {
         let (server, developer) = developer(Answer::json(
             200,
@@ -256,7 +256,7 @@ async fn a_refused_token_is_401_and_never_shown() {
 }
 
 #[tokio::test]
-async fn public_access_has_nothing_to_do_with_a_bare_403() {
+async fn a_403_of_the_developer_api_without_a_code_has_no_code() {
     within_a_minute(async {
         let (_server, developer) = developer(Answer::json(403, json!({"error": "no"}))).await;
         assert_eq!(developer.me().await.unwrap_err().code(), None);

@@ -15,7 +15,7 @@ use serde_json::json;
 pub(crate) const PROJECT: &str = "proj_abc123";
 pub(crate) const TOKEN: &str = "sess_abc123";
 
-/// A client of that server which polls as often as is allowed.
+/// A client of the server that polls at the minimum interval.
 pub(crate) fn client(server: &ScriptedServer) -> Client {
     set_up(server).build().expect("these settings make sense")
 }
@@ -28,7 +28,7 @@ pub(crate) fn set_up(server: &ScriptedServer) -> ClientBuilder {
 /// clock is an hour behind this machine's.
 pub(crate) fn generated(expires_in: Duration) -> Answer {
     let date = SystemTime::now() - Duration::from_secs(60 * 60);
-    let since_epoch = date.duration_since(SystemTime::UNIX_EPOCH).expect("is after 1970");
+    let since_epoch = date.duration_since(SystemTime::UNIX_EPOCH).expect("the time is after 1970");
     let whole_second = Duration::from_secs(since_epoch.as_secs());
     let answer = Answer::json(
         200,
@@ -59,7 +59,7 @@ pub(crate) fn confirmed() -> Answer {
     )
 }
 
-/// A server that generates a session and then answers so, and that session.
+/// A server that generates a session and then sends these answers, and that session.
 pub(crate) async fn session(
     expires_in: Duration,
     answers: impl IntoIterator<Item = Answer>,

@@ -1,4 +1,4 @@
-//! A login is one event with one key, whichever way it arrives.
+//! One login has the same event and key, whichever way it arrives.
 
 #![allow(clippy::unwrap_used, reason = "a failure in a test is its report")]
 
@@ -121,7 +121,7 @@ async fn a_session_that_is_not_over_is_no_event() {
 }
 
 #[tokio::test]
-async fn what_the_list_lacks_is_not_made_up() {
+async fn fields_that_the_list_lacks_are_absent() {
     within_a_minute(async {
         let nobody = listed(json!({"telegram_id": null})).await;
         assert_eq!(nobody, None);
@@ -133,7 +133,7 @@ async fn what_the_list_lacks_is_not_made_up() {
 }
 
 #[tokio::test]
-async fn a_poll_without_a_time_happened_when_it_was_answered() {
+async fn a_poll_without_a_time_has_the_time_of_the_response() {
     within_a_minute(async {
         let before = SystemTime::now() - Duration::from_millis(1);
         let event = polled(json!({"confirmed_at": null})).await;

@@ -1,5 +1,5 @@
-//! Polling against a scripted server. In real time, at the shortest interval:
-//! what has to take time is bounded from below only.
+//! Polling against a scripted server, in real time and at the minimum interval. The tests check only
+//! that pauses are long enough.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::{TOKEN, confirmed, session, status};
 
 const INTERVAL: Duration = ClientBuilder::MIN_POLL_INTERVAL;
-/// Long enough to be polled once before, on the slowest machine.
+/// A lifetime with at least one poll before its end, also on a slow machine.
 const SHORT: Duration = Duration::from_secs(8);
 const LONG: Duration = Duration::from_secs(10 * 60);
 
@@ -43,7 +43,7 @@ async fn wait_polls_at_the_interval_until_the_user_confirms() {
 }
 
 #[tokio::test]
-async fn every_terminal_status_ends_it_with_one_request() {
+async fn every_terminal_status_ends_the_polling() {
     within_a_minute(async {
         for terminal in ["cancelled", "expired", "used"] {
             let (server, sessions, session) = session(LONG, [status(terminal)]).await;
@@ -87,7 +87,7 @@ async fn the_stream_ends_after_an_error() {
 }
 
 #[tokio::test]
-async fn outages_are_ridden_out() {
+async fn outages_are_retried() {
     within_a_minute(async {
         for outage in [
             Answer::none(),
@@ -111,13 +111,13 @@ async fn outages_are_ridden_out() {
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_connections_is_ridden_out() {
+async fn refused_connections_are_retried() {
     within_a_minute(async {
         let (server, sessions, session) = session(LONG, [status("pending")]).await;
         let mut statuses = sessions.statuses(&session);
         assert!(matches!(statuses.next().await, Some(Ok(SessionStatus::Pending))));
         drop(server);
-        // Nothing comes for longer than the interval, neither an error nor an end.
+        // The stream yields no error and does not end.
         assert!(timeout(3 * INTERVAL, statuses.next()).await.is_err());
     })
     .await;
@@ -138,7 +138,7 @@ async fn pauses_grow_with_each_failure() {
 }
 
 #[tokio::test]
-async fn retry_after_is_heeded_and_never_shortens_the_interval() {
+async fn retry_after_lengthens_the_pause_and_never_shortens_it() {
     within_a_minute(async {
         let limited = |after| Answer::json(429, json!({})).header("Retry-After", after);
         let long_ago = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -153,7 +153,7 @@ async fn retry_after_is_heeded_and_never_shortens_the_interval() {
 }
 
 #[tokio::test]
-async fn definitive_errors_end_it_at_once() {
+async fn permanent_errors_end_the_polling_at_once() {
     within_a_minute(async {
         for (answer, code) in [
             (Answer::json(404, json!({"code": "PROJECT_NOT_FOUND"})), ErrorCode::ProjectNotFound),
@@ -183,7 +183,7 @@ async fn definitive_errors_end_it_at_once() {
 }
 
 #[tokio::test]
-async fn at_expiry_a_last_request_learns_of_a_late_confirmation() {
+async fn a_last_request_at_expiry_sees_a_late_confirmation() {
     within_a_minute(async {
         let asked_later = Answer::json(429, json!({})).header("Retry-After", "3600");
         let (server, sessions, session) = session(SHORT, [asked_later, confirmed()]).await;
@@ -203,7 +203,7 @@ async fn a_session_that_is_pending_at_expiry_has_expired() {
         let most = SHORT.div_duration_f32(INTERVAL) as usize + 2;
         assert!(polls_until_then <= most, "{polls_until_then}");
 
-        // From then on a wait is one request.
+        // A wait for an expired session sends one request.
         assert_eq!(sessions.wait(&session).await.unwrap(), SessionStatus::Expired);
         assert_eq!(polls(&server), polls_until_then + 1);
     })

@@ -1,4 +1,4 @@
-//! The public session API, call by call, and what every call has in common.
+//! Each call of the public session API, and the behaviour that all calls share.
 
 use std::{error::Error as _, time::Duration};
 
@@ -30,7 +30,7 @@ async fn a_session_is_generated_for_the_project() {
 }
 
 #[tokio::test]
-async fn a_status_is_asked_for_once() {
+async fn status_sends_one_request() {
     within_a_minute(async {
         let server = ScriptedServer::start([status("pending"), confirmed()]).await;
         let sessions = client(&server).sessions(PROJECT);
@@ -82,7 +82,7 @@ async fn every_refusal_has_its_status_and_code() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_one_even_if_its_body_breaks_off() {
+async fn a_refusal_with_an_incomplete_body_is_a_refusal() {
     within_a_minute(async {
         let answer = Answer::json(403, json!({"code": "PROJECT_INACTIVE"})).cut_short();
         let server = ScriptedServer::start([answer]).await;
@@ -125,10 +125,10 @@ async fn silence_stalling_and_trickling_end_at_the_time_out() {
     .await;
 }
 
-/// On Linux a full queue of connections leaves another unanswered.
+/// On Linux, a listener with a full queue does not answer a new connection.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn connecting_has_a_time_out_of_its_own() {
+async fn connecting_has_its_own_time_out() {
     use tokio::net::{TcpSocket, TcpStream};
 
     within_a_minute(async {
@@ -143,9 +143,9 @@ async fn connecting_has_a_time_out_of_its_own() {
             .connect_timeout(Duration::from_millis(200))
             .timeout(Duration::from_secs(3600));
         let sessions = client.build().unwrap().sessions(PROJECT);
-        // The system gives up by itself, but after 30 s.
+        // The system's own time-out is 30 s.
         let generated = timeout(Duration::from_secs(20), sessions.generate()).await;
-        assert!(generated.expect("it is over before").unwrap_err().is_timeout());
+        assert!(generated.expect("the call ends before").unwrap_err().is_timeout());
     })
     .await;
 }
@@ -169,7 +169,7 @@ async fn a_connection_that_fails_is_an_error_with_its_cause() {
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_given_up_at_the_limit() {
+async fn an_endless_answer_is_an_error_at_the_limit() {
     within_a_minute(async {
         let spaces = " ".repeat(Client::MAX_RESPONSE_BYTES);
         let whole = format!("{{\"status\":\"pending\"}}{spaces}");
@@ -227,7 +227,7 @@ async fn a_base_url_may_have_a_path() {
 }
 
 #[tokio::test]
-async fn https_speaks_tls() {
+async fn an_https_url_uses_tls() {
     within_a_minute(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());

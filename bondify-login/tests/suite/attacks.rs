@@ -18,9 +18,8 @@ use super::{
     waiting::soon,
 };
 
-/// Login CSRF: the attacker confirms a login of their own, and has the victim's browser send its
-/// proof.
-pub(crate) async fn a_victims_browser_does_not_end_up_in_the_attackers_account<F: Framework>() {
+/// Login CSRF: the attacker confirms their own login and makes the victim's browser send its proof.
+pub(crate) async fn a_victims_browser_is_not_signed_in_as_the_attacker<F: Framework>() {
     let rig = Rig::start::<F>().await;
     let mut attacker = rig.begin().await;
     rig.confirm(&attacker.token.clone(), "666");
@@ -29,7 +28,7 @@ pub(crate) async fn a_victims_browser_does_not_end_up_in_the_attackers_account<F
         let refused = victim.finish(&proof).await;
         assert_eq!((refused.status, session(&refused)), (400, None), "{refused:?}");
     }
-    // Another site cannot send it with the attacker's cookie either.
+    // Another site cannot send it, even with the attacker's cookie.
     let mut planted = attacker.clone();
     let cross_site = "origin: https://evil.example\r\nsec-fetch-site: cross-site\r\n";
     let form = format!("proof={proof}");
@@ -38,7 +37,7 @@ pub(crate) async fn a_victims_browser_does_not_end_up_in_the_attackers_account<F
     assert_eq!(session(&attacker.finish(&proof).await), Some("666"), "nothing was used up");
 }
 
-/// Session fixation: the attacker plants their cookie in the victim's browser.
+/// Session fixation: the attacker sets their cookie in the victim's browser.
 pub(crate) async fn a_planted_cookie_is_useless_after_the_login<F: Framework>() {
     let rig = Rig::start::<F>().await;
     let mut attacker = rig.begin().await;
@@ -56,7 +55,7 @@ pub(crate) async fn a_planted_cookie_is_useless_after_the_login<F: Framework>() 
     assert_eq!((refused.status, session(&refused)), (400, None));
 }
 
-pub(crate) async fn a_stolen_link_or_token_finishes_nothing<F: Framework>() {
+pub(crate) async fn a_stolen_link_or_token_cannot_finish_a_login<F: Framework>() {
     let rig = Rig::start::<F>().await;
     let mut victim = rig.begin().await;
     let deeplink = victim.json("GET", "/login").await["deeplink"].to_string();
@@ -75,7 +74,7 @@ pub(crate) async fn a_stolen_link_or_token_finishes_nothing<F: Framework>() {
     assert_eq!(session(&victim.finish(&proof).await), Some("42"));
 }
 
-pub(crate) async fn a_stolen_proof_finishes_nothing<F: Framework>() {
+pub(crate) async fn a_stolen_proof_cannot_finish_a_login<F: Framework>() {
     let rig = Rig::start::<F>().await;
     let mut victim = rig.begin().await;
     rig.confirm(&victim.token.clone(), "42");
@@ -87,7 +86,7 @@ pub(crate) async fn a_stolen_proof_finishes_nothing<F: Framework>() {
     assert_eq!(session(&victim.finish(&proof).await), Some("42"));
 }
 
-pub(crate) async fn forged_truncated_and_swapped_cookies_open_nothing<F: Framework>() {
+pub(crate) async fn forged_truncated_and_swapped_cookies_are_ignored<F: Framework>() {
     let rig = Rig::start::<F>().await;
     let browser = rig.begin().await;
     rig.confirm(&browser.token.clone(), "42");
@@ -120,13 +119,13 @@ pub(crate) async fn forged_truncated_and_swapped_cookies_open_nothing<F: Framewo
         let refused = forger.finish(&proof).await;
         assert_eq!((refused.status, session(&refused)), (400, None), "{forged}");
     }
-    // The cookie of another login does not go with this proof.
+    // The cookie of another login does not finish with this proof.
     let mut swapped = rig.begin().await;
     assert_eq!(session(&swapped.finish(&proof).await), None);
     assert_eq!(session(&browser.clone().finish(&proof).await), Some("42"));
 }
 
-pub(crate) async fn an_expired_cookie_finishes_nothing<F: Framework>() {
+pub(crate) async fn an_expired_cookie_cannot_finish_a_login<F: Framework>() {
     let ahead = Arc::new(AtomicU64::new(0));
     let clock = {
         let ahead = ahead.clone();
@@ -141,7 +140,7 @@ pub(crate) async fn an_expired_cookie_finishes_nothing<F: Framework>() {
     let refused = browser.finish(&proof).await;
     assert_eq!((refused.status, session(&refused)), (400, None));
     assert!(refused.body.contains("The login has expired"), "{}", refused.body);
-    // Until then it is good.
+    // Before that it is valid.
     ahead.store(640, Ordering::Relaxed);
     assert_eq!(session(&browser.finish(&proof).await), Some("42"));
 }
@@ -190,7 +189,7 @@ pub(crate) async fn forms_of_other_sites_are_refused<F: Framework>() {
         }
     }
     assert_eq!(rig.emulator.sessions().len(), 1);
-    // A link cannot finish or begin one either.
+    // A link cannot begin or finish a login.
     let linked = browser.get(&format!("/login/finish?proof={proof}")).await;
     assert!([404, 405].contains(&linked.status), "{}", linked.status);
     assert_eq!(session(&linked), None);
@@ -252,7 +251,7 @@ pub(crate) async fn a_finished_login_cannot_be_replayed<F: Framework>() {
     assert!(refused.body.contains("This login is finished"), "{}", refused.body);
     assert!(refused.body.contains("href=\"/\""), "{}", refused.body);
 
-    // An instance that was started later, on the same dedupe store.
+    // Another instance, with the same dedupe store.
     let login = Login::builder(sessions(rig.emulator.url()), &rig.bondify);
     let login = login.origin(ORIGIN).cookie_key(KEY).build().unwrap();
     let other = F::serve(login).await;
@@ -262,7 +261,7 @@ pub(crate) async fn a_finished_login_cannot_be_replayed<F: Framework>() {
 }
 
 /// A double click, two tabs.
-pub(crate) async fn of_many_finishes_one_succeeds<F: Framework>() {
+pub(crate) async fn one_of_many_concurrent_finishes_succeeds<F: Framework>() {
     let rig = Rig::start::<F>().await;
     let mut browser = rig.begin().await;
     rig.confirm(&browser.token.clone(), "42");

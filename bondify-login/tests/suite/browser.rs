@@ -11,7 +11,7 @@ use super::{Framework, Rig};
 pub(crate) async fn a_browser_signs_in_with_a_phone<F: Framework>() {
     let (_rig, origin) = behind_a_front::<F>().await;
     let Some([browser, phone]) = devices().await else { return };
-    // A page that exists: Chromium shows one of its own for an empty 404.
+    // The page must have a body: Chromium replaces an empty 404 by its own page.
     browser.goto(&format!("{origin}/login?return_to=/login%3Fdone")).await;
     browser.click("button").await;
     confirm(&browser, &phone).await;

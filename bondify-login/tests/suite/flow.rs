@@ -29,7 +29,7 @@ pub(crate) async fn a_confirmed_login_is_finished_in_the_browser_that_began_it<F
     assert!(browser.get("/login").await.body.contains("Sign in with Telegram"));
 }
 
-pub(crate) async fn a_page_without_scripts_finishes_too<F: Framework>() {
+pub(crate) async fn a_page_without_scripts_finishes_a_login<F: Framework>() {
     let rig = Rig::start::<F>().await;
     let mut browser = rig.begin().await;
     rig.confirm(&browser.token.clone(), "42");
@@ -41,7 +41,7 @@ pub(crate) async fn a_page_without_scripts_finishes_too<F: Framework>() {
     assert_eq!(session(&browser.finish(proof).await), Some("42"));
 }
 
-pub(crate) async fn a_single_page_app_gets_the_same_as_json<F: Framework>() {
+pub(crate) async fn a_single_page_app_gets_the_states_as_json<F: Framework>() {
     let rig = Rig::start::<F>().await;
     let mut browser = rig.browser();
     assert_eq!(browser.json("GET", "/login").await["state"], "start");
@@ -59,7 +59,7 @@ pub(crate) async fn a_single_page_app_gets_the_same_as_json<F: Framework>() {
     assert_eq!(session(&finished), Some("42"));
 }
 
-pub(crate) async fn a_cancelled_login_is_told<F: Framework>() {
+pub(crate) async fn a_cancelled_login_is_shown<F: Framework>() {
     let rig = Rig::start::<F>().await;
     let mut browser = rig.begin().await;
     rig.emulator.cancel(&browser.token).unwrap();
@@ -68,7 +68,7 @@ pub(crate) async fn a_cancelled_login_is_told<F: Framework>() {
     assert!(page.body.contains("You cancelled the login") && page.body.contains("Try again"));
 }
 
-pub(crate) async fn an_expired_login_is_told<F: Framework>() {
+pub(crate) async fn an_expired_login_is_shown<F: Framework>() {
     let rig = Rig::with::<F>(Duration::from_secs(1), |login| login).await;
     let mut browser = rig.begin().await;
     assert_eq!(browser.decision().await["state"], "expired");
@@ -76,7 +76,7 @@ pub(crate) async fn an_expired_login_is_told<F: Framework>() {
     assert!(page.body.contains("The login has expired") && page.body.contains("Try again"));
 }
 
-pub(crate) async fn a_login_whose_webhook_was_handled_is_finished_too<F: Framework>() {
+pub(crate) async fn a_login_whose_webhook_was_handled_can_be_finished<F: Framework>() {
     let rig = Rig::start::<F>().await;
     let mut browser = rig.begin().await;
     let event = Payload::confirmed().session_token(&*browser.token).signed_with(&rig.secret);
@@ -96,7 +96,7 @@ pub(crate) async fn a_login_whose_webhook_was_handled_is_finished_too<F: Framewo
     assert_eq!(handle(event).await.unwrap(), Handled::Now(()), "the webhook is handled too");
 }
 
-pub(crate) async fn an_unreachable_api_is_told<F: Framework>() {
+pub(crate) async fn an_unreachable_api_is_shown<F: Framework>() {
     let rig = Rig::start::<F>().await;
     rig.emulator.delete_project(super::rig::PROJECT).unwrap();
     let refused = rig.browser().post("/login", "").await;

@@ -1,4 +1,4 @@
-//! The attack suite: one set of cases for all frameworks, over HTTP.
+//! The attack suite: the same cases for all frameworks, over HTTP.
 
 mod attacks;
 mod browser;
@@ -26,29 +26,29 @@ macro_rules! login_suite {
         login_suite! { $framework:
             // flow
             a_confirmed_login_is_finished_in_the_browser_that_began_it
-            a_page_without_scripts_finishes_too
-            a_single_page_app_gets_the_same_as_json
-            a_cancelled_login_is_told
-            an_expired_login_is_told
-            a_login_whose_webhook_was_handled_is_finished_too
-            an_unreachable_api_is_told
+            a_page_without_scripts_finishes_a_login
+            a_single_page_app_gets_the_states_as_json
+            a_cancelled_login_is_shown
+            an_expired_login_is_shown
+            a_login_whose_webhook_was_handled_can_be_finished
+            an_unreachable_api_is_shown
             a_slash_at_the_end_leads_nowhere_else
             // browser
             a_browser_signs_in_with_a_phone
             a_single_page_app_signs_in_with_a_phone
             // attacks
-            a_victims_browser_does_not_end_up_in_the_attackers_account
+            a_victims_browser_is_not_signed_in_as_the_attacker
             a_planted_cookie_is_useless_after_the_login
-            a_stolen_link_or_token_finishes_nothing
-            a_stolen_proof_finishes_nothing
-            forged_truncated_and_swapped_cookies_open_nothing
-            an_expired_cookie_finishes_nothing
+            a_stolen_link_or_token_cannot_finish_a_login
+            a_stolen_proof_cannot_finish_a_login
+            forged_truncated_and_swapped_cookies_are_ignored
+            an_expired_cookie_cannot_finish_a_login
             no_return_to_leads_to_another_site
             forms_of_other_sites_are_refused
             no_site_can_frame_a_page
             a_proof_of_another_project_is_refused
             a_finished_login_cannot_be_replayed
-            of_many_finishes_one_succeeds
+            one_of_many_concurrent_finishes_succeeds
             names_run_no_script
             an_oversized_form_is_refused
             other_methods_change_nothing

@@ -12,13 +12,13 @@ pub(crate) const ORIGIN: &str = "https://shop.example";
 pub(crate) const COOKIE: &str = "__Host-bondify-login";
 pub(crate) const KEY: [u8; 32] = [7; 32];
 
-/// A framework under test: serves a login at `/login` whose handler sets the cookie `session` to
-/// the user's id, and redirects to `return_to`.
+/// A framework under test. It serves a login at `/login`, whose handler sets the cookie `session` to the
+/// user's id and redirects to `return_to`.
 pub(crate) trait Framework {
     async fn serve(login: Login) -> Server;
 }
 
-/// A local Bondify, and an app on it.
+/// A local Bondify, and an app that uses it.
 pub(crate) struct Rig {
     pub(crate) emulator: Emulator,
     pub(crate) secret: Secret,
@@ -32,7 +32,7 @@ impl Rig {
         Self::with::<F>(Duration::from_secs(600), |login| login).await
     }
 
-    /// Starts with sessions of this lifetime, and other settings.
+    /// Starts both, with this lifetime of sessions and with other settings.
     pub(crate) async fn with<F: Framework>(
         lifetime: Duration,
         set: impl FnOnce(LoginBuilder) -> LoginBuilder,
@@ -49,7 +49,7 @@ impl Rig {
         Self { emulator, secret, bondify, login, server }
     }
 
-    /// A browser that has begun a login.
+    /// Returns a browser that has begun a login.
     pub(crate) async fn begin(&self) -> Browser {
         let mut browser = self.browser();
         let begun = browser.post("/login", "").await;
@@ -58,7 +58,7 @@ impl Rig {
         browser
     }
 
-    /// A browser without cookies.
+    /// Returns a browser without cookies.
     pub(crate) fn browser(&self) -> Browser {
         Browser { server: self.server.address(), cookie: String::new(), token: String::new() }
     }
@@ -73,8 +73,7 @@ pub(crate) fn sessions(url: &str) -> Sessions {
     client.build().unwrap().sessions(PROJECT)
 }
 
-/// A browser as far as a login needs one: it keeps the login cookie, and sends forms with its
-/// origin.
+/// A minimal browser: it keeps the login cookie and sends forms with its origin.
 #[derive(Clone)]
 pub(crate) struct Browser {
     pub(crate) server: SocketAddr,
@@ -139,7 +138,7 @@ impl Browser {
         connection
     }
 
-    /// Waits for the decision by server-sent events.
+    /// Waits for the decision, through server-sent events.
     pub(crate) async fn decision(&mut self) -> Value {
         let events = self.get("/login/events").await;
         assert_eq!(events.header("content-type"), Some("text/event-stream"), "{events:?}");
@@ -147,7 +146,7 @@ impl Browser {
         serde_json::from_str(data).unwrap()
     }
 
-    /// Waits for the confirmation, and returns its proof.
+    /// Waits for the confirmation and returns its proof.
     pub(crate) async fn proof(&mut self) -> String {
         let decision = self.decision().await;
         assert_eq!(decision["state"], "confirmed");
@@ -155,7 +154,7 @@ impl Browser {
     }
 }
 
-/// The value of the cookie `session` that the handler sets, if it was called.
+/// Returns the value of the cookie `session`, which the handler sets if it is called.
 pub(crate) fn session(response: &Response) -> Option<&str> {
     let mut set = response.headers.iter().filter(|(name, _)| name == "set-cookie");
     let session = set.find_map(|(_, set)| set.strip_prefix("session="))?;

@@ -5,13 +5,13 @@ use tokio::time::timeout;
 
 use super::{Framework, Rig, rig::Browser};
 
-/// A connection that waits for the decision, and its response as soon as it is complete.
+/// Opens a connection that waits for the decision.
 async fn waiting(browser: &Browser) -> Connection {
     browser.send("GET", "/login/events", "", "").await
 }
 
 impl Rig {
-    /// Waits until the login has so many waiting connections.
+    /// Waits until the login has this number of waiting connections.
     pub(crate) async fn until_waiting(&self, connections: usize) {
         let wanted = format!("waiting: {connections},");
         let is_so = async {

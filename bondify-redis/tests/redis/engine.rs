@@ -1,4 +1,4 @@
-//! Connections to the engines that are tested against.
+//! Connections to the engines under test.
 
 use std::time::Duration;
 
@@ -11,29 +11,29 @@ use bondify_redis::{
 };
 use bondify_testkit::engines::{Engine, Proxy, Upstream};
 
-/// The time-out where none is wanted, on machines so busy that Redis is not quick.
+/// A time-out that does not expire on a busy machine, for tests that are not about time-outs.
 pub(crate) const PATIENT: Duration = Duration::from_secs(30);
 
 /// A store that makes its own connections.
 pub(crate) fn open(url: impl IntoConnectionInfo) -> RedisStore {
-    RedisStore::open(Client::open(url).expect("the URL is one of Redis")).timeout(PATIENT)
+    RedisStore::open(Client::open(url).expect("a Redis URL")).timeout(PATIENT)
 }
 
-/// A connection that reconnects quickly, and leaves it to the store to time out early.
+/// A connection that reconnects quickly and whose response time-out is longer than the store's.
 pub(crate) async fn connect(url: impl IntoConnectionInfo) -> ConnectionManager {
     let config = ConnectionManagerConfig::new()
         .set_response_timeout(Some(PATIENT))
         .set_max_delay(Duration::from_millis(100))
         .set_number_of_retries(100);
-    let client = Client::open(url).expect("the URL is one of Redis");
+    let client = Client::open(url).expect("a Redis URL");
     client.get_connection_manager_with_config(config).await.expect("Redis is up")
 }
 
-/// Sends a command that only tests need.
+/// Sends a command of a test.
 pub(crate) async fn tell<T: FromRedisValue>(connection: &ConnectionManager, command: &str) -> T {
     let mut cmd = Cmd::new();
     cmd.arg(command.split(' ').collect::<Vec<_>>());
-    cmd.query_async(&mut connection.clone()).await.expect("Redis does as told")
+    cmd.query_async(&mut connection.clone()).await.expect("the command succeeds")
 }
 
 pub(crate) async fn proxy(engine: &Engine) -> Proxy {

@@ -1,4 +1,4 @@
-//! Failovers after which the old primary is a replica, or gone.
+//! Failovers after which the old primary is a replica or has ended.
 
 use bondify_testkit::engines::RedisPair;
 use tokio::{
@@ -10,14 +10,14 @@ use tokio::{
 use super::*;
 use crate::engine::{proxy, upstream, url_of};
 
-/// The time-out that the store has unless told otherwise.
+/// The default time-out of the store.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Enough for the slowest machine; the README says two seconds.
+/// The limit for a recovery on a slow machine. The README promises two seconds.
 const RECOVERY: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_demoted_behind_its_address_is_left_at_once() {
+async fn a_call_to_a_demoted_redis_succeeds_on_the_new_primary_at_the_same_address() {
     let Some(pair) = RedisPair::start() else { return };
     let proxy = proxy(&pair.primary).await;
     let store = open(url_of(&proxy)).timeout(TIMEOUT);
@@ -33,7 +33,7 @@ async fn a_redis_demoted_behind_its_address_is_left_at_once() {
 }
 
 #[tokio::test]
-async fn a_call_that_reached_a_replica_is_made_again_on_the_primary() {
+async fn a_call_that_reached_a_replica_is_retried_on_the_primary() {
     let Some(pair) = RedisPair::start() else { return };
     let proxy = proxy(&pair.primary).await;
     let store = open(url_of(&proxy));
@@ -78,11 +78,11 @@ async fn a_sentinel_is_followed_with_narrow_rights() {
     .await;
 }
 
-/// Tasks that handle one event after the other, as the pipeline does: a claim that fails is
-/// made again, as by Bondify's next attempt.
+/// A load: tasks that handle one event after the other, as the pipeline does. A claim that fails is
+/// repeated, as Bondify repeats a delivery.
 struct Load {
     tasks: JoinSet<Vec<EventKey>>,
-    /// Events whose completion was answered.
+    /// The events whose completion was acknowledged.
     completed: watch::Sender<usize>,
     handled: Arc<AtomicUsize>,
     failed: Arc<AtomicUsize>,
@@ -119,7 +119,7 @@ impl Load {
         load
     }
 
-    /// Returns when each task can have handled an event since.
+    /// Waits until each task can have handled another event.
     async fn goes_on(&self) {
         let mut completed = self.completed.subscribe();
         let wanted = *completed.borrow() + 10 * Self::TASKS;

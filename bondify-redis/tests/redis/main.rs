@@ -1,11 +1,11 @@
 //! The store on real engines.
 //!
-//! Those that are running are named by `BONDIFY_TEST_REDIS_URL`, and, with the feature
-//! `cluster`, by `BONDIFY_TEST_REDIS_CLUSTER_URLS`, separated by commas. Tests that disturb
-//! the engine start a `redis-server` of their own. What is missing is skipped, and said;
-//! in CI that is a failure.
+//! `BONDIFY_TEST_REDIS_URL` names a running Redis and, with the feature `cluster`,
+//! `BONDIFY_TEST_REDIS_CLUSTER_URLS` the nodes of a running cluster, separated by commas. Tests that
+//! disturb the engine start their own `redis-server`. Tests without an engine are skipped with a
+//! message; in CI they fail.
 
-#![expect(clippy::print_stdout, reason = "figures, seen with --nocapture")]
+#![expect(clippy::print_stdout, reason = "measurements, shown with --nocapture")]
 
 mod engine;
 mod failovers;
@@ -69,7 +69,7 @@ mod cluster {
     bondify_testkit::dedupe_store_suite!(optional async || {
         let urls = engine_url("BONDIFY_TEST_REDIS_CLUSTER_URLS")?;
         let client = ClusterClient::builder(urls.split(',')).response_timeout(PATIENT).build();
-        let client = client.expect("the URLs are of Redis");
+        let client = client.expect("Redis URLs");
         Some(RedisStore::open(client).timeout(PATIENT))
     });
 }
@@ -86,7 +86,7 @@ async fn a_completed_key_costs_at_most_160_bytes() {
     let told: usize = tell(&connection, &format!("MEMORY USAGE {name}")).await;
     assert!(told <= 160, "{told} bytes");
 
-    // `MEMORY USAGE` leaves out what Redis needs to expire a key.
+    // `MEMORY USAGE` does not include the memory that Redis needs to expire a key.
     let () = tell(&connection, "CONFIG SET appendonly no").await;
     let before = memory(&connection).await;
     for number in 0..KEYS {
@@ -97,7 +97,7 @@ async fn a_completed_key_costs_at_most_160_bytes() {
 }
 
 #[tokio::test]
-async fn prefixes_do_not_meet() {
+async fn stores_with_different_prefixes_are_independent() {
     let Some(server) = Engine::redis() else { return };
     let connection = connect(server.url()).await;
     let store = RedisStore::new(connection.clone());
@@ -124,7 +124,7 @@ async fn each_call_is_one_round_trip() {
 }
 
 #[tokio::test]
-async fn forgotten_scripts_are_learnt_again() {
+async fn scripts_are_cached_again_after_a_flush() {
     let Some(server) = Engine::redis() else { return };
     let wire = Wire::new(connect(server.url()).await);
     let store = RedisStore::new(wire.clone());
@@ -137,7 +137,7 @@ async fn forgotten_scripts_are_learnt_again() {
 }
 
 #[tokio::test]
-async fn only_durations_are_sent_for_redis_to_tell_the_time() {
+async fn durations_and_no_times_are_sent_to_redis() {
     let Some(server) = Engine::redis() else { return };
     let wire = Wire::new(connect(server.url()).await);
     each_call(&RedisStore::new(wire.clone()), key("timed")).await;
@@ -153,7 +153,7 @@ async fn only_durations_are_sent_for_redis_to_tell_the_time() {
     }
 }
 
-// As a cluster connection does when it lost the answer.
+// A cluster connection sends a command again if the answer was lost.
 #[tokio::test]
 async fn a_claim_sent_twice_is_acquired() {
     let Some(server) = Engine::redis() else { return };
@@ -164,7 +164,7 @@ async fn a_claim_sent_twice_is_acquired() {
 }
 
 #[tokio::test]
-async fn a_paused_redis_is_an_error_in_time_and_works_afterwards() {
+async fn a_paused_redis_causes_errors_in_time_and_works_afterwards() {
     const TIMEOUT: Duration = Duration::from_millis(100);
 
     let Some(server) = Engine::redis() else { return };
@@ -199,7 +199,7 @@ async fn a_killed_connection_is_replaced_within_the_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_killed_under_load_is_an_error_and_once_restarted_remembers_its_answers() {
+async fn a_redis_killed_under_load_remembers_acknowledged_events_after_a_restart() {
     const TASKS: usize = 16;
 
     let Some(mut server) = Engine::redis() else { return };
@@ -245,7 +245,7 @@ async fn a_redis_killed_under_load_is_an_error_and_once_restarted_remembers_its_
 }
 
 #[tokio::test]
-async fn a_full_redis_refuses_claims_but_settles_what_was_handled() {
+async fn a_full_redis_refuses_claims_and_settles_handled_events() {
     let Some(server) = Engine::redis() else { return };
     let connection = connect(server.url()).await;
     let store = RedisStore::new(connection.clone()).timeout(PATIENT);
@@ -264,13 +264,13 @@ async fn a_full_redis_refuses_claims_but_settles_what_was_handled() {
     acquire(&store, refused).await;
 }
 
-/// A connection that keeps a record of what is asked, and asks it so many times.
+/// A connection that records its commands, and sends each command `times` times.
 #[derive(Clone)]
 struct Wire {
     connection: ConnectionManager,
     asked: Arc<Mutex<Vec<Cmd>>>,
     times: usize,
-    /// How many answers get lost.
+    /// The number of the next answers that are lost.
     lost: Arc<AtomicUsize>,
 }
 
@@ -279,16 +279,16 @@ impl Wire {
         Self { connection, asked: Arc::default(), times: 1, lost: Arc::default() }
     }
 
-    /// The commands that were sent since the last time.
+    /// Returns the commands that were sent since the last call.
     fn asked(&self) -> Vec<Cmd> {
-        mem::take(&mut self.asked.lock().expect("nothing panics with it"))
+        mem::take(&mut self.asked.lock().expect("the lock is not poisoned"))
     }
 }
 
 impl ConnectionLike for Wire {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            self.asked.lock().expect("nothing panics with it").push(cmd.clone());
+            self.asked.lock().expect("the lock is not poisoned").push(cmd.clone());
             for _ in 1..self.times {
                 let _lost = self.connection.req_packed_command(cmd).await;
             }
@@ -322,7 +322,7 @@ fn key(session: &str) -> EventKey {
 async fn acquire(store: &impl DedupeStore, key: EventKey) -> LeaseToken {
     match store.claim(&key, LEASE).await.expect(ANSWERS) {
         Claimed::Acquired(token) => token,
-        other => panic!("nobody holds the key, but it is {other:?}"),
+        other => panic!("the key is free, but the claim is {other:?}"),
     }
 }
 
@@ -331,7 +331,7 @@ async fn settle(store: &impl DedupeStore, key: EventKey) {
     assert!(store.complete(&key, &token, RETENTION).await.expect(ANSWERS));
 }
 
-/// Makes five calls: each that there is, and the claim that has to follow a release.
+/// Makes five calls: one of each kind, and another claim after the release.
 async fn each_call(store: &impl DedupeStore, key: EventKey) {
     let token = acquire(store, key).await;
     assert!(store.renew(&key, &token, LEASE).await.expect(ANSWERS));

@@ -1,10 +1,10 @@
-//! A Redis that refuses some of the commands.
+//! A Redis that refuses some commands of the store.
 
 use bondify_redis::redis::{ErrorKind, ServerErrorKind::NoPerm};
 
 use super::*;
 
-/// As the README says.
+/// The rights in the README.
 const RIGHTS: &str = "~bondify:* +set +get +del +pexpire +eval +evalsha";
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn a_change_of_rights_is_noticed_by_the_next_claim() {
     assert_refused(store.claim(&key("taken away"), LEASE).await, "evalsha");
 }
 
-/// A store of a user with these rights only.
+/// A store whose user has only these rights.
 async fn narrow(server: &Engine, admin: &ConnectionManager, rights: &str) -> RedisStore {
     let () = tell(admin, &format!("ACL SETUSER narrow reset on >secret {rights}")).await;
     open(format!("{}?user=narrow&pass=secret", server.url()))
@@ -74,7 +74,7 @@ async fn narrow(server: &Engine, admin: &ConnectionManager, rights: &str) -> Red
 fn assert_refused(claimed: Result<Claimed, StoreError>, named: &str) {
     let error = claimed.expect_err("the claim could not be completed");
     let source = error.source().and_then(|source| source.downcast_ref::<RedisError>());
-    let source = source.expect("it is Redis's");
+    let source = source.expect("an error of Redis");
     assert_eq!(source.kind(), ErrorKind::Server(NoPerm));
     let text = source.to_string();
     assert!(text.to_lowercase().contains(&named.to_lowercase()), "{text}");

@@ -1,4 +1,4 @@
-//! Connections that are open and give no answer.
+//! Connections that stay open and give no answer.
 
 use bondify_testkit::engines::Proxy;
 
@@ -13,7 +13,7 @@ bondify_testkit::network_store_suite!(async || {
 });
 
 #[tokio::test]
-async fn one_call_waits_half_the_time_out_for_a_deaf_connection_and_no_other_does() {
+async fn only_one_call_waits_for_a_silent_connection_and_for_half_of_the_time_out() {
     const TIMEOUT: Duration = Duration::from_secs(4);
 
     let Some(server) = Engine::redis() else { return };
@@ -32,7 +32,7 @@ async fn one_call_waits_half_the_time_out_for_a_deaf_connection_and_no_other_doe
 }
 
 #[tokio::test]
-async fn a_claim_that_was_given_up_is_released() {
+async fn a_claim_that_timed_out_is_released() {
     let Some(server) = Engine::redis() else { return };
     let wire = Wire::new(connect(server.url()).await);
     let store = RedisStore::new(wire.clone()).timeout(Duration::from_secs(1));

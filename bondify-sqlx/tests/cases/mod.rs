@@ -1,7 +1,7 @@
-//! Behaviour on every engine. The test that includes this says which one: `Store`,
-//! `Inbox`, `Pool` and the functions that make pools are its.
+//! Cases for every engine. The test file that includes this module defines the engine: `Store`, `Inbox`,
+//! `Pool` and the functions that make pools.
 
-#![expect(clippy::unwrap_used, reason = "all of this is tests, helpers too")]
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 use std::{error::Error, iter::repeat_with, sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ async fn store() -> (Pool, Store) {
     (pool, store)
 }
 
-/// And a table for effects.
+/// An empty inbox, and a table `effects`.
 async fn inbox() -> (Pool, Inbox) {
     let pool = empty_database().await;
     let inbox = Inbox::new(pool.clone());
@@ -61,7 +61,7 @@ pub(crate) async fn count(pool: &Pool, table: &str) -> i64 {
     number(pool, format!("SELECT count(*) FROM {table}")).await
 }
 
-/// Runs statements. Never prepared ones, which a pooler would mix up.
+/// Runs statements without preparing them: a pooler may run those of another client.
 async fn run(executor: impl Executor<'_, Database = Database>, script: impl Into<String>) {
     raw_sql(AssertSqlSafe(script.into())).execute(executor).await.unwrap();
 }
@@ -96,11 +96,11 @@ async fn until(mut condition: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(LONG, waiting).await.expect("waited for long enough");
+    tokio::time::timeout(LONG, waiting).await.expect("the condition is met in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_can_migrate_at_once() {
+async fn ten_processes_can_migrate_at_the_same_time() {
     empty_database().await.close().await;
     let pools = join_all(repeat_with(another_pool).take(10)).await;
     for _ in 0..2 {
@@ -116,7 +116,7 @@ async fn ten_can_migrate_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_no_table_name_is_refused() {
+async fn an_invalid_table_name_is_refused() {
     let pool = empty_database().await;
     for name in ["", "my events", "events; DROP TABLE users", "events\"", "2events", "a.b.c"] {
         assert!(Store::with_table(pool.clone(), name).is_err(), "{name}");
@@ -125,7 +125,7 @@ async fn what_is_no_table_name_is_refused() {
 }
 
 #[tokio::test]
-async fn stores_in_different_tables_do_not_meet() {
+async fn stores_in_different_tables_are_independent() {
     let (pool, store) = store().await;
     let keyword = "select";
     let other = Store::with_table(pool.clone(), keyword).unwrap();
@@ -141,7 +141,7 @@ async fn stores_in_different_tables_do_not_meet() {
 }
 
 #[tokio::test]
-async fn purge_deletes_what_has_run_out_and_nothing_else() {
+async fn purge_deletes_expired_rows_only() {
     let (pool, store) = store().await;
     let completed = EventKey::new("completed", "");
     let token = acquire(&store, &completed).await;
@@ -161,7 +161,7 @@ async fn purge_deletes_what_has_run_out_and_nothing_else() {
 async fn purge_deletes_in_batches() {
     let (pool, store) = store().await;
     insert_expired(&pool, 250).await;
-    // The last row cannot be deleted, which takes nothing but its own batch with it.
+    // The last row cannot be deleted, so only its own batch fails.
     let guard =
         format!(r#"CREATE TABLE guard ("key" {KEY_TYPE} REFERENCES bondify_events ("key"))"#);
     run(&pool, guard).await;
@@ -231,7 +231,7 @@ async fn an_exhausted_pool_is_an_error_and_works_again() {
     assert!(cause.contains("timed out"), "{cause}");
 
     drop(taken);
-    // It takes a moment to return to the pool.
+    // The connection returns to the pool in the background.
     until(async || store.claim(&key, LONG).await.is_ok()).await;
 }
 
@@ -290,7 +290,7 @@ async fn an_event_is_new_once() {
     assert_eq!((later, other, elsewhere), (Recorded::Duplicate, Recorded::New, Recorded::New),);
 }
 
-/// As whoever has a transaction of another library, or a connection in one, has it.
+/// A connection that is in a transaction, as other libraries hold it.
 #[tokio::test]
 async fn an_event_can_be_recorded_on_a_connection() {
     let (pool, inbox) = inbox().await;
@@ -323,7 +323,7 @@ async fn a_transaction_that_does_not_commit_leaves_no_trace() {
     let mut crashed = another_pool().await.begin().await.unwrap();
     let recorded = inbox.record(&mut crashed, &event("sess_1")).await.unwrap();
     assert_eq!(recorded, Recorded::New);
-    // Without a word to the database, as when the process dies.
+    // Without a rollback, as if the process died.
     drop(crashed);
 
     let mut transaction = pool.begin().await.unwrap();
@@ -407,7 +407,7 @@ async fn a_record_is_kept_for_its_retention() {
 }
 
 #[tokio::test]
-async fn the_inbox_and_the_store_know_of_each_other() {
+async fn the_inbox_and_the_store_share_a_table() {
     let (pool, inbox) = inbox().await;
     let store = Store::new(pool.clone());
     let recorded = async || {
@@ -417,7 +417,7 @@ async fn the_inbox_and_the_store_know_of_each_other() {
         recorded
     };
 
-    // A lease is no duplicate: its holder may be dead.
+    // A lease is no duplicate, because its holder may have crashed.
     let token = acquire(&store, &key()).await;
     assert_eq!(recorded().await, Recorded::New);
     assert!(!store.complete(&key(), &token, LONG).await.unwrap());
@@ -440,7 +440,7 @@ async fn a_claim_sees_what_was_committed_while_it_waited() {
     assert_eq!(claim.await.unwrap(), Claimed::Completed);
 }
 
-/// Concurrent transactions of different events do not stand in each other's way.
+/// Concurrent transactions of different events do not block each other.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_records_do_not_fail() {
     let (pool, inbox) = inbox().await;

@@ -12,14 +12,14 @@ use super::{
 /// The user that Debian's MariaDB runs as.
 const USER: &str = "mysql";
 
-/// Methods of MariaDB only.
+/// Methods for MariaDB.
 impl Engine {
-    /// A MariaDB with the superuser `root` and the database `test`. `None` if it is not installed,
-    /// which is [`skipped`](crate::skipped).
+    /// Starts a MariaDB with the superuser `root` and the database `test`. Returns `None` and reports the
+    /// tests as [`skipped`](crate::skipped) if MariaDB is not installed.
     ///
     /// # Panics
     ///
-    /// If it does not start.
+    /// If it does not start, and if it is not installed and `CI` is set.
     #[must_use]
     pub fn mariadb() -> Option<Self> {
         let folder = new_folder();
@@ -39,25 +39,25 @@ impl Engine {
         Self::start(url, server, probe, [Signal::TERM, Signal::KILL], folder)
     }
 
-    /// The socket of a MariaDB.
+    /// Returns the socket of a MariaDB.
     #[must_use]
     pub fn mariadb_socket(&self) -> Upstream {
         Upstream::Unix(self.folder.path().join("mariadb.sock"))
     }
 }
 
-/// One of MariaDB's programs, in a folder that it owns.
+/// A command of MariaDB, to run in a folder that its user owns.
 fn command(program: &str, folder: &TempDir) -> Command {
     let mut command = Command::new(program);
     become_user(USER, &mut command);
-    // A server that starts clears its folder for temporary tables, of other servers as well.
+    // At its start a server clears the folder for temporary tables, also of other servers.
     command.env("TMPDIR", folder.path());
     command.current_dir(folder).arg("--no-defaults");
     command.arg(format!("--datadir={}", folder.path().join("data").display()));
     command
 }
 
-/// Debian has it where the `PATH` of a user may not lead.
+/// The server program. On Debian its folder may not be in the `PATH` of a user.
 fn program() -> &'static str {
     let debians = "/usr/sbin/mariadbd";
     if std::path::Path::new(debians).exists() { debians } else { "mariadbd" }

@@ -14,36 +14,39 @@ use super::{
     server::{absent, log_of, new_folder, open_log},
 };
 
-/// A running nginx in a temporary folder, in front of an HTTP server. It ends when dropped.
+/// A running nginx in a temporary folder, in front of an HTTP server. Dropping it ends nginx.
 ///
-/// Its settings are nginx's defaults, but for the size of a body, which may be 64 MiB.
+/// Its settings are nginx's defaults, except that a body may have 64 MiB.
 #[derive(Debug)]
 pub struct Nginx {
     process: Child,
     folder: TempDir,
-    /// nginx cannot be told to listen on a free port.
+    /// Listens on a free port, because nginx cannot.
     proxy: Proxy,
 }
 
 impl Nginx {
-    /// An nginx that passes requests on to `server`. `None` if nginx is not installed, which is
-    /// [`skipped`](crate::skipped).
+    /// Starts an nginx that forwards requests to `server`. Returns `None` and reports the tests as
+    /// [`skipped`](crate::skipped) if nginx is not installed.
     ///
     /// # Panics
     ///
-    /// If it does not start.
+    /// If it does not start, and if it is not installed and `CI` is set.
     pub async fn in_front_of(server: SocketAddr) -> Option<Self> {
         let folder = new_folder();
         let file = folder.path().join("nginx.conf");
-        fs::write(&file, settings(folder.path(), server)).expect("there is room for a file");
+        fs::write(&file, settings(folder.path(), server)).expect("the file can be written");
 
-        // Debian has it where only root's `PATH` leads.
+        // On Debian it is in a folder that is only in root's `PATH`.
         let debian = Path::new("/usr/sbin/nginx");
         let program = if debian.exists() { debian } else { Path::new("nginx") };
         let log = open_log(&folder);
         let mut nginx = Command::new(program);
         nginx.arg("-p").arg(folder.path()).arg("-c").arg(&file).args(["-e", "stderr"]);
-        nginx.stdin(Stdio::null()).stdout(log.try_clone().expect("it is open")).stderr(log);
+        nginx
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("the log file is open"))
+            .stderr(log);
         let process = match nginx.spawn() {
             Ok(process) => process,
             Err(error) => return absent("nginx", &error),
@@ -63,7 +66,7 @@ impl Nginx {
     fn until_ready(&mut self) {
         let start = Instant::now();
         while !socket(self.folder.path()).exists() {
-            let ended = self.process.try_wait().expect("it is ours");
+            let ended = self.process.try_wait().expect("the process is our child");
             if ended.is_some() || start.elapsed() > Duration::from_secs(60) {
                 panic!("nginx does not start: {}", log_of(&self.folder));
             }

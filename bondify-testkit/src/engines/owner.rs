@@ -1,4 +1,4 @@
-//! The users that engines run as, since they refuse to run as root.
+//! The users that engines run as, because engines refuse to run as root.
 
 use std::{
     os::unix::{fs::chown, process::CommandExt},
@@ -9,14 +9,14 @@ use std::{
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
-/// Gives a folder to a user, if we are root.
+/// Changes the owner of a folder to `user`, if this process runs as root.
 pub(super) fn own_as(user: &str, folder: &TempDir) {
     if let Some((user, group)) = ids(user) {
-        chown(folder, Some(user), Some(group)).expect("root may");
+        chown(folder, Some(user), Some(group)).expect("root can change owners");
     }
 }
 
-/// Runs a program as a user, if we are root.
+/// Makes a command run as `user`, if this process runs as root.
 pub(super) fn become_user(user: &str, command: &mut Command) {
     if let Some((user, group)) = ids(user) {
         command.uid(user).gid(group);

@@ -15,11 +15,11 @@ use super::{
     server::{absent, log_of, new_folder, open_log},
 };
 
-/// A running PgBouncer 1.18 or later in a temporary folder, in front of a PostgreSQL and
-/// reached through a Unix socket. It ends when dropped.
+/// A running PgBouncer 1.18 or later in a temporary folder, in front of a PostgreSQL. It listens on a Unix
+/// socket. Dropping it ends PgBouncer.
 ///
-/// Any user of PostgreSQL's `trust` authentication may connect to any database. Each database
-/// has two server connections for all clients, so that clients really share them.
+/// Any user can connect to any database, as with PostgreSQL's `trust` authentication. Each database has
+/// two server connections, so that clients share them.
 #[derive(Debug)]
 pub struct PgBouncer {
     process: Child,
@@ -27,23 +27,24 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// A pooler that assigns a server connection for a transaction. `None` if PgBouncer is not
-    /// installed, which is [`skipped`](crate::skipped).
+    /// Starts a pooler that assigns a server connection to a client for a transaction. Returns `None` and
+    /// reports the tests as [`skipped`](crate::skipped) if PgBouncer is not installed.
     ///
     /// # Panics
     ///
-    /// If it does not start.
+    /// If it does not start, and if it is not installed and `CI` is set.
     #[must_use]
     pub fn transaction_mode(postgres: &Upstream) -> Option<Self> {
         Self::start(postgres, "transaction")
     }
 
-    /// A pooler that assigns a server connection for a statement, and refuses transactions of
-    /// several. `None` if PgBouncer is not installed, which is [`skipped`](crate::skipped).
+    /// Starts a pooler that assigns a server connection to a client for a statement, and refuses
+    /// transactions of several statements. Returns `None` and reports the tests as
+    /// [`skipped`](crate::skipped) if PgBouncer is not installed.
     ///
     /// # Panics
     ///
-    /// If it does not start.
+    /// If it does not start, and if it is not installed and `CI` is set.
     #[must_use]
     pub fn statement_mode(postgres: &Upstream) -> Option<Self> {
         Self::start(postgres, "statement")
@@ -73,9 +74,9 @@ impl PgBouncer {
             folder.path().display(),
         );
         let file = folder.path().join("pgbouncer.ini");
-        fs::write(&file, settings).expect("there is room for a file");
+        fs::write(&file, settings).expect("the file can be written");
 
-        // Debian has it where only root's `PATH` leads.
+        // On Debian it is in a folder that is only in root's `PATH`.
         let debian = Path::new("/usr/sbin/pgbouncer");
         let program = if debian.exists() { debian } else { Path::new("pgbouncer") };
         let mut server = Command::new(program);
@@ -83,7 +84,10 @@ impl PgBouncer {
         own(&folder);
         become_owner(&mut server);
         let log = open_log(&folder);
-        server.stdin(Stdio::null()).stdout(log.try_clone().expect("it is open")).stderr(log);
+        server
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("the log file is open"))
+            .stderr(log);
         let process = match server.spawn() {
             Ok(process) => process,
             Err(error) => return absent("pgbouncer", &error),
@@ -93,7 +97,7 @@ impl PgBouncer {
         Some(pooler)
     }
 
-    /// The URL of a database behind it.
+    /// Returns the URL of a database behind the pooler.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         let folder = self.folder.path().display();
@@ -103,7 +107,7 @@ impl PgBouncer {
     fn until_ready(&mut self) {
         let start = Instant::now();
         while !self.folder.path().join(format!(".s.PGSQL.{PORT}")).exists() {
-            let ended = self.process.try_wait().expect("it is ours");
+            let ended = self.process.try_wait().expect("the process is our child");
             if ended.is_some() || start.elapsed() > Duration::from_secs(60) {
                 panic!("PgBouncer does not start: {}", log_of(&self.folder));
             }
@@ -115,7 +119,7 @@ impl PgBouncer {
 impl Drop for PgBouncer {
     fn drop(&mut self) {
         if let Ok(None) = self.process.try_wait() {
-            // At once, whoever is connected.
+            // SIGTERM ends it at once, even with connected clients.
             kill_process(Pid::from_child(&self.process), Signal::TERM).ok();
             self.process.wait().ok();
         }

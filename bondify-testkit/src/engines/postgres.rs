@@ -13,23 +13,23 @@ use super::{
     server::{absent, new_folder},
 };
 
-/// The port that names PostgreSQL's sockets. No engine here listens on TCP.
+/// The port in the names of PostgreSQL's sockets. The engines here do not listen on TCP.
 pub(super) const PORT: u16 = 5432;
 
-/// Methods of PostgreSQL only.
+/// Methods for PostgreSQL.
 impl Engine {
-    /// A PostgreSQL with the superuser `postgres`. `None` if it is not installed, which is
-    /// [`skipped`](crate::skipped).
+    /// Starts a PostgreSQL with the superuser `postgres`. Returns `None` and reports the tests as
+    /// [`skipped`](crate::skipped) if PostgreSQL is not installed.
     ///
     /// # Panics
     ///
-    /// If it does not start.
+    /// If it does not start, and if it is not installed and `CI` is set.
     #[must_use]
     pub fn postgres() -> Option<Self> {
         let folder = new_folder();
         own(&folder);
         let mut initdb = command("initdb", &folder);
-        // What is not on the disk now, a start after a crash would have to wait for.
+        // Without `--no-sync`: a start after a crash would have to write the files to the disk first.
         initdb.args(["-D", "data", "-U", "postgres", "-A", "trust"]);
         match initdb.output() {
             Ok(output) => assert!(output.status.success(), "{output:?}"),
@@ -38,12 +38,12 @@ impl Engine {
         Self::start_postgres(folder)
     }
 
-    /// Another PostgreSQL that streams from this one and is read-only until it is
+    /// Starts another PostgreSQL that replicates this one and is read-only until it is
     /// [promoted](Self::promote).
     ///
     /// # Panics
     ///
-    /// If this is no PostgreSQL, or the other does not start.
+    /// If this is not a PostgreSQL, and if the replica does not start.
     #[must_use]
     pub fn replica(&self) -> Self {
         let folder = new_folder();
@@ -51,23 +51,23 @@ impl Engine {
         let mut backup = command("pg_basebackup", &folder);
         backup.args(["-D", "data", "-U", "postgres", "--write-recovery-conf"]);
         backup.args(["--checkpoint", "fast", "-h"]).arg(self.folder.path());
-        let output = backup.output().expect("it comes with the engine");
+        let output = backup.output().expect("the engine's tools are installed");
         assert!(output.status.success(), "{output:?}");
-        Self::start_postgres(folder).expect("it is installed")
+        Self::start_postgres(folder).expect("the engine is installed")
     }
 
-    /// Makes a replica an engine of its own, which takes writes. Returns once it does.
+    /// Promotes a replica, and returns when it accepts writes.
     ///
     /// # Panics
     ///
-    /// If this is no replica of a PostgreSQL.
+    /// If this is not a replica of a PostgreSQL.
     pub fn promote(&self) {
         let output = command("pg_ctl", &self.folder).args(["-D", "data", "promote"]).output();
-        let output = output.expect("it comes with the engine");
+        let output = output.expect("the engine's tools are installed");
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// The socket of a PostgreSQL.
+    /// Returns the socket of a PostgreSQL.
     #[must_use]
     pub fn postgres_socket(&self) -> Upstream {
         Upstream::Unix(self.folder.path().join(format!(".s.PGSQL.{PORT}")))
@@ -84,7 +84,7 @@ impl Engine {
     }
 }
 
-/// One of PostgreSQL's programs, in a folder that it owns.
+/// A command of PostgreSQL, to run in a folder that its user owns.
 fn command(program: &str, folder: &TempDir) -> Command {
     let mut command = Command::new(programs().join(program));
     become_owner(&mut command);
@@ -92,7 +92,8 @@ fn command(program: &str, folder: &TempDir) -> Command {
     command
 }
 
-/// Where Debian has PostgreSQL's programs, the newest; elsewhere they are in the `PATH`.
+/// The folder of the newest PostgreSQL on Debian. Elsewhere it is empty, because the programs are in the
+/// `PATH`.
 fn programs() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let number = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
@@ -100,12 +101,12 @@ fn programs() -> PathBuf {
     newest.map(|path| path.join("bin")).unwrap_or_default()
 }
 
-/// Gives a folder to the user that PostgreSQL and PgBouncer run as.
+/// Changes the owner of a folder to the user that PostgreSQL and PgBouncer run as.
 pub(super) fn own(folder: &TempDir) {
     own_as("postgres", folder);
 }
 
-/// Runs a program as that user.
+/// Makes a command run as that user.
 pub(super) fn become_owner(command: &mut Command) {
     become_user("postgres", command);
 }

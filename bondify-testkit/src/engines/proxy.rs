@@ -12,15 +12,15 @@ use tokio::{
     task::JoinSet,
 };
 
-/// A proxy on loopback in front of an engine. It ends when dropped.
+/// A proxy on loopback in front of an engine. Dropping it ends the proxy and its connections.
 ///
-/// Connections that are open and connections to come are treated apart, since that is how
-/// networks fail: a NAT forgets the former and forwards the latter; a failover moves the
-/// latter and leaves the former where they lead.
+/// Open connections and new connections are controlled separately, because networks fail that way: a
+/// NAT forgets open connections and forwards new ones; a failover leads new connections to another
+/// server and leaves open ones where they are. See the [module](super) for an example.
 pub struct Proxy {
     address: SocketAddr,
     upstream: Arc<Mutex<Upstream>>,
-    /// Increased when the connections that are open change their mode.
+    /// The last order to the open connections.
     open: watch::Sender<Open>,
     _tasks: JoinSet<()>,
 }
@@ -35,7 +35,7 @@ pub enum Upstream {
     Unix(PathBuf),
 }
 
-/// The last order to the connections that were open at that moment.
+/// The last order to the connections that were open at that time. `orders` makes each order a change.
 #[derive(Clone, Copy, Debug, Default)]
 struct Open {
     orders: usize,
@@ -43,15 +43,15 @@ struct Open {
 }
 
 impl Proxy {
-    /// Listens on a free port of 127.0.0.1.
+    /// Starts a proxy that listens on a free port of 127.0.0.1 and connects to `upstream`.
     ///
     /// # Errors
     ///
-    /// Those of the socket.
+    /// The error of the socket, if it cannot listen.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// Outside of a tokio runtime.
     pub async fn start(upstream: Upstream) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -62,24 +62,24 @@ impl Proxy {
         Ok(Self { address, upstream, open, _tasks: tasks })
     }
 
-    /// The address to connect to.
+    /// Returns the address to connect to.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops forwarding on the connections that are open, in both directions and for good,
-    /// and closes none of them. New connections work.
+    /// Makes the open connections silent: the proxy stops forwarding on them in both directions, for good,
+    /// and does not close them. New connections work.
     pub fn go_deaf(&self) {
         self.order(false);
     }
 
-    /// Closes the connections that are open. New connections work.
+    /// Closes the open connections. New connections work.
     pub fn cut(&self) {
         self.order(true);
     }
 
-    /// Leads new connections to `upstream`. Open ones stay where they are.
+    /// Leads new connections to `upstream`. Open connections stay with the old upstream.
     pub fn redirect(&self, upstream: Upstream) {
         *self.upstream.lock().unwrap_or_else(PoisonError::into_inner) = upstream;
     }

@@ -10,23 +10,24 @@ use rustix::process::Signal;
 
 use super::{Engine, server::new_folder};
 
-/// A Redis and its replica, in sync.
+/// A Redis and its replica.
 #[derive(Debug)]
 pub struct RedisPair {
-    /// The one that takes writes, until a failover.
+    /// The primary, until a failover.
     pub primary: Engine,
-    /// The one that answers `READONLY` to them, until a failover.
+    /// The replica, which answers writes with `READONLY` until a failover.
     pub replica: Engine,
     ports: [u16; 2],
 }
 
 impl RedisPair {
-    /// Starts both. `None` if there is no `redis-server`, which is
-    /// [`skipped`](crate::skipped).
+    /// Starts both, and returns when they are in sync. Returns `None` and reports the tests as
+    /// [`skipped`](crate::skipped) if there is no `redis-server`.
     ///
     /// # Panics
     ///
-    /// If one does not start, or they are not in sync within a minute.
+    /// If one does not start, if they are not in sync within a minute, and if there is no `redis-server`
+    /// and `CI` is set.
     #[must_use]
     pub fn start() -> Option<Self> {
         let ports = [free_port(), free_port()];
@@ -43,8 +44,8 @@ impl RedisPair {
         Some(pair)
     }
 
-    /// Demotes the primary and promotes the replica, as `FAILOVER` does: no write is lost, and
-    /// both keep the connections that are open. Returns once the replica is a primary.
+    /// Demotes the primary and promotes the replica, with `FAILOVER`: no write is lost, and both keep
+    /// their open connections. Returns when the replica is a primary.
     ///
     /// # Panics
     ///
@@ -57,8 +58,8 @@ impl RedisPair {
         self.until_promoted();
     }
 
-    /// Holds back all writes on the primary for a minute, and returns once the replica has all
-    /// that came before: the primary can be stopped, and no answer that it gave is forgotten.
+    /// Pauses all writes on the primary for a minute, and returns when the replica has all earlier
+    /// writes. The primary can then be stopped without the loss of an acknowledged write.
     ///
     /// # Panics
     ///
@@ -74,7 +75,7 @@ impl RedisPair {
         }
     }
 
-    /// Returns once the replica is a primary.
+    /// Waits until the replica is a primary.
     ///
     /// # Panics
     ///
@@ -84,8 +85,8 @@ impl RedisPair {
         until(replica, "ROLE", "master\n");
     }
 
-    /// A Sentinel that knows the pair as `name`, and promotes the replica when the primary
-    /// was silent for a second.
+    /// Starts a Sentinel that knows the pair as `name`, and promotes the replica when the primary has been
+    /// silent for a second.
     ///
     /// # Panics
     ///
@@ -101,10 +102,10 @@ impl RedisPair {
              sentinel down-after-milliseconds {name} 1000\n\
              sentinel failover-timeout {name} 5000\n"
         );
-        fs::write(&file, configuration).expect("there is room for a file");
+        fs::write(&file, configuration).expect("the file can be written");
         let mut server = Command::new("redis-server");
         server.arg(&file).arg("--sentinel").current_dir(&folder);
-        // A Sentinel that does not know the replica yet has nothing to promote.
+        // A Sentinel must know the replica before it can promote it.
         let mut probe = Command::new("sh");
         let ask = format!("redis-cli -e -p {port} sentinel replicas {name} | grep -q .");
         probe.args(["-c", &ask]);
@@ -113,7 +114,7 @@ impl RedisPair {
     }
 }
 
-/// The bytes of replication that were sent or received.
+/// The number of bytes that were sent to the replica or received by it.
 fn replicated(port: u16, field: &str) -> u64 {
     let told = tell(port, ["INFO", "replication"]);
     let bytes = told.lines().find_map(|line| line.strip_prefix(field)?.trim().parse().ok());
@@ -131,7 +132,7 @@ fn until(port: u16, ask: &str, wanted: &str) {
 fn tell<'a>(port: u16, command: impl IntoIterator<Item = &'a str>) -> String {
     let mut redis_cli = Command::new("redis-cli");
     redis_cli.args(["-p", &port.to_string()]).args(command);
-    let output = redis_cli.output().expect("it comes with the engine");
+    let output = redis_cli.output().expect("the engine's tools are installed");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

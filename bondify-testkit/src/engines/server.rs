@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use crate::skipped;
 
-/// A running engine in a temporary folder, reached through a Unix socket in it, and gone when
-/// dropped. What it has answered survives its crash.
+/// A running engine in a temporary folder. It listens on a Unix socket there, and dropping the value ends
+/// it. Acknowledged writes survive its crash.
 #[derive(Debug)]
 pub struct Engine {
     url: String,
@@ -25,33 +25,34 @@ pub struct Engine {
     pub(super) folder: TempDir,
 }
 
-/// How an engine ends.
+/// The way in which an engine is stopped.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "there is no third way")]
 pub enum Stop {
-    /// As it is told to in everyday life.
+    /// A normal shutdown.
     Clean,
-    /// In the middle of whatever it does.
+    /// A crash.
     Crash,
 }
 
 impl Engine {
-    /// A Redis with an append-only file that is on the disk before it answers. `None` if
-    /// there is no `redis-server`, which is [`skipped`].
+    /// Starts a Redis whose append-only file is on the disk before it answers. Returns `None` and reports
+    /// the tests as [`skipped`] if there is no `redis-server`.
     ///
     /// # Panics
     ///
-    /// If it does not start.
+    /// If it does not start, and if there is no `redis-server` and `CI` is set.
     #[must_use]
     pub fn redis() -> Option<Self> {
         Self::redis_with([])
     }
 
-    /// The same with further options, such as `--rename-command EVAL ""`, which win.
+    /// Starts a Redis like [`redis`](Self::redis), with more options, such as `--rename-command EVAL ""`,
+    /// which override the others.
     ///
     /// # Panics
     ///
-    /// If it does not start.
+    /// As for [`redis`](Self::redis).
     #[must_use]
     pub fn redis_with<'a>(options: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let folder = new_folder();
@@ -74,7 +75,7 @@ impl Engine {
         folder: TempDir,
     ) -> Option<Self> {
         let log = open_log(&folder);
-        server.stdout(log.try_clone().expect("it is open")).stderr(log);
+        server.stdout(log.try_clone().expect("the log file is open")).stderr(log);
         probe.stdout(Stdio::null()).stderr(Stdio::null());
         let process = match server.spawn() {
             Ok(process) => process,
@@ -85,40 +86,40 @@ impl Engine {
         Some(engine)
     }
 
-    /// Where it is reached, also after it was stopped and started.
+    /// Returns its URL, which stays the same when it is stopped and started again.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Ends it, and returns once it has ended.
+    /// Stops it, and returns when it has ended.
     ///
     /// # Panics
     ///
-    /// If it ended by itself.
+    /// If it has ended before.
     pub fn stop(&mut self, stop: Stop) {
         let signal = match stop {
             Stop::Clean => self.clean,
             Stop::Crash => self.crash,
         };
-        kill_process(Pid::from_child(&self.process), signal).expect("it is running");
-        self.process.wait().expect("it is ours");
+        kill_process(Pid::from_child(&self.process), signal).expect("the engine is running");
+        self.process.wait().expect("the process is our child");
     }
 
-    /// Starts it again where it was, and returns once it answers.
+    /// Starts it again with its data, and returns when it answers.
     ///
     /// # Panics
     ///
     /// If it does not start.
     pub fn start_again(&mut self) {
-        self.process = self.server.spawn().expect("it started before");
+        self.process = self.server.spawn().expect("the engine starts again");
         self.until_ready();
     }
 
     fn until_ready(&mut self) {
         let start = Instant::now();
-        while !self.probe.status().expect("it comes with the engine").success() {
-            let ended = self.process.try_wait().expect("it is ours");
+        while !self.probe.status().expect("the engine's tools are installed").success() {
+            let ended = self.process.try_wait().expect("the process is our child");
             if ended.is_some() || start.elapsed() > Duration::from_secs(60) {
                 panic!("{:?} does not start: {}", self.server, log_of(&self.folder));
             }
@@ -136,7 +137,7 @@ impl Drop for Engine {
 }
 
 pub(super) fn new_folder() -> TempDir {
-    tempfile::tempdir().expect("there is room for a folder")
+    tempfile::tempdir().expect("a temporary folder can be created")
 }
 
 fn log(folder: &TempDir) -> PathBuf {
@@ -144,7 +145,7 @@ fn log(folder: &TempDir) -> PathBuf {
 }
 
 pub(super) fn open_log(folder: &TempDir) -> File {
-    File::create(log(folder)).expect("there is room for a file")
+    File::create(log(folder)).expect("the file can be written")
 }
 
 pub(super) fn log_of(folder: &TempDir) -> String {

@@ -5,19 +5,19 @@ use tokio::task::{AbortHandle, yield_now};
 
 use crate::Script;
 
-/// The path at which a server under test takes deliveries.
+/// The path at which a server under test receives deliveries.
 pub const PATH: &str = "/webhooks/bondify";
 
-/// The path at which a server of several projects takes deliveries, followed by `/` and the
-/// project's id.
+/// The path at which a server of several projects receives deliveries. The project's id follows after a
+/// `/`.
 pub const PROJECTS_PATH: &str = "/webhooks/projects";
 
-/// Chooses the `Bondify` of the project `id`, as an application does with its database. Adapters
-/// call it for [`Attached::ForProjects`].
+/// Returns the `Bondify` of the project `id`, as an application finds it in its database. Adapters call
+/// it for [`Attached::ForProjects`].
 ///
 /// # Errors
 ///
-/// [`Reply::ProjectNotFound`] for an id that no case knows.
+/// [`Reply::ProjectNotFound`] for any id but `shop` and `blog`.
 pub async fn project(bondify: &Bondify, id: &str) -> Result<Bondify, Reply> {
     yield_now().await;
     if ["shop", "blog"].contains(&id) {
@@ -28,7 +28,7 @@ pub async fn project(bondify: &Bondify, id: &str) -> Result<Bondify, Reply> {
 }
 
 pub(super) fn project_secret(id: &str) -> Secret {
-    Secret::new(format!("whsec_of_{id}")).expect("is a secret")
+    Secret::new(format!("whsec_of_{id}")).expect("a valid secret")
 }
 
 /// Starts servers of one framework.
@@ -42,9 +42,9 @@ pub trait Adapter {
         async { Arc::new(MemoryStore::new()) as Arc<dyn DedupeStore> }
     }
 
-    /// Serves `app` on an ephemeral loopback port, `POST` [`PATH`] only, or the path of
-    /// [`Attached::ForProjects`]. Returns `None` if the framework does not compile or launch an
-    /// app with a mistake in it, which is the best way to report that.
+    /// Serves `app` on an ephemeral loopback port: only `POST` [`PATH`], or the path of
+    /// [`Attached::ForProjects`]. Returns `None` if the framework refuses to compile or to launch an app
+    /// with this mistake, which is better than an error at run time.
     fn serve(app: App) -> impl Future<Output = Option<Server>> + Send;
 }
 
@@ -56,7 +56,7 @@ pub struct App {
     pub bondify: Bondify,
     /// The script of the route's handler, which takes the verified event.
     pub script: Script,
-    /// How to attach `bondify`.
+    /// The way to attach `bondify`.
     pub attached: Attached,
 }
 
@@ -73,12 +73,12 @@ pub enum Attached {
     Twice,
     /// Around the whole application, by mistake: it gets the requests for every path and method.
     Everywhere,
-    /// By request, as intended for several projects: `POST` [`PROJECTS_PATH`]`/{id}` is received
+    /// Per request, as intended for several projects: `POST` [`PROJECTS_PATH`]`/{id}` is received
     /// through the `Bondify` that [`project`] returns.
     ForProjects,
 }
 
-/// A running server, stopped when dropped.
+/// A running server. Dropping it stops the server.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,

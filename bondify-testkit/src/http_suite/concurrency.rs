@@ -60,7 +60,7 @@ pub async fn a_waiting_duplicate_takes_over_after_a_failure<A: Adapter>() {
 pub async fn a_waiting_duplicate_gives_up_with_409<A: Adapter>() {
     let rig = Rig::with::<A>(|builder| builder.wait(Duration::from_millis(50))).await;
     let connections = begin_concurrently(&rig, 2, Step::held(200)).await;
-    let [first, second] = connections.try_into().expect("two");
+    let [first, second] = connections.try_into().expect("there are two connections");
     assert_reply(&response(second).await, 409, "IN_FLIGHT");
     rig.script.resume(1);
     assert_handled(&response(first).await);
@@ -96,7 +96,7 @@ pub async fn draining_waits_for_the_running_handler<A: Adapter>() {
 pub async fn draining_sends_waiting_duplicates_away<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let connections = begin_concurrently(&rig, 2, Step::held(200)).await;
-    let [first, second] = connections.try_into().expect("two");
+    let [first, second] = connections.try_into().expect("there are two connections");
     let (drained, ()) = tokio::join!(rig.bondify.drain(LONG), async {
         assert_reply(&response(second).await, 409, "IN_FLIGHT");
         rig.script.resume(1);

@@ -10,7 +10,7 @@ use super::{
 use crate::{Call, Step, WebhookRequest};
 
 fn key_of(request: &WebhookRequest) -> EventKey {
-    request.verified_by(&secret()).expect("is genuine").key()
+    request.verified_by(&secret()).expect("the request is genuine").key()
 }
 
 /// A handler may run for longer than its lease.

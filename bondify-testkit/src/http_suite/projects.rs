@@ -9,7 +9,8 @@ async fn rig<A: Adapter>() -> Rig {
     rig.expect("the server starts")
 }
 
-/// A login that each project is told of, since cases share a store and projects do not.
+/// A login whose event is delivered to several projects. Each case has its own, because cases share a
+/// store.
 struct Login(Payload);
 
 impl Login {
@@ -17,7 +18,7 @@ impl Login {
         Self(Payload::confirmed())
     }
 
-    /// Its delivery, signed with the secret of `project`.
+    /// Returns the delivery, signed with the secret of `project`.
     fn of(&self, project: &str) -> WebhookRequest {
         self.0.clone().signed_with(&project_secret(project))
     }
@@ -38,7 +39,8 @@ async fn post(rig: &Rig, project: &str, request: &WebhookRequest) -> Response {
     rig.open().await.post(&project_path(project), request).await.expect("the server responds")
 }
 
-/// A project's secret signs for no other project, and an event of one is no duplicate in another.
+/// The secret of a project is not accepted for another project, and an event of one project is not a
+/// duplicate in another.
 pub async fn projects_are_isolated<A: Adapter>() {
     let (rig, login) = (rig::<A>().await, Login::new());
     for (project, other) in [("shop", "blog"), ("blog", "shop")] {
@@ -50,8 +52,8 @@ pub async fn projects_are_isolated<A: Adapter>() {
     assert_eq!(rig.runs(), 2);
 }
 
-/// A request for an unknown project is refused before its body is there. Its beginning is, since
-/// a framework may look at that before it calls any route.
+/// The response is 404 before the whole body has arrived. The beginning of the body is sent, because a
+/// framework may read it before it calls a route.
 pub async fn an_unknown_project_is_refused_before_its_body_is_read<A: Adapter>() {
     let (rig, login) = (rig::<A>().await, Login::new());
     let bytes = login.of("unknown").to_http1(&project_path("unknown"));

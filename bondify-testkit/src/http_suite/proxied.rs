@@ -6,11 +6,11 @@ use super::{
 };
 use crate::{Connection, WebhookRequest, engines::Nginx};
 
-/// The response to each of 96 bodies of more than twice the limit, through a real nginx, is 413: nginx
-/// answers 502 if the server closes the connection while it still sends.
+/// The response to each of 96 bodies of more than twice the limit, through a real nginx, is 413. nginx
+/// answers 502 if the server closes the connection while nginx still sends.
 ///
-/// Not a part of [`http_suite!`](crate::http_suite!), as it needs the feature `engines`: call it from
-/// a test of your own.
+/// It is not a part of [`http_suite!`](crate::http_suite!), because it needs the feature `engines`. Call
+/// it from your own test.
 pub async fn an_oversized_body_behind_nginx_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let Some(nginx) = Nginx::in_front_of(rig.server.address()).await else { return };

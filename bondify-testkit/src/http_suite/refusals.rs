@@ -61,7 +61,7 @@ pub async fn a_missing_signature_is_refused<A: Adapter>() {
 /// The response is 401.
 pub async fn a_wrong_secret_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
-    let wrong = Secret::new("whsec_another").expect("is a secret");
+    let wrong = Secret::new("whsec_another").expect("a valid secret");
     let forged = Payload::confirmed().signed_with(&wrong);
     rig.refuses(&forged, 401, "INVALID_SIGNATURE").await;
 }
@@ -119,7 +119,7 @@ pub async fn an_unsigned_body_is_never_parsed<A: Adapter>() {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The response is 401 to a captured delivery, whose signature is valid for ever.
+/// The response to a captured delivery is 401, although its signature stays valid.
 pub async fn an_event_that_is_too_old_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let age = Verifier::DEFAULT_TOLERANCE + MINUTE;
@@ -184,15 +184,15 @@ pub async fn a_refusal_keeps_the_connection_alive<A: Adapter>() {
     assert_handled(&connection.post(PATH, &confirmed()).await.expect("the server responds"));
 }
 
-/// The response is 500, unless the framework does not compile or launch it.
+/// The response is 500, unless the framework refuses to compile or launch the app.
 pub async fn an_extractor_without_bondify_is_a_misconfiguration<A: Adapter>() {
     let served = Rig::attached::<A>(Attached::Never, |builder| builder).await;
     let Some(rig) = served else { return };
     rig.refuses(&confirmed(), 500, "MISCONFIGURED").await;
 }
 
-/// The response is 500, unless the framework does not compile or launch it: the delivery does not
-/// wait for itself, and nothing stays claimed.
+/// The response is 500, unless the framework refuses to compile or launch the app. The delivery does not
+/// wait for itself, and no lease remains.
 pub async fn bondify_attached_twice_is_a_misconfiguration<A: Adapter>() {
     let served = Rig::attached::<A>(Attached::Twice, |builder| builder).await;
     let Some(rig) = served else { return };
@@ -203,8 +203,8 @@ pub async fn bondify_attached_twice_is_a_misconfiguration<A: Adapter>() {
     assert_eq!(rig.runs(), 0);
 }
 
-/// The response to a page is 500, unless the framework does not compile or launch it: not a 415, which
-/// does not tell the developer that Bondify is in the way.
+/// The response to a request for a page is 500, unless the framework refuses to compile or launch the app.
+/// A 415 would not tell the developer that Bondify is attached to that page.
 pub async fn bondify_around_the_whole_app_is_a_misconfiguration<A: Adapter>() {
     let served = Rig::attached::<A>(Attached::Everywhere, |builder| builder).await;
     let Some(rig) = served else { return };

@@ -14,10 +14,10 @@ pub(super) struct Rig {
     pub(super) server: Server,
 }
 
-/// A time that does not run out on a slow machine.
+/// A time that does not expire on a slow machine.
 pub(super) const LONG: Duration = Duration::from_secs(60);
 
-/// A lease that is renewed in time on a slow machine, and often enough to watch.
+/// A lease that is renewed in time on a slow machine, and often enough for a test.
 pub(super) const RENEWED: Duration = Duration::from_secs(1);
 
 /// A lease that a case waits for to expire.
@@ -92,7 +92,7 @@ impl Rig {
 }
 
 pub(super) fn secret() -> Secret {
-    Secret::new("whsec_5f2b0c9d8e7a6b5c4d3e2f1a0b9c8d7e").expect("is a secret")
+    Secret::new("whsec_5f2b0c9d8e7a6b5c4d3e2f1a0b9c8d7e").expect("a valid secret")
 }
 
 pub(super) fn confirmed() -> WebhookRequest {
@@ -104,7 +104,7 @@ pub(super) async fn response(mut connection: Connection) -> Response {
 }
 
 /// Asserts the status, code and JSON format of a reply, which are the same in every framework.
-/// The literals of the cases are the contract; core's table has to agree with them.
+/// The literals in the cases are the contract, and core's table must agree with them.
 #[track_caller]
 pub(super) fn assert_reply(response: &Response, status: u16, code: &str) {
     let shown = format!("{response:?}");
@@ -114,7 +114,10 @@ pub(super) fn assert_reply(response: &Response, status: u16, code: &str) {
     let retry_makes_sense = matches!(status, 409 | 503);
     let retry_after = response.header("retry-after").and_then(|it| it.parse::<u64>().ok());
     assert_eq!(retry_after.is_some(), retry_makes_sense, "{shown}");
-    let reply = Reply::ALL.iter().find(|reply| reply.code() == code).expect("there is one");
+    let reply = Reply::ALL
+        .iter()
+        .find(|reply| reply.code() == code)
+        .expect("core has a reply with this code");
     assert_eq!((response.status, &*response.body), (reply.status(), reply.body()));
 }
 

@@ -52,7 +52,7 @@ pub async fn a_settlement_that_fails_keeps_the_answer<A: Adapter>() {
 /// Both secrets are accepted after the first rotation, the new one alone after the second.
 pub async fn secrets_rotate_while_running<A: Adapter>() {
     let rig = Rig::start::<A>().await;
-    let new = Secret::new("whsec_new").expect("is a secret");
+    let new = Secret::new("whsec_new").expect("a valid secret");
     let by = |secret: &Secret| Payload::confirmed().signed_with(secret);
     rig.refuses(&by(&new), 401, "INVALID_SIGNATURE").await;
     rig.bondify.rotate(new.clone(), [secret()]);

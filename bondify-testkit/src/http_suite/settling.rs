@@ -65,8 +65,8 @@ pub async fn any_2xx_is_an_acknowledgement<A: Adapter>() {
 /// The event's name is part of its key.
 pub async fn both_events_of_one_session_are_handled<A: Adapter>() {
     let rig = Rig::start::<A>().await;
-    let confirmed = confirmed().verified_by(&secret()).expect("is genuine");
-    let session = confirmed.session_token().expect("has one");
+    let confirmed = confirmed().verified_by(&secret()).expect("the request is genuine");
+    let session = confirmed.session_token().expect("the event has a session token");
     for payload in [Payload::confirmed(), Payload::cancelled(), Payload::unknown("auth.renamed")] {
         let request = payload.session_token(session).signed_with(&secret());
         assert_handled(&rig.post(&request).await);

@@ -1,7 +1,22 @@
-//! The cases of a store that reaches its engine over a network, which fails.
+//! The cases for a store that connects to its engine over a network.
 //!
-//! Each case gets a store that is connected through a [`Proxy`], and the proxy. Give the store
-//! a time-out of a second or two.
+//! Each case gets a store and the [`Proxy`] through which it is connected, and makes the network fail.
+//! Give the store a time-out of a second or two.
+//!
+//! ```no_run
+//! # struct MyStore;
+//! # impl MyStore {
+//! #     fn connect(_: std::net::SocketAddr) -> bondify_core::MemoryStore { Default::default() }
+//! # }
+//! use bondify_testkit::engines::{Engine, Proxy};
+//!
+//! # fn main() {}
+//! bondify_testkit::network_store_suite!(async || {
+//!     let engine = Engine::postgres()?;
+//!     let proxy = Proxy::start(engine.postgres_socket()).await.unwrap();
+//!     Some((MyStore::connect(proxy.address()), proxy, engine))
+//! });
+//! ```
 
 use bondify_core::{Bondify, Event, Reply, Secret};
 use tokio::{net::TcpListener, time::timeout};
@@ -17,9 +32,9 @@ use crate::{
 
 /// Expands to one `#[tokio::test]` for each case of [`network`](crate::store_suite::network).
 ///
-/// The async closure returns an `Option` of the store, the [`Proxy`](crate::engines::Proxy)
-/// that it is connected through, and what has to live as long, such as the
-/// [`Engine`](crate::engines::Engine). With `None`, a case passes untried.
+/// The async closure returns an `Option` of the store, the [`Proxy`](crate::engines::Proxy) through
+/// which it is connected, and a value that must live as long, such as the
+/// [`Engine`](crate::engines::Engine). With `None`, a case passes without running.
 #[macro_export]
 macro_rules! network_store_suite {
     ($new_store:expr) => {
@@ -49,23 +64,23 @@ macro_rules! __network_store_tests {
     )+};
 }
 
-/// A NAT or a load balancer forgets the open connections: within ten seconds each method is
-/// answered on new ones.
+/// The open connections become silent, as if a NAT or a load balancer had forgotten them. Within ten
+/// seconds each method succeeds on a new connection.
 pub async fn deaf_connections_are_replaced<S: DedupeStore>(store: S, proxy: &Proxy) {
     each_method_recovers(store, || proxy.go_deaf()).await;
 }
 
-/// The open connections are closed: within ten seconds each method is answered on new ones.
+/// The open connections are closed. Within ten seconds each method succeeds on a new connection.
 pub async fn cut_connections_are_replaced<S: DedupeStore>(store: S, proxy: &Proxy) {
     each_method_recovers(store, || proxy.cut()).await;
 }
 
-/// The engine's machine accepts connections and says nothing: each call is an error within half
-/// a minute.
+/// The engine's machine accepts connections and never answers. Each call is an error within half a
+/// minute.
 pub async fn every_call_ends_without_an_answer<S: DedupeStore>(store: S, proxy: &Proxy) {
     let (key, token) = held(&store).await;
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
-    proxy.redirect(Upstream::Tcp(silent.local_addr().expect("it listens")));
+    proxy.redirect(Upstream::Tcp(silent.local_addr().expect("the listener has an address")));
     proxy.go_deaf();
 
     let calls = async {
@@ -77,27 +92,27 @@ pub async fn every_call_ends_without_an_answer<S: DedupeStore>(store: S, proxy: 
     timeout(Duration::from_secs(30), calls).await.expect("the store has a time-out");
 }
 
-/// The connections go deaf while a handler runs that fails: its answer does not wait for them,
-/// and the next attempt of the delivery is handled, within the time that Bondify waits.
+/// The connections become silent while a handler runs, and the handler fails. Its answer does not wait for
+/// the store, and the next attempt of the delivery is handled within the time that Bondify waits.
 pub async fn a_failed_delivery_is_handled_again_although_connections_went_deaf<S: DedupeStore>(
     store: S,
     proxy: &Proxy,
 ) {
-    let secret = Secret::new("whsec_test").expect("is a secret");
+    let secret = Secret::new("whsec_test").expect("a valid secret");
     let bondify = Bondify::builder(secret.clone()).store(store).build().expect("valid settings");
     let request = Payload::confirmed().signed_with(&secret);
     let status = |status: &u16| *status;
 
-    let delivery = request.receive_by(&bondify).await.expect("is fresh");
+    let delivery = request.receive_by(&bondify).await.expect("the delivery is accepted");
     let fails = async |_: Event| {
         proxy.go_deaf();
         500
     };
     let answer = timeout(Duration::from_secs(1), delivery.run(fails, status)).await;
-    assert_eq!(answer.expect("a failure waits for no store"), Ok(500));
+    assert_eq!(answer.expect("the answer to a failure does not wait for the store"), Ok(500));
 
     let retry = timeout(Duration::from_secs(10), request.receive_by(&bondify)).await;
-    let delivery = retry.expect("it is decided in time").expect("it is handled");
+    let delivery = retry.expect("the retry is answered in time").expect("the retry is accepted");
     assert_eq!(delivery.run(async |_: Event| 200, status).await, Ok(200));
     assert_eq!(request.receive_by(&bondify).await.err(), Some(Reply::Duplicate));
 }
@@ -109,7 +124,7 @@ async fn each_method_recovers<S: DedupeStore>(store: S, fail: impl Fn()) {
     let renewed = until(async || store.renew(&completed, &token, LONG).await.ok()).await;
     assert!(renewed, "the lease is held");
     fail();
-    // `false` after a completion whose answer was lost.
+    // `false` if the answer to a first completion was lost.
     until(async || store.complete(&completed, &token, LONG).await.ok()).await;
     fail();
     until(async || store.release(&released, &released_token).await.ok()).await;
