@@ -213,7 +213,7 @@ fn other_method(path: &Path<Url>) -> HttpResponse {
     }
 }
 
-const NOT_A_POST: &str = "the middleware got a request of another method than POST; wrap the \
+const NOT_A_POST: &str = "the middleware got a request with a method other than POST; wrap the \
     webhook's resource, not the application";
 
 async fn receive(bondify: &Bondify, request: &mut ServiceRequest) -> Result<Delivery, Reply> {

@@ -91,9 +91,9 @@ async fn it_wraps_one_route_beside_a_page() {
     assert_eq!(get(&server, "/hook").await.body, "a page");
 }
 
-// A handler for any method trusts what wraps it.
+// A handler for any method relies on the middleware for the method.
 #[tokio::test]
-async fn another_method_is_no_way_around_it() {
+async fn another_method_does_not_bypass_the_middleware() {
     let bondify = bondify();
     let server = app(move |config| {
         let any = web::route().to(async |body: Bytes| body);
@@ -128,9 +128,9 @@ async fn a_handler_need_not_be_send_and_may_take_the_body_too() {
     assert!(response.body.contains("auth.confirmed"), "{response:?}");
 }
 
-// An error of a handler is a response by the time it gets here; one of a middleware is not.
+// actix-web turns a handler's error into a response before Bondify sees it, but not a middleware's.
 #[tokio::test]
-async fn an_error_of_a_middleware_within_is_a_failure() {
+async fn an_error_of_an_inner_middleware_is_a_failure() {
     let bondify = bondify();
     let failing = || {
         from_fn(async |request: ServiceRequest, next: Next<BoxBody>| {
@@ -197,7 +197,7 @@ async fn a_panic_is_an_answer_in_a_test_of_the_application() {
     }
 }
 
-// The README says to use the event's bytes instead.
+// The documentation of `BondifyEvent` says to use the event's bytes instead.
 #[tokio::test]
 async fn a_payload_limit_below_the_body_applies_to_the_handlers_extractor() {
     let bondify = bondify();
@@ -228,7 +228,7 @@ async fn an_optional_event_without_bondify_is_none_and_logged() {
     assert!(log.contains("ERROR") && log.contains("bondify.middleware()"), "{log}");
 }
 
-// The README says that it must not.
+// The README says to put no such middleware around Bondify.
 #[tokio::test]
 async fn a_middleware_that_makes_200_of_500_loses_the_event() {
     let store = ProbeStore::new(MemoryStore::new());

@@ -1,4 +1,4 @@
-//! The shutdown that the README documents. A process of its own, since signals are for processes.
+//! The shutdown that the README documents, in a process of its own, since a signal goes to the process.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -23,7 +23,7 @@ async fn it_ends_beside_an_open_stream_and_half_a_head() {
         App::new().service(hook).route("/events", web::get().to(endless))
     };
     let shutdown = Shutdown::on_signal().unwrap();
-    // The README's, with a shorter time.
+    // As in the README, with a shorter time.
     let server = HttpServer::new(app).shutdown_signal(shutdown.requested()).shutdown_timeout(1);
     let server = server.workers(1).bind(("127.0.0.1", 0)).unwrap();
     let address = server.addrs()[0];

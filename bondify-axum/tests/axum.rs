@@ -135,7 +135,7 @@ async fn it_works_in_nested_routers_beside_other_methods() {
 }
 
 #[tokio::test]
-async fn several_bondifys_in_one_app_keep_apart() {
+async fn several_bondifys_in_one_app_are_independent() {
     let build = |text| Bondify::builder(secret(text)).build().unwrap();
     let (shop, blog) = (build("whsec_shop"), build("whsec_blog"));
     let ok = async |_: BondifyEvent| StatusCode::NO_CONTENT;
@@ -210,7 +210,7 @@ async fn it_combines_with_common_layers() {
     assert_eq!((again.status, again.code()), (200, None));
 }
 
-// The layer's own 413 if the length is announced, Bondify's if it turns out.
+// The layer answers 413 if the length is announced, Bondify if the body exceeds the limit later.
 #[tokio::test]
 async fn a_body_limit_around_the_route_is_413() {
     let ok = async |_: BondifyEvent| StatusCode::OK;
@@ -225,7 +225,7 @@ async fn a_body_limit_around_the_route_is_413() {
     assert_eq!((response.status, response.code().unwrap()), (413, "PAYLOAD_TOO_LARGE".into()));
 }
 
-// The README says to use the event's bytes instead.
+// The documentation of `BondifyEvent` says to use the event's bytes instead.
 #[tokio::test]
 async fn a_default_body_limit_below_the_body_applies_to_the_handlers_extractor() {
     let with_the_body = async |_: BondifyEvent, body: Bytes| body;
@@ -240,7 +240,7 @@ async fn a_default_body_limit_below_the_body_applies_to_the_handlers_extractor()
     assert_eq!(deliver(server, "/event", &request).await.body, *request.body());
 }
 
-// The README says that they must not.
+// The README says to put no such layer around the route.
 #[tokio::test]
 async fn a_layer_that_makes_200_of_500_loses_the_event() {
     let store = ProbeStore::new(MemoryStore::new());
@@ -252,7 +252,7 @@ async fn a_layer_that_makes_200_of_500_loses_the_event() {
     assert_eq!(store.calls().last(), Some(&Call::Release(true)));
 }
 
-// The client is gone, so that nothing keeps the server alive but `drain`.
+// The client has hung up, so that only `drain` keeps the server running.
 #[tokio::test]
 async fn a_graceful_shutdown_with_drain_finishes_a_handler_whose_client_hung_up() {
     let store = ProbeStore::new(MemoryStore::new());
@@ -308,7 +308,7 @@ impl io::Write for Log {
 }
 
 impl Log {
-    /// Becomes the log of this thread, set up as the README says. A test has one thread.
+    /// Starts the log of this thread, with the subscriber of the README. A test has one thread.
     fn of_this_thread() -> (Self, impl Drop) {
         let log = Self::default();
         let writer = log.clone();

@@ -1,5 +1,5 @@
-//! The HTTP contract suite against axum with stores on real engines, the ones that
-//! `BONDIFY_TEST_POSTGRES_URL`, `BONDIFY_TEST_MYSQL_URL` and `BONDIFY_TEST_REDIS_URL` say.
+//! The HTTP contract suite against axum with stores on real engines, at the URLs in
+//! `BONDIFY_TEST_POSTGRES_URL`, `BONDIFY_TEST_MYSQL_URL` and `BONDIFY_TEST_REDIS_URL`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -108,7 +108,7 @@ mod behind_pgbouncer {
 
     bondify_testkit::http_suite!(BehindPgBouncer);
 
-    /// Stores that take turns.
+    /// Two stores that are called alternately.
     struct Instances {
         instances: [PostgresStore; 2],
         turn: AtomicUsize,
@@ -172,7 +172,7 @@ mod on_redis {
     bondify_testkit::http_suite!(OnRedis);
 }
 
-/// Without its engines, this process has nothing to do.
+/// The URL of an engine. Without it the test process ends.
 fn url(variable: &'static str) -> String {
     engine_url(variable).unwrap_or_else(|| process::exit(0))
 }

@@ -1,4 +1,4 @@
-//! The shutdown that the README documents. A process of its own, since signals are for processes.
+//! The shutdown that the README documents, in a process of its own, since a signal goes to the process.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -32,7 +32,7 @@ async fn it_ends_beside_an_open_stream_and_half_a_head() {
     within_a_minute(server).await.unwrap().unwrap();
 }
 
-/// The README's, with shorter times.
+/// Serves as the README does, with shorter times.
 async fn serve(
     listener: TcpListener,
     app: Router,

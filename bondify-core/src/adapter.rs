@@ -90,7 +90,7 @@ pub fn read_limit(bondify: &Bondify) -> usize {
     pipeline::read_limit(bondify.body_limit())
 }
 
-/// Logs `advice` as an error and returns [`Reply::Misconfigured`].
+/// Logs `advice`, which says what to change, as an error and returns [`Reply::Misconfigured`].
 #[must_use]
 pub fn misconfigured(advice: &str) -> Reply {
     tracing::error!("bondify is not set up on this route: {advice}");
@@ -111,9 +111,9 @@ pub fn response<B: From<Bytes>>(reply: Reply) -> Response<B> {
     response
 }
 
-/// Defines `BondifyEvent`, the type in which an adapter hands a verified [`Event`] to a
-/// handler: a newtype, since a framework's traits can only be implemented for a type of
-/// the adapter's own. Its field is public, so that a handler can write
+/// Defines `BondifyEvent`, the type in which an adapter passes a verified [`Event`] to a
+/// handler. It is a newtype, since an adapter can implement its framework's traits only for a type of
+/// its own. Its field is public, so that a handler can write
 /// `BondifyEvent(event): BondifyEvent`.
 ///
 /// [`Event`]: crate::Event
@@ -147,7 +147,7 @@ macro_rules! __define_bondify_event {
     };
 }
 
-/// Defines `BondifyUser`, the type in which an adapter hands the user of a verified [`Proof`] to
+/// Defines `BondifyUser`, the type in which an adapter passes the user of a verified [`Proof`] to
 /// a handler. It derefs to the [`TelegramUser`], which handlers use most. Its field
 /// is public, so that a handler can write `BondifyUser(proof): BondifyUser`. Only verification
 /// creates a proof.
@@ -191,9 +191,8 @@ macro_rules! __define_bondify_user {
     };
 }
 
-/// Defines `BondifyRejection`, the error of an adapter's extractors and guards: a newtype of the
-/// [`Reply`] that the client gets, for which the adapter implements its framework's response
-/// trait.
+/// Defines `BondifyRejection`, the error of an adapter's extractors and guards. It is a newtype of the
+/// [`Reply`] that the client gets. The adapter implements its framework's response trait for it.
 ///
 /// ```
 /// use bondify_core::adapter::{define_bondify_rejection, misconfigured};

@@ -2,10 +2,10 @@ use http::header::{CONTENT_TYPE, HeaderName};
 
 use crate::SIGNATURE_HEADER;
 
-/// A request's headers, looked up by name.
+/// Looks up a request's headers by name.
 ///
-/// Implemented for `http` 1; adapters of frameworks with header types of their own
-/// implement it on a newtype.
+/// It is implemented for `http` 1. Adapters of frameworks with other header types
+/// implement it for a newtype.
 pub trait Headers {
     /// Calls `visit` with each value of the header called `name`, which is in lower
     /// case. Names compare case-insensitively.
@@ -14,7 +14,7 @@ pub trait Headers {
 
 impl Headers for http::HeaderMap {
     fn visit(&self, name: &'static str, visit: &mut dyn FnMut(&[u8])) {
-        // Known as names, these two need not be parsed for every request.
+        // Constants, so that these two names are not parsed for every request.
         const SIGNATURE: HeaderName = HeaderName::from_static(SIGNATURE_HEADER);
         let values = match name {
             SIGNATURE_HEADER => self.get_all(SIGNATURE),

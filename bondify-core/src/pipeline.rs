@@ -1,4 +1,4 @@
-//! The way of a delivery: it is read, verified, claimed, handled and settled.
+//! The steps of a delivery: it is read, verified, claimed, handled and settled.
 
 mod admission;
 mod claim;

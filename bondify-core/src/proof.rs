@@ -1,4 +1,4 @@
-//! Proofs, with which polling ends: signed statements that a user logged in.
+//! Proofs: signed statements that a user logged in, which polling returns.
 
 mod authenticate;
 mod claims;

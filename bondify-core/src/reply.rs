@@ -20,7 +20,7 @@ macro_rules! replies {
         $reply:ident: $status:literal $code:literal $text:literal
             $(as $error:literal)? $(body $body:literal)?,
     )+) => {
-        /// A response in place of the handler's.
+        /// A response that Bondify for Rust sends instead of the handler's.
         ///
         /// Each reply has one status, one machine code and one JSON body, the same in every
         /// framework: `{"error":"human text","code":"CODE"}`, or `{"status":"duplicate"}`.
@@ -104,9 +104,9 @@ replies! {
     StoreUnavailable: 503 "STORE_UNAVAILABLE" "this cannot be accepted at the moment",
     /// the handler panicked.
     HandlerPanicked: 500 "HANDLER_PANICKED" "the event could not be handled",
-    /// the route is not set up as it must be; the log says how.
+    /// the route is not set up correctly; the log says what to change.
     Misconfigured: 500 "MISCONFIGURED" "this route is not set up for Bondify",
-    /// there is no proof of who the user is.
+    /// no proof was sent.
     MissingToken: 401 "MISSING_TOKEN" "no proof was sent" as "Unauthorized",
     /// the proof is not a JWT signed with HS256, or from the future.
     InvalidToken: 401 "INVALID_TOKEN" "the proof is malformed" as "Unauthorized",
@@ -116,7 +116,7 @@ replies! {
     MissingFields: 401 "MISSING_FIELDS" "the proof lacks a required claim" as "Unauthorized",
     /// the proof is too old.
     TokenExpired: 401 "TOKEN_EXPIRED" "the proof has expired" as "Unauthorized",
-    /// the proof is another project's.
+    /// the proof is for another project.
     WrongProject: 401 "WRONG_PROJECT" "the proof is for another project" as "Unauthorized",
     /// the proof was used before.
     TokenUsed: 401 "TOKEN_USED" "the proof was used before" as "Unauthorized",
@@ -125,8 +125,8 @@ replies! {
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 impl Reply {
-    /// The headers, names in lower case: `content-type`, and `retry-after` (in
-    /// seconds) where a retry makes sense, or `www-authenticate` where a proof does.
+    /// The headers, with names in lower case: `content-type`; `retry-after`, in seconds, if a retry can
+    /// succeed; `www-authenticate` if a proof is missing or not accepted.
     #[must_use]
     pub const fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {

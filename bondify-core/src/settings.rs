@@ -15,8 +15,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Refuses settings that make no sense. `least_retention` is the time for which a
-    /// captured delivery verifies.
+    /// Refuses invalid settings. `least_retention` is the time for which a captured delivery
+    /// verifies.
     pub(crate) fn validate(&self, least_retention: Duration) -> Result<(), BuildError> {
         let Self { body_limit, wait, lease, tolerance, retention, .. } = self;
         let (wait, lease, tolerance, retention) = (*wait, *lease, *tolerance, *retention);
@@ -42,36 +42,37 @@ impl Settings {
     }
 }
 
-/// A setting that makes no sense.
+/// The error for an invalid setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// The namespace is the empty string.
-    #[error("the namespace is empty; leave it out if the store is not shared")]
+    #[error("the namespace is empty; do not set one if the store is not shared")]
     EmptyNamespace,
     /// The body limit is zero.
-    #[error("the body limit is zero, which would refuse every delivery")]
+    #[error("the body limit is zero, which would refuse every delivery; set at least 1024 bytes")]
     ZeroBodyLimit,
-    /// The lease is shorter than three trips to a store can take.
+    /// The lease is shorter than three round trips to a store can take.
     #[error("the lease of {0:?} is too short to be renewed in time; it must be at least 10 ms")]
     ShortLease(Duration),
-    /// The tolerance is shorter than Bondify may take to retry a delivery.
+    /// The tolerance is shorter than the time in which Bondify retries a delivery.
     #[error("the tolerance of {0:?} would refuse retries; it must be at least a minute")]
     ShortTolerance(Duration),
-    /// The wait, the lease, the tolerance or the retention is longer than ten years,
-    /// past which no engine has to keep count.
+    /// The wait, the lease, the tolerance or the retention is longer than ten years, the most that a
+    /// store has to support.
     #[error("the wait, lease, tolerance and retention must be at most ten years each")]
     DurationTooLong,
-    /// The wait reaches past the time that Bondify waits for an answer.
+    /// The wait is longer than Bondify waits for an answer.
     #[error(
         "the wait of {0:?} is too long: Bondify stops waiting for an answer after 10 s; \
          for senders that wait longer, set `allow_long_wait`"
     )]
     LongWait(Duration),
-    /// The retention is shorter than a delivery can be replayed.
+    /// The retention is shorter than the time for which a delivery can be replayed.
     #[error(
-        "the retention of {retention:?} is shorter than {least_retention:?}, the tolerance and \
-         the clock skew together: in between, a replayed delivery would be handled again"
+        "the retention of {retention:?} is shorter than {least_retention:?}, the tolerance plus the \
+         clock skew, so that a replayed delivery could be handled again; raise it, or lower the \
+         tolerance"
     )]
     ShortRetention {
         /// The retention that was set.

@@ -24,7 +24,7 @@ use crate::{
 pub(crate) struct Record {
     pub(crate) span: Span,
     pub(crate) received: Instant,
-    /// The time after which Bondify takes no answer, if it waits for one.
+    /// The time at which Bondify stops waiting for the answer. `None` for a call of `handle`.
     pub(crate) answer_by: Option<Instant>,
     source: Source,
     handler: Option<RunningHandler>,
@@ -37,7 +37,7 @@ pub(crate) struct Record {
 /// The way in which an event arrived.
 #[derive(Clone, Copy)]
 pub(crate) enum Source {
-    /// A delivery of Bondify's.
+    /// A webhook of Bondify.
     Webhook,
     /// A call of `handle` by the application.
     Handle,
@@ -53,8 +53,8 @@ impl Source {
 }
 
 impl Record {
-    /// A delivery that reached neither an answer nor a settlement, for instance
-    /// because its sender hung up half-way through the body.
+    /// The outcome of a delivery that was neither answered nor settled, for instance because its
+    /// sender hung up in the middle of the body.
     const ABANDONED: &str = "ABANDONED";
 
     pub(crate) fn start(source: Source) -> Self {
@@ -67,7 +67,7 @@ impl Record {
             outcome = Empty,
             elapsed_ms = Empty,
         );
-        // One that nobody listens to is not entered again and again for the `log` crate.
+        // Without a subscriber the span is not entered at each poll for the `log` crate.
         let span = if span.is_disabled() { Span::none() } else { span };
         let received = Instant::now();
         let answer_by = match source {
@@ -115,7 +115,7 @@ impl Record {
         reply
     }
 
-    /// Notes that the handler starts.
+    /// Records that the handler starts.
     pub(crate) fn handling(&mut self) {
         self.handler = Some(RunningHandler::start(self.source, self.event));
     }
@@ -125,14 +125,14 @@ impl Record {
             tracing::warn!(
                 parent: &self.span,
                 elapsed = ?self.received.elapsed(),
-                "the answer is too late: Bondify has stopped waiting for this delivery"
+                "the delivery was answered too late: Bondify has stopped waiting for it"
             );
         }
         self.settled(if accepted { "ACCEPTED" } else { "REJECTED" });
     }
 
-    /// The time until which the answer may wait for the store: in time for Bondify, unless
-    /// the handler itself took too long.
+    /// The time until which the answer may wait for the store. The answer is then in time for Bondify,
+    /// unless the handler itself took too long.
     pub(crate) fn settle_by(&self) -> Instant {
         let now = Instant::now();
         let by_store = now + STORE_TIMEOUT;
@@ -177,11 +177,11 @@ impl Record {
     }
 }
 
-/// Signatures that were refused in this process, whichever `Bondify` refused them.
+/// The signatures that were refused in this process, by any `Bondify`.
 static REFUSED_SIGNATURES: RateLimited = RateLimited(Mutex::new((0, None)));
 
-/// A warning that is logged at most once in [`WARNING_INTERVAL`], since anyone on the internet
-/// can cause it: how often since the last warning, and the time of that.
+/// A warning that is logged at most once in [`WARNING_INTERVAL`], since anyone on the internet can cause
+/// it. It holds the count since the last warning and the time of that warning.
 struct RateLimited(Mutex<(u64, Option<Instant>)>);
 
 impl RateLimited {
@@ -197,7 +197,7 @@ impl RateLimited {
         }
     }
 
-    /// Counts one more. Returns the count if a warning is due.
+    /// Increments the count. Returns it if a warning is due.
     fn due(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (count, warned) = &mut *state;
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_warning_is_due_once_a_minute_and_counts_what_came_between() {
+    fn a_warning_is_due_once_a_minute_and_counts_the_refusals_in_between() {
         let (limited, start) = (RateLimited(Mutex::default()), Instant::now());
         assert_eq!(limited.due(start), Some(1));
         assert_eq!(limited.due(start), None);

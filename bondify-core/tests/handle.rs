@@ -37,7 +37,7 @@ fn probed() -> (Bondify, ProbeStore) {
     (builder().store(store.clone()).build().unwrap(), store)
 }
 
-/// The event of a session, as a poll tells it: with other fields than the webhook's.
+/// The event of a session as a poll returns it, with other fields than the webhook has.
 fn polled(session: &str) -> Event {
     let payload = Payload::confirmed().session_token(session).field("polled", true);
     payload.signed_with(&secret()).verified_by(&secret()).unwrap()
@@ -107,7 +107,7 @@ async fn an_event_that_a_webhook_brought_was_handled_before() {
 }
 
 #[tokio::test]
-async fn an_error_leaves_the_event_to_the_next() {
+async fn an_error_leaves_the_event_to_the_next_call() {
     let (bondify, store) = probed();
     let failed = answer(&bondify, polled("s"), Err(io::Error::other("no space"))).await;
     assert_eq!(failed.unwrap_err().to_string(), "the handler failed: no space");
@@ -117,7 +117,7 @@ async fn an_error_leaves_the_event_to_the_next() {
 }
 
 #[tokio::test]
-async fn a_panic_leaves_the_event_to_the_next() {
+async fn a_panic_leaves_the_event_to_the_next_call() {
     let (bondify, store) = probed();
     let panicking = async |_: Event| -> Result<u16, io::Error> { panic!("in the handler") };
     let panicked = bondify.handle(polled("s"), panicking).await;
@@ -228,7 +228,7 @@ async fn a_call_that_is_dropped_before_its_handler_starts_claims_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn draining_waits_for_the_handler_and_sends_waiting_calls_away() {
+async fn draining_waits_for_the_handler_and_ends_waiting_calls() {
     let (bondify, store) = probed();
     let (resume, resumed) = oneshot::channel::<()>();
     let running = {

@@ -1,4 +1,4 @@
-//! The in-memory store: its contract, its memory, its bound.
+//! The in-memory store: its contract, its memory use and its capacity.
 
 use std::{fmt, time::Duration};
 
@@ -60,7 +60,7 @@ fn key(number: u64) -> EventKey {
     EventKey::new("auth.confirmed", number.to_le_bytes())
 }
 
-/// The answer of a call that answers on its first poll, as all of this store's do.
+/// The answer of a call. Every call of this store answers on its first poll.
 fn now<T, E: fmt::Debug>(call: impl Future<Output = Result<T, E>>) -> T {
     let answer = call.now_or_never().expect("no waiting");
     answer.expect("the store answers")

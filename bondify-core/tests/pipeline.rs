@@ -1,5 +1,5 @@
-//! Behaviour that only the pipeline without a server can show: cancellation to the point, stores
-//! that misbehave, and runtimes that come and go.
+//! Behaviour that only the pipeline without a server can show: cancellation at a chosen step, stores
+//! that misbehave, and runtimes that end.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -41,7 +41,7 @@ fn confirmed() -> WebhookRequest {
     Payload::confirmed().signed_with(&secret())
 }
 
-/// Handles a delivery with that answer, within a minute.
+/// Handles a delivery with the answer `status`, within a minute.
 async fn handle(bondify: &Bondify, request: &WebhookRequest, status: u16) -> Result<u16, Reply> {
     let handling = async {
         let delivery = request.receive_by(bondify).await?;
@@ -113,7 +113,7 @@ async fn a_replay_is_remembered_or_too_old() {
         let clock = move || confirmed_at - Verifier::SKEW + offset;
         builder().clock(clock).store(FnStore::default().complete(remember)).build().unwrap()
     };
-    // As early as it can be accepted, and as late as it can be replayed.
+    // Accepted as early as possible, and replayed as late as possible.
     assert_eq!(handle(&at(Duration::from_secs(1)), &request, 200).await, Ok(200));
     let replayable = Verifier::SKEW + Verifier::DEFAULT_TOLERANCE;
     let too_late = at(replayable + Duration::from_secs(2));
@@ -124,7 +124,7 @@ async fn a_replay_is_remembered_or_too_old() {
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_never_answers_is_unavailable_before_bondify_gives_up() {
+async fn a_store_that_never_answers_is_a_503_before_bondifys_time_out() {
     let silent = FnStore::default().claim(|| pending().boxed());
     let bondify = builder().store(silent).build().unwrap();
     let start = Instant::now();
@@ -133,8 +133,8 @@ async fn a_store_that_never_answers_is_unavailable_before_bondify_gives_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_never_confirms_does_not_hold_the_answer_back() {
-    // The claim takes its time as well: together they must not take too long.
+async fn a_completion_that_is_never_answered_does_not_delay_the_answer() {
+    // The claim is slow as well. Both together must end before Bondify's time-out.
     let silent = FnStore::default()
         .claim(|| answer_after(Duration::from_millis(4900), acquired))
         .complete(|_| pending().boxed());
@@ -159,7 +159,7 @@ async fn waiting_on_a_store_behind_a_network_ends_with_409_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_fails_while_a_duplicate_waits_lets_nothing_through() {
+async fn a_store_that_fails_while_a_duplicate_waits_does_not_admit_it() {
     let mut claims = 0;
     let failing = FnStore::default().claim(move || {
         claims += 1;
@@ -172,7 +172,7 @@ async fn a_store_that_fails_while_a_duplicate_waits_lets_nothing_through() {
     assert_eq!(handle(&bondify, &confirmed(), 200).await, Err(Reply::InFlight));
 }
 
-/// Two thousand copies of one delivery, and how many claims they made.
+/// The replies to two thousand copies of one delivery, and the number of claims that they made.
 async fn flood(store: FnStore, claims: &AtomicUsize) -> (Vec<Result<u16, Reply>>, usize) {
     let bondify = builder().store(store).build().unwrap();
     let request = confirmed();
@@ -183,8 +183,8 @@ async fn flood(store: FnStore, claims: &AtomicUsize) -> (Vec<Result<u16, Reply>>
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_waiters_of_one_event_share_one_look_at_the_store() {
-    // The event is in flight elsewhere, for four seconds or for ever, and then completed.
+async fn the_waiters_of_one_event_claim_one_at_a_time() {
+    // The event is in flight elsewhere: for four seconds and then completed, or for ever.
     for (seconds, expected) in [(4, Reply::Duplicate), (60, Reply::InFlight)] {
         let (start, claims) = (Instant::now(), Arc::new(AtomicUsize::new(0)));
         let (asked, most) = (claims.clone(), Arc::new(AtomicUsize::new(0)));
@@ -221,7 +221,7 @@ async fn the_waiters_of_one_event_share_the_failure_of_the_store() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiter_that_hangs_up_leaves_the_look_at_the_store_to_the_next() {
+async fn a_waiter_that_hangs_up_leaves_the_claim_to_the_next() {
     let claims = Arc::new(AtomicUsize::new(0));
     let asked = claims.clone();
     let busy = FnStore::default().claim(move || {
@@ -262,7 +262,7 @@ fn late(delay: Duration, is_held: bool) -> (FnStore, Arc<Mutex<Vec<&'static str>
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_is_a_third_spent_is_renewed_before_the_handler_starts() {
     for (millis, expected) in [(3000, &["claim"][..]), (3400, &["claim", "renew"])] {
-        // Renewals by the clock come first at 3333 ms, when nothing is held yet.
+        // The renewer runs first at 3333 ms, when no lease is held yet.
         let (store, calls) = late(Duration::from_millis(millis), true);
         let bondify = builder().store(store).lease(TEN_SECONDS).build().unwrap();
         let delivery = confirmed().receive_by(&bondify).await.unwrap();
@@ -325,7 +325,7 @@ async fn a_release_that_fails_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_hangs_for_less_than_half_a_lease_costs_no_lease() {
+async fn a_store_that_hangs_for_less_than_half_a_lease_loses_no_lease() {
     let start = Instant::now();
     let renewed = Arc::new(Mutex::new(start));
     let last = renewed.clone();
@@ -366,7 +366,7 @@ async fn a_completion_that_fails_in_any_way_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_lost_lease_that_nobody_took_over_is_completed_all_the_same() {
+async fn a_lost_lease_that_nobody_took_over_is_completed() {
     let store = ProbeStore::new(MemoryStore::new());
     store.ignore_renewals(true);
     let lease = Duration::from_millis(50);
@@ -403,7 +403,7 @@ async fn a_status_that_panics_is_a_handler_that_panicked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn drain_waits_for_the_release_of_a_claim_nobody_wants() {
+async fn drain_waits_for_the_release_of_an_abandoned_claim() {
     let (released, releases) = mpsc::channel();
     let slow = FnStore::default().claim(|| answer_after(Duration::from_secs(1), acquired)).release(
         move || {
@@ -424,7 +424,7 @@ fn current_thread() -> Runtime {
     runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Answers claims after a turn of the timer, as a store behind a network does.
+/// A store that answers claims after a timer, as a store behind a network does.
 fn remote() -> FnStore {
     FnStore::default().claim(|| answer_after(Duration::from_millis(1), acquired))
 }
@@ -485,9 +485,9 @@ fn leases_are_renewed_outside_of_the_block_on_it_was_built_in() {
 fn a_claim_dropped_after_its_runtime_blocks_its_event_for_a_lease_at_most() {
     let bondify = builder().lease(Duration::from_millis(100)).build().unwrap();
     let request = confirmed();
-    // Dropped where no runtime is left to release it.
+    // Dropped when there is no runtime to release it on.
     drop(current_thread().block_on(request.receive_by(&bondify)).unwrap());
-    // Dropped by the end of its runtime, in the middle of the handler.
+    // Dropped by the end of its runtime, while the handler runs.
     current_thread().block_on(async {
         let delivery = request.receive_by(&bondify).await.unwrap();
         drop(delivery.run_to_completion(async |_: Event| pending::<u16>().await, |&status| status));
@@ -522,8 +522,8 @@ fn a_handler_that_blocks_its_thread_keeps_its_lease() {
 
 type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
 
-/// A store of functions, for what no real one does on demand. Unless told otherwise, it
-/// acquires every claim and holds every lease.
+/// A store made of functions, for behaviour that a real store does not show on demand. By default, it
+/// grants every claim and keeps every lease.
 struct FnStore {
     claim: Mutex<Box<dyn FnMut() -> Answer<Claimed> + Send>>,
     renew: Mutex<Box<dyn FnMut() -> Answer<bool> + Send>>,

@@ -86,7 +86,7 @@ async fn a_project_keeps_the_settings() {
 }
 
 #[tokio::test]
-async fn draining_covers_projects_that_are_long_dropped() {
+async fn draining_covers_dropped_projects() {
     let platform = platform();
     let resume = Arc::new(Notify::new());
     let resumed = resume.clone();
@@ -104,7 +104,7 @@ async fn draining_covers_projects_that_are_long_dropped() {
 
 #[tokio::test]
 async fn ten_thousand_projects_leave_no_tasks_behind() {
-    let store = ProbeStore::new(MemoryStore::new()); // whose calls need a runtime
+    let store = ProbeStore::new(MemoryStore::new()); // its calls need a runtime
     let platform = Bondify::builder(secret("platform")).store(store).build().unwrap();
     let tasks = || Handle::current().metrics().num_alive_tasks();
     let (before, delivery) = (tasks(), delivery("any"));

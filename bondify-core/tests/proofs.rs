@@ -1,4 +1,4 @@
-//! Proofs, against tokens of another implementation and of a dedupe store.
+//! Proofs, with tokens of other JWT libraries and with dedupe stores.
 #![allow(clippy::unwrap_used, reason = "a failure in a test is its report")]
 #![cfg(feature = "proof")]
 
@@ -25,7 +25,7 @@ fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-/// The answer to a request with the proof.
+/// The code of the reply to a request with the proof.
 fn code(verified: Result<Proof, ProofError>) -> &'static str {
     verified.map_or_else(|error| Reply::from(error).code(), |_| "ok")
 }
@@ -44,7 +44,7 @@ fn verifier_of(vectors: &Value) -> ProofVerifier {
     ProofVerifier::new(secret).project(vectors["project"].as_str().unwrap())
 }
 
-/// Judges each token, of which there are more than `count`.
+/// Checks the result of each token. There must be more than `count`.
 fn judge(vectors: &Value, count: usize) {
     let list = vectors["vectors"].as_array().unwrap();
     assert!(list.len() > count, "only {} vectors", list.len());
@@ -96,7 +96,7 @@ fn times_may_have_fractions_and_a_proof_is_not_valid_before_its_nbf() {
 
 #[test]
 fn a_numeric_telegram_id_is_exact() {
-    let huge = 9_007_199_254_740_993_u64; // No float holds it.
+    let huge = 9_007_199_254_740_993_u64; // A float cannot represent it.
     let verify = |id: Value| {
         let token = Payload::proof().field("telegram_id", id).proof_signed_with(&secret());
         ProofVerifier::new(secret()).verify(&token)
@@ -108,7 +108,7 @@ fn a_numeric_telegram_id_is_exact() {
 }
 
 #[test]
-fn a_proof_without_the_time_of_the_tap_is_an_event_of_when_it_was_issued() {
+fn an_event_of_a_proof_without_confirmed_at_has_its_issue_time() {
     let claims = Payload::proof().without("confirmed_at").telegram_phone("+15550001234");
     let secret = secret().named("2026-11");
     let token = claims.proof_signed_with(&secret);
@@ -154,15 +154,15 @@ fn nothing_personal_is_shown() {
 }
 
 #[test]
-fn our_own_signature_is_a_jwts() {
+fn sign_proof_makes_a_jwt() {
     let token = Payload::proof().field("exp", 4_000_000_000_u64).proof_signed_with(&secret());
     assert_eq!(code(ProofVerifier::new(secret()).verify(&token)), "ok");
     assert!(token.starts_with("eyJ"), "{token}");
 }
 
-// One secret signs both. What was captured of one must be worth nothing as the other.
+// One secret signs both, so a captured delivery must not be usable as a proof, nor the reverse.
 #[test]
-fn a_delivery_is_no_proof_and_a_proof_no_delivery() {
+fn a_delivery_is_not_accepted_as_a_proof_nor_a_proof_as_a_delivery() {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
     let delivery = Payload::confirmed().signed_with(&secret());
@@ -180,7 +180,7 @@ fn a_delivery_is_no_proof_and_a_proof_no_delivery() {
 }
 
 #[test]
-fn leeway_is_as_set_and_bounds_both_ends() {
+fn leeway_applies_to_expiry_and_issue_time() {
     let token = Payload::proof().field("iat", 1000).field("exp", 1300);
     let token = token.proof_signed_with(&secret());
     let judge = |leeway, now| {
@@ -194,7 +194,7 @@ fn leeway_is_as_set_and_bounds_both_ends() {
 }
 
 #[test]
-fn times_out_of_range_are_refused_and_panic_nowhere() {
+fn times_out_of_range_are_refused_without_a_panic() {
     for exp in ["1e300", "-1", "18446744073709551615", "1.5", "\"1\"", "null", "1e-400"] {
         let exp: Value = serde_json::from_str(exp).unwrap();
         let token = Payload::proof().field("exp", exp.clone()).proof_signed_with(&secret());
@@ -232,7 +232,7 @@ async fn a_proof_is_redeemed_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn concurrent_uses_have_one_winner() {
+async fn one_of_several_concurrent_uses_succeeds() {
     let proofs = ProofVerifier::new(secret()).single_use(MemoryStore::new());
     let token = Arc::new(Payload::proof().proof_signed_with(&secret()));
     let uses = (0..100).map(|_| {
@@ -245,7 +245,7 @@ async fn concurrent_uses_have_one_winner() {
 }
 
 #[tokio::test]
-async fn what_is_refused_uses_nothing_up() {
+async fn a_refused_proof_is_not_used_up() {
     let store = ProbeStore::new(MemoryStore::new());
     let proofs = ProofVerifier::new(secret()).project("proj_test").single_use(store.clone());
     for token in [
@@ -260,7 +260,7 @@ async fn what_is_refused_uses_nothing_up() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_redeems_nothing() {
+async fn a_proof_is_refused_while_the_store_fails() {
     let store = ProbeStore::new(MemoryStore::new());
     let proofs = ProofVerifier::new(secret()).single_use(store.clone());
     let token = Payload::proof().proof_signed_with(&secret());
@@ -271,7 +271,7 @@ async fn a_store_that_fails_redeems_nothing() {
 }
 
 #[tokio::test]
-async fn a_session_can_be_in_one_store_with_its_event() {
+async fn a_proof_and_its_event_can_share_a_store() {
     let store = Arc::new(MemoryStore::new());
     let builder = Bondify::builder(secret()).namespace("proj_test").store(store.clone());
     let bondify = builder.build().unwrap();
@@ -284,7 +284,7 @@ async fn a_session_can_be_in_one_store_with_its_event() {
 }
 
 #[tokio::test]
-async fn what_another_verifier_found_in_a_request_is_no_answer() {
+async fn an_authentication_by_another_verifier_is_not_reused() {
     let lenient = ProofVerifier::new(secret());
     let strict = lenient.clone().project("proj_other");
     let mut headers = HeaderMap::new();
@@ -297,7 +297,7 @@ async fn what_another_verifier_found_in_a_request_is_no_answer() {
     assert_eq!(refused, Reply::WrongProject);
 }
 
-/// Grants every claim and says for how long.
+/// A store that grants every claim and records its duration.
 struct Grants(mpsc::UnboundedSender<Duration>);
 
 #[async_trait]
@@ -340,7 +340,7 @@ async fn a_use_is_remembered_for_as_long_as_the_proof_can_be_used() {
 }
 
 #[tokio::test]
-async fn accepting_more_proofs_accepts_no_more_webhooks() {
+async fn accepting_another_secret_for_proofs_does_not_accept_it_for_webhooks() {
     let partner = Secret::new("whsec_partner").unwrap();
     let bondify = Bondify::builder(secret()).build().unwrap();
     let (alone, both) = (bondify.proofs(), bondify.proofs().also_accept(partner.clone()));
@@ -353,7 +353,7 @@ async fn accepting_more_proofs_accepts_no_more_webhooks() {
     assert_eq!(delivery.receive_by(&bondify).await.unwrap_err(), Reply::InvalidSignature);
 }
 
-/// A store that panics, or would if it were asked.
+/// A store that panics on every claim.
 struct Panics;
 
 #[async_trait]
@@ -392,7 +392,7 @@ fn a_store_that_panics_and_a_missing_runtime_are_errors() {
 }
 
 #[tokio::test]
-async fn a_cookie_of_another_encoding_hides_nothing() {
+async fn a_cookie_that_is_not_utf8_does_not_hide_the_proof() {
     let token = Payload::proof().proof_signed_with(&secret());
     let cookies = [&b"name=J\xfcrgen; bondify_proof="[..], token.as_bytes()].concat();
     let mut headers = HeaderMap::new();

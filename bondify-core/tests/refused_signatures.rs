@@ -1,5 +1,5 @@
-//! The warning about refused signatures, which a process logs once a minute: this test is alone in
-//! its process.
+//! The warning about refused signatures. A process logs it once a minute, so this test has a process of
+//! its own.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -32,7 +32,7 @@ async fn a_wrong_secret_is_warned_about_once_a_minute_with_the_usual_causes() {
     let subscriber = tracing_subscriber::registry().with(warnings.clone());
     let _guard = tracing::subscriber::set_default(subscriber);
     let secret = |text: &str| Secret::new(text).unwrap();
-    // Each is a `Bondify` of its own: the process counts, not the value.
+    // Each delivery has a `Bondify` of its own: the limit is per process, not per `Bondify`.
     let refuse = async |times: usize| {
         for _ in 0..times {
             let bondify = Bondify::builder(secret("whsec_configured")).build().unwrap();

@@ -1,4 +1,4 @@
-//! What operators get to see, and what nobody does.
+//! Logs and metrics, and the data that they must not contain.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,7 +19,7 @@ const PERSONAL: [&str; 6] =
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Captures everything that is logged on this thread from now on.
+    /// Captures the log of this thread from now on.
     fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
         let log = Self::default();
         let subscriber = tracing_subscriber::fmt()
@@ -36,7 +36,7 @@ impl Log {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// The line that closes the only delivery's span.
+    /// The line that is logged when the only delivery's span closes.
     fn delivery(&self) -> String {
         let text = self.text();
         let closed = text.lines().filter(|line| line.contains("close")).collect::<Vec<_>>();
@@ -116,7 +116,7 @@ async fn one_span_per_delivery_tells_event_outcome_and_time() {
 }
 
 #[tokio::test]
-async fn what_anyone_can_cause_is_no_more_than_debug() {
+async fn requests_that_anyone_can_send_are_logged_at_debug_at_most() {
     let bondify = Bondify::builder(secret()).body_limit(1000).build().unwrap();
     let large = Payload::confirmed().field("padding", "x".repeat(1000)).signed_with(&secret());
     let untyped = request().without("content-type");
@@ -126,7 +126,7 @@ async fn what_anyone_can_cause_is_no_more_than_debug() {
         let is_alarming = |line: &&str| line.contains("WARN") || line.contains("ERROR");
         let text = log.text();
         let alarming = text.lines().filter(is_alarming);
-        // Tests of this process share the warning, so which of them sees it is open.
+        // The tests of this process share the warning, and any one of them may log it.
         let alarming = alarming.filter(|line| !line.contains("deliveries refused"));
         assert_eq!(alarming.collect::<Vec<_>>(), [""; 0]);
         assert!(text.contains("DEBUG"), "{text}");
@@ -172,7 +172,7 @@ async fn nothing_personal_is_logged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_outlasts_bondify_is_warned_about() {
+async fn a_handler_slower_than_bondifys_time_out_is_warned_about() {
     let bondify = Bondify::builder(secret()).build().unwrap();
     let (log, _guard) = Log::capture();
     for (seconds, warned) in [(9, false), (11, true)] {
@@ -188,7 +188,7 @@ async fn a_handler_that_outlasts_bondify_is_warned_about() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_no_delivery_waits_for_may_take_its_time() {
+async fn a_slow_handler_without_a_delivery_is_not_warned_about() {
     let bondify = Bondify::builder(secret()).build().unwrap();
     let (log, _guard) = Log::capture();
     let event = request().verified_by(&secret()).unwrap();
@@ -202,12 +202,12 @@ async fn a_handler_that_no_delivery_waits_for_may_take_its_time() {
 }
 
 #[tokio::test]
-async fn the_span_names_the_secret_so_that_an_old_one_is_seen_to_fall_silent() {
+async fn the_span_names_the_secret_that_signed() {
     let named = |text, name: &str| Secret::new(text).unwrap().named(name);
     let (old, new) = (named("whsec_old", "2026-10"), named("whsec_new", "2026-11"));
     let bondify = Bondify::builder(old.clone()).build().unwrap();
     bondify.rotate(new.clone(), [old.clone()]);
-    // A retry of an older delivery, and then new ones only.
+    // First a retry of an older delivery, then new deliveries only.
     for (secret, name) in [(&old, "2026-10"), (&new, "2026-11"), (&new, "2026-11")] {
         let (log, _guard) = Log::capture();
         let sent = Payload::confirmed().signed_with(secret);
@@ -281,7 +281,7 @@ fn every_metric_of_the_readme_is_described_and_recorded() {
 
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
-    // The changes since the snapshot before.
+    // The changes since the previous snapshot.
     let snapshot = || -> Snapshot {
         let rows = snapshotter.snapshot().into_vec().into_iter();
         let described = rows.map(|(key, _, help, value)| {

@@ -17,7 +17,7 @@ use serve::{rocket, serve};
 struct OnRocket;
 
 impl Adapter for OnRocket {
-    // Rocket 0.5 knows no 405.
+    // Rocket 0.5 does not answer 405.
     const OTHER_METHOD_STATUS: u16 = 404;
 
     async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
@@ -31,7 +31,7 @@ impl Adapter for OnRocket {
                 rocket.attach(bondify.mount_for_projects(PROJECTS_PATH, routes, projects))
             }
             Attached::Once => rocket.attach(bondify.mount(BASE, routes![on_event])),
-            // Alone it would not launch; beside a route that is mounted it does.
+            // It launches only because another route is mounted through Bondify.
             Attached::Never => {
                 let other = Bondify::builder(Secret::new("whsec_other").unwrap()).build().unwrap();
                 rocket

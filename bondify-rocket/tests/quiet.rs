@@ -1,4 +1,4 @@
-//! The log lines of Rocket. A process of its own, since a process has one logger.
+//! The log lines of Rocket, in a process of its own, since a process has one logger.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -47,7 +47,7 @@ fn all_is_well(_: Status, _: &Request<'_>) -> Custom<()> {
 }
 
 #[tokio::test]
-async fn a_reply_is_quiet_and_a_failure_that_becomes_a_success_is_not() {
+async fn a_reply_logs_no_warning_and_a_failure_that_becomes_a_success_does() {
     log::set_logger(&Logger).unwrap();
     let secret = Secret::new("whsec_test").unwrap();
     let bondify = Bondify::builder(secret.clone()).build().unwrap();

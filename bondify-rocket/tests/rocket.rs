@@ -53,7 +53,7 @@ async fn a_guard_without_any_mount_aborts_the_launch() {
 }
 
 #[tokio::test]
-async fn two_mounts_with_different_secrets_keep_apart() {
+async fn two_mounts_with_different_secrets_are_independent() {
     let mount = |base, text| {
         let bondify = Bondify::builder(secret(text)).build().unwrap();
         bondify.mount(base, routes![on_event])
@@ -74,7 +74,7 @@ fn all_is_well(_: Status, _: &Request<'_>) -> Custom<&'static str> {
     Custom(Status::Ok, "all is well")
 }
 
-// What the client gets is the acknowledgement, whatever the handler said before.
+// The client's status is the acknowledgement, not the handler's.
 #[tokio::test]
 async fn a_catcher_that_makes_200_of_500_completes_the_event() {
     let (bondify, store) = probed();
@@ -156,7 +156,7 @@ async fn forwarding(_event: BondifyEvent, _guard: Forwards) -> &'static str {
     "unreachable"
 }
 
-// The first route's secret must not judge what the second one receives.
+// The first route's secret must not verify the second route's delivery.
 #[tokio::test]
 async fn a_route_that_forwards_leaves_the_delivery_to_the_next() {
     let (bondify, store) = probed();
@@ -171,8 +171,7 @@ async fn a_route_that_forwards_leaves_the_delivery_to_the_next() {
     assert_eq!(store.calls().last(), Some(&Call::Complete(true)));
 }
 
-/// A rocket that is asked to shut down while its only handler runs, and its client has
-/// hung up.
+/// Shuts a Rocket down while its only handler runs, after the handler's client has hung up.
 async fn shut_down_amid(script: &Script, drain_timeout: Duration) -> (JoinHandle<()>, ProbeStore) {
     let (bondify, store) = probed();
     let mount = bondify.mount(BASE, routes![on_event]).drain_timeout(drain_timeout);
@@ -186,7 +185,7 @@ async fn shut_down_amid(script: &Script, drain_timeout: Duration) -> (JoinHandle
     script.then([Step::held(200)]);
     let rocket = rocket(script.clone()).attach(mount).attach(report).ignite().await.unwrap();
     let shutdown = rocket.shutdown();
-    // Handlers that are left behind make an error, which panics if it is dropped unseen.
+    // `launch` returns an error if handlers are still running. Rocket panics if it is dropped unread.
     let launch = async { drop(rocket.launch().await.map_err(|unclean| unclean.to_string())) };
     let server = tokio::spawn(launch);
 
@@ -203,7 +202,7 @@ async fn shut_down_amid(script: &Script, drain_timeout: Duration) -> (JoinHandle
 async fn a_shutdown_waits_for_the_running_handler() {
     let script = Script::default();
     let (mut server, store) = shut_down_amid(&script, Duration::from_secs(60)).await;
-    // Rocket itself gives up a second after grace and mercy, which are zero here.
+    // Rocket itself stops waiting one second after grace and mercy, which are zero here.
     let ended = tokio::time::timeout(Duration::from_millis(1500), &mut server).await;
     assert!(ended.is_err(), "it still waits");
     script.resume(1);
@@ -213,7 +212,7 @@ async fn a_shutdown_waits_for_the_running_handler() {
 }
 
 #[tokio::test]
-async fn a_shutdown_does_not_wait_for_ever() {
+async fn a_shutdown_ends_after_the_drain_timeout() {
     let script = Script::default();
     let (server, _store) = shut_down_amid(&script, Duration::from_millis(50)).await;
     within_a_minute(async { server.await.unwrap() }).await;

@@ -1,4 +1,4 @@
-//! The shutdown that the README documents. A process of its own, since signals are for processes.
+//! The shutdown that the README documents, in a process of its own, since a signal goes to the process.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -50,7 +50,7 @@ async fn it_ends_beside_an_open_stream_and_half_a_head() {
     let mount = bondify.mount("/", routes![on_event]);
     let rocket = rocket::custom(config).mount("/", routes![endless]).attach(mount).attach(announce);
 
-    // The README's.
+    // As in the README.
     let shutdown = Shutdown::on_signal().unwrap();
     let rocket = rocket.ignite().await.unwrap();
     let stop = rocket.shutdown();

@@ -31,8 +31,9 @@ impl BondifyEvent {
     /// come through a [`BondifyLayer`](crate::BondifyLayer). The log says what to add.
     pub fn from_extensions(extensions: &Extensions) -> Result<Self, BondifyRejection> {
         let event = extensions.get::<Event>().cloned().map(Self);
-        event
-            .ok_or_else(|| BondifyRejection(misconfigured("add the layer `bondify.layer()` to it")))
+        event.ok_or_else(|| {
+            BondifyRejection(misconfigured("add the layer `bondify.layer()` to the route"))
+        })
     }
 }
 

@@ -231,7 +231,7 @@ where
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-const NOT_A_POST: &str = "the layer got a request of another method than POST; apply it to the \
+const NOT_A_POST: &str = "the layer got a request with a method other than POST; apply it to the \
     webhook's route for POST only, not to a whole router";
 
 /// The status that a response is settled by. The server drops the connection on an error of the

@@ -175,10 +175,10 @@ where
     })
 }
 
-const NOT_A_POST: &str = "the filter got a request of another method than POST; put the filters of \
+const NOT_A_POST: &str = "the filter got a request with a method other than POST; put the filters of \
     the path and `warp::post()` before it";
 const WITHOUT_BODY: &str =
-    "another filter took the body, or Bondify is applied twice; apply one of them";
+    "another filter took the body, or Bondify is applied twice; apply only one of them";
 
 mod sealed {
     pub trait Sealed {}

@@ -37,7 +37,7 @@ impl Adapter for Warp {
                 };
                 Some(serve(hook_for_projects(path.then(choose)).then(run)).await)
             }
-            // There is no event without Bondify: it does not compile.
+            // A handler without Bondify does not compile.
             Attached::Never => None,
             Attached::Twice => {
                 let run = move |outer: Hook, inner: Hook| {

@@ -21,7 +21,7 @@ impl Adapter for Warp {
         let get = |path| warp::path(path).and(warp::path::end()).and(warp::get());
         let me = get("me").and(user(&proofs)).then(me);
         let maybe = get("maybe").and(user(&proofs)).then(maybe);
-        // A filter's value is all that a later one can ask for the user.
+        // A later filter asks for the user by taking the first filter's value.
         let twice = get("twice").and(user(&proofs)).map(|user| user).then(self::me);
         serve(me.or(maybe).or(twice)).await
     }

@@ -37,7 +37,7 @@ struct Stopper(ServerHandle);
 
 impl Drop for Stopper {
     fn drop(&mut self) {
-        // The command is sent by the call; the future only waits for its end.
+        // The call sends the command. The future, which is dropped, only waits for its end.
         drop(self.0.stop(false));
     }
 }

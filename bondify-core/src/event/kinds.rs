@@ -94,8 +94,8 @@ impl Event {
         }
     }
 
-    /// The JSON object of the event: exactly the bytes of the delivery that were signed. An event
-    /// that did not arrive by webhook has the JSON object that its webhook has.
+    /// The JSON object of the event: the exact bytes of the delivery that were signed. An event that did
+    /// not arrive by webhook has the JSON object that its webhook would have.
     /// [`from_trusted`](Self::from_trusted) reads it.
     #[must_use]
     pub fn raw(&self) -> &Bytes {
@@ -147,7 +147,7 @@ impl fmt::Debug for Event {
 #[derive(Clone)]
 pub struct Confirmed {
     pub(super) session_token: Text,
-    /// The user, with the body that both are read from.
+    /// The user, with the body that it and the session token are read from.
     pub(super) user: TelegramUser,
     pub(super) confirmed_at: SystemTime,
     pub(super) signed_by: SecretName,

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_confirmed_event_with_everything() {
+    fn a_confirmed_event_with_all_fields() {
         let event = parse(
             r#"{"event":"auth.confirmed","session_token":"sess_1","telegram_id":"7123456789",
                 "telegram_name":"\u0130lker \"🦀\"","telegram_username":"ilker",
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_confirmed_event_with_the_least() {
+    fn a_confirmed_event_with_the_required_fields_only() {
         let event = parse(
             r#"{"event":"auth.confirmed","session_token":"s","telegram_id":"1",
                 "telegram_name":"","telegram_username":null,"confirmed_at":1.7e12}"#,
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_numeric_telegram_id_is_exact() {
-        // With a space the body is read by serde_json, without one by the faster reader.
+        // A body with a space is read by serde_json, one without by the faster reader.
         let id = |number: &str, space: &str| {
             let json = format!(
                 r#"{{"event":"auth.confirmed","session_token":"s","telegram_id":{space}{number},"telegram_name":"","confirmed_at":1}}"#
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_not_one_json_object() {
+    fn refuses_bodies_that_are_not_one_json_object() {
         let deep = format!(r#"{{"event":"a","x":{}}}"#, "[".repeat(100_000));
         for json in [
             "",
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_javascript_takes_for_json_is_taken() {
+    fn json_that_javascript_accepts_is_accepted() {
         let event = parse(
             r#"{"event":"auth.confirmed","session_token":"s","telegram_id":"1","x":1e400,
                 "telegram_name":"A \\ud83d\\u0130 \ud83d","telegram_username":"\udc00",
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_the_key_is_never_mended() {
+    fn invalid_unicode_in_a_session_token_is_not_replaced() {
         let event = parse(r#"{"event":"auth.renamed","session_token":"\ud83d"}"#).unwrap();
         assert_eq!(event.session_token(), None);
         let event =

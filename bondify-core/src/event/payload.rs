@@ -1,7 +1,7 @@
 //! The flat JSON object that Bondify signs: a delivery's body or a proof's claims.
 //!
-//! A field may have any type, since only the fields that are used are checked. No error ever
-//! quotes the payload.
+//! A field may have any type, since only the fields that are used are checked. No error quotes the
+//! payload.
 
 use std::{
     borrow::{Borrow, Cow},
@@ -27,9 +27,9 @@ macro_rules! payload {
         }
 
         impl<'a> Payload<'a> {
-            /// Reads the field name that `json` begins with. Returns the place for its value,
-            /// which an unknown field has not, and the rest of `json`. Comparing with every
-            /// known name takes less time than searching for the end of the name.
+            /// Reads the field name that `json` begins with. Returns the place for its value and the
+            /// rest of `json`. The place is `None` for an unknown field. Comparing with every known name
+            /// takes less time than searching for the end of the name.
             fn field(&mut self, json: &'a str) -> Option<(Option<&mut Field<'a>>, &'a str)> {
                 $(
                     $(#[$cfg])?
@@ -41,12 +41,11 @@ macro_rules! payload {
                 Some((None, after.strip_prefix(':')?))
             }
 
-            /// Reads all that JavaScript, in which Bondify and its SDKs are written, accepts as
-            /// JSON. Beyond what serde_json accepts in strings and numbers, that is half a
-            /// surrogate pair, left when a name is truncated in an emoji, and a number out of
-            /// range.
+            /// Reads everything that JavaScript, in which Bondify and its SDKs are written, accepts as
+            /// JSON. That is more than serde_json accepts in strings and numbers: half a surrogate
+            /// pair, which remains when a name is truncated inside an emoji, and a number out of range.
             fn read_any(&mut self, body: &'a str) -> Option<()> {
-                // The bytes of a name are not checked: control characters have to be escaped.
+                // `Name` does not check its bytes, so this checks that control characters are escaped.
                 let _valid: IgnoredAny = serde_json::from_str(body).ok()?;
                 let fields: HashMap<Name, &'a RawValue> = serde_json::from_str(body).ok()?;
                 let field = |name, from: fn(&'a RawValue) -> Field<'a>| {
@@ -79,15 +78,15 @@ payload! {
 }
 
 impl<'a> Payload<'a> {
-    /// Reads all fields into `self`, since moving a new payload takes as long as reading a field.
-    /// `None` if `body` is not one JSON object.
+    /// Reads all fields into `self`. `None` if `body` is not one JSON object. It does not return a new
+    /// payload, since moving one takes as long as reading a field.
     pub(crate) fn read(&mut self, body: &'a str) -> Option<()> {
         self.read_plain(body).or_else(|| self.read_any(body))
     }
 
-    /// Reads the form of nearly all bodies: one flat object of strings without escapes, whole
-    /// numbers and `null`, without spaces between. Faster than serde_json, which has to accept
-    /// every form. `None` if `body` has another form.
+    /// Reads the form of nearly all bodies: one flat object of strings without escapes, whole numbers and
+    /// `null`, without spaces between them. `None` if `body` has another form. It is faster than
+    /// serde_json, which has to accept every form.
     fn read_plain(&mut self, body: &'a str) -> Option<()> {
         let plain = body.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'\\'));
         let mut rest = body.strip_prefix('{').filter(|_| plain)?;
@@ -112,14 +111,14 @@ fn string(json: &str) -> Option<(&str, &str)> {
     Some((text, &after[1..]))
 }
 
-/// A string in a body: its place, if the body is plain. Unlike a reference-counted slice of the
-/// body, a place costs nothing to make and to drop.
+/// A string in a body, as its range in the body if the body is plain. Unlike a reference-counted slice of
+/// the body, a range costs nothing to create and to drop.
 ///
-/// Packed into 16 bytes with room for `Option`'s tag, so that it is returned in registers. That
-/// saves 25 of the 365 ns of a signature check and parse, beside a plain `Part(u32, u32)`.
+/// It is packed into 16 bytes with room for `Option`'s tag, so that it is returned in registers. That
+/// saves 25 of the 365 ns of a signature check and parse, compared to a plain `Part(u32, u32)`.
 #[derive(Clone)]
 pub(crate) enum Text {
-    /// Its start in the upper half, its end in the lower half.
+    /// The start of the range in the upper half, its end in the lower half.
     Part(u64),
     Owned(Box<Box<str>>),
 }
@@ -146,10 +145,10 @@ impl Text {
     }
 }
 
-/// A JSON value of which only strings and numbers matter.
+/// A JSON value. Only strings and numbers are kept.
 #[derive(Default)]
 pub(crate) enum Field<'a> {
-    /// Not there, or `null`.
+    /// A missing field, or `null`.
     #[default]
     Absent,
     Text(Cow<'a, str>),
@@ -175,7 +174,7 @@ impl<'a> Field<'a> {
     }
 
     fn strict(value: &'a RawValue) -> Self {
-        // Some encoders write whole numbers as `1.7e12`. 2^53 bounds what is exact.
+        // Some encoders write whole numbers as `1.7e12`. Whole floats are exact up to 2^53.
         const EXACT: f64 = 9_007_199_254_740_992.0;
         let is_whole = |number: &f64| number.fract() == 0.0 && (0.0..=EXACT).contains(number);
         let json = value.get();
@@ -192,8 +191,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// As [`strict`](Self::strict), and any number that is not negative: the times of a JWT may
-    /// have fractions.
+    /// Reads a value as [`strict`](Self::strict) does, and also a number with a fraction that is not
+    /// negative: the times of a JWT may have fractions.
     #[cfg(feature = "proof")]
     fn fractional(value: &'a RawValue) -> Self {
         match (Self::strict(value), serde_json::from_str::<f64>(value.get())) {
@@ -202,8 +201,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A string, or a number in digits. Unlike [`strict`](Self::strict) it takes no number that a
-    /// float has to hold: an id must be exact.
+    /// Reads a string, or a number in digits. Unlike [`strict`](Self::strict) it accepts no number that is
+    /// read as a float, since an id must be exact.
     fn id(value: &'a RawValue) -> Self {
         let json = value.get();
         match serde_json::from_str(json) {
@@ -214,7 +213,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A string in which invalid Unicode is replaced by U+FFFD.
+    /// Reads a string in which invalid Unicode is replaced by U+FFFD.
     fn lossy(value: &'a RawValue) -> Self {
         // serde_json does not require a byte string to be UTF-8.
         let mut string = Deserializer::from_str(value.get());
@@ -278,7 +277,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// A field's name. Like any string, it may hold half a surrogate pair.
+/// A field's name. Like any string, it may contain half a surrogate pair.
 #[derive(PartialEq, Eq, Hash)]
 struct Name(Vec<u8>);
 
@@ -329,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_bondify_sends_is_plain() {
+    fn bondifys_own_bodies_are_plain() {
         for body in [
             r#"{"event":"auth.confirmed","session_token":"sess_1","telegram_id":"7","telegram_name":"Ada 🦀","telegram_username":null,"telegram_phone":"+905550000000","confirmed_at":1700000000123}"#,
             r#"{"event":"auth.cancelled","session_token":"sess_1","cancelled_at":1700000000123}"#,
@@ -347,7 +346,7 @@ mod tests {
 
         /// Objects that are plain, or nearly so, with a character put where it may not belong.
         #[test]
-        fn what_is_plain_is_read_as_serde_json_reads_it(
+        fn a_plain_body_is_read_as_serde_json_reads_it(
             fields in vec((
                 select(vec!["event", "telegram_name", "confirmed_at", "cancelled_at", "new", ""]),
                 select(vec![

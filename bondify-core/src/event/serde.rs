@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::{kinds::Event, telegram_id::TelegramId};
 
 impl Serialize for Event {
-    /// Writes the JSON object that was signed. A format that is not text holds it as a string.
+    /// Writes the JSON object that was signed. In a format that is not human-readable it is a string.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let json = str::from_utf8(self.raw()).map_err(ser::Error::custom)?;
         if serializer.is_human_readable() {
@@ -26,7 +26,7 @@ impl Serialize for Event {
 }
 
 impl<'de> Deserialize<'de> for Event {
-    /// Reads an event that you stored, by [`Event::from_trusted`]. It checks no signature, so never
+    /// Reads an event that you stored, with [`Event::from_trusted`]. It checks no signature, so never
     /// deserialise an event from a request: anyone could log in as anyone.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = if deserializer.is_human_readable() {
@@ -71,7 +71,7 @@ impl Visitor<'_> for IdVisitor {
         Ok(TelegramId::sent_as_number(id))
     }
 
-    // Formats without unsigned integers, such as TOML.
+    // For formats without unsigned integers, such as TOML.
     fn visit_i64<E: de::Error>(self, id: i64) -> Result<TelegramId, E> {
         // The value is not quoted in the error: an id is personal.
         u64::try_from(id)

@@ -4,12 +4,12 @@ use smol_str::{SmolStr, ToSmolStr};
 
 /// A Telegram user's id: decimal digits, stable for the life of the account.
 ///
-/// A string, as on the wire. `Display` shows it, `Debug` does not. Clones are cheap and do not
+/// It is a string, as on the wire. `Display` shows it, `Debug` does not. Clones are cheap and do not
 /// keep the event's body in memory.
 ///
-/// An id that people typed is parsed with `parse` and must be decimal digits. An id that Bondify
-/// sent is taken as it is. With the feature `serde` it is written as a string, and read from
-/// any non-empty string or whole number.
+/// `parse` reads an id that people typed, which must be decimal digits. An id that Bondify sent is not
+/// checked. With the feature `serde` an id is written as a string, and read from any non-empty string or
+/// whole number.
 ///
 /// ```
 /// use bondify_core::TelegramId;
@@ -23,12 +23,12 @@ use smol_str::{SmolStr, ToSmolStr};
 pub struct TelegramId(SmolStr);
 
 impl TelegramId {
-    /// The id on the wire, which is not checked.
+    /// An id as Bondify sent it, unchecked.
     pub(super) fn sent(id: &str) -> Self {
         Self(id.into())
     }
 
-    /// The id that Bondify sent as a number.
+    /// An id that Bondify sent as a number.
     pub(super) fn sent_as_number(id: u64) -> Self {
         Self(id.to_smolstr())
     }
@@ -102,7 +102,7 @@ impl fmt::Debug for TelegramId {
 
 /// The error for text or a number that cannot be a Telegram id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a Telegram id is decimal digits, such as 7123456789")]
+#[error("a Telegram id must be decimal digits, such as 7123456789")]
 pub struct MalformedTelegramId;
 
 #[cfg(test)]

@@ -13,11 +13,11 @@ use super::{
 
 /// The Telegram user who confirmed a login.
 ///
-/// Clones are cheap: they share the body or the claims that the user was read from, which stay
-/// in memory as long as one of them. `Debug` shows nothing personal.
+/// Clones are cheap: they share the body or the claims that the user was read from. These stay in memory
+/// as long as one of the clones. `Debug` shows nothing personal.
 #[derive(Clone)]
 pub struct TelegramUser {
-    /// The body or the claims that hold the texts.
+    /// The body or the claims that contain the texts.
     pub(super) source: ByteString,
     id: TelegramId,
     name: Text,
@@ -50,7 +50,7 @@ impl TelegramUser {
         Some(self.phone.as_ref()?.within(&self.source))
     }
 
-    /// Reads the user that a body or a proof's claims describe.
+    /// Reads the user of a body or of a proof's claims.
     pub(crate) fn read(payload: &Payload<'_>, source: &ByteString) -> Result<Self, ParseError> {
         let id = payload.telegram_id.telegram_id().ok_or(ParseError::Field {
             name: "telegram_id",
@@ -69,7 +69,7 @@ impl TelegramUser {
         })
     }
 
-    /// The same user, read from `source`.
+    /// The same user, with `source` as the body that it belongs to.
     #[cfg(feature = "proof")]
     pub(super) fn within(&self, source: ByteString) -> Self {
         Self {

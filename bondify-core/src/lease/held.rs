@@ -25,12 +25,12 @@ impl Holder {
     }
 }
 
-/// A lease as it is now.
+/// The current state of a lease.
 #[derive(Clone)]
 pub(super) struct Held {
     pub(super) key: EventKey,
     pub(super) token: LeaseToken,
-    /// The lease is ours until then at least, unless the store has forgotten it.
+    /// The time until which the lease is held at least, unless the store has forgotten it.
     pub(super) until: Instant,
     holder: Holder,
     stage: Stage,
@@ -58,7 +58,7 @@ impl Held {
         matches!(self.stage, Stage::Handling | Stage::Completing)
     }
 
-    /// Warns of a handler that is overdue, once.
+    /// Warns once of a handler that runs longer than Bondify waits.
     fn warn_if_overdue(&mut self) {
         let is_late = self.holder.answer_by.is_some_and(|answer_by| Instant::now() > answer_by);
         let is_overdue = self.stage == Stage::Handling && is_late;
@@ -72,7 +72,7 @@ impl Held {
     }
 }
 
-/// All leases that are held, each at a place of its own.
+/// All held leases, each at a place of its own.
 #[derive(Default)]
 pub(super) struct HeldLeases(Mutex<Slab<Held>>);
 
@@ -100,8 +100,8 @@ impl HeldLeases {
         (held.key, held.token)
     }
 
-    /// Begins the release of a lease whose end was not begun. Removes one that is ended or
-    /// lost.
+    /// Begins the release of a lease whose completion or release has not begun. Removes a lease that is
+    /// ended or lost.
     pub(super) fn release_or_remove(&self, place: usize) -> Option<(EventKey, LeaseToken, Span)> {
         let mut leases = self.lock();
         let held = &mut leases[place];
@@ -110,7 +110,7 @@ impl HeldLeases {
             return Some((held.key, held.token, held.span().clone()));
         }
         let held = leases.remove(place);
-        drop(leases); // before the span, whose subscribers may take their time
+        drop(leases); // before the span, whose subscribers may be slow
         drop(held);
         None
     }
@@ -119,25 +119,25 @@ impl HeldLeases {
         self.change(place, then, |held| held.until = until);
     }
 
-    /// Notes that a lease is lost. `true` if that is news, since nobody is ending it.
+    /// Records that a lease is lost. Returns `true` if this is its first report, while its handler runs.
     pub(super) fn lost(&self, place: usize, then: &Held) -> bool {
-        let mut is_news = false;
+        let mut is_first = false;
         self.change(place, then, |held| {
-            is_news = held.stage == Stage::Handling;
-            if is_news {
+            is_first = held.stage == Stage::Handling;
+            if is_first {
                 held.stage = Stage::Lost;
             }
         });
-        is_news
+        is_first
     }
 
-    /// Notes that a lost lease was claimed again, to be completed.
+    /// Records that a lost lease was claimed again, to be completed.
     pub(super) fn regained(&self, place: usize, token: LeaseToken, until: Instant) {
         let held = &mut self.lock()[place];
         (held.token, held.until, held.stage) = (token, until, Stage::Completing);
     }
 
-    /// Changes the lease at `place` if it is still the one that it was `then`.
+    /// Changes the lease at `place`, unless another lease than `then` is there now.
     fn change(&self, place: usize, then: &Held, change: impl FnOnce(&mut Held)) {
         let mut leases = self.lock();
         let held = leases.get_mut(place);
@@ -146,7 +146,7 @@ impl HeldLeases {
         }
     }
 
-    /// The leases to be renewed now, with their places.
+    /// The leases to renew now, with their places.
     pub(super) fn due(&self) -> Vec<(usize, Held)> {
         let mut leases = self.lock();
         let due = leases.iter_mut().filter(|(_, held)| held.is_renewed());

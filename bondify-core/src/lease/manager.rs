@@ -51,7 +51,7 @@ impl LeaseManager {
         this
     }
 
-    /// Claims `key` in a store that does not wait. `None`: the store does.
+    /// Claims `key` in a store that answers without waiting. `None` if the store is not one.
     pub(crate) fn claim_at_once(
         &self,
         key: EventKey,
@@ -74,7 +74,7 @@ impl LeaseManager {
         }))
     }
 
-    /// Claims `key`. The delivery waits for the answer until `give_up`.
+    /// Claims `key`, and waits for the answer until `give_up`.
     pub(crate) async fn claim(
         &self,
         key: EventKey,
@@ -99,7 +99,7 @@ impl LeaseManager {
             tracing::error!(
                 "the tokio runtime that Bondify was built on runs no tasks: its `block_on` is over, \
                  or its thread is blocked. Store calls run on the current runtime from now on. \
-                 Build Bondify and its store on the runtime that serves"
+                 Build Bondify and its store on the runtime that runs the server"
             );
         }
     }
@@ -128,7 +128,7 @@ impl LeaseManager {
         Lease { manager: self.clone(), place }
     }
 
-    /// The runtime that the store is called on. The renewer lives exactly as long as it does.
+    /// The runtime that the store is called on. The renewer runs on it as long as it exists.
     fn runtime(&self) -> Option<Handle> {
         self.with_runtime(Handle::clone)
     }
@@ -151,12 +151,12 @@ fn no_runtime() -> StoreError {
 }
 
 impl Shared {
-    /// Notes that the runtime of the store calls runs tasks, until the renewer is overdue.
+    /// Records that the runtime of the store calls runs tasks. It counts until the renewer is overdue.
     fn is_driven(&self) {
         self.runtime.set_driven(Instant::now() + self.lease / 2);
     }
 
-    /// The answer of a store that does not wait. `None`: it does, or it panicked.
+    /// The answer of a store that answers without waiting. `None` if the store is not one, or panicked.
     fn at_once<T>(&self, call: impl FnOnce(&dyn ImmediateStore) -> T) -> Option<T> {
         let store = self.store.as_immediate()?;
         catch_unwind(AssertUnwindSafe(|| call(store))).ok()
@@ -167,7 +167,7 @@ impl Shared {
         timed(Operation::Claim, claim).await
     }
 
-    /// Renews a lease. `false`: it is lost.
+    /// Renews a lease. Returns `false` if it is lost.
     async fn renew(&self, place: usize, held: &Held, limit: Duration) -> Result<bool, StoreError> {
         let asked = Instant::now();
         let Held { key, token, .. } = held;
@@ -178,7 +178,9 @@ impl Shared {
         if is_held {
             self.held.renewed(place, held, asked + self.lease);
         } else if self.held.lost(place, held) {
-            tracing::error!("a running handler lost its lease: a retry may run beside it");
+            tracing::error!(
+                "a running handler lost its lease: a retry may be handled at the same time"
+            );
         }
         Ok(is_held)
     }
@@ -194,12 +196,12 @@ impl Shared {
     }
 }
 
-/// Renews every lease each third of it, whatever its age: most handlers end before their first
-/// renewal is due and cost no timer.
+/// Renews all leases every third of a lease, regardless of their age. Most handlers end before the
+/// first renewal, and need no timer of their own.
 async fn renew_leases(shared: Weak<Shared>) {
     let Some(every) = shared.upgrade().map(|shared| shared.lease / 3) else { return };
     let mut ticks = interval_at(Instant::now() + every, every);
-    // A store that hung for one round is asked again at once, and not in a volley.
+    // After a round that took too long, the next one starts at once, but missed rounds are not made up for.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -218,18 +220,18 @@ async fn renew_leases(shared: Weak<Shared>) {
     }
 }
 
-/// A lease that is held. Dropped unsettled, for instance because its delivery was cancelled,
-/// it is released in the background.
+/// A held lease. If it is dropped unsettled, for instance because its delivery was cancelled, it is
+/// released in the background.
 pub(crate) struct Lease {
     manager: LeaseManager,
     place: usize,
 }
 
 impl Lease {
-    /// Completes or releases the key. `None`: there is nothing to wait for.
+    /// Completes or releases the key. `None` if there is nothing to wait for.
     pub(crate) fn settle(self, accepted: bool) -> Option<Call<Result<(), StoreError>>> {
         if !accepted {
-            return None; // and released, as it is dropped
+            return None; // dropping it releases it
         }
         let shared = self.shared();
         let (key, token) = shared.held.complete(self.place);
@@ -244,8 +246,8 @@ impl Lease {
         runtime.map(|runtime| Call::start(&runtime, self.complete()))
     }
 
-    /// Completes the key. After a failure this is tried again in a task of its own, since the
-    /// handler has succeeded and should not run again.
+    /// Completes the key. A failure is retried in a task of its own, since the handler has succeeded and
+    /// should not run again.
     async fn complete(self) -> Result<(), StoreError> {
         let first = self.try_complete().await;
         if first.is_err() {
@@ -267,8 +269,8 @@ impl Lease {
         if shared.complete(&key, &token).await? {
             return Ok(());
         }
-        // The lease is lost, but the handler has succeeded: unless somebody else is at it,
-        // the event is done.
+        // The lease is lost, but the handler has succeeded. Complete the event, unless another delivery
+        // holds its lease now.
         let asked = Instant::now();
         let regained = match shared.claim(&key, STORE_TIMEOUT).await? {
             Claimed::Acquired(token) => {
@@ -277,7 +279,9 @@ impl Lease {
             }
             Claimed::InFlight => false,
             Claimed::Completed => {
-                tracing::warn!("the event was completed already, by this delivery or another");
+                tracing::warn!(
+                    "the event was already completed, by this delivery or by another one"
+                );
                 return Ok(());
             }
         };
@@ -301,8 +305,8 @@ impl Lease {
         Ok(())
     }
 
-    /// Tries to end the lease again, and says whether that was answered before the lease
-    /// could be another's.
+    /// Retries the end of the lease. Returns `true` if the store answered before another delivery could
+    /// hold the lease.
     async fn try_again(&self, end: Stage) -> bool {
         let (lease, limit) = (self.shared().lease, Instant::now() + COMPLETION_LIMIT);
         let mut pause = lease / 100;
@@ -317,15 +321,19 @@ impl Lease {
             };
             match ended {
                 Ok(()) => return true,
-                Err(error) => tracing::debug!(error = &error as &dyn Error, ?end, "failed again"),
+                Err(error) => tracing::debug!(
+                    error = &error as &dyn Error,
+                    ?end,
+                    "ending a lease failed again; will try again"
+                ),
             }
             pause = (lease / 10).min(pause * 2);
         }
         false
     }
 
-    /// Renews the lease if a third of it was spent on waiting for the store's answer, which
-    /// was asked for at `asked`. `false`: it is lost.
+    /// Renews the lease if a third of it has passed since the claim was sent at `asked`. Returns `false` if
+    /// it is lost.
     async fn renew_if_spent(
         &self,
         mut asked: Instant,
@@ -362,7 +370,9 @@ impl Drop for Lease {
         }
         let Some(runtime) = manager.runtime() else {
             drop(held.release_or_remove(*place));
-            return tracing::error!("a lease was dropped where no runtime could release it");
+            return tracing::error!(
+                "a lease was not released: there is no tokio runtime; it will run out"
+            );
         };
         let lease = Self { manager: manager.clone(), place: *place };
         span.in_scope(|| Call::start(&runtime, lease.release()));

@@ -13,30 +13,30 @@ use tracing::Instrument;
 
 use crate::StoreError;
 
-/// The runtime that store calls run on: the one that the manager was made on, so that a
-/// handler that blocks its own runtime's thread cannot starve its lease; or, once that one has
-/// ended or is no longer driven, the first one seen since.
+/// The runtime that store calls run on. It is the one that the manager was created on, so that a handler
+/// that blocks its own runtime's thread cannot prevent the renewal of its lease. Once that runtime has
+/// ended or no longer runs tasks, it is the first runtime that a call is made on after that.
 #[derive(Default)]
 pub(super) struct StoreRuntime(Mutex<Option<Home>>);
 
 struct Home {
     runtime: Handle,
     renewer: AbortHandle,
-    /// The renewer ran lately enough.
+    /// The time until which the runtime counts as running tasks, since the renewer has run.
     driven_until: Instant,
 }
 
 /// The state of the runtime that store calls run on.
 pub(super) enum State {
     Driven,
-    /// It ran no task lately, and is not the current runtime: its `block_on` may be over.
+    /// It has run no task recently, and is not the current runtime: its `block_on` may have returned.
     Suspect(Handle),
-    /// There is none.
+    /// There is no runtime.
     Missing,
 }
 
 impl StoreRuntime {
-    /// Calls `then` with the runtime, if there is one, and `start_renewer` with each new one.
+    /// Calls `then` with the runtime, if there is one. Calls `start_renewer` with each new runtime.
     pub(super) fn with<T>(
         &self,
         start_renewer: impl FnOnce(&Handle) -> JoinHandle<()>,
@@ -64,14 +64,14 @@ impl StoreRuntime {
         state.unwrap_or(State::Missing)
     }
 
-    /// Notes that the runtime runs tasks.
+    /// Records that the runtime runs tasks.
     pub(super) fn set_driven(&self, until: Instant) {
         if let Some(home) = &mut *self.lock() {
             home.driven_until = until;
         }
     }
 
-    /// Abandons `runtime`. `false`: another call did.
+    /// Abandons `runtime`. Returns `false` if another call did so before.
     pub(super) fn abandon(&self, runtime: &Handle) -> bool {
         let mut current = self.lock();
         let abandoned = current.take_if(|home| home.runtime.id() == runtime.id());
@@ -106,15 +106,15 @@ impl Drop for StoreRuntime {
     }
 }
 
-/// A call that ends whoever waits for it.
+/// A call to a store, which continues even if its caller is dropped.
 pub(crate) enum Call<T> {
     Done(T),
     Running(JoinHandle<T>),
 }
 
 impl<T: Send + 'static> Call<T> {
-    /// Starts a call on `runtime`. If it is answered at once, as by a store in memory, that
-    /// is all; otherwise it continues in a task, which a caller that goes away does not cancel.
+    /// Starts a call on `runtime`. If it is not answered at once, as by a store in memory, it continues in
+    /// a task, which dropping the caller does not cancel.
     pub(super) fn start(runtime: &Handle, call: impl Future<Output = T> + Send + 'static) -> Self {
         let mut call: Pin<Box<_>> = Box::pin(call);
         let _timers_belong_to_it = runtime.enter();
@@ -127,7 +127,7 @@ impl<T: Send + 'static> Call<T> {
 }
 
 impl<T> Call<Result<T, StoreError>> {
-    /// The answer, waited for until `give_up`.
+    /// Waits for the answer until `give_up`.
     pub(crate) async fn answer(self, give_up: Instant) -> Result<T, StoreError> {
         match self {
             Self::Done(answer) => answer,

@@ -1,4 +1,4 @@
-//! The claim of a verified event, whichever way it arrived.
+//! The claim of a verified event, whether it arrived by webhook or by a call of `handle`.
 
 use std::{error::Error, ops::ControlFlow, sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
     telemetry::{Record, WaitingDuplicate},
 };
 
-/// A verified event that is to be handled, unless it was handled before.
+/// A verified event that is to be handled unless it was handled before.
 pub(super) struct Candidate {
     pipeline: Arc<Pipeline>,
     event: Event,
@@ -29,10 +29,10 @@ pub(super) struct Candidate {
     running: Arc<watch::Receiver<()>>,
 }
 
-/// The event to be handled, or the reason that it is not.
+/// The delivery to be handled, or the reason why it is not handled.
 pub(super) type Admitted = Result<Delivery, NotAdmitted>;
 
-/// The reason that an event is not handled.
+/// The reason why an event is not handled.
 #[derive(Debug)]
 pub(super) enum NotAdmitted {
     Completed,
@@ -57,8 +57,8 @@ impl Candidate {
         Self { pipeline, event, record, running }
     }
 
-    /// Claims the event, and waits while another claim of it is held. Decides at once if the
-    /// store does, or returns the future that decides.
+    /// Claims the event, and waits while another claim of it is held. Returns the decision if the store
+    /// answers at once, else the future that makes it.
     pub(super) fn admit(self) -> ControlFlow<Admitted, BoxFuture<'static, Admitted>> {
         let span = self.record.span.clone();
         let _entered = span.enter();
@@ -106,7 +106,7 @@ struct Admission {
 }
 
 impl Admission {
-    /// `None` if events are not claimed.
+    /// Prepares the claim. `None` if events are not claimed.
     fn begin(candidate: &Candidate) -> Option<Self> {
         let Candidate { pipeline, event, record, running } = candidate;
         let (shared, leases) = (pipeline.shared.clone(), pipeline.shared.leases.clone()?);
@@ -117,9 +117,9 @@ impl Admission {
         Some(Self { shared, leases, key, holder, wait_until, give_up })
     }
 
-    /// Waits until the event can be handled, is completed or the wait is over. `None`: it is
-    /// handled without a lease. Of the waiters of one key in this process, one at a time asks
-    /// the store.
+    /// Waits until the event can be handled, is completed, or the wait is over. Returns `None` if the
+    /// event is handled without a lease. Of the waiters of one key in this process, one at a time asks the
+    /// store.
     async fn wait(&self, in_flight: bool) -> Result<Option<Lease>, NotAdmitted> {
         let place = self.shared.waiting.join(self.key);
         let mut view = match place.head(self.give_up).await {
@@ -144,7 +144,7 @@ impl Admission {
                 Ok(Attempt::Completed) => view.completed = true,
                 Ok(Attempt::InFlight) => view.in_flight = true,
                 Err(error) if view.in_flight => {
-                    tracing::error!(error = &error as &dyn Error, "no claim yet");
+                    tracing::error!(error = &error as &dyn Error, "a claim failed; will try again");
                 }
                 Err(error) => {
                     place.failed(&mut view);
@@ -172,10 +172,16 @@ impl Admission {
     fn without_store(&self, error: StoreError) -> Result<Option<Lease>, NotAdmitted> {
         let source = &error as &dyn Error;
         if self.shared.settings.fail_open {
-            tracing::error!(error = source, "no claim: the event is handled without deduplication");
+            tracing::error!(
+                error = source,
+                "the dedupe store failed: the event is handled without deduplication"
+            );
             Ok(None)
         } else {
-            tracing::error!(error = source, "no claim: the event is left to a retry");
+            tracing::error!(
+                error = source,
+                "the dedupe store failed: the event is left to a retry"
+            );
             Err(NotAdmitted::StoreUnavailable(error))
         }
     }

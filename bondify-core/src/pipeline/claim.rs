@@ -18,10 +18,10 @@ use crate::{
 
 /// The right to handle an event, held until it is settled.
 ///
-/// For adapters of frameworks whose guards cannot wrap the handler; elsewhere
-/// [`Delivery::run`](super::delivery::Delivery::run) settles by itself. A claim dropped
+/// It is for adapters of frameworks whose guards cannot wrap the handler. In other adapters
+/// [`Delivery::run`](super::delivery::Delivery::run) settles the delivery. A claim that is dropped
 /// unsettled is released in the background, so that a retry is handled.
-#[must_use = "dropping a claim gives its event back"]
+#[must_use = "dropping a claim releases its event"]
 pub struct Claim {
     lease: Option<Lease>,
     record: Record,
@@ -37,16 +37,15 @@ impl Claim {
         Self { lease, record, _running: running }
     }
 
-    /// Settles the delivery by the status that answers it: 2xx completes the event
-    /// for good, anything else leaves it to a retry. Errors of the store are logged;
-    /// they do not change the answer.
+    /// Settles the delivery by the status of its answer: 2xx completes the event for good, any other
+    /// status leaves it to a retry. Errors of the store are logged and do not change the answer.
     pub fn settle(mut self, status: u16) -> Settle {
         let accepted = (200..300).contains(&status);
         self.record.handled(accepted);
         self.end(accepted)
     }
 
-    /// Settles the delivery of a handler that panicked: it is left to a retry.
+    /// Settles the delivery of a handler that panicked. The event is left to a retry.
     pub fn panicked(mut self) -> Settle {
         self.record.panicked();
         self.end(false)
@@ -83,7 +82,7 @@ impl Claim {
 }
 
 /// The future that [`Claim::settle`] returns.
-#[must_use = "the answer must not be sent before"]
+#[must_use = "await it before the answer is sent"]
 pub struct Settle(Option<BoxFuture<'static, ()>>);
 
 impl Future for Settle {

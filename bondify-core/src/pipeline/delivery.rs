@@ -12,11 +12,11 @@ use tokio::runtime::Handle;
 use super::claim::{Claim, Settle};
 use crate::{Event, Reply};
 
-/// A verified event, claimed, and not yet handled. For adapters.
+/// A verified and claimed event that is not yet handled. For adapters.
 ///
-/// There is no way to the event but through a handler whose answer settles it, or
-/// through the [`Claim`] that says so itself.
-#[must_use = "dropping a delivery gives its event back"]
+/// An adapter gets the event only in a handler whose answer settles the delivery, or together with the
+/// [`Claim`] that it has to settle.
+#[must_use = "dropping a delivery releases its event"]
 pub struct Delivery {
     event: Event,
     claim: Claim,
@@ -27,18 +27,15 @@ impl Delivery {
         Self { event, claim }
     }
 
-    /// Runs the handler and settles the delivery by the `status` of its response
-    /// before returning that.
+    /// Runs the handler, settles the delivery by the `status` of its response, and returns the response.
     ///
-    /// The handler is called at once; the returned future runs what it returned, and
-    /// dropped, cancels it. A handler must not be cancelled by a client that hangs up:
-    /// unless the framework sees to that, use
-    /// [`run_to_completion`](Self::run_to_completion).
+    /// The handler is called at once, and the returned future polls the handler's future. Dropping it
+    /// cancels the handler. A client that hangs up must not cancel a handler: unless the framework
+    /// ensures that, use [`run_to_completion`](Self::run_to_completion).
     ///
     /// # Errors
     ///
-    /// [`Reply::HandlerPanicked`] if the handler panics. The event is then left to a
-    /// retry.
+    /// [`Reply::HandlerPanicked`] if the handler or `status` panics. The event is then left to a retry.
     pub fn run<H, F, S>(self, handler: H, status: S) -> Run<F, S>
     where
         H: FnOnce(Event) -> F,
@@ -51,13 +48,13 @@ impl Delivery {
         Run { handling, status: Some(status), claim: Some(claim), settling: None }
     }
 
-    /// [`run`](Self::run), cancelled by nobody: dropped before it is done, it goes on in
-    /// a task of its own, on the tokio runtime that it is dropped on. What is started is
-    /// finished and settled.
+    /// Runs the handler as [`run`](Self::run) does, to its end. If the returned future is dropped before,
+    /// the handler continues in a task of its own, on the tokio runtime that it is dropped on, and its
+    /// delivery is settled.
     ///
     /// # Errors
     ///
-    /// [`Reply::HandlerPanicked`] as for `run`.
+    /// [`Reply::HandlerPanicked`] if the handler or `status` panics, as for `run`.
     pub fn run_to_completion<H, F, S>(self, handler: H, status: S) -> Handling<F, S>
     where
         H: FnOnce(Event) -> F,
@@ -67,8 +64,12 @@ impl Delivery {
         self.run_to_completion_by(spawn_rest, handler, status)
     }
 
-    /// [`run_to_completion`](Self::run_to_completion) where futures need not be `Send`:
-    /// `spawn_rest` has to spawn what is dropped before it is done.
+    /// Runs the handler as [`run_to_completion`](Self::run_to_completion) does, where futures need not be
+    /// `Send`. `spawn_rest` has to spawn the future of a handler that is dropped before its end.
+    ///
+    /// # Errors
+    ///
+    /// The returned future fails with [`Reply::HandlerPanicked`] if the handler or `status` panics.
     pub fn run_to_completion_by<H, F, S>(
         self,
         spawn_rest: fn(Pin<Box<Run<F, S>>>),
@@ -83,9 +84,8 @@ impl Delivery {
         Handling { run: Some(Box::pin(self.run(handler, status))), spawn_rest }
     }
 
-    /// The event and the claim on it, for frameworks whose guards hand the event to a
-    /// handler that they cannot wrap. The claim has to be settled by the status that
-    /// the client gets in the end.
+    /// Returns the event and its claim, for frameworks whose guards pass the event to a handler that they
+    /// cannot wrap. Settle the claim by the final status, the one that the client gets.
     pub fn into_parts(mut self) -> (Event, Claim) {
         self.claim.handling();
         (self.event, self.claim)
@@ -99,17 +99,18 @@ impl fmt::Debug for Delivery {
 }
 
 pin_project! {
-    /// The future that [`Delivery::run`] returns. Written by hand: an `async` function moves the
-    /// handler twice more, which costs a server 4 % of its requests.
+    /// The future that [`Delivery::run`] returns.
+    // It is written by hand, since an `async` function moves the handler twice more, which costs a
+    // server 4 % of its requests.
     #[must_use = "futures do nothing unless polled"]
     pub struct Run<F: Future, S> {
-        // `None`: it is over, or panicked before it began.
+        // `None` if the handler has ended, or panicked before it returned a future.
         #[pin]
         handling: Option<F>,
         status: Option<S>,
-        // Until the handler is over.
+        // Present until the handler has ended.
         claim: Option<Claim>,
-        // After that, if the store has to be waited for.
+        // Present after that, until the delivery is settled.
         settling: Option<(Result<F::Output, Reply>, Settle)>,
     }
 }
@@ -142,7 +143,7 @@ where
     }
 }
 
-/// The handler's response and the status that it is settled by. `None`: it panicked.
+/// The handler's response and the status that settles it. `None` if it panicked.
 fn poll_handler<F, S>(
     mut handling: Pin<&mut Option<F>>,
     status: &mut Option<S>,
@@ -171,7 +172,7 @@ impl<F: Future, S> fmt::Debug for Run<F, S> {
 /// The future that [`Delivery::run_to_completion`] returns.
 #[must_use = "futures do nothing unless polled"]
 pub struct Handling<F: Future, S> {
-    /// Until it is over.
+    /// `None` once it has ended.
     run: Option<Pin<Box<Run<F, S>>>>,
     spawn_rest: fn(Pin<Box<Run<F, S>>>),
 }
@@ -199,11 +200,13 @@ impl<F: Future, S> Drop for Handling<F, S> {
     }
 }
 
-/// Spawns what is left to run when a client hung up.
+/// Spawns the rest of a handler whose client hung up.
 fn spawn_rest(run: impl Future<Output: Send> + Send + 'static) {
     match Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn(run)),
-        Err(_) => tracing::error!("a handler was cancelled where no runtime could go on with it"),
+        Err(_) => {
+            tracing::error!("a handler was cancelled: it was dropped outside of a tokio runtime")
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The way of an event that did not arrive by HTTP.
+//! The steps of an event that did not arrive by HTTP.
 
 use std::{ops::ControlFlow, sync::Arc};
 
@@ -15,7 +15,7 @@ use crate::{
 #[expect(clippy::exhaustive_enums, reason = "an event was handled before, or it was not")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handled<T> {
-    /// The handler ran and succeeded; its value.
+    /// The handler ran and succeeded. This is its value.
     Now(T),
     /// The event was handled before, by a webhook, a poll or another instance. The handler did
     /// not run.
@@ -24,8 +24,8 @@ pub enum Handled<T> {
 
 /// The error of [`Bondify::handle`](crate::Bondify::handle). The event is not completed.
 ///
-/// It implements [`Error`](std::error::Error) if the handler's error can be displayed, also for
-/// `Box<dyn Error + Send + Sync>` and `anyhow::Error`, which do not implement it themselves.
+/// It implements [`Error`](std::error::Error) if the handler's error implements `Display`. So do
+/// `Box<dyn Error + Send + Sync>` and `anyhow::Error`, which do not implement `Error` themselves.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandleError<E> {
@@ -35,9 +35,12 @@ pub enum HandleError<E> {
     /// The dedupe store could not answer.
     #[error("the dedupe store is unavailable; handle the event again later")]
     StoreUnavailable(#[source] StoreError),
-    /// The event is older than the tolerance, or too far in the future: the store may have
-    /// forgotten that it was handled.
-    #[error("the event is outside the tolerance: the store may have forgotten it")]
+    /// The event is older than the tolerance, or too far in the future. The store may have forgotten
+    /// that it was handled.
+    #[error(
+        "the event is older than the tolerance or too far in the future: the store may have forgotten \
+         that it was handled"
+    )]
     Stale,
     /// The handler panicked.
     #[error("the handler panicked")]
@@ -79,7 +82,7 @@ impl Pipeline {
         }
     }
 
-    /// The event as a candidate, unless it is outside the tolerance.
+    /// The event as a candidate. `None` if it is outside the tolerance.
     fn fresh(self: Arc<Self>, event: Event) -> Option<Candidate> {
         let mut record = Record::start(Source::Handle);
         if self.verifier.check_age(&event).is_err() {

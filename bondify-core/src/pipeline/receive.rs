@@ -32,9 +32,9 @@ pin_project! {
     pub struct Receive<S> {
         #[pin]
         body: ReadBody<S>,
-        // Until the body is there.
+        // Present until the body has arrived.
         pending: Option<PendingDelivery>,
-        // After that, if the store has to be waited for.
+        // Present after that, if the store does not answer at once.
         admission: Option<BoxFuture<'static, Admitted>>,
     }
 }
@@ -79,18 +79,18 @@ impl<S> fmt::Debug for Receive<S> {
     }
 }
 
-/// Waits for the `Bondify` that the application chooses for a request, which is before its body is
-/// read. Logs and counts a refusal.
+/// Waits for the `Bondify` that the application chooses for a request, before the body is read. Logs and
+/// counts a refusal.
 ///
 /// # Errors
 ///
-/// The [`Reply`] to send: the application's, such as [`Reply::ProjectNotFound`], or
-/// [`Reply::StoreUnavailable`] if the choice takes longer than a call of a store may.
+/// The [`Reply`] to send: the application's own, such as [`Reply::ProjectNotFound`], or
+/// [`Reply::StoreUnavailable`] if the choice takes longer than 5 seconds, the time-out of a store.
 pub async fn choose(
     choice: impl Future<Output = Result<Bondify, Reply>>,
 ) -> Result<Bondify, Reply> {
     let chosen = timeout(STORE_TIMEOUT, choice).await.unwrap_or_else(|_late| {
-        tracing::error!("the choice of a request's project took too long");
+        tracing::error!("choosing a request's project took too long: it is answered with 503");
         Err(Reply::StoreUnavailable)
     });
     chosen.map_err(|reply| Record::start(Source::Webhook).refused(reply))
@@ -100,7 +100,7 @@ fn reply(reason: NotAdmitted) -> Reply {
     Reply::from(&reason)
 }
 
-/// A delivery whose body is still to come.
+/// A delivery whose body has not arrived yet.
 struct PendingDelivery {
     pipeline: Arc<Pipeline>,
     head: Head,
@@ -111,7 +111,7 @@ struct PendingDelivery {
 type Decision = Result<Delivery, Reply>;
 
 impl PendingDelivery {
-    /// Decides on the delivery, or returns the future that does.
+    /// Returns the decision, or the future that makes it.
     fn admit(
         self,
         body: Result<Bytes, Reply>,

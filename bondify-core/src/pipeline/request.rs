@@ -1,4 +1,4 @@
-//! Reads an HTTP request of any framework: the headers that matter, and the body.
+//! Reads an HTTP request of any framework: the relevant headers and the body.
 
 use std::{
     error::Error,
@@ -19,9 +19,8 @@ use crate::{
     limits::{DELIVERY_TIMEOUT, DRAIN_LIMIT},
 };
 
-/// The headers that matter, judged before the body is read and held against the
-/// request after it: a refused body is read all the same, or the connection could not
-/// be used again.
+/// The relevant headers. They are checked before the body is read, and an error is returned after it: the
+/// body of a refused request is read too, or the connection could not be used again.
 pub(crate) struct Head {
     pub(crate) media_type: Result<(), Reply>,
     pub(crate) signature: Result<Signature, VerifyError>,
@@ -57,9 +56,9 @@ fn signature(headers: &dyn Headers) -> Result<Signature, VerifyError> {
 }
 
 pin_project! {
-    /// Reads a body of at most `limit` bytes. Never reserves memory for what has not
-    /// arrived. An oversized body is read on and thrown away up to [`DRAIN_LIMIT`], so
-    /// that its sender gets to read the answer. Gives up when Bondify itself would have.
+    /// Reads a body of at most `limit` bytes. Never reserves memory before bytes arrive. An oversized body
+    /// is read and discarded up to [`DRAIN_LIMIT`], so that its sender reads the answer. The time-out is
+    /// Bondify's own.
     pub(crate) struct ReadBody<S> {
         #[pin]
         body: S,
@@ -104,7 +103,8 @@ where
 
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
-/// The answer to a body whose stream fails: by a limit around the route, or else by its sender.
+/// The reply to a body whose stream fails: `PayloadTooLarge` if a limit around the route ended it, else
+/// `UnreadableBody`.
 fn unread(error: impl Into<BoxError>) -> Reply {
     let error = error.into();
     let first: &(dyn Error + 'static) = &*error;
@@ -156,8 +156,8 @@ impl Chunks {
     }
 }
 
-/// The time-out of a body. Most bodies are there already, but take their server a turn to hand
-/// over: for that first turn there is no timer, which is worth 5 % of a server's requests.
+/// The time-out of a body. Most bodies have arrived already, but their server needs one more poll to
+/// return them. There is no timer for that first poll, which saves 5 % of a server's requests.
 enum Deadline {
     Fresh { since: Instant },
     Tried { since: Instant },
@@ -165,7 +165,7 @@ enum Deadline {
 }
 
 impl Deadline {
-    /// Ready once it is over.
+    /// Returns `Ready` once the time is over.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             match *self {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_may_fill_the_limit_and_no_more() {
+    fn a_body_of_the_limit_is_accepted_and_a_longer_one_refused() {
         assert_eq!(read(&[], 4).unwrap(), "");
         assert_eq!(read(&["1234"], 4).unwrap(), "1234");
         assert_eq!(read(&["1", "", "23", "4"], 4).unwrap(), "1234");
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_body_is_given_up() {
+    fn an_endless_body_is_refused_at_the_drain_limit() {
         let endless = stream::repeat(Ok::<_, Infallible>(&[b'x'; 4096][..]));
         let read = ReadBody::new(endless, 4, Instant::now()).now_or_never();
         assert_eq!(read, Some(Err(Reply::PayloadTooLarge)));
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn only_json_is_taken() {
+    fn only_json_is_accepted() {
         let judge = |values: &[&str]| media_type(&headers("content-type", values));
         for json in ["application/json", "Application/JSON ; charset=utf-8"] {
             assert_eq!(judge(&[json]), Ok(()));

@@ -11,17 +11,17 @@ use crate::{
 /// The pipeline of one project.
 pub(crate) struct Pipeline {
     pub(crate) verifier: Verifier,
-    /// The innermost comes first.
+    /// The namespaces of the keys, the innermost first.
     pub(crate) namespaces: Vec<String>,
     pub(crate) shared: Arc<Shared>,
 }
 
-/// All that the projects of one [`Builder`](crate::Builder) share.
+/// The state that all projects of one [`Builder`](crate::Builder) share.
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
-    /// `None`: no delivery is claimed.
+    /// `None` if deliveries are not claimed.
     pub(super) leases: Option<LeaseManager>,
-    /// Whether a restart makes handled events reach the handler again.
+    /// `true` if handled events can reach the handler again after a restart.
     pub(crate) forgets_on_restart: bool,
     /// Counts the application's background tasks, for `drain`: each holds a receiver.
     tasks: watch::Sender<()>,
@@ -29,7 +29,7 @@ pub(crate) struct Shared {
     /// Counts deliveries from their verification to their settlement, for `drain`: each holds a
     /// receiver.
     pub(super) running: watch::Sender<()>,
-    /// Whether waiting duplicates are answered at once, as the process is about to end.
+    /// `true` once `drain` was called: waiting duplicates are answered at once.
     pub(super) leaving: watch::Sender<bool>,
 }
 
@@ -81,7 +81,7 @@ impl Pipeline {
 }
 
 impl Shared {
-    /// The deliveries that are neither settled nor answered in the handler's place.
+    /// The number of deliveries that are neither settled nor answered with a reply.
     pub(crate) fn running(&self) -> usize {
         self.running.receiver_count()
     }
@@ -102,7 +102,7 @@ impl Shared {
     pub(crate) async fn drain(&self, timeout: Duration) -> Result<(), DrainTimedOut> {
         self.leaving.send_replace(true);
         let ended = async {
-            self.tasks.closed().await; // A task may start a handler until it ends.
+            self.tasks.closed().await; // first, since a task may start handlers until it ends
             self.running.closed().await;
         };
         let drained = tokio::time::timeout(timeout, ended).await;
@@ -110,11 +110,14 @@ impl Shared {
     }
 }
 
-/// Handlers were still running when the time to [`drain`](crate::Bondify::drain) was up.
+/// The error for handlers that are still running after the time-out of [`drain`](crate::Bondify::drain).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{running} deliveries were still being handled when the time to drain was up")]
+#[error(
+    "{running} deliveries were still in flight after the time-out of `drain`; if the process ends now, \
+     Bondify has to retry them"
+)]
 #[non_exhaustive]
 pub struct DrainTimedOut {
-    /// How many.
+    /// The number of deliveries that are still in flight.
     pub running: usize,
 }

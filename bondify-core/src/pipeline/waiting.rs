@@ -18,8 +18,8 @@ use crate::{
     telemetry::WaitingDuplicate,
 };
 
-/// The deliveries of this process that wait for a claim, in one line per key. Only the head of a
-/// line asks the store; the others learn from its answer.
+/// The deliveries of this process that wait for a claim, in one line per key. Only the head of a line asks
+/// the store. The others use its answer.
 #[derive(Default)]
 pub(super) struct Waiting(Mutex<HashMap<EventKey, (Arc<Line>, Members)>>);
 
@@ -36,7 +36,7 @@ struct Line {
 pub(super) struct View {
     pub(super) in_flight: bool,
     pub(super) completed: bool,
-    /// The first place in the line of which the claim did not fail.
+    /// The first place in the line whose claim did not fail.
     failed_before: u64,
     pause: Duration,
 }
@@ -55,13 +55,13 @@ impl View {
         pause
     }
 
-    /// Notes that the head of the line handles the event.
+    /// Records that the head of the line handles the event.
     pub(super) fn acquired(&mut self) {
         (self.in_flight, self.pause) = (true, FIRST_PAUSE);
     }
 }
 
-/// A place in the line of a key, left when it is dropped.
+/// A place in the line of a key. Dropping it leaves the line.
 pub(super) struct Place<'a> {
     waiting: &'a Waiting,
     key: EventKey,
@@ -87,7 +87,7 @@ impl Waiting {
 }
 
 impl Place<'_> {
-    /// Waits to be the head of the line.
+    /// Waits until this place is the head of the line.
     pub(super) async fn head(&self, give_up: Instant) -> Result<MutexGuard<'_, View>, Elapsed> {
         match self.line.head.try_lock() {
             Ok(view) => Ok(view), // without a timer
@@ -98,12 +98,12 @@ impl Place<'_> {
         }
     }
 
-    /// Notes that a claim failed, for all that are in the line now.
+    /// Records that a claim failed, for all places that are in the line now.
     pub(super) fn failed(&self, view: &mut View) {
         view.failed_before = self.line.joined.load(Ordering::Relaxed);
     }
 
-    /// Returns whether a claim failed while this place was in the line.
+    /// Returns `true` if a claim failed while this place was in the line.
     pub(super) fn has_failed(&self, view: &View) -> bool {
         self.place < view.failed_before
     }
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_everybody_left_is_forgotten() {
+    fn an_empty_line_is_removed() {
         let waiting = Waiting::default();
         let key = EventKey::new("auth.confirmed", "sess_1");
         thread::scope(|scope| {

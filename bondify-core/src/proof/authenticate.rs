@@ -19,11 +19,11 @@ use super::{
 use crate::{Reply, headers::Headers};
 
 impl ProofVerifier {
-    /// For adapters: redeems the proof that a request carries, in `Authorization: Bearer …`
-    /// or else in the cookie.
+    /// Redeems the proof that a request carries, in `Authorization: Bearer …` or, if it is not there, in the
+    /// cookie. For adapters.
     ///
-    /// `earlier` is what this returned for the same request before: a guard and a handler
-    /// that both ask, one after the other or at once, use the proof up once.
+    /// `earlier` is the result of an earlier call for the same request. With it, a guard and a handler that
+    /// both authenticate the request use the proof up once.
     pub fn authenticate(
         &self,
         headers: &dyn Headers,
@@ -37,7 +37,10 @@ impl ProofVerifier {
             let token = token.ok_or(Reply::MissingToken)?;
             by.redeem(&token).await.map_err(|error| {
                 if let ProofError::Store(error) = &error {
-                    tracing::error!(error = error as &dyn Error, "a proof cannot be redeemed");
+                    tracing::error!(
+                        error = error as &dyn Error,
+                        "a proof is not accepted: its single use cannot be checked"
+                    );
                 } else {
                     tracing::debug!(%error, "a proof is refused");
                 }
@@ -48,11 +51,11 @@ impl ProofVerifier {
     }
 }
 
-/// The answer to who a request's user is, to be awaited: a [`Proof`], or the [`Reply`] to
-/// send instead of running the handler. For a handler that works either way, each of those
+/// The future that [`ProofVerifier::authenticate`] returns. Its output is the user's [`Proof`], or the
+/// [`Reply`] to send instead of running the handler. For a handler whose user is optional, each reply
 /// means that nobody is logged in.
 ///
-/// Clones have the same answer. Made by [`ProofVerifier::authenticate`].
+/// Clones have the same output.
 #[derive(Clone)]
 #[must_use = "nothing is verified until it is awaited"]
 pub struct Authentication {
@@ -94,7 +97,7 @@ fn token(headers: &dyn Headers, cookie: &str) -> Option<String> {
         found = found.take().or_else(|| bearer(&String::from_utf8_lossy(value)));
     });
     headers.visit("cookie", &mut |value| {
-        // A cookie of others may be in any encoding.
+        // Another application's cookie may be in any encoding.
         found = found.take().or_else(|| in_cookie(&String::from_utf8_lossy(value), cookie));
     });
     found

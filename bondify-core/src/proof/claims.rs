@@ -10,8 +10,8 @@ use crate::{
 
 /// The statement, signed by Bondify, that a user confirmed a login session.
 ///
-/// Only verification makes one. It is short-lived, 5 minutes at Bondify: what to exchange
-/// for a session of your own. Clones are cheap. `Debug` shows nothing personal.
+/// Only verification creates one. It lasts for 5 minutes: exchange it for a session of your own. Clones are
+/// cheap. `Debug` shows nothing personal.
 #[derive(Clone)]
 pub struct Proof {
     claims: ByteString,
@@ -44,13 +44,13 @@ impl Proof {
         self.session_token.within(&self.claims)
     }
 
-    /// When the user tapped Confirm, to the millisecond, if the proof says so.
+    /// The time at which the user tapped Confirm, to the millisecond, if the proof contains it.
     #[must_use]
     pub fn confirmed_at(&self) -> Option<SystemTime> {
         self.confirmed_at
     }
 
-    /// The time at which Bondify signed it.
+    /// The time at which Bondify signed the proof.
     #[must_use]
     pub fn issued_at(&self) -> SystemTime {
         self.issued_at
@@ -73,8 +73,8 @@ impl Proof {
         self.signed_by.as_deref()
     }
 
-    /// The key that its single use is remembered by. The name is no event's, so that a store
-    /// can be shared with those.
+    /// The key of its single use in a store. No event has the name `proof`, so events can be in the same
+    /// store.
     pub(super) fn key(&self) -> EventKey {
         EventKey::new("proof", self.session_token()).within(self.project_id())
     }
@@ -105,8 +105,8 @@ impl Proof {
 }
 
 impl From<&Proof> for Event {
-    /// The event of the login that the proof states, as its webhook has it, with the same
-    /// [`key`](Event::key). A proof without `confirmed_at` counts from when it was issued.
+    /// Creates the event of the login, with the same [`key`](Event::key) as its webhook. The time of the
+    /// event is `confirmed_at`, or the issue time of a proof without it.
     fn from(proof: &Proof) -> Self {
         let confirmed_at = proof.confirmed_at.unwrap_or(proof.issued_at);
         let signed_by = proof.signed_by.clone();
@@ -114,7 +114,7 @@ impl From<&Proof> for Event {
     }
 }
 
-/// Reads the user, who has a name in a proof.
+/// Reads the user. Unlike an event, a proof must contain a name.
 fn user(payload: &Payload<'_>, claims: &ByteString) -> Result<TelegramUser, ProofError> {
     let missing = |name| ProofError::MissingField { name };
     let user = TelegramUser::read(payload, claims).map_err(|error| match error {
@@ -130,33 +130,33 @@ impl fmt::Debug for Proof {
     }
 }
 
-/// Why a proof is not to be trusted.
+/// The error for a proof that is not accepted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProofError {
-    /// Not a JWT (JWS compact form, `alg` HS256), or not one of JSON claims.
+    /// The token is not a JWT (JWS compact form, `alg` HS256) with JSON claims.
     #[error("the proof is not a JWT that is signed with HS256")]
     Malformed,
-    /// None of the secrets signed it.
+    /// None of the secrets signed the proof.
     #[error("the signature is not valid for this proof")]
     InvalidSignature,
-    /// Signed, but a claim that it must have is missing, empty or of another type.
+    /// A claim that a proof must have is missing, empty or of another type.
     #[error("the claim `{name}` is missing, empty or of another type")]
     #[non_exhaustive]
     MissingField {
         /// The claim's name.
         name: &'static str,
     },
-    /// Its time is over.
+    /// The proof has expired.
     #[error("the proof has expired")]
     Expired,
-    /// It was issued later than now, or its `nbf` is later than now.
+    /// The proof's `iat` or `nbf` is in the future.
     #[error("the proof is not valid yet: its `iat` or `nbf` is in the future")]
     NotYetValid,
-    /// It belongs to another project.
+    /// The proof belongs to another project.
     #[error("the proof is for another project")]
     WrongProject,
-    /// It, or another proof of its session, was used before.
+    /// The proof, or another proof of its session, was used before.
     #[error("the proof was used before")]
     Used,
     /// The store of used proofs could not answer.

@@ -1,8 +1,8 @@
-//! HS256 over the project's secret, and nothing else.
+//! Verification of JWTs: HS256 with the project's secret only.
 //!
-//! The signature is checked with [`Secret`], as a delivery's is, before anything of the token
-//! is decoded; the JWT library takes apart what was signed. Its own check would need a crypto
-//! backend that is chosen once per process, and takes the time from the system's clock only.
+//! [`Secret`] checks the signature, as for a delivery, before any part of the token is decoded. The JWT
+//! library only decodes the signed token. Its own check would need a crypto backend that is chosen once
+//! per process, and uses the system's clock only.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytestring::ByteString;
@@ -36,11 +36,11 @@ pub(super) fn verify(
 impl Secret {
     /// Signs `claims` as Bondify signs a proof: as a JWT with HS256.
     ///
-    /// For emulators and tests. Proofs are checked by [`ProofVerifier`](crate::ProofVerifier).
+    /// It is for emulators and tests. [`ProofVerifier`](crate::ProofVerifier) verifies proofs.
     ///
     /// # Errors
     ///
-    /// If `claims` cannot be written as JSON.
+    /// The error of `serde_json` if `claims` cannot be serialised as JSON.
     pub fn sign_proof(&self, claims: &impl Serialize) -> serde_json::Result<String> {
         let header = serde_json::to_vec(&Header::new(Algorithm::HS256))?;
         let claims = serde_json::to_vec(claims)?;

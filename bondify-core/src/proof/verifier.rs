@@ -19,10 +19,10 @@ use crate::{
 
 /// Verifies proofs: signature first, then claims, then time and project.
 ///
-/// A handle: clones share everything, and a request's proof of single use is used up once
-/// however many of them are asked. Keep one and clone it, rather than making one for each
-/// request. [`verify`](Self::verify) is local and synchronous;
-/// [`redeem`](Self::redeem) also sees to single use, if that is set up.
+/// It is a handle: clones share everything. Create one and clone it, rather than creating one for each
+/// request: the extractors of one request recognise a clone, and use up a proof once.
+/// [`verify`](Self::verify) is local and synchronous. [`redeem`](Self::redeem) also uses up the proof, if
+/// [`single_use`](Self::single_use) is set.
 ///
 /// ```
 /// use bondify_core::{ProofError, ProofVerifier, Secret};
@@ -61,7 +61,8 @@ impl ProofVerifier {
     /// another.
     pub const DEFAULT_COOKIE: &str = "bondify_proof";
 
-    /// Accepts what `secret` signed: the project's webhook secret, which signs proofs too.
+    /// Creates a verifier that accepts proofs that `secret` signed: the project's webhook secret, which also
+    /// signs proofs.
     #[must_use]
     pub fn new(secret: Secret) -> Self {
         Self::of(&Verifier::new(secret))
@@ -78,16 +79,16 @@ impl ProofVerifier {
         }))
     }
 
-    /// Accepts what `secret` signed as well, while a secret is being rotated. From here on it
-    /// has secrets of its own: those that it shared with others, they keep as they are.
+    /// Also accepts proofs that `secret` signed, while a secret is being rotated. The verifier then has
+    /// secrets of its own: those of the clones and of the `Bondify` that it came from do not change.
     #[must_use]
     pub fn also_accept(mut self, secret: Secret) -> Self {
         self.settings().secrets = Arc::new(self.0.secrets.with(secret));
         self
     }
 
-    /// Lets clocks differ by `leeway`: a proof is accepted for so much longer than it says,
-    /// and if it was issued so much in the future.
+    /// Accepts a difference of `leeway` between clocks: a proof is accepted for that time after its expiry,
+    /// and if its issue time is up to that time in the future.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.settings().leeway = leeway;
@@ -101,15 +102,15 @@ impl ProofVerifier {
         self
     }
 
-    /// Has [`redeem`](Self::redeem) accept one proof a session, once, remembered in `store`
-    /// for as long as the proof lasts. The store can be the one that events are in.
+    /// Makes [`redeem`](Self::redeem) accept one proof of a session, and that once. The use is remembered in
+    /// `store` as long as the proof lasts. It can be the store of the events.
     #[must_use]
     pub fn single_use(mut self, store: impl DedupeStore) -> Self {
         self.settings().used = Some(Arc::new(store));
         self
     }
 
-    /// Looks for the proof of a request in the cookie called `name`, if it is not in its
+    /// Sets the name of the cookie in which a request's proof is looked for, if it is not in the
     /// `Authorization` header.
     #[must_use]
     pub fn cookie(mut self, name: impl Into<String>) -> Self {
@@ -117,19 +118,19 @@ impl ProofVerifier {
         self
     }
 
-    /// Judges time by `clock` instead of [`SystemTime::now`].
+    /// Reads the time from `clock` instead of [`SystemTime::now`].
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.settings().clock = Arc::new(clock);
         self
     }
 
-    /// Replaces the secrets: accepts what `secret` or one of `old` signed, and nothing else.
+    /// Replaces the secrets: from now on only proofs that `secret` or one of `old` signed are accepted.
     pub fn rotate(&self, secret: Secret, old: impl IntoIterator<Item = Secret>) {
         self.0.secrets.rotate(secret, old);
     }
 
-    /// Verifies a proof, whether it was used before or not.
+    /// Verifies a proof, without checking whether it was used before.
     ///
     /// # Errors
     ///
@@ -156,8 +157,8 @@ impl ProofVerifier {
         Ok(proof)
     }
 
-    /// Verifies a proof and, if [`single_use`](Self::single_use) is set up, uses it up: of
-    /// concurrent uses exactly one succeeds.
+    /// Verifies a proof and, if [`single_use`](Self::single_use) is set, uses it up. Of several concurrent
+    /// uses exactly one succeeds.
     ///
     /// # Errors
     ///
@@ -167,7 +168,7 @@ impl ProofVerifier {
     pub async fn redeem(&self, token: &str) -> Result<Proof, ProofError> {
         let proof = self.verify(token)?;
         let Some(store) = &self.0.used else { return Ok(proof) };
-        // One step, with nothing left to settle: a lease that outlives the proof.
+        // A lease that outlasts the proof: one call, with no later settlement.
         let lease = self.usable_for(&proof, (self.0.clock)()).saturating_add(Verifier::SKEW);
         let (key, lease) = (proof.key(), lease.min(TEN_YEARS));
         Handle::try_current().map_err(StoreError::new).map_err(ProofError::Store)?;

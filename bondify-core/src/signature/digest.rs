@@ -11,8 +11,8 @@ pub const SIGNATURE_HEADER: &str = "x-bondify-signature";
 pub struct Signature(pub(crate) [u8; 32]);
 
 impl Signature {
-    /// Parses a header's value: exactly 64 hexadecimal digits in either case. Whitespace
-    /// around them is ignored.
+    /// Parses a header's value: exactly 64 hexadecimal digits in either case. Whitespace around them is
+    /// ignored.
     ///
     /// # Errors
     ///
@@ -38,7 +38,7 @@ impl fmt::Display for Signature {
     }
 }
 
-// Whoever knows a signature and its body can replay the delivery.
+// Redacted, since a signature and its body suffice to replay a delivery.
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Signature([redacted])")
@@ -47,7 +47,7 @@ impl fmt::Debug for Signature {
 
 /// The error for a signature that is not 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a signature is 64 hexadecimal digits")]
+#[error("a signature must be 64 hexadecimal digits")]
 pub struct MalformedSignature;
 
 #[cfg(test)]

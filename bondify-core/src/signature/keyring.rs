@@ -8,7 +8,7 @@ use super::{
 };
 
 /// The secrets that are accepted at the moment. Reading them without a lock saves 35 of the 375 ns
-/// of a signature check and parse, beside an `RwLock`.
+/// of a signature check and parse, compared to an `RwLock`.
 pub(crate) struct Keyring(ArcSwap<Vec<Secret>>);
 
 impl Keyring {
@@ -27,7 +27,7 @@ impl Keyring {
         self.0.store(Arc::new(iter::once(secret).chain(old).collect()));
     }
 
-    /// Returns the name of the secret that signed `bytes`. `None` if none of them did.
+    /// Returns the name of the secret that signed `bytes`. `None` if none of the secrets did.
     pub(crate) fn verify(&self, bytes: &[u8], signature: &Signature) -> Option<SecretName> {
         let secrets = self.0.load();
         let signer = secrets.iter().find(|secret| secret.verifies(bytes, signature))?;

@@ -16,9 +16,9 @@ use super::digest::Signature;
 
 /// A project's webhook secret, the key that Bondify signs deliveries with.
 ///
-/// Every byte of the string in the dashboard is the key: `whsec_…` is neither
-/// decoded nor stripped. The key schedule is computed once, clones share it, and it
-/// is zeroized when the last of them is dropped. `Debug` prints no byte of it.
+/// The key is the whole string of the dashboard, with its prefix `whsec_`. It is not decoded. The key
+/// schedule is computed once, clones share it, and it is zeroized when the last clone is dropped. `Debug`
+/// shows no byte of it.
 ///
 /// Several secrets in one [`Bondify`](crate::Bondify) or [`Verifier`](crate::Verifier) mean one
 /// project whose secret is being rotated: each of them signs for all of its users. Another
@@ -35,17 +35,17 @@ pub(crate) type SecretName = Option<Arc<str>>;
 type Hmac = HmacCore<Sha256>;
 
 impl Secret {
-    /// Takes a secret as the dashboard shows it.
+    /// Creates a secret from the text that the dashboard shows.
     ///
     /// # Errors
     ///
-    /// No signature would ever match a secret that was changed on its way from the dashboard:
+    /// A secret that was changed on its way from the dashboard would match no signature, so it is refused:
     ///
     /// - [`SecretError::Empty`] if it is empty or only whitespace.
-    /// - [`SecretError::Padded`] if whitespace surrounds it: nearly always the line end of the
-    ///   file that it was copied from.
-    /// - [`SecretError::Invisible`] if it contains a character that no dashboard shows, such as
-    ///   a byte order mark, a zero-width space, or the NUL characters of UTF-16.
+    /// - [`SecretError::Padded`] if whitespace surrounds it, often the line end of the file that it was read
+    ///   from.
+    /// - [`SecretError::Invisible`] if it contains an invisible character, such as a byte order mark, a
+    ///   zero-width space, or the NUL characters of UTF-16.
     /// - [`SecretError::NotUtf8`] if it is not text in UTF-8.
     ///
     /// ```
@@ -71,8 +71,8 @@ impl Secret {
         Ok(Self::unchecked(secret))
     }
 
-    /// Takes any bytes as a key, for tools that imitate senders other than Bondify. A webhook
-    /// secret is checked by [`new`](Self::new).
+    /// Creates a secret from any bytes, for tools that imitate senders other than Bondify. Use
+    /// [`new`](Self::new) for a webhook secret, which it checks.
     #[must_use]
     pub fn unchecked(key: impl AsRef<[u8]>) -> Self {
         let keyed = Hmac::new_from_slice(key.as_ref()).expect("HMAC takes a key of any length");
@@ -130,17 +130,17 @@ impl Secret {
         Signature(self.mac(body).into_bytes().into())
     }
 
-    /// Returns `true` if `signature` is this secret's for `body`. Takes constant time.
+    /// Returns `true` if this secret made `signature` for `body`. It compares in constant time.
     #[inline]
     #[must_use]
     pub fn verifies(&self, body: &[u8], signature: &Signature) -> bool {
         self.mac(body) == CtOutput::new(signature.0.into())
     }
 
-    /// Computes the signature block by block: the whole body is there, so nothing is buffered.
+    /// Computes the signature block by block, without a buffer, since the whole body is in memory.
     fn mac(&self, body: &[u8]) -> CtOutput<Hmac> {
-        // Neither needs to be zeroized: the copy of the key schedule is overwritten with hashes
-        // in the end, and the buffer holds nothing of the key.
+        // `ManuallyDrop` skips zeroizing, which neither needs: hashes overwrite the copy of the key
+        // schedule, and the buffer contains no part of the key.
         let mut mac = ManuallyDrop::new(Hmac::clone(&self.key));
         let (blocks, rest) = Array::slice_as_chunks(body);
         mac.update_blocks(blocks);
@@ -160,8 +160,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Whether the character is a control character, or one that is shown as nothing. Spaces are
-/// shown.
+/// Returns `true` if the character is a control character or is displayed as nothing. Spaces count as
+/// visible.
 fn is_invisible(character: char) -> bool {
     let is_ignorable = matches!(character,
         '\u{ad}' // soft hyphen
@@ -186,22 +186,24 @@ fn is_invisible(character: char) -> bool {
 #[non_exhaustive]
 pub enum SecretError {
     /// The secret is empty or only whitespace.
-    #[error("the webhook secret is empty")]
+    #[error("the webhook secret is empty; copy it from the dashboard")]
     Empty,
     /// Whitespace surrounds the secret.
     #[error("the webhook secret has whitespace around it; copy it without line end or spaces")]
     Padded,
-    /// The secret contains a character that is not visible, so it was not in the dashboard.
+    /// The secret contains an invisible character, which no secret in the dashboard has.
     #[error("the webhook secret contains the invisible character {}; {}", code_point(*.0), advice(*.0))]
     Invisible(char),
     /// The secret is not text in UTF-8: it is in another encoding, such as UTF-16.
     #[error("the webhook secret is not in UTF-8; save it as UTF-8 without a byte order mark")]
     NotUtf8,
     /// The environment variable does not exist.
-    #[error("the environment variable {0} is not set; it holds the project's webhook secret")]
+    #[error("the environment variable {0} is not set; set it to the project's webhook secret")]
     Unset(String),
     /// The environment variable is not valid Unicode.
-    #[error("the environment variable {0} is not valid Unicode")]
+    #[error(
+        "the environment variable {0} is not valid Unicode; set it to the secret as plain text"
+    )]
     NotUnicode(String),
 }
 
@@ -223,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refuses_what_can_never_match() {
+    fn refuses_empty_and_padded_secrets() {
         for empty in ["", " ", "\r\n\t"] {
             assert_eq!(Secret::new(empty).unwrap_err(), SecretError::Empty);
         }
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_and_names_a_character_that_no_dashboard_shows() {
+    fn refuses_and_names_an_invisible_character() {
         for (character, name) in [
             ('\0', "U+0000"),
             ('\t', "U+0009"),
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn accepts_whatever_a_dashboard_can_show() {
+    fn accepts_every_visible_character() {
         let printable: String = (' '..='~').collect();
         for secret in
             [printable.trim(), "whsec a", "ключ", "秘密", "clé", "مفتاح", "🔑", "a\u{a0}b"]
@@ -310,7 +312,7 @@ mod tests {
         assert_eq!(format!("{secret:?}"), "Secret([redacted])");
     }
 
-    // `Hmac` is made of two `Sha256` states, which are all it keeps of the key.
+    // `Hmac` keeps the key only in two `Sha256` states.
     #[test]
     fn the_key_schedule_is_zeroized_on_drop() {
         fn zeroizes<T: zeroize::ZeroizeOnDrop>() {}

@@ -68,7 +68,7 @@ impl Verifier {
         self
     }
 
-    /// Refuses events that are older than `tolerance`.
+    /// Sets the maximum age of an event to `tolerance`.
     #[must_use]
     pub fn tolerance(mut self, tolerance: Duration) -> Self {
         self.tolerance = tolerance;
@@ -87,7 +87,7 @@ impl Verifier {
         self.secrets.rotate(secret, old);
     }
 
-    /// A verifier with other secrets, and the same tolerance and clock.
+    /// Creates a verifier with other secrets and the same tolerance and clock.
     pub(crate) fn for_secrets(
         &self,
         secret: Secret,

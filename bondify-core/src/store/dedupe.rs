@@ -8,22 +8,22 @@ use super::key::EventKey;
 
 /// Remembers which events are being handled and which are done.
 ///
-/// Implement it for the engine you already run; one store serves every instance
-/// that shares it. The contract, which `bondify-testkit` checks case by case:
+/// Implement it for the engine that you already run. One store serves all instances that share it. This is
+/// the contract, which `bondify-testkit` checks case by case:
 ///
 /// - Each method is one atomic step of the engine, never a read followed by a
 ///   write: of any number of concurrent claims of one key, one is
 ///   [`Acquired`](Claimed::Acquired).
 /// - A claim is a lease. Until it runs out the key is
 ///   [`InFlight`](Claimed::InFlight), and only its [`LeaseToken`] can renew,
-///   complete or release it. Once it has run out it is lost: those three change
-///   nothing and return `false`, and the next claim acquires the key with a token
-///   never used before for this key.
+///   complete or release it. Once the lease has run out it is lost: these three calls change
+///   nothing and return `false`, and the next claim acquires the key with a token that was never
+///   used for this key.
 /// - A completed key is [`Completed`](Claimed::Completed) for at least its
 ///   retention, then claimable again.
-/// - Expiry is judged by one clock, the engine's. Durations may be rounded up,
-///   never down: one below the engine's precision is its smallest, not none. None is
-///   longer than ten years.
+/// - Expiry is judged by one clock, the engine's. Durations may be rounded up, never down: a duration
+///   below the engine's precision becomes the engine's smallest, not zero. No duration is longer than
+///   ten years.
 /// - A call whose future is dropped half-way either took effect or did not.
 ///
 /// # A store from scratch
@@ -123,23 +123,22 @@ use super::key::EventKey;
 /// # }
 /// ```
 ///
-/// (A real one would also drop expired entries.)
+/// (A real store would also drop expired entries.)
 #[async_trait]
 pub trait DedupeStore: Send + Sync + 'static {
-    /// Takes the lease of `key` for `lease`, or says why it cannot be had.
+    /// Takes the lease of `key` for the duration `lease`, or returns the key's state.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the engine cannot answer. The delivery is then answered
-    /// with 503, or handled without deduplication if
-    /// [`fail_open`](crate::Builder::fail_open) says so.
+    /// [`StoreError`] if the engine cannot answer. The delivery is then answered with 503, or handled
+    /// without deduplication if [`fail_open`](crate::Builder::fail_open) is set.
     async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError>;
 
-    /// Makes the lease run out `lease` from now. `false` if it was lost.
+    /// Extends the lease, so that it runs out `lease` from now. Returns `false` if it was lost.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the engine cannot answer; it is asked again later.
+    /// [`StoreError`] if the engine cannot answer. The renewal is tried again later.
     async fn renew(
         &self,
         key: &EventKey,
@@ -147,12 +146,13 @@ pub trait DedupeStore: Send + Sync + 'static {
         lease: Duration,
     ) -> Result<bool, StoreError>;
 
-    /// Ends the lease and remembers `key` as completed for `retention`. `false` if
-    /// the lease was lost, or was ended by an earlier call whose answer got lost.
+    /// Ends the lease and remembers `key` as completed for `retention`. Returns `false` if
+    /// the lease was lost, or was ended by an earlier call whose answer was lost.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the engine cannot answer. The lease then runs out.
+    /// [`StoreError`] if the engine cannot answer. The completion is tried again until the lease runs
+    /// out.
     async fn complete(
         &self,
         key: &EventKey,
@@ -160,32 +160,31 @@ pub trait DedupeStore: Send + Sync + 'static {
         retention: Duration,
     ) -> Result<bool, StoreError>;
 
-    /// Ends the lease and forgets `key`, so that the next delivery is handled.
-    /// `false` if the lease was lost.
+    /// Ends the lease and forgets `key`, so that the next delivery is handled. Returns `false` if the lease
+    /// was lost.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the engine cannot answer. The lease then runs out.
+    /// [`StoreError`] if the engine cannot answer. The release is tried again until the lease runs out.
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError>;
 
-    /// Whether the store forgets its events when this process ends, as one in memory does. `false`
-    /// unless implemented. Who handles events of the past, such as `catch_up` of
-    /// `bondify-client`, warns about it. A store that wraps another should forward it.
+    /// Returns `true` if the store forgets its events when this process ends, as a store in memory does.
+    /// The default is `false`. Code that handles past events, such as `catch_up` of `bondify-client`,
+    /// warns about it. A store that wraps another should forward the call.
     fn forgets_on_restart(&self) -> bool {
         false
     }
 
-    /// This store, if it answers without waiting: its calls then need no future, task or
-    /// timer. `None` unless implemented. A store that wraps another should forward it, or it
-    /// loses that speed and nothing else.
+    /// Returns this store if it answers without waiting. Its calls then need no future, task or timer. The
+    /// default is `None`. A store that wraps another should forward the call; without it the store is
+    /// slower, but correct.
     fn as_immediate(&self) -> Option<&dyn ImmediateStore> {
         None
     }
 }
 
-/// A store that answers without waiting, such as one in memory; see
-/// [`DedupeStore::as_immediate`]. Its methods are those of [`DedupeStore`], which have to do
-/// the same.
+/// A store that answers without waiting, such as one in memory. [`DedupeStore::as_immediate`] returns it.
+/// Each method has to do the same as the method of [`DedupeStore`].
 pub trait ImmediateStore {
     /// Takes the lease of `key`, as [`DedupeStore::claim`] does.
     fn claim_now(&self, key: &EventKey, lease: Duration) -> Claimed;
@@ -203,18 +202,18 @@ pub trait ImmediateStore {
 pub enum Claimed {
     /// The caller holds the lease now.
     Acquired(LeaseToken),
-    /// Another holds a lease that has not run out.
+    /// Another caller holds a lease that has not run out.
     InFlight,
     /// The event is done.
     Completed,
 }
 
-/// The fencing token of a lease: tells its holder from every earlier one.
+/// The fencing token of a lease, which distinguishes its holder from every earlier one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseToken(u64);
 
 impl LeaseToken {
-    /// A token that the store never gave out before for the same key.
+    /// Creates a token. The store must not have used its number for the same key before.
     #[must_use]
     pub const fn new(token: u64) -> Self {
         Self(token)
@@ -233,20 +232,20 @@ impl fmt::Debug for LeaseToken {
     }
 }
 
-/// A store could not answer. Logged, never shown to a client.
+/// The error of a store that could not answer. It is logged and never sent to a client.
 #[derive(Debug, thiserror::Error)]
 #[error("dedupe store failed")]
 pub struct StoreError(#[source] Box<dyn Error + Send + Sync>);
 
 impl StoreError {
-    /// Wraps the engine's own error, or a text.
+    /// Wraps the engine's own error, or a text. It is the [`source`](Error::source) of this error.
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(source.into())
     }
 }
 
-/// Makes a call that ends: a panic is an error, and so is no answer within `limit`. A call that
-/// is answered at once costs no timer.
+/// Makes a call with a time-out: no answer within `limit` is an error, and so is a panic. A call that is
+/// answered at once needs no timer.
 pub(crate) async fn within<T>(
     limit: Duration,
     call: impl Future<Output = Result<T, StoreError>>,

@@ -2,29 +2,26 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// The key that an event is remembered by: 128 bits that stand for its name and its
-/// session token.
+/// The key of an event in a dedupe store: a digest of 128 bits of its name and its session token.
 ///
-/// A digest, so that every key has the same small size in every engine and no
-/// session token is kept in a store or a log. It is the first half of
-/// `SHA-256(name, 0, session token)`; with a namespace, of
-/// `SHA-256(namespace, 0, that half)`. An event without a session token is
-/// remembered by its whole body instead.
+/// Every key has the same small size in every engine, and no session token is kept in a store or a log.
+/// The key is the first half of `SHA-256(name, 0, session token)`; with a namespace, of
+/// `SHA-256(namespace, 0, that half)`. The key of an event without a session token is a digest of its
+/// name and its whole body.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventKey([u8; 16]);
 
 impl EventKey {
     pub(crate) const ZERO: Self = Self([0; 16]);
 
-    /// The key of the event called `name` of the session `session_token`.
-    ///
-    /// [`Event::key`](crate::Event::key) is the usual way to get one.
+    /// The key of the event `name` of the session `session_token`. [`Event::key`](crate::Event::key)
+    /// returns the key of an event.
     #[must_use]
     pub fn new(name: &str, session_token: impl AsRef<[u8]>) -> Self {
         Self::digest(name, session_token.as_ref())
     }
 
-    /// The same key for a project of its own in a store that several share.
+    /// The key of the same event within `namespace`, for several projects that share a store.
     #[must_use]
     pub fn within(&self, namespace: &str) -> Self {
         Self::digest(namespace, &self.0)
@@ -36,20 +33,20 @@ impl EventKey {
         &self.0
     }
 
-    /// The first eight of the 32 hexadecimal digits that `Display` prints: enough
-    /// to find one session's lines in a log.
+    /// The first eight of the 32 hexadecimal digits that `Display` writes. They suffice to find the lines
+    /// of one session in a log.
     #[must_use]
     pub fn short(&self) -> impl fmt::Display + use<> {
         let Self([a, b, c, d, ..]) = *self;
         Short(u32::from_be_bytes([a, b, c, d]))
     }
 
-    /// All its bits. The key is a SHA-256 digest, so they are as good as any hash.
+    /// All bits of the key. They need no further hashing, since the key is a SHA-256 digest.
     pub(super) const fn bits(&self) -> u128 {
         u128::from_le_bytes(self.0)
     }
 
-    /// Half of its bits.
+    /// Half of the bits of the key.
     pub(super) const fn hash(&self) -> u64 {
         self.bits() as u64
     }
@@ -99,7 +96,7 @@ mod tests {
         assert_ne!(key.within("blog"), key.within("shop"));
     }
 
-    // Keys outlive a release of this crate: they are stored.
+    // Keys are stored, so they must stay the same in all releases of this crate.
     #[test]
     fn the_digest_never_changes() {
         let key = EventKey::new("auth.confirmed", "sess_abc123");

@@ -63,11 +63,11 @@ use crate::limits::{self, KEYS_PER_SHARD, MAX_SHARDS, SWEEP_INTERVAL, WARNING_IN
 pub struct MemoryStore(Arc<Shared>);
 
 impl MemoryStore {
-    /// The completed keys that [`MemoryStore::new`] has room for: one million.
+    /// The number of completed keys that [`MemoryStore::new`] has room for: one million.
     pub const DEFAULT_CAPACITY: usize = limits::DEFAULT_CAPACITY;
 
     /// Creates a store with room for [`DEFAULT_CAPACITY`](Self::DEFAULT_CAPACITY) completed
-    /// keys. Empty, it takes 17 KB, and the rest as it fills.
+    /// keys. An empty store takes 17 KB, and grows as it fills.
     #[must_use]
     pub fn new() -> Self {
         Self::with_capacity(Self::DEFAULT_CAPACITY)
@@ -75,15 +75,14 @@ impl MemoryStore {
 
     /// Creates a store with room for `completed_keys`, at least one.
     ///
-    /// A key stays for its retention, so choose the number of events within one
-    /// retention.
+    /// A key stays for its retention, so pass the number of events that you expect within one retention.
     #[must_use]
     pub fn with_capacity(completed_keys: usize) -> Self {
         Self(Arc::new(Shared::new(completed_keys.max(1))))
     }
 
-    /// The number of completed keys in the store. A key whose retention has run out
-    /// counts until it is dropped, about a second later.
+    /// The number of completed keys in the store. It includes expired keys until they are dropped, about a
+    /// second after their expiry.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len.load(Relaxed)
@@ -110,8 +109,8 @@ impl MemoryStore {
                 .inspect_err(|error| {
                     tracing::warn!(
                         %error,
-                        "no thread to drop expired keys: the in-memory dedupe store works, \
-                         but keeps them until it is full",
+                        "the in-memory dedupe store cannot start its thread: it works, but keeps \
+                         expired keys until it is full",
                     );
                 })
                 .ok()
@@ -196,9 +195,9 @@ struct Shared {
     /// The token of the next lease.
     next_token: AtomicU64,
     forgotten: AtomicU64,
-    /// The first tick in which a forgotten key is logged again.
+    /// The first tick in which a warning about a forgotten key is due again.
     next_warning: AtomicU32,
-    /// `None` inside: no thread could be started.
+    /// Contains `None` if no thread could be started.
     sweeper: OnceLock<Option<Thread>>,
 }
 
@@ -272,11 +271,11 @@ impl Shared {
         held.map(OccupiedEntry::remove).is_some()
     }
 
-    /// Counts one more completed key. In a full store, drops the key that expires first,
-    /// and returns `true` if its retention had not run out.
+    /// Counts one more completed key. In a full store it drops the key that expires first, and returns
+    /// `true` if the retention of that key had not run out.
     ///
-    /// This happens before the new key is inserted, so that the new key stays: the latest
-    /// event is the likeliest to be delivered again.
+    /// Call it before the new key is inserted, so that the new key stays: the latest event is the most
+    /// likely to be delivered again.
     fn make_room(&self, completed: &mut CompletedKeys, now: Duration) -> bool {
         if self.len.fetch_add(1, Relaxed) < self.capacity {
             return false;
@@ -286,7 +285,8 @@ impl Shared {
         !first.has_run_out(tick(now))
     }
 
-    /// Call it without a lock, since a subscriber of the log may be slow.
+    /// Counts a forgotten key, and warns if a warning is due. Call it without a lock, since a subscriber of
+    /// the log may be slow.
     fn report_forgotten(&self, now: Duration) {
         let forgotten = self.forgotten.fetch_add(1, Relaxed) + 1;
         #[cfg(feature = "metrics")]
@@ -300,8 +300,8 @@ impl Shared {
             tracing::warn!(
                 forgotten,
                 capacity = self.capacity,
-                "the in-memory dedupe store is full and forgets completed events: delivered \
-                 again, they take effect again; raise MemoryStore::with_capacity or use a \
+                "the in-memory dedupe store is full and forgets completed events: if one is \
+                 delivered again, it is handled again; raise MemoryStore::with_capacity or use a \
                  shared store",
             );
         }
@@ -318,13 +318,13 @@ impl Shared {
     }
 
     fn shard(&self, key: &EventKey) -> &Shard {
-        // The half that `EventKey::hash` does not use.
+        // Uses the half of the bits that `EventKey::hash` does not use.
         let number = (key.bits() >> 64) as usize;
         &self.shards[number & (self.shards.len() - 1)]
     }
 
-    /// The time since the store's creation. Read under a shard's lock, so that time never
-    /// goes backwards for a key.
+    /// The time since the store's creation. Call it with the shard locked, so that time never goes backwards
+    /// for a key.
     fn now(&self) -> Duration {
         clock::monotonic().saturating_sub(self.created)
     }
@@ -338,7 +338,7 @@ impl Drop for Shared {
     }
 }
 
-/// Starts the thread that sweeps until the store is dropped, which wakes it.
+/// Starts the thread that sweeps until the store is dropped. The drop wakes it.
 fn spawn_sweeper(store: Weak<Shared>, interval: Duration) -> io::Result<JoinHandle<()>> {
     let sweep_while_alive = move || {
         while let Some(shared) = store.upgrade() {
@@ -350,7 +350,7 @@ fn spawn_sweeper(store: Weak<Shared>, interval: Duration) -> io::Result<JoinHand
     thread::Builder::new().name("bondify-sweeper".into()).spawn(sweep_while_alive)
 }
 
-/// A time that is `duration` after `now`, or a little more, as the clock lags behind.
+/// The time `duration` after `now`, plus the clock's lag, so that nothing expires too early.
 fn after(now: Duration, duration: Duration) -> Duration {
     now.saturating_add(limits::CLOCK_LAG).saturating_add(duration)
 }
@@ -379,7 +379,7 @@ mod tests {
         assert!(store.0.complete(key, &token, retention));
     }
 
-    /// Leaves an expired key behind, which only a sweeper or a claim would drop.
+    /// Leaves an expired key in the store, which only a sweep or a claim drops.
     fn complete_and_outlast(store: &MemoryStore, key: &EventKey) {
         complete(store, key, Duration::ZERO);
         wait_until(|| store.0.shard(key).lock().completed.may_hold_expired(tick(store.0.now())));

@@ -1,4 +1,4 @@
-//! The metrics. Without the feature `metrics` nothing of this does anything.
+//! The metrics. Without the feature `metrics` these functions do nothing.
 
 #[cfg(feature = "metrics")]
 use ::metrics::{
@@ -31,8 +31,8 @@ impl Operation {
     }
 }
 
-/// Describes every metric, and begins those without labels at zero. The recorder has to be
-/// installed before.
+/// Describes every metric, and sets those without labels to zero. The recorder has to be installed
+/// before.
 pub(crate) fn describe() {
     #[cfg(feature = "metrics")]
     {
@@ -71,7 +71,7 @@ pub(crate) fn describe() {
     }
 }
 
-/// A handler that runs, until this is dropped.
+/// A running handler. It counts as running until this is dropped.
 pub(super) struct RunningHandler {
     #[cfg(feature = "metrics")]
     labels: [(&'static str, &'static str); 2],
@@ -101,7 +101,7 @@ impl Drop for RunningHandler {
     }
 }
 
-/// A delivery that waits for another of its event, until this is dropped.
+/// A delivery that waits for another delivery of its event. It counts as waiting until this is dropped.
 pub(crate) struct WaitingDuplicate(());
 
 impl WaitingDuplicate {
@@ -119,7 +119,7 @@ impl Drop for WaitingDuplicate {
     }
 }
 
-/// Makes a call to a store, and records the time it takes.
+/// Makes a call to a store, and records its duration.
 #[cfg_attr(not(feature = "metrics"), expect(unused_variables))]
 pub(crate) async fn timed<T, E>(
     operation: Operation,
@@ -155,7 +155,7 @@ pub(crate) fn renewed<E>(renewal: &Result<bool, E>) {
     }
 }
 
-/// Counts a completion that is tried again.
+/// Counts a completion that is retried.
 pub(crate) fn completion_retried() {
     #[cfg(feature = "metrics")]
     counter!("bondify_completions_retried_total").increment(1);

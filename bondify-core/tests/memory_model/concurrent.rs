@@ -1,5 +1,5 @@
-//! Several threads at once: what they were answered has to be what some order of the calls gives,
-//! one after the other, in which no call comes before one that had ended when it began.
+//! Calls by several threads at once. The answers have to be linearizable: some sequential order of the
+//! calls gives the same answers, and no call precedes another that had ended before it began.
 
 use std::{
     collections::HashSet,
@@ -22,7 +22,7 @@ const CALLS_PER_THREAD: usize = 4;
 const KEYS: usize = 2;
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A call that was made, and when by a clock that counts calls and answers.
+/// A call that was made, with its start and its end by a clock that counts calls and answers.
 #[derive(Clone, Debug)]
 struct Entry {
     key: usize,
@@ -32,7 +32,7 @@ struct Entry {
     ended: u64,
 }
 
-/// All that is known of a key whose leases never run out.
+/// The state of a key whose leases never run out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Model {
     #[default]
@@ -42,7 +42,7 @@ enum Model {
 }
 
 impl Model {
-    /// The state after this call, if it would have had this answer.
+    /// The state after this call. `None` if the call would have had another answer.
     fn after(self, call: Call, answer: Answer) -> Option<Self> {
         let (expected, next) = match (self, call) {
             (Self::Free, Call::Claim(_)) => match answer {
@@ -66,7 +66,7 @@ impl Model {
     }
 }
 
-/// Whether some order of the calls explains all answers.
+/// Returns `true` if some order of the calls gives all answers.
 fn is_explained(history: &[Entry]) -> bool {
     let all_made = (1_u64 << history.len()) - 1;
     let mut seen = HashSet::new();
@@ -91,7 +91,7 @@ fn is_explained(history: &[Entry]) -> bool {
     false
 }
 
-/// The state that the threads of a round share.
+/// The state that the threads of one round share.
 struct Round {
     store: MemoryStore,
     keys: [EventKey; KEYS],
@@ -120,7 +120,7 @@ impl Round {
         self.start_together();
         for _ in 0..CALLS_PER_THREAD {
             let key = random.usize(..KEYS);
-            // Own, another thread's, another key's, or nobody's.
+            // Its own token, another thread's, another key's, or one that was never given out.
             let token = LeaseToken::new(match random.u8(..8) {
                 0..=4 => own[key],
                 5 => self.acquired[key].load(SeqCst),
@@ -150,7 +150,7 @@ impl Round {
         Entry { key, call, answer, began, ended }
     }
 
-    /// Threads that are woken one after the other would seldom meet.
+    /// Starts the threads together. Threads that start one after the other seldom overlap.
     fn start_together(&self) {
         self.arrived.fetch_add(1, SeqCst);
         for turn in 0_u32.. {
@@ -163,7 +163,7 @@ impl Round {
 
     fn check(&self) {
         let mut history = mem::take(&mut *self.history.lock().unwrap());
-        // What is left of each key has to be explained as well.
+        // The final state of each key has to fit as well.
         history.extend((0..KEYS).map(|key| self.record(key, Call::Claim(LONG))));
         for key in 0..KEYS {
             let of_key: Vec<_> = history.iter().filter(|entry| entry.key == key).cloned().collect();
@@ -179,10 +179,10 @@ impl Round {
 }
 
 #[test]
-fn what_threads_are_answered_at_once_is_explained_by_some_order() {
+fn concurrent_calls_are_linearizable() {
     let (budget, mut random) = (Budget::new(), random());
     while budget.allows() {
-        // Now of many shards, now of one, and never so full that it forgets.
+        // Sometimes many shards, sometimes one, and never full.
         let capacity = random.choice([8192, MemoryStore::DEFAULT_CAPACITY]).unwrap_or_default();
         let store = MemoryStore::with_capacity(capacity);
         let rounds: Vec<_> = (0..500).map(|number| Round::new(store.clone(), number)).collect();
@@ -200,7 +200,7 @@ fn what_threads_are_answered_at_once_is_explained_by_some_order() {
 }
 
 #[test]
-fn a_history_that_no_order_explains_is_found() {
+fn a_history_that_is_not_linearizable_is_detected() {
     let [one, two] = [1, 2].map(LeaseToken::new);
     let entry = |call, answer, began, ended| Entry { key: 0, call, answer, began, ended };
     let acquired = |token, began, ended| {

@@ -1,5 +1,5 @@
-//! Leases and retentions that run out, by a clock that the test knows only roughly: the model
-//! says what is certain, what is impossible, and leaves open what the clock decides.
+//! Leases and retentions that run out, by a clock that the test knows only roughly. The model allows
+//! every answer that is possible within that tolerance.
 
 use std::{
     thread,
@@ -11,17 +11,17 @@ use fastrand::Rng;
 
 use crate::{Answer, Budget, Call, key, random};
 
-/// Threads that mostly sleep.
+/// The number of threads, which mostly sleep.
 const THREADS: u64 = 24;
 
-/// By how much later than it says a lease may end: its clock lags behind when it is read, and
-/// the lease is made longer by as much.
+/// The time that a lease may last longer than set: the clock lags behind when it is read, and
+/// the lease is made longer by the same time.
 const LEASE_SLACK: Duration = Duration::from_millis(20);
 
-/// The same for a completed key, which is kept to the end of a tick.
+/// The time that a completed key may last longer than set. It is kept to the end of a tick.
 const RETENTION_SLACK: Duration = Duration::from_millis(20 + 64);
 
-/// All that is known of a key.
+/// The state of a key, as far as it is known.
 #[derive(Clone, Copy, Debug)]
 enum Model {
     Free,
@@ -29,14 +29,14 @@ enum Model {
     Completed(Span),
 }
 
-/// When something ends: not before the one, and not after the other.
+/// The end of a lease or retention: the earliest and the latest time.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     earliest: Instant,
     latest: Instant,
 }
 
-/// When a call was made: it read the clock somewhere between.
+/// The time of a call: it read the clock between these two.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
     began: Instant,
@@ -71,7 +71,7 @@ impl Model {
         goes_on.then_some(self).into_iter().chain(has_ended.then_some(Self::Free))
     }
 
-    /// The state after this call, if it would have had this answer.
+    /// The state after this call. `None` if the call would have had another answer.
     fn after(self, call: Call, answer: Answer, at: Moment) -> Option<Self> {
         let (expected, next) = match (self, call) {
             (Self::Free, Call::Claim(lease)) => match answer {
@@ -97,7 +97,7 @@ impl Model {
     }
 }
 
-/// A key that one thread alone plays with.
+/// A key that only one thread calls the store with.
 struct Player {
     key: EventKey,
     /// The possible answers.
@@ -115,7 +115,7 @@ impl Player {
         let any = random.choice(self.tokens.iter().copied()).unwrap_or(newest);
         let token = if random.u8(..4) == 0 { any } else { newest };
         let span = Duration::from_millis(random.u64(..40));
-        // Now and then so long that the end of a tick says little.
+        // Sometimes so long that several ticks pass.
         let retention = span * if random.u8(..3) == 0 { 8 } else { 1 };
         let call = match random.u8(..9) {
             0..=3 => Call::Claim(span),
@@ -138,7 +138,7 @@ impl Player {
 }
 
 #[test]
-fn what_runs_out_is_lost_neither_too_early_nor_too_late() {
+fn leases_and_keys_expire_neither_too_early_nor_too_late() {
     let (budget, mut random) = (Budget::new(), random());
     let store = MemoryStore::new();
     thread::scope(|threads| {

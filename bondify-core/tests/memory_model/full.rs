@@ -1,4 +1,4 @@
-//! A store that is too small for its events, one call after the other.
+//! A store that is too small for its events, with one call at a time.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +14,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 struct Model {
     capacity: usize,
     held: BTreeMap<u64, LeaseToken>,
-    /// The retention of each completed key, in hours. Of one retention, there is one key.
+    /// The retention of each completed key, in hours. No two keys have the same.
     completed: BTreeMap<u32, u64>,
     forgotten: u64,
 }
@@ -71,7 +71,7 @@ fn a_full_store_forgets_the_key_that_expires_first_and_no_other() {
         let capacity = random.usize(1..200);
         let store = MemoryStore::with_capacity(capacity);
         let mut model = Model { capacity, ..Model::default() };
-        // Each retention once, in no order.
+        // Each retention once, in random order.
         let mut hours: Vec<_> = (1..2000).collect();
         random.shuffle(&mut hours);
         hours.into_iter().for_each(|hours| play(&store, &mut model, &mut random, hours));

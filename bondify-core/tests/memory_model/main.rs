@@ -1,7 +1,7 @@
 //! The in-memory store against simple models of it, in random order.
 //!
-//! Each test runs for a second, or for as many seconds as `BONDIFY_TEST_MODEL_SECONDS` says. The
-//! calls are drawn from a seed that is printed, and that `BONDIFY_TEST_SEED` sets.
+//! Each test runs for a second, unless `BONDIFY_TEST_MODEL_SECONDS` sets another time. The calls are
+//! drawn from a random seed, which is printed. `BONDIFY_TEST_SEED` sets it.
 #![allow(clippy::print_stdout, reason = "the output of a failed test has its seed")]
 #![allow(clippy::unwrap_used, reason = "a failure in a test is its report")]
 
@@ -48,7 +48,7 @@ impl Call {
     }
 }
 
-/// The answer of a call that answers on its first poll, as all of this store's do.
+/// The answer of a call. Every call of this store answers on its first poll.
 fn now<T, E: fmt::Debug>(call: impl Future<Output = Result<T, E>>) -> T {
     let answer = call.now_or_never().expect("no waiting");
     answer.expect("the store answers")
@@ -58,7 +58,7 @@ fn key(number: u64) -> EventKey {
     EventKey::new("auth.confirmed", number.to_le_bytes())
 }
 
-/// The time that a test has.
+/// The time that a test may take.
 struct Budget {
     end: Instant,
     used: AtomicU64,
@@ -70,7 +70,7 @@ impl Budget {
         Self { end: Instant::now() + Duration::from_secs(seconds), used: AtomicU64::new(0) }
     }
 
-    /// Whether there is time for one more step, which is counted.
+    /// Returns `true` if there is time for one more step, and counts it.
     fn allows(&self) -> bool {
         self.used.fetch_add(1, Relaxed);
         Instant::now() < self.end

@@ -3,7 +3,7 @@
 //
 //     npm install --no-save jsonwebtoken@9 && node make-vectors.mjs > vectors.json
 //
-// Each vector is a token, the time to judge it at (Unix seconds) and what is to come of it:
+// Each vector is a token, the time at which it is verified (Unix seconds) and the expected result:
 // "ok", or the code that is answered.
 
 import { createHmac, generateKeyPairSync } from "node:crypto";
@@ -74,7 +74,7 @@ add("empty", "", "INVALID_TOKEN");
 add("dots", "..", "INVALID_TOKEN");
 add("a string for claims", jwt.sign("sess_vectors", SECRET, { algorithm: "HS256" }), "INVALID_TOKEN");
 
-// Signed well, by hand: what the library refuses to write.
+// Tokens that the library refuses to write, correctly signed by hand.
 const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
 const forge = (header, payload = part(claims)) => {
   const signed = `${part(header)}.${payload}`;

@@ -13,13 +13,13 @@ use crate::{Simulated, world::Scene};
 
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The time in which a delivery is decided: with a second to spare, but for the timers.
+/// The time in which a delivery is decided: a second before Bondify's time-out, plus the timers' precision.
 const IN_TIME: Duration = Duration::from_millis(9100);
 
 /// The time that the answer of a handler may wait for the store.
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Timers are exact to a millisecond.
+/// The precision of timers, with a margin.
 const TICK: Duration = Duration::from_millis(2);
 
 /// A delivery with its retries.
@@ -40,7 +40,7 @@ struct Attempt {
     hangs_up_after: Duration,
 }
 
-/// The ways in which adapters handle a delivery, and the one without HTTP.
+/// The ways in which adapters handle a delivery, and the way without HTTP.
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
     Run,
@@ -184,7 +184,7 @@ async fn without_http(
     }
 }
 
-/// As a framework does whose guards cannot wrap the handler.
+/// Handles the delivery as a framework does whose guards cannot wrap the handler.
 async fn in_parts<F: Future<Output = u16>>(
     delivery: Delivery,
     handler: impl FnOnce(Event) -> F,
@@ -203,7 +203,7 @@ async fn in_parts<F: Future<Output = u16>>(
     }
 }
 
-/// The handler of an attempt, which says in `ended` when it was over.
+/// The handler of an attempt. It stores the time of its end in `ended`.
 fn handler(
     scene: Scene,
     attempt: Attempt,
@@ -226,7 +226,7 @@ fn handler(
     }
 }
 
-/// A handler that runs, until it is over or cancelled.
+/// A running handler, until it ends or is cancelled.
 struct Run {
     scene: Scene,
     event: usize,

@@ -5,13 +5,13 @@ use tokio::time::Instant;
 
 use crate::{delivery::Decided, store::Operation, world::since};
 
-/// So many completions of one lease may fail before the store counts as not having kept it.
+/// The number of failed completions of one lease after which the store counts as not having kept it.
 const MAX_FAILED_COMPLETIONS: u32 = 8;
 
-/// Timers are exact to a millisecond.
+/// The precision of timers, with a margin.
 const TICK: Duration = Duration::from_millis(2);
 
-/// Knows what happened, and which promises that broke.
+/// Records the calls and handlers of a world, and the violated guarantees.
 pub(crate) struct Judge {
     start: Instant,
     lease: Duration,
@@ -20,14 +20,14 @@ pub(crate) struct Judge {
     violations: Vec<String>,
 }
 
-/// How the store treated a lease.
+/// The store's behaviour towards a lease.
 #[derive(Default)]
 struct Kept {
     is_acquired: bool,
     a_renewal_failed: bool,
     failed_completions: u32,
     is_being_released: bool,
-    /// Its end was begun, or it was lost.
+    /// Its completion or release has begun, or it is lost.
     is_settled: bool,
 }
 
@@ -43,7 +43,7 @@ impl Judge {
         Self { start: Instant::now(), lease, leases, events, violations }
     }
 
-    /// Notes a call of the store for a lease, and its fate.
+    /// Records a call of the store for a lease, and its result.
     pub(crate) fn called(
         &mut self,
         operation: Operation,
@@ -67,17 +67,17 @@ impl Judge {
         }
     }
 
-    /// Notes that a receiver was told that it holds a lease.
+    /// Records that a receiver got a lease.
     pub(crate) fn acquired(&mut self, token: LeaseToken) {
         self.leases.entry(token).or_default().is_acquired = true;
     }
 
-    /// Notes that a receiver was told that its lease is lost.
+    /// Records that a receiver was told that its lease is lost.
     pub(crate) fn lost(&mut self, token: LeaseToken) {
         self.leases.entry(token).or_default().is_settled = true;
     }
 
-    /// Notes that a handler starts, and what is left of its lease.
+    /// Records that a handler starts, and the remaining time of its lease.
     pub(crate) fn starts(&mut self, event: usize, lease: Option<(LeaseToken, Duration)>) {
         let Some((token, left)) = lease else {
             return self.violation(format!("a handler of {event} starts without a lease"));
@@ -106,7 +106,7 @@ impl Judge {
         }
     }
 
-    /// Notes the answer to a delivery made when the store was well again.
+    /// Records the answer to a delivery that was made after the store recovered.
     pub(crate) fn in_the_end(&mut self, event: usize, decided: Decided) {
         if matches!(decided, Decided::Handled | Decided::Replied(Reply::Duplicate)) {
             return;
@@ -118,7 +118,7 @@ impl Judge {
         self.violations.push(format!("after {} ms: {violation}", since(self.start)));
     }
 
-    /// The broken promises, once everything has ended.
+    /// The violated guarantees, once everything has ended.
     pub(crate) fn violations(&mut self) -> Vec<String> {
         let is_leaked = |kept: &&Kept| kept.is_acquired && !kept.is_settled;
         let leaked = self.leases.values().filter(is_leaked).count();

@@ -1,4 +1,4 @@
-//! The pipeline in random worlds, on a clock that stands still while anything can be done.
+//! The pipeline in random worlds, on a simulated clock.
 //!
 //! A world has a store that fails, hangs, panics and answers late, two receivers that share it,
 //! and a sender that delivers events as Bondify does, some of them twice, and hangs up at times.
@@ -6,12 +6,12 @@
 //!
 //! - While the store keeps a lease, no two handlers of its event run at once.
 //! - Once a handler has succeeded, no other handler of its event starts.
-//! - Nothing is stuck: when the store is well again, every event can be handled or is a
-//!   duplicate, and nothing is left to wait for.
-//! - Every answer comes in time, and one that is no success waits for nothing.
+//! - Nothing is stuck: when the store works again, every event can be handled or is a
+//!   duplicate, and `drain` has nothing to wait for.
+//! - Every answer is in time, and an answer that is not 2xx does not wait for the store.
 //!
-//! A world is its seed. The test runs worlds for a second; `BONDIFY_SIMULATION_SECONDS` sets
-//! another time, and `BONDIFY_SIMULATION_SEED` runs the one world that has that seed.
+//! A world is generated from a seed. The test runs worlds for a second. `BONDIFY_SIMULATION_SECONDS`
+//! sets another time, and `BONDIFY_SIMULATION_SEED` runs the one world with that seed.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -34,7 +34,7 @@ use self::world::World;
 struct Simulated;
 
 #[test]
-fn every_world_keeps_the_promises() {
+fn every_world_keeps_the_guarantees() {
     silence_simulated_panics();
     if let Some(seed) = setting("BONDIFY_SIMULATION_SEED") {
         return assert_keeps(World::new(seed));

@@ -45,14 +45,14 @@ impl Faults {
 
 /// The fate of one call.
 struct Fate {
-    /// The time until the engine executes it, and from then to its answer.
+    /// The time until the engine executes the call, and the time from then to its answer.
     delays: [Duration; 2],
     failure: Option<Failure>,
 }
 
 #[derive(Clone, Copy)]
 struct Failure {
-    /// Whether the engine executes the call all the same.
+    /// `true` if the engine executes the call although it fails.
     takes_effect: bool,
     kind: FailureKind,
 }
@@ -64,7 +64,7 @@ enum FailureKind {
     Hang,
 }
 
-/// A correct store behind a network that is not.
+/// A correct store behind an unreliable network.
 #[derive(Clone)]
 pub(crate) struct SimulatedStore(Arc<State>);
 
@@ -94,19 +94,19 @@ impl SimulatedStore {
         Self(Arc::new(State { faults, is_well: AtomicBool::default(), rng, engine, judge }))
     }
 
-    /// Lets every call succeed from now on. Calls that hang go on hanging.
+    /// Lets every call succeed from now on. Calls that hang continue to hang.
     pub(crate) fn recover(&self) {
         self.0.is_well.store(true, Relaxed);
     }
 
-    /// The lease that is held on `key`, and the time that is left of it.
+    /// The lease on `key` and its remaining time.
     pub(crate) fn lease(&self, key: &EventKey) -> Option<(LeaseToken, Duration)> {
         let engine = self.0.engine.lock().unwrap();
         let entry = engine.entries.get(key)?;
         Some((entry.token?, entry.expires.saturating_duration_since(Instant::now())))
     }
 
-    /// Executes a call on the engine, which does so even if the caller goes away meanwhile.
+    /// Executes a call on the engine, even if the caller is dropped meanwhile.
     async fn call<T: Send + 'static>(
         &self,
         operation: Operation,

@@ -18,7 +18,7 @@ use crate::{
     store::{Faults, SimulatedStore},
 };
 
-/// When the store is well again, everything that is under way has ended after this time.
+/// Once the store works again, everything in flight has ended after this time.
 const AFTERMATH: Duration = Duration::from_secs(200);
 
 pub(crate) struct World {
@@ -48,7 +48,7 @@ impl World {
         self.plans.len()
     }
 
-    /// Lives, and returns the broken promises.
+    /// Runs the world, and returns the violated guarantees.
     pub(crate) fn run(self) -> Vec<String> {
         let mut runtime = runtime::Builder::new_current_thread();
         runtime.enable_all().start_paused(true).build().unwrap().block_on(self.live())
@@ -84,7 +84,7 @@ fn pick(rng: &mut Rng, seconds: &[u64]) -> Duration {
     Duration::from_secs(*rng.choice(seconds).unwrap())
 }
 
-/// Shared by everybody in a world.
+/// The state that all parts of a world share.
 #[derive(Clone)]
 pub(crate) struct Scene {
     pub(crate) store: SimulatedStore,
@@ -126,7 +126,7 @@ fn secret() -> Secret {
     Secret::new("whsec_test").unwrap()
 }
 
-/// The time since `start` in milliseconds, to say when something happened.
+/// The time since `start` in milliseconds, for reports.
 pub(crate) fn since(start: Instant) -> u128 {
     start.elapsed().as_millis()
 }

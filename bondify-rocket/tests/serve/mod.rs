@@ -22,7 +22,7 @@ pub(crate) fn rocket(script: Script) -> Rocket<Build> {
     rocket::custom(config).manage(script)
 }
 
-/// Launches it. `None` if it refuses to.
+/// Launches a Rocket. `None` if the launch is aborted.
 pub(crate) async fn serve(rocket: Rocket<Build>) -> Option<Server> {
     let (started, starting) = oneshot::channel();
     let started = Mutex::new(Some(started));
@@ -32,7 +32,7 @@ pub(crate) async fn serve(rocket: Rocket<Build>) -> Option<Server> {
         Box::pin(async {})
     });
     let ignited = rocket.attach(report).ignite().await;
-    // An error that is dropped unseen panics.
+    // Rocket panics if an error is dropped unread.
     let rocket = ignited.map_err(|refused| refused.to_string()).ok()?;
     let server = tokio::spawn(rocket.launch());
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, starting.await.unwrap()));

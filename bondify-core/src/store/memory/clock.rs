@@ -1,9 +1,9 @@
-//! A clock that may lag behind by a few milliseconds. On Linux it saves a fifth of the time of a
+//! A coarse clock, which lags behind by up to 10 ms. On Linux it saves a fifth of the time of a
 //! claim and its completion: 100 of 440 ns, at a million keys.
 
 use std::time::Duration;
 
-/// The time since a moment that stays the same while the process runs.
+/// The time since a fixed moment, which is the same while the process runs.
 #[cfg(target_os = "linux")]
 pub(crate) fn monotonic() -> Duration {
     use coarsetime::Instant;

@@ -1,13 +1,12 @@
-//! The completed keys of a shard. A fresh event touches one cache line, where a general hash
-//! table touches two: the line that is read to find that a key is absent is the line that the
-//! key is written to.
+//! The completed keys of a shard. A fresh event touches one cache line, while it would touch two in a
+//! general hash table: the line that shows that a key is absent is the line that the key is written to.
 
 use std::mem;
 
 use super::tick::NEVER;
 use crate::EventKey;
 
-/// 20 bytes, as a key has no alignment and a tick has 32 bits.
+/// A completed key and its expiry: 20 bytes, as a key has no alignment and a tick has 32 bits.
 #[derive(Clone, Copy)]
 pub(super) struct Completed {
     pub(super) key: EventKey,
@@ -16,7 +15,7 @@ pub(super) struct Completed {
 }
 
 impl Completed {
-    /// No tick is zero.
+    /// An empty slot. No tick is zero.
     const NONE: Self = Self { key: EventKey::ZERO, until: 0 };
 
     pub(super) fn has_run_out(&self, tick: u32) -> bool {
@@ -49,7 +48,7 @@ impl Bucket {
 pub(super) struct CompletedKeys {
     buckets: Box<[Bucket]>,
     len: usize,
-    /// No key runs out before this tick.
+    /// The earliest tick in which a key may run out.
     earliest: u32,
 }
 
@@ -90,9 +89,9 @@ impl CompletedKeys {
         &self.buckets[place.bucket].slots[place.slot]
     }
 
-    /// Adds a key that is not in it.
+    /// Adds a key that is not in the table.
     pub(super) fn insert(&mut self, completed: Completed) {
-        // At most three quarters full.
+        // Keep the table at most three quarters full.
         if 4 * (self.len + 1) > 3 * SLOTS * self.buckets.len() {
             self.resize(self.buckets.len() + self.buckets.len() / 2 + 1);
         }
@@ -140,7 +139,7 @@ impl CompletedKeys {
         ((u128::from(key.hash()) * self.buckets.len() as u128) >> 64) as usize
     }
 
-    /// The numbers of all buckets, beginning with `first` and wrapping around.
+    /// The indexes of all buckets, beginning with `first` and wrapping around.
     fn buckets_from(&self, first: usize) -> impl Iterator<Item = usize> + use<> {
         (first..self.buckets.len()).chain(0..first)
     }
@@ -193,14 +192,14 @@ mod tests {
 
     /// After the same steps it holds the same keys as a `HashMap`.
     #[test]
-    fn it_is_a_map() {
+    fn it_behaves_as_a_hash_map() {
         let (mut table, mut map) = (CompletedKeys::default(), HashMap::new());
         let mut random = 1_u64;
         let mut next = |below: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (random >> 33) % below
         };
-        // Grows, shrinks, and stays small enough for keys to get in each other's way.
+        // The table grows, shrinks, and stays so small that buckets overflow.
         for step in 0..20_000 {
             let few = [3, 40, 700][step / 500 % 3];
             let (key, until) = (key(next(few)), 1 + next(100) as u32);
@@ -243,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_ends_though_every_bucket_was_passed_by() {
+    fn a_search_ends_when_every_bucket_has_overflowed() {
         let in_bucket = |wanted: usize| {
             let two = CompletedKeys::with_buckets(2);
             (0..).map(key).filter(move |key| two.home(key) == wanted)
@@ -267,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_passed_by_an_empty_table() {
+    fn overflow_counts_are_zero_in_an_emptied_table() {
         let mut table = CompletedKeys::default();
         (0..1000).for_each(|number| table.insert(Completed { key: key(number), until: 1 }));
         for number in 0..1000 {

@@ -11,7 +11,7 @@ use crate::{EventKey, LeaseToken};
 
 pub(super) struct Lease {
     pub(super) token: LeaseToken,
-    /// Since the store's creation.
+    /// The expiry, as the time since the store's creation.
     pub(super) expires: Duration,
 }
 
@@ -56,7 +56,7 @@ impl Leases {
     }
 }
 
-/// The lower half of a key's bits as its hash, since a key is a digest already.
+/// A hasher that returns the lower half of a key's bits, since a key is a digest already.
 #[derive(Default)]
 struct LowHalf(u64);
 
