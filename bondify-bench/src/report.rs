@@ -47,10 +47,8 @@ impl Report {
         }
         let page = root.join("BENCHMARKS.md");
         let replaced = replace_run(&fs::read_to_string(&page)?, &self.run);
-        fs::write(
-            page,
-            replaced.ok_or_else(|| io::Error::other("BENCHMARKS.md has no markers for the run"))?,
-        )
+        let missing = || io::Error::other("BENCHMARKS.md has no markers for the run");
+        fs::write(page, replaced.ok_or_else(missing)?)
     }
 
     fn say(&mut self, text: &str) {

@@ -228,7 +228,8 @@ impl Builder {
     ///
     /// [`StartError::Bind`] if the port is in use, [`StartError::Project`] if a setting of a project is not
     /// valid, [`StartError::State`] if the state file cannot be read or written or another emulator uses
-    /// it, [`StartError::Client`] if a trusted certificate cannot be read, and [`StartError::Address`].
+    /// it, [`StartError::Client`] if a trusted certificate cannot be read, [`StartError::Address`] if the
+    /// operating system does not return the address.
     pub async fn start(self) -> Result<Emulator, StartError> {
         let now = self.clock.now();
         let remote = self.rules.remote_delivery;
@@ -292,8 +293,8 @@ pub enum StartError {
     /// The address is in use, or does not belong to this machine.
     #[error(transparent)]
     Bind(#[from] ListenError),
-    /// The operating system does not tell the address that the emulator listens on.
-    #[error("the operating system does not tell the address that the emulator listens on")]
+    /// The operating system does not return the address that the emulator listens on.
+    #[error("cannot read the address that the emulator listens on")]
     Address(#[source] io::Error),
     /// A setting of a project is not valid.
     #[error("the settings of a project are not valid")]

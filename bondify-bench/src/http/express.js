@@ -1,5 +1,4 @@
-// A server that does with a delivery what the official SDK's handler for Express does.
-// Prints its port.
+// A server that handles deliveries like the official SDK's handler for Express. Prints its port.
 const { createHmac, timingSafeEqual } = require("node:crypto");
 const express = require("express");
 

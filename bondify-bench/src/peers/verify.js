@@ -1,5 +1,5 @@
-// What the official SDK does with a delivery, by Node's own crypto. For each line with a
-// number, verifies and parses as often, and answers with the microseconds of CPU it took.
+// Verifies and parses a delivery like the official SDK, with Node's crypto. Each line of input is a number
+// of repetitions; the answer is the CPU time in microseconds.
 const { createHmac, timingSafeEqual } = require("node:crypto");
 const { createInterface } = require("node:readline");
 

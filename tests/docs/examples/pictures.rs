@@ -13,7 +13,7 @@ use std::{
 };
 
 use axum::{Router, http::StatusCode, response::Redirect};
-use bondify_axum::{Bondify, BondifyEvent, BondifyExt};
+use bondify_axum::{Bondify, BondifyEvent, BondifyExt, Event};
 use bondify_client::Client;
 use bondify_emulator::{Emulator, Persona, ProjectSettings};
 use bondify_login::{Login, SignedIn, axum::LoginExt};
@@ -41,8 +41,6 @@ async fn main() {
     for persona in [Persona::default(), Persona::samples().swap_remove(1)] {
         let session = emulator.generate(SHOP).unwrap();
         emulator.confirm(&session.token, persona).unwrap();
-    }
-    for session in emulator.sessions() {
         emulator.delivery_of(&session.token).await.unwrap();
     }
 
@@ -59,7 +57,7 @@ async fn main() {
     picture(&browser, "inspector").await;
 }
 
-/// A sign-in, and a webhook that fails once.
+/// A sign-in, and a webhook that fails for the first login.
 fn app(emulator: &Emulator, url: &str) -> Router {
     let secret = emulator.project(SHOP).unwrap().secret().clone();
     let bondify = Bondify::builder(secret).build().unwrap();
@@ -76,12 +74,13 @@ fn app(emulator: &Emulator, url: &str) -> Router {
         .route("/webhooks/bondify", bondify.post(on_event))
 }
 
-async fn on_event(_: BondifyEvent) -> StatusCode {
+async fn on_event(BondifyEvent(event): BondifyEvent) -> StatusCode {
     static FAILED: AtomicBool = AtomicBool::new(false);
-    if FAILED.swap(true, Ordering::Relaxed) {
-        StatusCode::NO_CONTENT
-    } else {
+    let is_login = matches!(event, Event::Confirmed(_));
+    if is_login && !FAILED.swap(true, Ordering::Relaxed) {
         StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::NO_CONTENT
     }
 }
 

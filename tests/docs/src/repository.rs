@@ -277,7 +277,7 @@ fn advice_on_readme_link(link: &str, address: &str) -> String {
     }
 }
 
-/// What follows `base` and a slash, if `link` is `base` or below it.
+/// The part after `base` and a slash, if `link` is `base` or below it.
 fn below<'a>(base: &str, link: &'a str) -> Option<&'a str> {
     let rest = link.strip_prefix(base)?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }

@@ -1,15 +1,13 @@
 //! Every page of this repository, checked.
 
-use std::{env, path::PathBuf};
-
 use bondify_testkit::skipped;
 use docs_tests::Repository;
 
 #[test]
 fn every_link_leads_somewhere_and_no_line_is_hidden() {
-    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let repository = Repository::new(root, env!("CARGO_PKG_REPOSITORY"), target.join("doc"));
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let rustdoc = concat!(env!("CARGO_TARGET_TMPDIR"), "/../doc");
+    let repository = Repository::new(root, env!("CARGO_PKG_REPOSITORY"), rustdoc);
     let report = repository.check().unwrap();
 
     let faults: Vec<_> = report.faults.iter().map(ToString::to_string).collect();
