@@ -4,17 +4,22 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+#[cfg(feature = "pipeline")]
 use tokio::runtime::Handle;
 
 use super::{
     claims::{Proof, ProofError},
     jwt,
 };
+#[cfg(feature = "pipeline")]
 use crate::{
-    Claimed, DedupeStore, Secret, StoreError, Verifier,
-    limits::{self, STORE_TIMEOUT, TEN_YEARS},
-    signature::{Clock, Keyring},
+    Claimed, DedupeStore, StoreError,
+    limits::{STORE_TIMEOUT, TEN_YEARS},
     store::within,
+};
+use crate::{
+    Secret, Verifier, limits,
+    signature::{Clock, Keyring},
 };
 
 /// Verifies proofs: signature first, then claims, then time and project.
@@ -48,7 +53,9 @@ struct Settings {
     clock: Clock,
     leeway: Duration,
     project: Option<String>,
+    #[cfg(feature = "pipeline")]
     used: Option<Arc<dyn DedupeStore>>,
+    #[cfg(feature = "pipeline")]
     cookie: String,
 }
 
@@ -59,6 +66,8 @@ impl ProofVerifier {
 
     /// The name of the cookie that a proof may be in, unless [`cookie`](Self::cookie) sets
     /// another.
+    #[cfg(feature = "pipeline")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
     pub const DEFAULT_COOKIE: &str = "bondify_proof";
 
     /// Accepts what `secret` signed: the project's webhook secret, which signs proofs too.
@@ -73,7 +82,9 @@ impl ProofVerifier {
             clock: verifier.clock.clone(),
             leeway: Self::DEFAULT_LEEWAY,
             project: None,
+            #[cfg(feature = "pipeline")]
             used: None,
+            #[cfg(feature = "pipeline")]
             cookie: Self::DEFAULT_COOKIE.into(),
         }))
     }
@@ -103,6 +114,8 @@ impl ProofVerifier {
 
     /// Has [`redeem`](Self::redeem) accept one proof a session, once, remembered in `store`
     /// for as long as the proof lasts. The store can be the one that events are in.
+    #[cfg(feature = "pipeline")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
     #[must_use]
     pub fn single_use(mut self, store: impl DedupeStore) -> Self {
         self.settings().used = Some(Arc::new(store));
@@ -111,16 +124,19 @@ impl ProofVerifier {
 
     /// Looks for the proof of a request in the cookie called `name`, if it is not in its
     /// `Authorization` header.
+    #[cfg(feature = "pipeline")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
     #[must_use]
     pub fn cookie(mut self, name: impl Into<String>) -> Self {
         self.settings().cookie = name.into();
         self
     }
 
-    /// Judges time by `clock` instead of [`SystemTime::now`].
+    /// Judges time by `clock` instead of [`SystemTime::now`]. It has to be set on
+    /// wasm32-unknown-unknown, as [`Verifier::clock`] shows.
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        self.settings().clock = Arc::new(clock);
+        self.settings().clock = Clock::new(clock);
         self
     }
 
@@ -137,7 +153,7 @@ impl ProofVerifier {
     pub fn verify(&self, token: &str) -> Result<Proof, ProofError> {
         let (claims, signed_by) = jwt::verify(&self.0.secrets, token)?;
         let proof = Proof::parse(claims, signed_by)?;
-        let now = (self.0.clock)();
+        let now = self.0.clock.now().ok_or(ProofError::NoClock)?;
         if self.usable_for(&proof, now).is_zero() {
             return Err(ProofError::Expired);
         }
@@ -157,11 +173,14 @@ impl ProofVerifier {
     ///
     /// Those of [`verify`](Self::verify), and [`ProofError::Used`] and
     /// [`ProofError::Store`]. What is used up stays so, whatever becomes of the caller.
+    #[cfg(feature = "pipeline")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
     pub async fn redeem(&self, token: &str) -> Result<Proof, ProofError> {
         let proof = self.verify(token)?;
         let Some(store) = &self.0.used else { return Ok(proof) };
         // One step, with nothing left to settle: a lease that outlives the proof.
-        let lease = self.usable_for(&proof, (self.0.clock)()).saturating_add(Verifier::SKEW);
+        let now = self.0.clock.now().ok_or(ProofError::NoClock)?;
+        let lease = self.usable_for(&proof, now).saturating_add(Verifier::SKEW);
         let (key, lease) = (proof.key(), lease.min(TEN_YEARS));
         Handle::try_current().map_err(StoreError::new).map_err(ProofError::Store)?;
         match within(STORE_TIMEOUT, async { store.claim(&key, lease).await }).await {
@@ -175,10 +194,12 @@ impl ProofVerifier {
         Arc::make_mut(&mut self.0)
     }
 
+    #[cfg(feature = "pipeline")]
     pub(super) fn cookie_name(&self) -> &str {
         &self.0.cookie
     }
 
+    #[cfg(feature = "pipeline")]
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -195,7 +216,6 @@ impl fmt::Debug for ProofVerifier {
             .field("secrets", &self.0.secrets)
             .field("leeway", &self.0.leeway)
             .field("project", &self.0.project)
-            .field("cookie", &self.0.cookie)
             .finish_non_exhaustive()
     }
 }

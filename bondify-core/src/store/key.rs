@@ -14,8 +14,6 @@ use sha2::{Digest, Sha256};
 pub struct EventKey([u8; 16]);
 
 impl EventKey {
-    pub(crate) const ZERO: Self = Self([0; 16]);
-
     /// The key of the event called `name` of the session `session_token`.
     ///
     /// [`Event::key`](crate::Event::key) is the usual way to get one.
@@ -44,6 +42,19 @@ impl EventKey {
         Short(u32::from_be_bytes([a, b, c, d]))
     }
 
+    fn digest(scope: &str, id: &[u8]) -> Self {
+        let mut hash = Sha256::new();
+        [scope.as_bytes(), &[0], id].iter().for_each(|part| hash.update(part));
+        let mut half = [0; 16];
+        half.copy_from_slice(&hash.finalize()[..16]);
+        Self(half)
+    }
+}
+
+#[cfg(feature = "pipeline")]
+impl EventKey {
+    pub(crate) const ZERO: Self = Self([0; 16]);
+
     /// All its bits. The key is a SHA-256 digest, so they are as good as any hash.
     pub(super) const fn bits(&self) -> u128 {
         u128::from_le_bytes(self.0)
@@ -52,14 +63,6 @@ impl EventKey {
     /// Half of its bits.
     pub(super) const fn hash(&self) -> u64 {
         self.bits() as u64
-    }
-
-    fn digest(scope: &str, id: &[u8]) -> Self {
-        let mut hash = Sha256::new();
-        [scope.as_bytes(), &[0], id].iter().for_each(|part| hash.update(part));
-        let mut half = [0; 16];
-        half.copy_from_slice(&hash.finalize()[..16]);
-        Self(half)
     }
 }
 
