@@ -1,41 +1,66 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(all(feature = "pipeline", target_family = "wasm", target_os = "unknown"))]
+compile_error!(
+    "bondify-core's feature `pipeline` needs a clock and timers, which this target does not have: \
+     set `default-features = false`"
+);
+
+#[cfg(feature = "pipeline")]
+#[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
 pub mod adapter;
+#[cfg(feature = "pipeline")]
 mod bondify;
 mod event;
+#[cfg(feature = "pipeline")]
 mod headers;
+#[cfg(feature = "pipeline")]
 mod lease;
+#[cfg_attr(not(feature = "pipeline"), expect(dead_code, reason = "most limit the pipeline"))]
 mod limits;
+#[cfg(feature = "pipeline")]
 mod pipeline;
 #[cfg(feature = "proof")]
 mod proof;
+#[cfg(feature = "pipeline")]
 mod reply;
+#[cfg(feature = "pipeline")]
 mod settings;
-#[cfg(any(unix, windows))]
+#[cfg(all(feature = "pipeline", any(unix, windows)))]
 mod shutdown;
 mod signature;
 mod store;
+#[cfg(feature = "pipeline")]
 mod telemetry;
 
+#[cfg(feature = "pipeline")]
+#[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
 pub use async_trait::async_trait;
 
 pub use crate::{
-    bondify::{Bondify, Builder},
     event::{
         Cancelled, Confirmed, Event, MalformedTelegramId, ParseError, TelegramId, TelegramUser,
         Unknown,
     },
-    pipeline::{DrainTimedOut, HandleError, Handled},
-    reply::Reply,
-    settings::BuildError,
     signature::{
         MalformedSignature, SIGNATURE_HEADER, Secret, SecretError, Signature, Verifier, VerifyError,
     },
-    store::{Claimed, DedupeStore, EventKey, ImmediateStore, LeaseToken, MemoryStore, StoreError},
+    store::EventKey,
 };
 
-#[cfg(any(unix, windows))]
+#[cfg(feature = "pipeline")]
+#[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
+pub use crate::{
+    bondify::{Bondify, Builder},
+    pipeline::{DrainTimedOut, HandleError, Handled},
+    reply::Reply,
+    settings::BuildError,
+    store::{Claimed, DedupeStore, ImmediateStore, LeaseToken, MemoryStore, StoreError},
+};
+
+#[cfg(all(feature = "pipeline", any(unix, windows)))]
+#[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
 pub use crate::shutdown::Shutdown;
 
 #[cfg(feature = "proof")]

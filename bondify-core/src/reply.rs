@@ -151,6 +151,7 @@ impl From<VerifyError> for Reply {
             VerifyError::MissingSignature => Self::MissingSignature,
             VerifyError::InvalidSignature => Self::InvalidSignature,
             VerifyError::Parse(_) => Self::ParseError,
+            VerifyError::NoClock => Self::Misconfigured,
             VerifyError::Stale => Self::StaleEvent,
         }
     }

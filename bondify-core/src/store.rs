@@ -1,12 +1,16 @@
 //! Dedupe stores: the trait, the key of an event, and the store in memory.
 
+#[cfg(feature = "pipeline")]
 mod dedupe;
 mod key;
+#[cfg(feature = "pipeline")]
 mod memory;
 
+#[cfg(feature = "pipeline")]
 pub(crate) use self::dedupe::within;
+pub use self::key::EventKey;
+#[cfg(feature = "pipeline")]
 pub use self::{
     dedupe::{Claimed, DedupeStore, ImmediateStore, LeaseToken, StoreError},
-    key::EventKey,
     memory::MemoryStore,
 };

@@ -83,6 +83,7 @@ impl From<ProofError> for Reply {
             ProofError::Malformed | ProofError::NotYetValid => Self::InvalidToken,
             ProofError::InvalidSignature => Self::InvalidTokenSignature,
             ProofError::MissingField { .. } => Self::MissingFields,
+            ProofError::NoClock => Self::Misconfigured,
             ProofError::Expired => Self::TokenExpired,
             ProofError::WrongProject => Self::WrongProject,
             ProofError::Used => Self::TokenUsed,

@@ -2,8 +2,10 @@ use std::{fmt, time::SystemTime};
 
 use bytestring::ByteString;
 
+#[cfg(feature = "pipeline")]
+use crate::StoreError;
 use crate::{
-    Confirmed, Event, EventKey, ParseError, StoreError, TelegramUser,
+    Confirmed, Event, EventKey, ParseError, TelegramUser,
     event::{Field, Payload, Text},
     signature::SecretName,
 };
@@ -147,6 +149,12 @@ pub enum ProofError {
         /// The claim's name.
         name: &'static str,
     },
+    /// There is no clock to check the proof's times by. Only on wasm32-unknown-unknown, if no
+    /// [`clock`](crate::ProofVerifier::clock) is set.
+    #[error(
+        "the proof's times cannot be checked without a clock; set one with `ProofVerifier::clock`"
+    )]
+    NoClock,
     /// The proof has expired.
     #[error("the proof has expired")]
     Expired,
@@ -157,9 +165,13 @@ pub enum ProofError {
     #[error("the proof is for another project")]
     WrongProject,
     /// The proof, or another proof of its session, was used before.
+    #[cfg(feature = "pipeline")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
     #[error("the proof was used before")]
     Used,
     /// The store of used proofs could not answer.
+    #[cfg(feature = "pipeline")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
     #[error("the proof's single use cannot be checked")]
     Store(#[source] StoreError),
 }

@@ -4,17 +4,22 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+#[cfg(feature = "pipeline")]
 use tokio::runtime::Handle;
 
 use super::{
     claims::{Proof, ProofError},
     jwt,
 };
+#[cfg(feature = "pipeline")]
 use crate::{
-    Claimed, DedupeStore, Secret, StoreError, Verifier,
-    limits::{self, STORE_TIMEOUT, TEN_YEARS},
-    signature::{Clock, Keyring},
+    Claimed, DedupeStore, StoreError,
+    limits::{STORE_TIMEOUT, TEN_YEARS},
     store::within,
+};
+use crate::{
+    Secret, Verifier, limits,
+    signature::{Clock, Keyring},
 };
 
 /// Verifies proofs: signature first, then claims, then time and project.
@@ -48,7 +53,9 @@ struct Settings {
     clock: Clock,
     leeway: Duration,
     project: Option<String>,
+    #[cfg(feature = "pipeline")]
     used: Option<Arc<dyn DedupeStore>>,
+    #[cfg(feature = "pipeline")]
     cookie: String,
 }
 
@@ -59,6 +66,8 @@ impl ProofVerifier {
 
     /// The name of the cookie that a proof may be in, unless [`cookie`](Self::cookie) sets
     /// another.
+    #[cfg(feature = "pipeline")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
     pub const DEFAULT_COOKIE: &str = "bondify_proof";
 
     /// Creates a verifier that accepts proofs that `secret` signed: the project's webhook secret, which also
@@ -74,7 +83,9 @@ impl ProofVerifier {
             clock: verifier.clock.clone(),
             leeway: Self::DEFAULT_LEEWAY,
             project: None,
+            #[cfg(feature = "pipeline")]
             used: None,
+            #[cfg(feature = "pipeline")]
             cookie: Self::DEFAULT_COOKIE.into(),
         }))
     }
@@ -104,6 +115,8 @@ impl ProofVerifier {
 
     /// Makes [`redeem`](Self::redeem) accept one proof of a session, and that once. The use is remembered in
     /// `store` as long as the proof lasts. It can be the store of the events.
+    #[cfg(feature = "pipeline")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
     #[must_use]
     pub fn single_use(mut self, store: impl DedupeStore) -> Self {
         self.settings().used = Some(Arc::new(store));
@@ -112,16 +125,19 @@ impl ProofVerifier {
 
     /// Sets the name of the cookie in which a request's proof is looked for, if it is not in the
     /// `Authorization` header.
+    #[cfg(feature = "pipeline")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
     #[must_use]
     pub fn cookie(mut self, name: impl Into<String>) -> Self {
         self.settings().cookie = name.into();
         self
     }
 
-    /// Reads the time from `clock` instead of [`SystemTime::now`].
+    /// Reads the time from `clock` instead of [`SystemTime::now`]. It has to be set on
+    /// wasm32-unknown-unknown, as [`Verifier::clock`] shows.
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        self.settings().clock = Arc::new(clock);
+        self.settings().clock = Clock::new(clock);
         self
     }
 
@@ -144,7 +160,7 @@ impl ProofVerifier {
     pub fn verify(&self, token: &str) -> Result<Proof, ProofError> {
         let (claims, signed_by) = jwt::verify(&self.0.secrets, token)?;
         let proof = Proof::parse(claims, signed_by)?;
-        let now = (self.0.clock)();
+        let now = self.0.clock.now().ok_or(ProofError::NoClock)?;
         if self.usable_for(&proof, now).is_zero() {
             return Err(ProofError::Expired);
         }
@@ -165,11 +181,14 @@ impl ProofVerifier {
     /// Those of [`verify`](Self::verify), then [`ProofError::Used`] if the proof, or another proof of its
     /// session, was used before, and [`ProofError::Store`] if the store does not answer. A proof stays
     /// used up even if the caller is cancelled.
+    #[cfg(feature = "pipeline")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
     pub async fn redeem(&self, token: &str) -> Result<Proof, ProofError> {
         let proof = self.verify(token)?;
         let Some(store) = &self.0.used else { return Ok(proof) };
         // A lease that outlasts the proof: one call, with no later settlement.
-        let lease = self.usable_for(&proof, (self.0.clock)()).saturating_add(Verifier::SKEW);
+        let now = self.0.clock.now().ok_or(ProofError::NoClock)?;
+        let lease = self.usable_for(&proof, now).saturating_add(Verifier::SKEW);
         let (key, lease) = (proof.key(), lease.min(TEN_YEARS));
         Handle::try_current().map_err(StoreError::new).map_err(ProofError::Store)?;
         match within(STORE_TIMEOUT, async { store.claim(&key, lease).await }).await {
@@ -183,10 +202,12 @@ impl ProofVerifier {
         Arc::make_mut(&mut self.0)
     }
 
+    #[cfg(feature = "pipeline")]
     pub(super) fn cookie_name(&self) -> &str {
         &self.0.cookie
     }
 
+    #[cfg(feature = "pipeline")]
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -203,7 +224,6 @@ impl fmt::Debug for ProofVerifier {
             .field("secrets", &self.0.secrets)
             .field("leeway", &self.0.leeway)
             .field("project", &self.0.project)
-            .field("cookie", &self.0.cookie)
             .finish_non_exhaustive()
     }
 }

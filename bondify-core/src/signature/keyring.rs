@@ -1,4 +1,4 @@
-use std::{fmt, iter, sync::Arc, time::SystemTime};
+use std::{fmt, iter, sync::Arc};
 
 use arc_swap::ArcSwap;
 
@@ -40,6 +40,3 @@ impl fmt::Debug for Keyring {
         self.0.load().fmt(f)
     }
 }
-
-/// The source of the time: [`SystemTime::now`], unless a test sets another.
-pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;

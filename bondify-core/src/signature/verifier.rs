@@ -7,8 +7,9 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    clock::Clock,
     digest::{MalformedSignature, Signature},
-    keyring::{Clock, Keyring},
+    keyring::Keyring,
     secret::Secret,
 };
 use crate::{Event, ParseError, limits};
@@ -17,6 +18,9 @@ use crate::{Event, ParseError, limits};
 ///
 /// It is synchronous and can be used alone, for deliveries that arrive through a queue, a serverless
 /// function or a file. It does not deduplicate events: [`Bondify`](crate::Bondify) does.
+///
+/// On wasm32-unknown-unknown, which has no clock, it refuses every event until a
+/// [`clock`](Self::clock) is set.
 ///
 /// ```
 /// use bondify_core::{Event, Secret, Verifier, VerifyError};
@@ -56,7 +60,7 @@ impl Verifier {
         Self {
             secrets: Arc::new(Keyring::new(secret, [])),
             tolerance: Self::DEFAULT_TOLERANCE,
-            clock: Arc::new(SystemTime::now),
+            clock: Clock::system(),
         }
     }
 
@@ -75,10 +79,24 @@ impl Verifier {
         self
     }
 
-    /// Reads the time from `clock` instead of [`SystemTime::now`].
+    /// Reads the time from `clock` instead of [`SystemTime::now`]. It has to be set on
+    /// wasm32-unknown-unknown, which has no clock. In a Worker or a browser:
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use bondify_core::{Secret, Verifier};
+    ///
+    /// /// `millis` is, for instance, `js_sys::Date::now` or `|| worker::Date::now().as_millis()`.
+    /// fn verifier(secret: Secret, millis: fn() -> f64) -> Verifier {
+    ///     Verifier::new(secret).clock(move || {
+    ///         SystemTime::UNIX_EPOCH + Duration::from_millis(millis() as u64)
+    ///     })
+    /// }
+    /// ```
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Clock::new(clock);
         self
     }
 
@@ -88,6 +106,7 @@ impl Verifier {
     }
 
     /// Creates a verifier with other secrets and the same tolerance and clock.
+    #[cfg(feature = "pipeline")]
     pub(crate) fn for_secrets(
         &self,
         secret: Secret,
@@ -127,15 +146,17 @@ impl Verifier {
 
     /// The time during which a captured delivery verifies: from [`SKEW`](Self::SKEW) before its
     /// event to the tolerance after it.
+    #[cfg(feature = "pipeline")]
     pub(crate) fn replayable(&self) -> Duration {
         self.tolerance.saturating_add(Self::SKEW)
     }
 
     pub(crate) fn check_age(&self, event: &Event) -> Result<(), VerifyError> {
+        let now = self.clock.now().ok_or(VerifyError::NoClock)?;
         let Some(occurred_at) = event.occurred_at() else {
             return Ok(());
         };
-        let fresh = match (self.clock)().duration_since(occurred_at) {
+        let fresh = match now.duration_since(occurred_at) {
             Ok(age) => age <= self.tolerance,
             Err(ahead) => ahead.duration() <= Self::SKEW,
         };
@@ -165,6 +186,10 @@ pub enum VerifyError {
     /// The body is signed, but is not an event.
     #[error("the signed body is not an event")]
     Parse(#[from] ParseError),
+    /// The event is signed, but there is no clock to check its age by. Only on
+    /// wasm32-unknown-unknown, if no [`clock`](Verifier::clock) is set.
+    #[error("the event's age cannot be checked without a clock; set one with `Verifier::clock`")]
+    NoClock,
     /// The event is signed, but too old or too far in the future.
     #[error("the event is outside the tolerance")]
     Stale,
@@ -218,6 +243,21 @@ mod tests {
         assert_eq!(
             verifier.verify("not json", signed).unwrap_err(),
             VerifyError::Parse(ParseError::NotAnObject)
+        );
+    }
+
+    #[test]
+    fn without_a_clock_every_event_is_refused() {
+        let verifier = Verifier { clock: Clock::NONE, ..Verifier::new(secret("new")) };
+        let verifier = verifier.tolerance(Duration::MAX);
+        let verify = |body: Bytes| {
+            let signature = secret("new").sign(&body).to_string();
+            verifier.verify(body, signature)
+        };
+        assert_eq!(verify(body()).unwrap_err(), VerifyError::NoClock);
+        assert_eq!(
+            verify(Bytes::from_static(br#"{"event":"new"}"#)).unwrap_err(),
+            VerifyError::NoClock
         );
     }
 

@@ -12,8 +12,6 @@ use sha2::{Digest, Sha256};
 pub struct EventKey([u8; 16]);
 
 impl EventKey {
-    pub(crate) const ZERO: Self = Self([0; 16]);
-
     /// The key of the event `name` of the session `session_token`. [`Event::key`](crate::Event::key)
     /// returns the key of an event.
     #[must_use]
@@ -41,6 +39,19 @@ impl EventKey {
         Short(u32::from_be_bytes([a, b, c, d]))
     }
 
+    fn digest(scope: &str, id: &[u8]) -> Self {
+        let mut hash = Sha256::new();
+        [scope.as_bytes(), &[0], id].iter().for_each(|part| hash.update(part));
+        let mut half = [0; 16];
+        half.copy_from_slice(&hash.finalize()[..16]);
+        Self(half)
+    }
+}
+
+#[cfg(feature = "pipeline")]
+impl EventKey {
+    pub(crate) const ZERO: Self = Self([0; 16]);
+
     /// All bits of the key. They need no further hashing, since the key is a SHA-256 digest.
     pub(super) const fn bits(&self) -> u128 {
         u128::from_le_bytes(self.0)
@@ -49,14 +60,6 @@ impl EventKey {
     /// Half of the bits of the key.
     pub(super) const fn hash(&self) -> u64 {
         self.bits() as u64
-    }
-
-    fn digest(scope: &str, id: &[u8]) -> Self {
-        let mut hash = Sha256::new();
-        [scope.as_bytes(), &[0], id].iter().for_each(|part| hash.update(part));
-        let mut half = [0; 16];
-        half.copy_from_slice(&hash.finalize()[..16]);
-        Self(half)
     }
 }
 
