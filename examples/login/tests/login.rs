@@ -4,20 +4,13 @@
 
 mod rig;
 
-use std::time::Duration;
-
 use bondify_emulator::Persona;
 use bondify_testkit::{Connection, Response, engine_url, within_a_minute};
-use tokio::time::timeout;
 
 use crate::rig::{LONG, Rig};
 
 impl Rig {
     async fn request(&self, method: &str, path: &str, cookie: &str, form: &str) -> Response {
-        self.send(method, path, cookie, form).await.response().await.unwrap()
-    }
-
-    async fn send(&self, method: &str, path: &str, cookie: &str, form: &str) -> Connection {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {0}\r\norigin: http://{0}\r\ncookie: {cookie}\r\n\
              content-type: application/x-www-form-urlencoded\r\ncontent-length: {1}\r\n\r\n{form}",
@@ -26,7 +19,7 @@ impl Rig {
         );
         let mut connection = Connection::open(self.app).await.unwrap();
         connection.send(request.as_bytes()).await.unwrap();
-        connection
+        connection.response().await.unwrap()
     }
 
     async fn home(&self, cookie: &str) -> String {
@@ -89,22 +82,4 @@ async fn signs_in_again(rig: &Rig) {
     for session in [first, second] {
         assert!(rig.home(&session).await.contains("Ada Lovelace"));
     }
-}
-
-/// With a poll every 15 seconds, only the webhook can be this fast.
-#[tokio::test]
-async fn the_webhook_wakes_the_browser_that_waits() {
-    let told = timeout(Duration::from_secs(10), async {
-        let rig = Rig::start(LONG).await;
-        let login = cookie(&rig.request("POST", "/login", "", "").await, "bondify-login");
-        let mut events = rig.send("GET", "/login/events", &login, "").await;
-        events.part_of_a_response().await.unwrap();
-        let waiting = rig.request("GET", "/login", &login, "").await;
-        assert!(waiting.body.contains("Waiting for you to confirm"), "polled before the decision");
-        let token = &rig.emulator.sessions()[0].token;
-        rig.emulator.confirm(token, Persona::default()).unwrap();
-        events.response().await.unwrap().body
-    });
-    let told = told.await.unwrap();
-    assert!(told.contains("\"state\":\"confirmed\""), "{told}");
 }
