@@ -220,7 +220,8 @@ impl Bondify {
     ///
     /// Call it once the server has stopped accepting connections, before the runtime
     /// ends. A handler that the end of the runtime cuts off counts as crashed: a retry has to wait for
-    /// its lease to run out. [`Shutdown`](crate::Shutdown) has an example with a server.
+    /// its lease to run out. [`Shutdown`](crate::Shutdown) has an example with a server, which ends in this
+    /// call.
     ///
     /// # Errors
     ///

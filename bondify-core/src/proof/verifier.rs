@@ -36,7 +36,8 @@ use crate::{
 /// let secret = Secret::new("whsec_5f2b0c9d")?;
 /// let proofs = ProofVerifier::new(secret.clone()).project("proj_1");
 ///
-/// # let token = Payload::proof().field("project_id", "proj_1").telegram_id("7123456789").proof_signed_with(&secret);
+/// let payload = Payload::proof().field("project_id", "proj_1").telegram_id("7123456789");
+/// let token = payload.proof_signed_with(&secret);
 /// let proof = proofs.verify(&token)?;
 /// assert_eq!(proof.user().id().as_str(), "7123456789");
 ///
@@ -175,6 +176,21 @@ impl ProofVerifier {
 
     /// Verifies a proof and, if [`single_use`](Self::single_use) is set, uses it up. Of several concurrent
     /// uses exactly one succeeds.
+    ///
+    /// ```
+    /// use bondify_core::{DedupeStore, ProofError, ProofVerifier, Secret};
+    ///
+    /// /// The store can be the one that events are in.
+    /// fn verifier(secret: Secret, store: impl DedupeStore) -> ProofVerifier {
+    ///     ProofVerifier::new(secret).project("proj_1").single_use(store)
+    /// }
+    ///
+    /// /// Exchanges a proof for a session of the application.
+    /// async fn exchange(proofs: &ProofVerifier, token: &str) -> Result<String, ProofError> {
+    ///     let proof = proofs.redeem(token).await?;
+    ///     Ok(format!("session of user {}", proof.user().id()))
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
