@@ -4,12 +4,17 @@
 //! a time-out for the head of a request.
 //!
 //! Run it with `BONDIFY_WEBHOOK_SECRET=whsec_… BONDIFY_STORE=sqlite:events.db cargo run -p
-//! example-fleet`; `PORT` is 3000 unless set. Ctrl-C and SIGTERM end it once the running
+//! example-fleet`; `PORT` is 3000 and `HOST` 127.0.0.1 unless set. Ctrl-C and SIGTERM end it once the running
 //! handlers are done.
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
-use std::{env, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    env,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::{Router, http::StatusCode};
@@ -31,7 +36,7 @@ async fn main() -> anyhow::Result<()> {
     let app = Router::new().route("/webhooks/bondify", bondify.post(on_event));
 
     let shutdown = Shutdown::on_signal()?;
-    let address = SocketAddr::from(([127, 0, 0, 1], port()));
+    let address = SocketAddr::from((host(), port()));
     let listening = TcpListener::bind(address).await;
     let listener = listening.with_context(|| format!("cannot listen on {address}"))?;
     println!("listening on http://{}/webhooks/bondify", listener.local_addr()?);
@@ -45,6 +50,14 @@ async fn main() -> anyhow::Result<()> {
     });
     server.serve(app.into_make_service()).await?;
     Ok(bondify.drain(Duration::from_secs(5)).await?)
+}
+
+/// The address to listen on, from the environment variable `HOST`: `0.0.0.0` in a container.
+fn host() -> IpAddr {
+    match env::var("HOST") {
+        Ok(host) => host.parse().unwrap_or_else(|_| usage(format!("HOST is no address: {host}"))),
+        Err(_) => Ipv4Addr::LOCALHOST.into(),
+    }
 }
 
 /// The time that a client has to send the head of a request. `axum::serve` has none.

@@ -1,0 +1,49 @@
+//! The files that pages show are the files beside them, and their programs accept them.
+
+use std::{fs, io, path::Path, process::Command};
+
+use bondify_testkit::skipped;
+
+#[test]
+fn the_pages_show_the_files() {
+    let containers = include_str!("../containers.md");
+    let systemd = include_str!("../systemd.md");
+    for (page, file) in [
+        (containers, include_str!("../container/Dockerfile")),
+        (containers, include_str!("../container/compose.yaml")),
+        (containers, include_str!("../container/Caddyfile")),
+        (systemd, include_str!("../systemd/app.service")),
+    ] {
+        assert!(page.contains(&format!("\n{file}```")), "no page shows:\n{file}");
+    }
+}
+
+#[test]
+fn systemd_accepts_the_unit_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = "/usr/local/bin/shop";
+    let unit = include_str!("../systemd/app.service");
+    assert_eq!(unit.matches(program).count(), 1, "{unit}");
+    let file = folder.path().join("app.service");
+    fs::write(&file, unit.replace(program, "/bin/true")).unwrap();
+    match Command::new("systemd-analyze").arg("verify").arg(&file).output() {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success() && said.is_empty(), "{said}");
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            skipped("systemd-analyze", "is not installed");
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn caddy_accepts_the_file_of_the_container() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("container/Caddyfile");
+    let mut caddy = Command::new("caddy");
+    match caddy.args(["validate", "--adapter", "caddyfile", "--config"]).arg(file).output() {
+        Ok(output) => assert!(output.status.success(), "{output:?}"),
+        Err(_) => skipped("caddy", "is not installed"),
+    }
+}
