@@ -30,8 +30,8 @@
 //! case asks a store to be quick, except to notice within ten seconds that time is
 //! up.
 
-#[cfg(feature = "engines")]
-#[cfg_attr(docsrs, doc(cfg(feature = "engines")))]
+#[cfg(all(feature = "engines", unix))]
+#[cfg_attr(docsrs, doc(cfg(all(feature = "engines", unix))))]
 pub mod network;
 
 use std::{
