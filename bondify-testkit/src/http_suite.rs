@@ -49,15 +49,15 @@ mod concurrency;
 mod hang_ups;
 mod leases;
 mod projects;
-#[cfg(feature = "engines")]
+#[cfg(all(feature = "engines", unix))]
 mod proxied;
 mod refusals;
 mod rig;
 mod settings;
 mod settling;
 
-#[cfg(feature = "engines")]
-#[cfg_attr(docsrs, doc(cfg(feature = "engines")))]
+#[cfg(all(feature = "engines", unix))]
+#[cfg_attr(docsrs, doc(cfg(all(feature = "engines", unix))))]
 pub use self::proxied::*;
 pub use self::{
     accepting::*,

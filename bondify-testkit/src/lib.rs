@@ -4,8 +4,8 @@
 mod connection;
 mod deadline;
 mod engine;
-#[cfg(feature = "engines")]
-#[cfg_attr(docsrs, doc(cfg(feature = "engines")))]
+#[cfg(all(feature = "engines", unix))]
+#[cfg_attr(docsrs, doc(cfg(all(feature = "engines", unix))))]
 pub mod engines;
 pub mod http_suite;
 mod payload;

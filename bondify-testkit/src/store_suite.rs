@@ -28,8 +28,8 @@
 //! The suite takes a few seconds. It works on slow and busy machines: the only limit is that a store must
 //! notice an expiry within ten seconds.
 
-#[cfg(feature = "engines")]
-#[cfg_attr(docsrs, doc(cfg(feature = "engines")))]
+#[cfg(all(feature = "engines", unix))]
+#[cfg_attr(docsrs, doc(cfg(all(feature = "engines", unix))))]
 pub mod network;
 
 use std::{
