@@ -247,7 +247,10 @@ mod tests {
             verifier.verify(body, signature)
         };
         assert_eq!(verify(body()).unwrap_err(), VerifyError::NoClock);
-        assert_eq!(verify(Bytes::from_static(br#"{"event":"new"}"#)).unwrap_err(), VerifyError::NoClock);
+        assert_eq!(
+            verify(Bytes::from_static(br#"{"event":"new"}"#)).unwrap_err(),
+            VerifyError::NoClock
+        );
     }
 
     #[test]
