@@ -162,22 +162,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_readme_lists_every_reply() {
-        let expected = Reply::ALL.iter().map(|reply| {
-            let retries = reply.headers().iter().any(|(name, _)| *name == "retry-after");
-            let retry = if retries { " + `Retry-After`" } else { "" };
-            format!("| {}{retry} | `{}` |", reply.status(), reply.code())
-        });
-        let readme = include_str!("../../README.md");
-        let table = readme.split("| when | status | code |").nth(1).unwrap();
-        let rows: Vec<_> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
-        assert_eq!(rows.len(), Reply::ALL.len());
-        for (row, expected) in rows.into_iter().zip(expected) {
-            assert!(row.ends_with(&expected), "{row} should end with {expected}");
-        }
-    }
-
-    #[test]
     fn bodies_are_json_with_the_code() {
         let body: serde_json::Value = serde_json::from_str(Reply::InFlight.body()).unwrap();
         assert_eq!(body["code"], "IN_FLIGHT");
