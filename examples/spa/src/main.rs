@@ -8,17 +8,18 @@
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 use bondify_client::Client;
-use bondify_core::Bondify;
+use bondify_core::{Bondify, Shutdown};
 use bondify_emulator::{Emulator, ProjectSettings};
 use bondify_login::Login;
 use example_support::port;
-use tokio::{net::TcpListener, signal::ctrl_c};
+use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let shutdown = Shutdown::on_signal()?;
     let listener = TcpListener::bind(("127.0.0.1", port())).await?;
     let url = format!("http://{}", listener.local_addr()?);
     let project = ProjectSettings::new().id("proj_spa").name("SPA example").public_access(true);
@@ -35,9 +36,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .build()?;
     println!("sign in on {url}");
     let app = example_spa::app(&login);
-    let interrupted = async move {
-        ctrl_c().await.unwrap_or_default();
+    let requested = shutdown.requested();
+    let closed = async move {
+        requested.await;
         login.close();
     };
-    Ok(axum::serve(listener, app).with_graceful_shutdown(interrupted).await?)
+    tokio::select! {
+        served = axum::serve(listener, app).with_graceful_shutdown(closed) => served?,
+        () = shutdown.deadline(Duration::from_secs(1)) => {}
+    }
+    Ok(bondify.drain(Duration::from_secs(5)).await?)
 }
