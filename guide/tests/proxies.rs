@@ -1,5 +1,7 @@
 //! Each proxy, with the file that the page shows, in front of a receiver.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     fs,
     net::{SocketAddr, TcpListener},
@@ -122,6 +124,7 @@ impl Rig {
     async fn start(kind: &Kind) -> Option<Self> {
         let secret = Secret::new("whsec_test").unwrap();
         let receiver = receiver(&secret).await;
+        let mut log = String::new();
         // A port may be taken by another process before the proxy listens.
         for _ in 0..5 {
             let folder = tempfile::tempdir().unwrap();
@@ -138,9 +141,9 @@ impl Rig {
             }
             process.kill().ok();
             process.wait().ok();
-            eprintln!("{}", fs::read_to_string(folder.path().join("log")).unwrap());
+            log = fs::read_to_string(folder.path().join("log")).unwrap();
         }
-        panic!("{} does not start", kind.program);
+        panic!("{} does not start: {log}", kind.program);
     }
 
     async fn send(&self, request: &WebhookRequest) -> Response {
