@@ -1,5 +1,7 @@
 //! The files that pages show are the files beside them, and their programs accept them.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{fs, io, path::Path, process::Command};
 
 use bondify_testkit::skipped;
