@@ -4,8 +4,8 @@
 //! a time-out for the head of a request.
 //!
 //! Run it with `BONDIFY_WEBHOOK_SECRET=whsec_… BONDIFY_STORE=sqlite:events.db cargo run -p
-//! example-fleet`; `PORT` is 3000 and `HOST` 127.0.0.1 unless set. Ctrl-C and SIGTERM end it once the running
-//! handlers are done.
+//! example-fleet`; `PORT` is 3000 and `HOST` 127.0.0.1 unless set. Ctrl-C and SIGTERM end it once
+//! the running handlers are done.
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
