@@ -1,8 +1,6 @@
 //! Each proxy, with the file that the page shows, in front of a receiver.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     fs,
     net::{SocketAddr, TcpListener},
