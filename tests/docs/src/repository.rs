@@ -141,9 +141,6 @@ impl Repository {
         if let Some(place) = below("https://docs.rs", link) {
             return self.check_rustdoc(place, without_rustdoc);
         }
-        if let Some(place) = below("https://crates.io/crates", link) {
-            return self.check_crate(place).map(|_| ());
-        }
         if has_scheme(link) {
             return Ok(());
         }
@@ -370,7 +367,7 @@ mod tests {
              [c](https://git.example/us/tree/main/guide) [d](https://git.example/us)\n\
              [e](https://docs.rs/bondify-core/latest/bondify_core/struct.Builder.html#method.build)\n\
              [f](https://docs.rs/bondify-core/latest/bondify_core/) [g](https://docs.rs/bondify-core)\n\
-             [h](https://docs.rs/tower/0.5/x) [i](https://crates.io/crates/bondify-core)\n\
+             [h](https://docs.rs/tower/0.5/x) [i](https://elsewhere.example)\n\
              [j](https://elsewhere.example/x#y) [k](mailto:a@b.example)\n",
         );
         assert_sound(PAGE, "[a](secrets.md#keep-them) [b](../bondify-core) [c](./secrets.md)");
@@ -502,7 +499,7 @@ mod tests {
     #[test]
     fn a_crate_that_nobody_can_add_is_a_fault() {
         assert_fault(README, "[a](https://docs.rs/bondify-x)", "there is no crate bondify-x");
-        assert_fault(README, "[a](https://crates.io/crates/bondify-bench)", "is not published");
+        assert_fault(README, "[a](https://docs.rs/bondify-bench)", "is not published");
     }
 
     #[test]
