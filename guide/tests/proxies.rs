@@ -36,7 +36,7 @@ struct Kind {
     adapt: fn(&str, &Place<'_>) -> String,
 }
 
-/// Where a proxy of the test listens, and what it finds there.
+/// The port, the receiver and the folder of a proxy.
 struct Place<'a> {
     port: u16,
     receiver: SocketAddr,

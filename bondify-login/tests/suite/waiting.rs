@@ -24,7 +24,7 @@ impl Rig {
     }
 }
 
-/// What is done at once or never, like the answer to a connection that may not wait.
+/// Waits for a response that comes at once or never, such as that to a connection that may not wait.
 pub(crate) async fn soon<T>(done: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(10), done).await.expect("it is done at once")
 }
