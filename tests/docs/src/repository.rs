@@ -229,7 +229,6 @@ impl Repository {
 
     /// Checks the name of a crate, and tells whether it is one of this repository.
     fn check_crate(&self, name: &str) -> Result<bool, String> {
-        let name = name.trim_end_matches('/');
         if !name.starts_with("bondify-") {
             return Ok(false);
         }
