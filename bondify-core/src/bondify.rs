@@ -8,7 +8,7 @@ use std::{
 use crate::ProofVerifier;
 use crate::{
     BuildError, DedupeStore, DrainTimedOut, Event, HandleError, Handled, MemoryStore, Secret,
-    Verifier, limits, pipeline::Pipeline, settings::Settings, telemetry,
+    StoreError, Verifier, limits, pipeline::Pipeline, settings::Settings, telemetry,
 };
 
 /// Receives Bondify's webhooks: verifies each delivery, deduplicates its event, and settles it by
@@ -212,6 +212,31 @@ impl Bondify {
         old: impl IntoIterator<Item = Secret>,
     ) -> Self {
         Self { pipeline: Arc::new(self.pipeline.for_project(namespace.into(), secret, old)) }
+    }
+
+    /// Asks the store for settings of its engine that would lose or double events, see
+    /// [`DedupeStore::check`]. Call it when the process starts, and log each sentence that it returns.
+    ///
+    /// ```
+    /// use bondify_core::{Bondify, StoreError};
+    ///
+    /// async fn check(bondify: &Bondify) -> Result<(), StoreError> {
+    ///     for advice in bondify.check().await? {
+    ///         eprintln!("the dedupe store: {advice}");
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store does not answer. With [`verify_only`](Builder::verify_only) there is no
+    /// store, and nothing to return.
+    pub async fn check(&self) -> Result<Vec<String>, StoreError> {
+        match &self.pipeline.shared.leases {
+            Some(leases) => leases.check().await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Waits until the running handlers and settlements of all projects that share this one's

@@ -90,6 +90,11 @@ impl LeaseManager {
         Call::start(&runtime, attempt).answer(give_up).await
     }
 
+    /// Asks the store for settings of its engine that would lose or double events.
+    pub(crate) async fn check(&self) -> Result<Vec<String>, StoreError> {
+        within(STORE_TIMEOUT, async { (*self.0.store).check().await }).await
+    }
+
     /// Abandons the runtime if it does not run tasks.
     async fn check_runtime(&self) {
         let State::Suspect(runtime) = self.runtime_state(Instant::now()) else { return };

@@ -20,7 +20,7 @@ pub(crate) struct Pipeline {
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     /// `None` if deliveries are not claimed.
-    pub(super) leases: Option<LeaseManager>,
+    pub(crate) leases: Option<LeaseManager>,
     /// `true` if handled events can reach the handler again after a restart.
     pub(crate) forgets_on_restart: bool,
     /// Counts the application's background tasks, for `drain`: each holds a receiver.

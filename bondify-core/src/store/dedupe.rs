@@ -168,6 +168,17 @@ pub trait DedupeStore: Send + Sync + 'static {
     /// [`StoreError`] if the engine cannot answer. The release is tried again until the lease runs out.
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError>;
 
+    /// Looks for settings of the engine that would lose or double events, such as an eviction policy, a
+    /// missing right, or a clock that differs from this machine's. Returns a sentence for each, which says
+    /// what to change. The default finds nothing. A store that wraps another should forward the call.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the engine cannot answer.
+    async fn check(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// Returns `true` if the store forgets its events when this process ends, as a store in memory does.
     /// The default is `false`. Code that handles past events, such as `catch_up` of `bondify-client`,
     /// warns about it. A store that wraps another should forward the call.
@@ -288,6 +299,10 @@ impl<S: DedupeStore + ?Sized> DedupeStore for Arc<S> {
 
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
         (**self).release(key, token).await
+    }
+
+    async fn check(&self) -> Result<Vec<String>, StoreError> {
+        (**self).check().await
     }
 
     fn forgets_on_restart(&self) -> bool {
