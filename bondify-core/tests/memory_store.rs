@@ -1,4 +1,4 @@
-//! The in-memory store: its contract, its memory use and its capacity.
+//! The stores in memory: the contract of ours and of the documentation's, the memory use and capacity of ours.
 
 use std::{fmt, time::Duration};
 
@@ -6,6 +6,13 @@ use bondify_core::{Claimed, DedupeStore, EventKey, MemoryStore};
 use futures_util::FutureExt;
 
 bondify_testkit::dedupe_store_suite!(async || MemoryStore::new());
+
+/// The store of `DedupeStore`'s documentation.
+mod example {
+    include!("../src/store/example.rs");
+
+    bondify_testkit::dedupe_store_suite!(async || MyStore::default());
+}
 
 const LEASE: Duration = Duration::from_secs(3600);
 const RETENTION: Duration = Duration::from_secs(24 * 3600);

@@ -31,14 +31,14 @@ use crate::{
 ///
 /// ```
 /// use bondify_core::{ProofError, ProofVerifier, Secret};
-/// use bondify_testkit::Payload;
 ///
-/// let secret = Secret::new("whsec_5f2b0c9d")?;
-/// let proofs = ProofVerifier::new(secret.clone()).project("proj_1");
+/// let proofs = ProofVerifier::new(Secret::new("whsec_5f2b0c9d")?).project("proj_1");
 ///
-/// let payload = Payload::proof().field("project_id", "proj_1").telegram_id("7123456789");
-/// let token = payload.proof_signed_with(&secret);
-/// let proof = proofs.verify(&token)?;
+/// let token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
+///     eyJzZXNzaW9uX3Rva2VuIjoic2Vzc18xIiwidGVsZWdyYW1faWQiOiI3MTIzNDU2Nzg5IiwidGVsZWdyYW1fbmFtZSI6\
+///     IkFkYSIsInByb2plY3RfaWQiOiJwcm9qXzEiLCJpYXQiOjE3MDAwMDAwMDAsImV4cCI6NDEwMjQ0NDgwMH0.\
+///     2iRsXgtAsZ4P6cXIriP73hO26PX9NcdhdSvWdQM7lR4";
+/// let proof = proofs.verify(token)?;
 /// assert_eq!(proof.user().id().as_str(), "7123456789");
 ///
 /// let forged = token.replace('.', "_");
