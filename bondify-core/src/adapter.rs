@@ -49,6 +49,7 @@ pub use crate::proof::Authentication;
 pub use crate::{
     __define_bondify_event as define_bondify_event,
     __define_bondify_rejection as define_bondify_rejection,
+    cookies::visit_cookies,
     headers::Headers,
     pipeline::{Claim, Delivery, Handling, Receive, Run, Settle, choose},
 };

@@ -12,6 +12,8 @@ compile_error!(
 pub mod adapter;
 #[cfg(feature = "pipeline")]
 mod bondify;
+#[cfg(feature = "pipeline")]
+mod cookies;
 mod event;
 #[cfg(feature = "pipeline")]
 mod headers;

@@ -6,8 +6,9 @@ use std::{
 };
 
 use bondify_client::Session;
+use bondify_core::adapter::visit_cookies;
 use cookie::{Cookie, CookieJar, Key, SameSite};
-use http::{HeaderMap, HeaderValue, header::COOKIE};
+use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{FINISH_GRACE, MAX_LIFETIME};
@@ -86,12 +87,19 @@ impl Sealer {
     /// Returns the login of the browser that sent these headers. A browser may send several cookies
     /// with this name. The first that can be decrypted is used.
     pub(crate) fn open(&self, headers: &HeaderMap) -> Option<Pending> {
-        let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(Cookie::split_parse).flatten().find_map(|cookie| {
-            let ours = Some(cookie).filter(|cookie| cookie.name() == self.name())?;
-            let opened = CookieJar::new().private(&self.key).decrypt(ours.into_owned())?;
-            serde_json::from_str(opened.value()).ok()
-        })
+        let mut opened = None;
+        visit_cookies(headers, &mut |name, value| {
+            if opened.is_none() && name == self.name().as_bytes() {
+                opened = self.decrypt(value);
+            }
+        });
+        opened
+    }
+
+    fn decrypt(&self, value: &[u8]) -> Option<Pending> {
+        let sealed = self.cookie(str::from_utf8(value).ok()?.to_owned());
+        let opened = CookieJar::new().private(&self.key).decrypt(sealed)?;
+        serde_json::from_str(opened.value()).ok()
     }
 
     fn cookie(&self, value: String) -> Cookie<'static> {
@@ -106,6 +114,8 @@ impl Sealer {
 
 #[cfg(test)]
 mod tests {
+    use http::header::COOKIE;
+
     use super::*;
 
     fn login() -> Pending {

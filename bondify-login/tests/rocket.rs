@@ -26,6 +26,8 @@ use tokio::sync::oneshot;
 struct OnRocket;
 
 impl Framework for OnRocket {
+    const PASSES_ALL_BYTES: bool = false;
+
     async fn serve(login: Login) -> Server {
         let config = Config {
             address: Ipv4Addr::LOCALHOST.into(),

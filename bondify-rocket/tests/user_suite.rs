@@ -18,6 +18,8 @@ use serve::{rocket, serve};
 struct Rocket;
 
 impl Adapter for Rocket {
+    const PASSES_ALL_BYTES: bool = false;
+
     async fn serve(proofs: ProofVerifier) -> Server {
         let rocket = rocket(Script::default())
             .manage(proofs)

@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod connection;
+pub mod cookies;
 mod deadline;
 mod engine;
 #[cfg(all(feature = "engines", unix))]

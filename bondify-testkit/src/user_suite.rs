@@ -38,7 +38,7 @@ use bondify_core::{MemoryStore, ProofVerifier, Reply, Secret};
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use crate::{Call, Connection, Payload, ProbeStore, Response, http_suite::Server};
+use crate::{Call, Connection, Payload, ProbeStore, Response, cookies, http_suite::Server};
 
 /// The path that requires a user and answers the user's Telegram id.
 pub const ME: &str = "/me";
@@ -58,6 +58,9 @@ pub trait Adapter {
     /// Serves `GET` of [`ME`], [`MAYBE`] and [`TWICE`] on an ephemeral loopback port, with users
     /// verified by `proofs`.
     fn serve(proofs: ProofVerifier) -> impl Future<Output = Server> + Send;
+
+    /// Whether the framework passes on headers that are not UTF-8. Otherwise the suite sends none.
+    const PASSES_ALL_BYTES: bool = true;
 }
 
 const ID: &str = "7123456789";
@@ -86,10 +89,11 @@ async fn start<A: Adapter>(configure: impl FnOnce(ProofVerifier) -> ProofVerifie
     A::serve(configure(ProofVerifier::new(secret()))).await
 }
 
-async fn get(server: &Server, path: &str, headers: &str) -> Response {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
+async fn get(server: &Server, path: &str, headers: impl AsRef<[u8]>) -> Response {
+    let start = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n");
+    let request = [start.as_bytes(), headers.as_ref(), b"\r\n"].concat();
     let mut connection = Connection::open(server.address()).await.expect("the server accepts");
-    connection.send(request.as_bytes()).await.expect("the server reads");
+    connection.send(&request).await.expect("the server reads");
     connection.response().await.expect("the server responds")
 }
 
@@ -112,7 +116,8 @@ fn assert_refused(response: &Response, code: &str) {
 }
 
 /// Asserts that `headers` are refused where a user is required, and are no user where one is optional.
-async fn refuses(server: &Server, headers: &str, code: &str) {
+async fn refuses(server: &Server, headers: impl AsRef<[u8]>, code: &str) {
+    let headers = headers.as_ref();
     assert_refused(&get(server, ME, headers).await, code);
     let optional = get(server, MAYBE, headers).await;
     assert_eq!((optional.status, &*optional.body), (200, NOBODY));
@@ -153,6 +158,35 @@ pub async fn another_scheme_leaves_it_to_the_cookie<A: Adapter>() {
     let basic = "authorization: Basic YWRhOmxvdmVsYWNl\r\n";
     assert_accepted(&get(&server, ME, &(basic.to_owned() + &cookie(&token(&proof())))).await);
     refuses(&server, basic, "MISSING_TOKEN").await;
+}
+
+/// A cookie of another application changes nothing, whatever it contains.
+pub async fn cookies_of_other_applications_change_nothing<A: Adapter>() {
+    let server = start::<A>(|proofs| proofs).await;
+    let ours = format!("bondify_proof={}", token(&proof()));
+    let ours = ours.as_bytes();
+    let mut foreign = cookies::foreign();
+    foreign.retain(|cookie| A::PASSES_ALL_BYTES || std::str::from_utf8(cookie).is_ok());
+    for foreign in foreign.iter().map(Vec::as_slice) {
+        let line = [b"cookie: ", foreign, b"; ", ours, b";", foreign, b"\r\n"].concat();
+        assert_accepted(&get(&server, ME, line).await);
+        let lines = [b"cookie: ", foreign, b"\r\ncookie: ", ours, b"\r\n"].concat();
+        assert_accepted(&get(&server, ME, lines).await);
+        refuses(&server, [b"cookie: ", foreign, b"\r\n"].concat(), "MISSING_TOKEN").await;
+    }
+}
+
+/// A cookie whose name only looks like the right one is ignored.
+pub async fn cookies_with_similar_names_are_ignored<A: Adapter>() {
+    const NAME: &str = "__Host-proof_1";
+    let server = start::<A>(|proofs| proofs.cookie(NAME)).await;
+    let ours = format!("{NAME}={}", token(&proof()));
+    let planted = token(&proof().telegram_id("666"));
+    for similar in cookies::lookalikes(NAME, &planted) {
+        refuses(&server, [b"cookie: ", &*similar, b"\r\n"].concat(), "MISSING_TOKEN").await;
+        let both = [b"cookie: ", &*similar, b"; ", ours.as_bytes(), b"\r\n"].concat();
+        assert_accepted(&get(&server, ME, both).await);
+    }
 }
 
 /// `ProofVerifier::cookie` sets the name of the cookie.
@@ -283,6 +317,8 @@ macro_rules! user_suite {
         $crate::user_suite! { $adapter:
             a_proof_in_the_authorization_header_is_accepted
             a_proof_in_the_cookie_is_accepted
+            cookies_of_other_applications_change_nothing
+            cookies_with_similar_names_are_ignored
             the_authorization_header_comes_before_the_cookie
             another_scheme_leaves_it_to_the_cookie
             the_cookie_is_called_as_set

@@ -16,7 +16,7 @@ use super::{
     claims::{Proof, ProofError},
     verifier::ProofVerifier,
 };
-use crate::{Reply, headers::Headers};
+use crate::{Reply, cookies::visit_cookies, headers::Headers};
 
 impl ProofVerifier {
     /// Redeems the proof that a request carries, in `Authorization: Bearer …` or, if it is not there, in the
@@ -97,20 +97,15 @@ fn token(headers: &dyn Headers, cookie: &str) -> Option<String> {
     headers.visit("authorization", &mut |value| {
         found = found.take().or_else(|| bearer(&String::from_utf8_lossy(value)));
     });
-    headers.visit("cookie", &mut |value| {
-        // Another application's cookie may be in any encoding.
-        found = found.take().or_else(|| in_cookie(&String::from_utf8_lossy(value), cookie));
+    visit_cookies(headers, &mut |name, value| {
+        if found.is_none() && name == cookie.as_bytes() && !value.is_empty() {
+            found = Some(String::from_utf8_lossy(value).into_owned());
+        }
     });
     found
 }
 
 fn bearer(value: &str) -> Option<String> {
-    let (scheme, token) = value.trim().split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start().to_owned())
-}
-
-fn in_cookie(value: &str, name: &str) -> Option<String> {
-    let mut cookies = value.split(';').filter_map(|cookie| cookie.trim().split_once('='));
-    let (_, value) = cookies.find(|(other, value)| *other == name && !value.is_empty())?;
-    Some(value.trim_matches('"').to_owned())
+    let (scheme, token) = value.trim_matches([' ', '\t']).split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start_matches(' ').to_owned())
 }

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod browser;
+mod cookies;
 mod flow;
 mod rig;
 mod waiting;
@@ -9,6 +10,7 @@ mod waiting;
 pub(crate) use self::{
     attacks::*,
     browser::*,
+    cookies::*,
     flow::*,
     rig::{Framework, Rig},
     waiting::*,
@@ -52,6 +54,9 @@ macro_rules! login_suite {
             names_run_no_script
             an_oversized_form_is_refused
             other_methods_change_nothing
+            // cookies
+            cookies_of_other_applications_change_nothing
+            cookies_with_similar_names_are_ignored
             // waiting
             waiting_connections_are_bounded
             a_client_that_leaves_ends_its_wait

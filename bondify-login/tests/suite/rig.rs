@@ -16,6 +16,9 @@ pub(crate) const KEY: [u8; 32] = [7; 32];
 /// user's id and redirects to `return_to`.
 pub(crate) trait Framework {
     async fn serve(login: Login) -> Server;
+
+    /// Whether the framework passes on headers that are not UTF-8.
+    const PASSES_ALL_BYTES: bool = true;
 }
 
 /// A local Bondify, and an app that uses it.

@@ -6,15 +6,12 @@ use askama::Template;
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{Html, IntoResponse, Redirect},
     routing::{get, post},
 };
-use axum_extra::extract::{
-    CookieJar,
-    cookie::{Cookie, SameSite},
-};
 use bondify_axum::{Bondify, BondifyEvent, BondifyExt};
+use bondify_core::adapter::visit_cookies;
 use bondify_login::{Login, SignedIn, axum::LoginExt};
 
 use crate::users::User;
@@ -41,10 +38,9 @@ pub fn app(login: &Login, bondify: &Bondify, users: Users) -> Router {
 async fn on_login(
     login: SignedIn,
     State(users): State<Users>,
-    jar: CookieJar,
 ) -> Result<impl IntoResponse, StatusCode> {
     let session = users.sign_in(&login.user).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-    Ok((jar.add(cookie(session)), Redirect::to(&login.return_to)))
+    Ok(([(header::SET_COOKIE, cookie(&session))], Redirect::to(&login.return_to)))
 }
 
 #[derive(Template)]
@@ -53,9 +49,12 @@ struct Home {
     user: Option<User>,
 }
 
-async fn home(State(users): State<Users>, jar: CookieJar) -> Result<impl IntoResponse, StatusCode> {
-    let user = match jar.get(SESSION) {
-        Some(session) => users.of(session.value()).await,
+async fn home(
+    State(users): State<Users>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, StatusCode> {
+    let user = match session(&headers) {
+        Some(session) => users.of(&session).await,
         None => Ok(None),
     };
     let user = user.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
@@ -67,21 +66,32 @@ async fn home(State(users): State<Users>, jar: CookieJar) -> Result<impl IntoRes
 
 async fn sign_out(
     State(users): State<Users>,
-    jar: CookieJar,
+    headers: HeaderMap,
 ) -> Result<impl IntoResponse, StatusCode> {
-    if let Some(session) = jar.get(SESSION) {
-        users.sign_out(session.value()).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    if let Some(session) = session(&headers) {
+        users.sign_out(&session).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     }
-    Ok((jar.remove(cookie(String::new())), Redirect::to("/")))
+    let removal = cookie("") + "; Max-Age=0";
+    Ok(([(header::SET_COOKIE, removal)], Redirect::to("/")))
 }
 
 async fn style() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/css")], include_str!("../assets/style.css"))
 }
 
-const SESSION: &str = "session";
+/// The session of the browser. The cookies are read as bytes, since one that another application has set may
+/// be in any encoding.
+fn session(headers: &HeaderMap) -> Option<String> {
+    let mut session = None;
+    visit_cookies(headers, &mut |name, value| {
+        if name == b"session" && session.is_none() {
+            session = String::from_utf8(value.to_vec()).ok();
+        }
+    });
+    session
+}
 
 /// Behind TLS, add `Secure` and the prefix `__Host-`.
-fn cookie(session: String) -> Cookie<'static> {
-    Cookie::build((SESSION, session)).http_only(true).same_site(SameSite::Lax).path("/").build()
+fn cookie(session: &str) -> String {
+    format!("session={session}; HttpOnly; SameSite=Lax; Path=/")
 }

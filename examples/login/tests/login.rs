@@ -5,24 +5,31 @@
 mod rig;
 
 use bondify_emulator::Persona;
-use bondify_testkit::{Connection, Response, engine_url, within_a_minute};
+use bondify_testkit::{Connection, Response, cookies, engine_url, within_a_minute};
 
 use crate::rig::{LONG, Rig};
 
 impl Rig {
-    async fn request(&self, method: &str, path: &str, cookie: &str, form: &str) -> Response {
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {0}\r\norigin: http://{0}\r\ncookie: {cookie}\r\n\
-             content-type: application/x-www-form-urlencoded\r\ncontent-length: {1}\r\n\r\n{form}",
+    async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        cookie: impl AsRef<[u8]>,
+        form: &str,
+    ) -> Response {
+        let start = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {0}\r\norigin: http://{0}\r\n\
+             content-type: application/x-www-form-urlencoded\r\ncontent-length: {1}\r\ncookie: ",
             self.app,
             form.len(),
         );
+        let request = [start.as_bytes(), cookie.as_ref(), b"\r\n\r\n", form.as_bytes()].concat();
         let mut connection = Connection::open(self.app).await.unwrap();
-        connection.send(request.as_bytes()).await.unwrap();
+        connection.send(&request).await.unwrap();
         connection.response().await.unwrap()
     }
 
-    async fn home(&self, cookie: &str) -> String {
+    async fn home(&self, cookie: impl AsRef<[u8]>) -> String {
         self.request("GET", "/", cookie, "").await.body
     }
 
@@ -60,6 +67,24 @@ async fn a_confirmed_login_signs_in_and_out() {
 
         rig.request("POST", "/logout", &session, "").await;
         assert!(rig.home(&session).await.contains("You are not signed in"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn cookies_of_other_applications_sign_nobody_out() {
+    within_a_minute(async {
+        let rig = Rig::start(LONG).await;
+        let session = rig.sign_in(Persona::new("42", "Ada")).await;
+        for foreign in cookies::foreign() {
+            let cookies = [&*foreign, b"; ", session.as_bytes(), b"; ", &foreign].concat();
+            let home = rig.home(cookies).await;
+            assert!(home.contains("Ada"), "{}: {home}", foreign.escape_ascii());
+        }
+        for similar in cookies::lookalikes("session", session.split_once('=').unwrap().1) {
+            let home = rig.home(&similar).await;
+            assert!(home.contains("You are not signed in"), "{}", similar.escape_ascii());
+        }
     })
     .await;
 }
