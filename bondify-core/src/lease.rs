@@ -8,8 +8,10 @@
 //!    renewed once its release has begun.
 //! 3. Every call to the store ends: it is answered, or it times out. A claim that its delivery no longer
 //!    waits for is awaited for one more lease, and released if it is granted.
-//! 4. A completion or release that fails is retried until it is answered, or until another delivery
-//!    could hold the lease. An error, a panic and a time-out are treated alike.
+//! 4. A completion that fails is retried for 60 s (`COMPLETION_LIMIT`), whether or not its lease has run
+//!    out: the key is claimed again and completed. It ends earlier only if the key is completed or another
+//!    delivery holds its lease. A release that fails is retried until the lease has run out. An error, a
+//!    panic and a time-out are treated alike.
 //! 5. An answer to Bondify waits for a completion, up to the time-out of the store. It does not wait for
 //!    a release.
 //! 6. A lost lease changes nothing in the store, and its loss is logged.

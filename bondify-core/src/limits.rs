@@ -26,9 +26,13 @@ pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause between two claims of a key that is in flight.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
-/// The time for which a completion is retried although the lease can still be renewed. A store that
-/// renews for that long and never completes will not complete later.
+/// The time for which a completion is retried after a handler has succeeded: longer than a restart or a
+/// failover of a store takes, and shorter than a service manager waits for the end of a process (90 s).
 pub(crate) const COMPLETION_LIMIT: Duration = Duration::from_secs(60);
+
+/// The longest pause between two tries to complete or release a lease, so that a long lease has many. The
+/// pauses of a short lease are a tenth of it.
+pub(crate) const LONGEST_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The shortest lease that can be renewed in time: three round trips to a store.
 pub(crate) const MIN_LEASE: Duration = Duration::from_millis(10);

@@ -50,6 +50,7 @@ async fn handle(bondify: &Bondify, request: &WebhookRequest, status: u16) -> Res
     tokio::time::timeout(Duration::from_secs(60), handling).await.expect("it ends")
 }
 
+const COMPLETED: fn(&Call) -> bool = |call| *call == Call::Complete(true);
 const RELEASED: fn(&Call) -> bool = |call| *call == Call::Release(true);
 
 #[tokio::test]
@@ -97,6 +98,26 @@ async fn a_claim_is_settled_by_the_final_status() {
         assert_eq!(store.calls().last(), Some(&call));
     }
     assert_eq!(request.receive_by(&bondify).await.unwrap_err(), Reply::Duplicate);
+}
+
+#[tokio::test]
+async fn a_status_of_2xx_completes_and_any_other_status_releases() {
+    let (bondify, store) = probed();
+    for status in [0, 100, 199, 200, 201, 204, 299, 300, 302, 304, 399, 400, 404, 500, 599, 999] {
+        let expected = if (200..300).contains(&status) { COMPLETED } else { RELEASED };
+        for in_parts in [false, true] {
+            let (request, calls) = (confirmed(), store.calls().len());
+            if in_parts {
+                let (_event, claim) = request.receive_by(&bondify).await.unwrap().into_parts();
+                claim.settle(status).await;
+            } else {
+                assert_eq!(handle(&bondify, &request, status).await, Ok(status));
+            }
+            bondify.drain(TEN_SECONDS).await.unwrap();
+            let calls = &store.calls()[calls..];
+            assert!(calls.len() == 2 && expected(&calls[1]), "{status}: {calls:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -365,6 +386,112 @@ async fn a_completion_that_fails_in_any_way_is_tried_again() {
     assert_eq!(completions.try_iter().count(), 5);
 }
 
+/// A store that is silent from the first completion on, for `silence`. Its lease is lost meanwhile: then a
+/// claim is answered with `claimed`, and a completion by the new lease with success.
+fn silent(silence: Duration, claimed: Claimed) -> (FnStore, Arc<Mutex<Vec<&'static str>>>) {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let since = Arc::new(Mutex::new(None));
+    let speaks = {
+        let since = since.clone();
+        move || since.lock().unwrap().is_none_or(|since: Instant| since.elapsed() >= silence)
+    };
+    let (mut claims, mut completions) = (0, 0);
+    let (claiming, completing, renewing) = (calls.clone(), calls.clone(), speaks.clone());
+    let store = FnStore::default()
+        .claim({
+            let speaks = speaks.clone();
+            move || {
+                claims += 1;
+                claiming.lock().unwrap().push("claim");
+                let answer = if claims == 1 { acquired() } else { Ok(claimed) };
+                if speaks() { async { answer }.boxed() } else { pending().boxed() }
+            }
+        })
+        .renew(move || if renewing() { async { Ok(false) }.boxed() } else { pending().boxed() })
+        .complete(move |_| {
+            completing.lock().unwrap().push("complete");
+            since.lock().unwrap().get_or_insert_with(Instant::now);
+            if !speaks() {
+                return pending().boxed();
+            }
+            completions += 1;
+            let is_held = completions > 1;
+            async move { Ok(is_held) }.boxed()
+        });
+    (store, calls)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_completed_after_a_silence_longer_than_its_lease() {
+    for seconds in [3, 12, 25, 50] {
+        let regained = Claimed::Acquired(LeaseToken::new(2));
+        let (store, calls) = silent(Duration::from_secs(seconds), regained);
+        let bondify = builder().store(store).lease(TEN_SECONDS).build().unwrap();
+        assert_eq!(handle(&bondify, &confirmed(), 204).await, Ok(204));
+        bondify.drain(Duration::from_secs(70)).await.unwrap();
+        let calls = calls.lock().unwrap();
+        assert_eq!(calls[calls.len() - 3..], ["complete", "claim", "complete"], "{seconds} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completion_ends_if_the_event_is_completed_or_held_by_another_delivery() {
+    for claimed in [Claimed::Completed, Claimed::InFlight] {
+        let (store, calls) = silent(Duration::from_secs(25), claimed);
+        let bondify = builder().store(store).lease(TEN_SECONDS).build().unwrap();
+        assert_eq!(handle(&bondify, &confirmed(), 204).await, Ok(204));
+        bondify.drain(Duration::from_secs(35)).await.unwrap();
+        let calls = calls.lock().unwrap();
+        assert_eq!(calls[calls.len() - 2..], ["complete", "claim"], "{claimed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completion_that_may_hold_the_lease_itself_goes_on() {
+    let (completed_by, completed) = mpsc::channel();
+    let mut claims = 0;
+    let regained = Arc::new(AtomicUsize::new(0));
+    let by = regained.clone();
+    let store = FnStore::default()
+        .claim(move || {
+            claims += 1;
+            match claims {
+                1 => async { acquired() }.boxed(),
+                2 => pending().boxed(), // it takes effect, but its answer is lost
+                3..6 => async { Ok(Claimed::InFlight) }.boxed(),
+                _ => {
+                    by.store(claims, Ordering::SeqCst);
+                    async { acquired() }.boxed()
+                }
+            }
+        })
+        .complete(move |_| {
+            let is_held = regained.load(Ordering::SeqCst) > 0;
+            completed_by.send(is_held).unwrap();
+            async move { Ok(is_held) }.boxed()
+        });
+    let bondify = builder().store(store).lease(TEN_SECONDS).build().unwrap();
+    assert_eq!(handle(&bondify, &confirmed(), 204).await, Ok(204));
+    bondify.drain(Duration::from_secs(70)).await.unwrap();
+    assert_eq!(completed.try_iter().last(), Some(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completion_is_tried_for_a_minute() {
+    let (tried, tries) = mpsc::channel();
+    let start = Instant::now();
+    let dead = FnStore::default().complete(move |_| {
+        tried.send(start.elapsed().as_secs()).unwrap();
+        async { Err(StoreError::new("gone")) }.boxed()
+    });
+    let bondify = builder().store(dead).lease(Duration::from_secs(1)).build().unwrap();
+    assert_eq!(handle(&bondify, &confirmed(), 200).await, Ok(200));
+    bondify.drain(Duration::from_secs(61)).await.unwrap();
+    let tries: Vec<_> = tries.try_iter().collect();
+    assert_eq!(tries.last(), Some(&59));
+    assert!((60..700).contains(&tries.len()), "{} times", tries.len());
+}
+
 #[tokio::test]
 async fn a_lost_lease_that_nobody_took_over_is_completed() {
     let store = ProbeStore::new(MemoryStore::new());
@@ -518,6 +645,75 @@ fn a_handler_that_blocks_its_thread_keeps_its_lease() {
     let handled = current_thread().block_on(delivery.run(handler, |&status| status));
     assert_eq!(handled.unwrap(), 200);
     assert_eq!(store.calls().last(), Some(&Call::Complete(true)));
+}
+
+/// A store that only checks its settings, after `delay`.
+struct Checked {
+    delay: Duration,
+    advice: Result<&'static str, &'static str>,
+}
+
+#[async_trait]
+impl DedupeStore for Checked {
+    async fn claim(&self, _: &EventKey, _: Duration) -> Result<Claimed, StoreError> {
+        acquired()
+    }
+
+    async fn renew(&self, _: &EventKey, _: &LeaseToken, _: Duration) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn complete(
+        &self,
+        _: &EventKey,
+        _: &LeaseToken,
+        _: Duration,
+    ) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn release(&self, _: &EventKey, _: &LeaseToken) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn check(&self) -> Result<Vec<String>, StoreError> {
+        tokio::time::sleep(self.delay).await;
+        self.advice.map(|advice| vec![advice.to_owned()]).map_err(StoreError::new)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_returns_the_advice_of_the_store() {
+    let checked = |advice| Checked { delay: Duration::from_secs(4), advice };
+    let advice = "set maxmemory-policy to noeviction";
+    for bondify in [
+        builder().store(checked(Ok(advice))).build().unwrap(),
+        builder().store(Arc::new(checked(Ok(advice)))).build().unwrap(),
+        builder().store(ProbeStore::new(checked(Ok(advice)))).build().unwrap(),
+    ] {
+        assert_eq!(bondify.check().await.unwrap(), [advice]);
+        let project = bondify.for_project("shop", secret(), []);
+        assert_eq!(project.check().await.unwrap(), [advice]);
+    }
+    let failing = builder().store(checked(Err("gone"))).build().unwrap();
+    let error = failing.check().await.unwrap_err();
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_ends_at_the_time_out_of_a_store() {
+    let silent = Checked { delay: Duration::from_secs(3600), advice: Ok("late") };
+    let bondify = builder().store(silent).build().unwrap();
+    let start = Instant::now();
+    bondify.check().await.unwrap_err();
+    assert_eq!(start.elapsed().as_secs(), 5);
+}
+
+#[tokio::test]
+async fn a_check_without_advice_or_without_a_store_is_empty() {
+    for bondify in [builder().build().unwrap(), builder().verify_only().build().unwrap()] {
+        assert_eq!(bondify.check().await.unwrap(), [""; 0]);
+    }
 }
 
 type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;

@@ -180,4 +180,8 @@ impl DedupeStore for ProbeStore {
     fn forgets_on_restart(&self) -> bool {
         self.0.store.forgets_on_restart()
     }
+
+    async fn check(&self) -> Result<Vec<String>, StoreError> {
+        self.reach()?.check().await
+    }
 }

@@ -1,5 +1,6 @@
 use std::{
     error::Error,
+    iter,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Weak},
     time::Duration,
@@ -14,12 +15,14 @@ use tokio::{
 use tracing::Instrument;
 
 use super::{
-    held::{Held, HeldLeases, Holder, Stage},
+    held::{Held, HeldLeases, Holder},
     runtime::{Call, State, StoreRuntime},
 };
 use crate::{
     Claimed, DedupeStore, EventKey, ImmediateStore, LeaseToken, StoreError,
-    limits::{COMPLETION_LIMIT, STORE_TIMEOUT, TURN_OF_A_RUNTIME},
+    limits::{
+        COMPLETION_LIMIT, FIRST_PAUSE, LONGEST_RETRY_PAUSE, STORE_TIMEOUT, TURN_OF_A_RUNTIME,
+    },
     store::within,
     telemetry::{Operation, completion_retried, renewed, timed},
 };
@@ -130,7 +133,7 @@ impl LeaseManager {
 
     fn hold(&self, key: EventKey, token: LeaseToken, holder: Holder, asked: Instant) -> Lease {
         let place = self.0.held.insert(Held::new(key, token, holder, asked + self.0.lease));
-        Lease { manager: self.clone(), place }
+        Lease { manager: self.clone(), place, may_have_claimed: false }
     }
 
     /// The runtime that the store is called on. The renewer runs on it as long as it exists.
@@ -225,11 +228,19 @@ async fn renew_leases(shared: Weak<Shared>) {
     }
 }
 
+/// The pauses between the tries to end a lease of this duration.
+fn pauses_of_retries(lease: Duration) -> impl Iterator<Item = Duration> {
+    let longest = (lease / 10).clamp(FIRST_PAUSE, LONGEST_RETRY_PAUSE);
+    iter::successors(Some(longest / 10), move |pause| Some(longest.min(*pause * 2)))
+}
+
 /// A held lease. If it is dropped unsettled, for instance because its delivery was cancelled, it is
 /// released in the background.
 pub(crate) struct Lease {
     manager: LeaseManager,
     place: usize,
+    /// `true` if a claim for the completion was not answered. It may have taken effect.
+    may_have_claimed: bool,
 }
 
 impl Lease {
@@ -253,11 +264,11 @@ impl Lease {
 
     /// Completes the key. A failure is retried in a task of its own, since the handler has succeeded and
     /// should not run again.
-    async fn complete(self) -> Result<(), StoreError> {
+    async fn complete(mut self) -> Result<(), StoreError> {
         let first = self.try_complete().await;
         if first.is_err() {
             let again = async move {
-                if !self.try_again(Stage::Completing).await {
+                if !self.complete_later().await {
                     tracing::error!(
                         "an event that was handled is not completed: a duplicate of it is handled again"
                     );
@@ -268,38 +279,81 @@ impl Lease {
         first
     }
 
-    async fn try_complete(&self) -> Result<(), StoreError> {
-        let shared = self.shared();
+    /// Retries a completion for [`COMPLETION_LIMIT`], whether or not the lease has run out meanwhile.
+    /// Returns `true` if it has ended before.
+    async fn complete_later(&mut self) -> bool {
+        let limit = Instant::now() + COMPLETION_LIMIT;
+        let mut pauses = pauses_of_retries(self.shared().lease);
+        while let Some(pause) = pauses.next().filter(|pause| Instant::now() + *pause < limit) {
+            sleep(pause).await;
+            completion_retried();
+            match self.try_complete().await {
+                Ok(()) => return true,
+                Err(error) => tracing::debug!(
+                    error = &error as &dyn Error,
+                    "completing an event failed again; will try again"
+                ),
+            }
+        }
+        false
+    }
+
+    /// Completes the key once. If the lease has run out, claims it again first. Ends without an error if
+    /// the key is completed, or if another delivery holds its lease.
+    async fn try_complete(&mut self) -> Result<(), StoreError> {
+        let shared = self.manager.0.clone();
         let (key, token) = shared.held.key_and_token(self.place);
         if shared.complete(&key, &token).await? {
             return Ok(());
         }
-        // The lease is lost, but the handler has succeeded. Complete the event, unless another delivery
-        // holds its lease now.
         let asked = Instant::now();
-        let regained = match shared.claim(&key, STORE_TIMEOUT).await? {
+        let claimed = shared.claim(&key, STORE_TIMEOUT).await;
+        match claimed.inspect_err(|_| self.may_have_claimed = true)? {
             Claimed::Acquired(token) => {
                 shared.held.regained(self.place, token, asked + shared.lease);
-                shared.complete(&key, &token).await?
-            }
-            Claimed::InFlight => false,
-            Claimed::Completed => {
-                tracing::warn!(
-                    "the event was already completed, by this delivery or by another one"
+                if !shared.complete(&key, &token).await? {
+                    return Err(StoreError::new("the lease was lost again"));
+                }
+                tracing::error!(
+                    "the lease ran out before the event was completed; it is completed now"
                 );
-                return Ok(());
             }
-        };
-        tracing::error!(regained, "the lease ran out before the event was completed");
+            Claimed::InFlight if self.may_have_claimed => {
+                return Err(StoreError::new("an earlier claim may hold the lease"));
+            }
+            Claimed::InFlight => tracing::error!(
+                "the lease ran out before the event was completed: another delivery holds it now"
+            ),
+            Claimed::Completed => tracing::warn!(
+                "the event was already completed, by this delivery or by another one"
+            ),
+        }
         Ok(())
     }
 
     async fn release(self) {
         let Err(error) = self.try_release().await else { return };
         tracing::error!(error = &error as &dyn Error, "a lease was not released; will try again");
-        if !self.try_again(Stage::Releasing).await {
+        if !self.release_later().await {
             tracing::error!("a lease was not released and has run out by itself");
         }
+    }
+
+    /// Retries a release until the lease has run out. Returns `true` if the store answered before.
+    async fn release_later(&self) -> bool {
+        let limit = (Instant::now() + COMPLETION_LIMIT).min(self.held().until);
+        let mut pauses = pauses_of_retries(self.shared().lease);
+        while let Some(pause) = pauses.next().filter(|pause| Instant::now() + *pause < limit) {
+            sleep(pause).await;
+            match self.try_release().await {
+                Ok(()) => return true,
+                Err(error) => tracing::debug!(
+                    error = &error as &dyn Error,
+                    "releasing a lease failed again; will try again"
+                ),
+            }
+        }
+        false
     }
 
     async fn try_release(&self) -> Result<(), StoreError> {
@@ -308,33 +362,6 @@ impl Lease {
             tracing::error!("the lease ran out before the event was released");
         }
         Ok(())
-    }
-
-    /// Retries the end of the lease. Returns `true` if the store answered before another delivery could
-    /// hold the lease.
-    async fn try_again(&self, end: Stage) -> bool {
-        let (lease, limit) = (self.shared().lease, Instant::now() + COMPLETION_LIMIT);
-        let mut pause = lease / 100;
-        while Instant::now() + pause < limit.min(self.held().until) {
-            sleep(pause).await;
-            let ended = match end {
-                Stage::Completing => {
-                    completion_retried();
-                    self.try_complete().await
-                }
-                _ => self.try_release().await,
-            };
-            match ended {
-                Ok(()) => return true,
-                Err(error) => tracing::debug!(
-                    error = &error as &dyn Error,
-                    ?end,
-                    "ending a lease failed again; will try again"
-                ),
-            }
-            pause = (lease / 10).min(pause * 2);
-        }
-        false
     }
 
     /// Renews the lease if a third of it has passed since the claim was sent at `asked`. Returns `false` if
@@ -366,7 +393,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Self { manager, place } = self;
+        let Self { manager, place, .. } = self;
         let held = &manager.0.held;
         let Some((key, token, span)) = held.release_or_remove(*place) else { return };
         if manager.0.at_once(|store| store.release_now(&key, &token)) == Some(true) {
@@ -379,7 +406,7 @@ impl Drop for Lease {
                 "a lease was not released: there is no tokio runtime; it will run out"
             );
         };
-        let lease = Self { manager: manager.clone(), place: *place };
+        let lease = Self { manager: manager.clone(), place: *place, may_have_claimed: false };
         span.in_scope(|| Call::start(&runtime, lease.release()));
     }
 }

@@ -60,8 +60,8 @@ pub trait DedupeStore: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the engine cannot answer. The completion is tried again until the lease runs
-    /// out.
+    /// [`StoreError`] if the engine cannot answer. The completion is tried again for a minute, if
+    /// necessary with a new lease.
     async fn complete(
         &self,
         key: &EventKey,

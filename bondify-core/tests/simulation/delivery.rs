@@ -4,7 +4,9 @@ use std::{
     time::Duration,
 };
 
-use bondify_core::{Bondify, Event, HandleError, Handled, LeaseToken, Reply, adapter::Delivery};
+use bondify_core::{
+    Bondify, Event, EventKey, HandleError, Handled, LeaseToken, Reply, adapter::Delivery,
+};
 use fastrand::Rng;
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::{Instant, sleep, timeout};
@@ -229,7 +231,7 @@ fn handler(
 /// A running handler, until it ends or is cancelled.
 struct Run {
     scene: Scene,
-    event: usize,
+    key: EventKey,
     token: Option<LeaseToken>,
     has_succeeded: bool,
     ended: Arc<Mutex<Option<Instant>>>,
@@ -237,11 +239,12 @@ struct Run {
 
 impl Run {
     fn start(scene: Scene, event: &Event, ended: Arc<Mutex<Option<Instant>>>) -> Self {
-        let lease = scene.store.lease(&event.key());
+        let key = event.key();
+        let lease = scene.store.lease(&key);
+        let token = lease.as_ref().map(|lease| lease.token);
         let event = event.session_token().unwrap().parse().unwrap();
-        scene.judge().starts(event, lease);
-        let token = lease.map(|(token, _)| token);
-        Self { scene, event, token, has_succeeded: false, ended }
+        scene.judge().starts(event, key, lease);
+        Self { scene, key, token, has_succeeded: false, ended }
     }
 
     fn succeed(&mut self) {
@@ -252,6 +255,6 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         *self.ended.lock().unwrap() = Some(Instant::now());
-        self.scene.judge().ends(self.event, self.token, self.has_succeeded);
+        self.scene.judge().ends(self.key, self.token, self.has_succeeded);
     }
 }

@@ -1,11 +1,13 @@
 //! The pipeline in random worlds, on a simulated clock.
 //!
-//! A world has a store that fails, hangs, panics and answers late, two receivers that share it,
-//! and a sender that delivers events as Bondify does, some of them twice, and hangs up at times.
-//! In every world these hold:
+//! A world has a store that fails, hangs, panics, answers late and is silent for longer than a lease, two
+//! receivers that share it, and a sender that delivers events as Bondify does, some of them twice, and hangs
+//! up at times. In every world these hold:
 //!
 //! - While the store keeps a lease, no two handlers of its event run at once.
-//! - Once a handler has succeeded, no other handler of its event starts.
+//! - Once a handler has succeeded, no other handler of its event starts, with two exceptions: the store did
+//!   not complete the event within a minute of tries, or another delivery took its lease over between two
+//!   tries.
 //! - Nothing is stuck: when the store works again, every event can be handled or is a
 //!   duplicate, and `drain` has nothing to wait for.
 //! - Every answer is in time, and an answer that is not 2xx does not wait for the store.

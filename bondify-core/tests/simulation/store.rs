@@ -1,6 +1,7 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     future::pending,
+    ops::Range,
     panic::panic_any,
     sync::{
         Arc, Mutex,
@@ -11,7 +12,10 @@ use std::{
 
 use bondify_core::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError, async_trait};
 use fastrand::Rng;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task,
+    time::{Instant, sleep},
+};
 
 use crate::{Simulated, judge::Judge};
 
@@ -23,9 +27,14 @@ pub(crate) enum Operation {
     Release,
 }
 
-/// The behaviour of each operation, in the order of [`Operation`].
+/// The faults of a store.
 #[derive(Clone, Debug)]
-pub(crate) struct Faults([Behaviour; 4]);
+pub(crate) struct Faults {
+    /// In the order of [`Operation`].
+    behaviours: [Behaviour; 4],
+    /// The times, since the start of the world, in which no call is answered.
+    silences: Vec<Range<Duration>>,
+}
 
 /// Percentages of the calls.
 #[derive(Clone, Debug)]
@@ -36,10 +45,15 @@ struct Behaviour {
 
 impl Faults {
     pub(crate) fn random(rng: &mut Rng) -> Self {
-        Self([(); 4].map(|()| Behaviour {
+        let behaviours = [(); 4].map(|()| Behaviour {
             fails: *rng.choice(&[0, 0, 5, 30, 60]).unwrap(),
             is_slow: *rng.choice(&[0, 0, 5, 30]).unwrap(),
-        }))
+        });
+        let silences = (0..*rng.choice(&[0, 1, 3]).unwrap()).map(|_| {
+            let start = Duration::from_millis(rng.u64(..60_000));
+            start..start + Duration::from_secs(*rng.choice(&[2, 12, 25, 45, 100]).unwrap())
+        });
+        Self { behaviours, silences: silences.collect() }
     }
 }
 
@@ -69,9 +83,12 @@ enum FailureKind {
 pub(crate) struct SimulatedStore(Arc<State>);
 
 struct State {
+    start: Instant,
     faults: Faults,
     is_well: AtomicBool,
     rng: Mutex<Rng>,
+    /// The tasks in which a completion was told that its lease is lost. Their claims are for completions.
+    completing: Mutex<HashSet<task::Id>>,
     engine: Arc<Mutex<Engine>>,
     judge: Arc<Mutex<Judge>>,
 }
@@ -86,12 +103,35 @@ struct Entry {
     /// `None`: completed.
     token: Option<LeaseToken>,
     expires: Instant,
+    claimed: Claim,
+}
+
+/// The claim that created an entry.
+#[derive(Clone, Copy)]
+struct Claim {
+    at: Instant,
+    /// `true` if a delivery claimed the key again to complete it.
+    to_complete: bool,
+}
+
+/// A lease when its handler starts.
+pub(crate) struct Started {
+    pub(crate) token: LeaseToken,
+    pub(crate) claimed: Instant,
+    pub(crate) left: Duration,
 }
 
 impl SimulatedStore {
     pub(crate) fn new(faults: Faults, rng: Rng, judge: Arc<Mutex<Judge>>) -> Self {
-        let (rng, engine) = (Mutex::new(rng), Arc::default());
-        Self(Arc::new(State { faults, is_well: AtomicBool::default(), rng, engine, judge }))
+        Self(Arc::new(State {
+            start: Instant::now(),
+            faults,
+            is_well: AtomicBool::default(),
+            rng: Mutex::new(rng),
+            completing: Mutex::default(),
+            engine: Arc::default(),
+            judge,
+        }))
     }
 
     /// Lets every call succeed from now on. Calls that hang continue to hang.
@@ -99,24 +139,35 @@ impl SimulatedStore {
         self.0.is_well.store(true, Relaxed);
     }
 
-    /// The lease on `key` and its remaining time.
-    pub(crate) fn lease(&self, key: &EventKey) -> Option<(LeaseToken, Duration)> {
+    /// The lease on `key`.
+    pub(crate) fn lease(&self, key: &EventKey) -> Option<Started> {
         let engine = self.0.engine.lock().unwrap();
         let entry = engine.entries.get(key)?;
-        Some((entry.token?, entry.expires.saturating_duration_since(Instant::now())))
+        let left = entry.expires.saturating_duration_since(Instant::now());
+        Some(Started { token: entry.token?, claimed: entry.claimed.at, left })
+    }
+
+    /// `true` if the current task claims to complete.
+    fn is_completing(&self) -> bool {
+        task::try_id().is_some_and(|task| self.0.completing.lock().unwrap().contains(&task))
     }
 
     /// Executes a call on the engine, even if the caller is dropped meanwhile.
     async fn call<T: Send + 'static>(
         &self,
         operation: Operation,
+        key: EventKey,
         token: Option<&LeaseToken>,
         execute: impl FnOnce(&mut Engine) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
         let Fate { delays: [before, after], failure } = self.fate(operation);
-        let is_late = before + after;
-        if let Some(token) = token {
-            self.0.judge.lock().unwrap().called(operation, *token, failure.is_some(), is_late);
+        let (fails, takes) = (failure.is_some(), before + after);
+        match token {
+            Some(token) => {
+                self.0.judge.lock().unwrap().called(operation, key, *token, fails, takes);
+            }
+            None if self.is_completing() => self.0.judge.lock().unwrap().completing(key),
+            None => {}
         }
         let engine = self.0.engine.clone();
         let executed = async move {
@@ -146,7 +197,12 @@ impl SimulatedStore {
         if state.is_well.load(Relaxed) {
             return Fate { delays: [delay(&mut rng, 5), Duration::ZERO], failure: None };
         }
-        let Behaviour { fails, is_slow } = state.faults.0[operation as usize];
+        let now = state.start.elapsed();
+        if state.faults.silences.iter().any(|silence| silence.contains(&now)) {
+            let failure = Failure { takes_effect: rng.bool(), kind: FailureKind::Hang };
+            return Fate { delays: [Duration::ZERO; 2], failure: Some(failure) };
+        }
+        let Behaviour { fails, is_slow } = state.faults.behaviours[operation as usize];
         let failure = (rng.u32(..100) < fails).then(|| Failure {
             takes_effect: rng.bool(),
             kind: *rng
@@ -169,7 +225,7 @@ async fn sleep_if(delay: Duration) {
 }
 
 impl Engine {
-    fn claim(&mut self, key: EventKey, lease: Duration) -> Claimed {
+    fn claim(&mut self, key: EventKey, lease: Duration, to_complete: bool) -> Claimed {
         let now = Instant::now();
         match self.entries.get(&key).filter(|entry| entry.expires > now) {
             Some(Entry { token: Some(_), .. }) => Claimed::InFlight,
@@ -177,35 +233,52 @@ impl Engine {
             None => {
                 self.tokens += 1;
                 let token = LeaseToken::new(self.tokens);
-                self.entries.insert(key, Entry { token: Some(token), expires: now + lease });
+                let claimed = Claim { at: now, to_complete };
+                let entry = Entry { token: Some(token), expires: now + lease, claimed };
+                self.entries.insert(key, entry);
                 Claimed::Acquired(token)
             }
         }
     }
 
-    fn change(&mut self, key: EventKey, token: LeaseToken, to: Option<Entry>) -> bool {
+    /// Changes the entry of `key` if `token` holds its lease. Removes it if `to` is `None`.
+    fn change(&mut self, key: EventKey, token: LeaseToken, to: Option<To>) -> bool {
         let now = Instant::now();
-        let held = |entry: &Entry| entry.token == Some(token) && entry.expires > now;
-        let is_held = self.entries.get(&key).is_some_and(held);
-        if is_held {
-            match to {
-                Some(entry) => drop(self.entries.insert(key, entry)),
-                None => drop(self.entries.remove(&key)),
-            }
+        let Some(entry) = self.entries.get_mut(&key) else { return false };
+        if entry.token != Some(token) || entry.expires <= now {
+            return false;
         }
-        is_held
+        match to {
+            Some((token, duration)) => (entry.token, entry.expires) = (token, now + duration),
+            None => drop(self.entries.remove(&key)),
+        }
+        true
+    }
+
+    /// `true` if the lease of `key` was claimed to complete the event.
+    fn is_held_to_complete(&self, key: &EventKey) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.claimed.to_complete)
     }
 }
+
+/// The new token and duration of an entry.
+type To = (Option<LeaseToken>, Duration);
 
 #[async_trait]
 impl DedupeStore for SimulatedStore {
     async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
-        let key = *key;
-        let claim = move |engine: &mut Engine| engine.claim(key, lease);
-        let claimed = self.call(Operation::Claim, None, claim).await?;
-        if let Claimed::Acquired(token) = claimed {
-            self.0.judge.lock().unwrap().acquired(token);
+        let (key, to_complete) = (*key, self.is_completing());
+        let claim = move |engine: &mut Engine| {
+            (engine.claim(key, lease, to_complete), engine.is_held_to_complete(&key))
+        };
+        let (claimed, is_held_to_complete) = self.call(Operation::Claim, key, None, claim).await?;
+        let mut judge = self.0.judge.lock().unwrap();
+        match claimed {
+            Claimed::Acquired(token) => judge.acquired(token),
+            Claimed::InFlight if to_complete && !is_held_to_complete => judge.taken_over(&key),
+            Claimed::InFlight | Claimed::Completed => {}
         }
+        drop(judge);
         Ok(claimed)
     }
 
@@ -216,11 +289,9 @@ impl DedupeStore for SimulatedStore {
         lease: Duration,
     ) -> Result<bool, StoreError> {
         let (key, holder) = (*key, *token);
-        let renew = move |engine: &mut Engine| {
-            let expires = Instant::now() + lease;
-            engine.change(key, holder, Some(Entry { token: Some(holder), expires }))
-        };
-        let is_held = self.call(Operation::Renew, Some(token), renew).await?;
+        let renew =
+            move |engine: &mut Engine| engine.change(key, holder, Some((Some(holder), lease)));
+        let is_held = self.call(Operation::Renew, key, Some(token), renew).await?;
         if !is_held {
             self.0.judge.lock().unwrap().lost(*token);
         }
@@ -234,16 +305,18 @@ impl DedupeStore for SimulatedStore {
         retention: Duration,
     ) -> Result<bool, StoreError> {
         let (key, holder) = (*key, *token);
-        let complete = move |engine: &mut Engine| {
-            let expires = Instant::now() + retention;
-            engine.change(key, holder, Some(Entry { token: None, expires }))
-        };
-        self.call(Operation::Complete, Some(token), complete).await
+        let complete =
+            move |engine: &mut Engine| engine.change(key, holder, Some((None, retention)));
+        let is_completed = self.call(Operation::Complete, key, Some(token), complete).await?;
+        if let Some(task) = task::try_id().filter(|_| !is_completed) {
+            self.0.completing.lock().unwrap().insert(task);
+        }
+        Ok(is_completed)
     }
 
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
         let (key, holder) = (*key, *token);
         let release = move |engine: &mut Engine| engine.change(key, holder, None);
-        self.call(Operation::Release, Some(token), release).await
+        self.call(Operation::Release, key, Some(token), release).await
     }
 }
