@@ -59,6 +59,7 @@ impl Bondify {
     /// ```
     pub fn rotate(&self, secret: Secret, old: impl IntoIterator<Item = Secret>) {
         self.pipeline.verifier.rotate(secret, old);
+        telemetry::register(&self.pipeline.verifier);
     }
 
     /// The number of deliveries, and of calls of [`handle`](Self::handle), that are in flight: their
@@ -452,6 +453,7 @@ impl Builder {
         let in_memory = || Arc::new(MemoryStore::new()) as Arc<dyn DedupeStore>;
         let store = (!self.verify_only).then(|| self.store.unwrap_or_else(in_memory));
         telemetry::describe();
+        telemetry::register(&self.verifier);
         let pipeline = Pipeline::new(self.verifier, self.namespace, store, self.settings);
         Ok(Bondify { pipeline: Arc::new(pipeline) })
     }

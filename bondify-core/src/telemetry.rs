@@ -16,7 +16,7 @@ pub(crate) use self::metrics::{
 #[cfg(feature = "metrics")]
 use crate::signature::SecretName;
 use crate::{
-    Event, Reply,
+    Event, Reply, Verifier,
     limits::{DELIVERY_TIMEOUT, STORE_TIMEOUT, TIME_TO_ANSWER, WARNING_INTERVAL},
 };
 
@@ -44,6 +44,9 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    #[cfg(feature = "metrics")]
+    const ALL: [Self; 2] = [Self::Webhook, Self::Handle];
+
     fn name(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
@@ -52,11 +55,88 @@ impl Source {
     }
 }
 
-impl Record {
-    /// The outcome of a delivery that was neither answered nor settled, for instance because its
-    /// sender hung up in the middle of the body.
-    const ABANDONED: &str = "ABANDONED";
+/// The labels of verified events.
+#[cfg(feature = "metrics")]
+const EVENTS: [&str; 3] = ["auth.confirmed", "auth.cancelled", "unknown"];
 
+/// The label of a delivery without a verified event.
+const NO_EVENT: &str = "none";
+
+/// The outcome of a handler that succeeded.
+const ACCEPTED: &str = "ACCEPTED";
+
+/// The outcome of a handler that failed.
+const REJECTED: &str = "REJECTED";
+
+/// The outcome of a delivery that was neither answered nor settled, for instance because its sender hung
+/// up in the middle of the body.
+const ABANDONED: &str = "ABANDONED";
+
+/// The replies to deliveries without a verified event.
+#[cfg(feature = "metrics")]
+const REFUSALS: [Reply; 10] = [
+    Reply::ProjectNotFound,
+    Reply::UnsupportedMediaType,
+    Reply::PayloadTooLarge,
+    Reply::UnreadableBody,
+    Reply::MissingSignature,
+    Reply::InvalidSignature,
+    Reply::ParseError,
+    Reply::StaleEvent,
+    Reply::StoreUnavailable,
+    Reply::Misconfigured,
+];
+
+/// The replies to deliveries of verified events. Only `handle` gets verified events that are stale.
+#[cfg(feature = "metrics")]
+const REPLIES: [Reply; 5] = [
+    Reply::HandlerPanicked,
+    Reply::Duplicate,
+    Reply::InFlight,
+    Reply::StoreUnavailable,
+    Reply::StaleEvent,
+];
+
+/// Registers the counters of deliveries, at zero, for the secrets that are accepted now. The names of
+/// [`for_project`](crate::Bondify::for_project) are not registered: there is one for each project.
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables))]
+pub(crate) fn register(verifier: &Verifier) {
+    #[cfg(feature = "metrics")]
+    {
+        for outcome in REFUSALS.map(Reply::code).into_iter().chain([ABANDONED]) {
+            deliveries(Source::Webhook, NO_EVENT, outcome, None).increment(0);
+        }
+        let outcomes = [ACCEPTED, REJECTED, ABANDONED].into_iter().chain(REPLIES.map(Reply::code));
+        for (event, outcome) in
+            EVENTS.iter().flat_map(|&event| outcomes.clone().map(move |outcome| (event, outcome)))
+        {
+            deliveries(Source::Handle, event, outcome, None).increment(0);
+            for signer in verifier.signers() {
+                for source in Source::ALL {
+                    deliveries(source, event, outcome, signer.clone()).increment(0);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(feature = "metrics")]
+fn deliveries(
+    source: Source,
+    event: &'static str,
+    outcome: &'static str,
+    signed_by: SecretName,
+) -> ::metrics::Counter {
+    let mut labels = vec![
+        Label::from_static_parts("source", source.name()),
+        Label::from_static_parts("event", event),
+        Label::from_static_parts("outcome", outcome),
+    ];
+    labels.extend(signed_by.map(|name| Label::new("signed_by", name)));
+    ::metrics::counter!("bondify_deliveries_total", labels)
+}
+
+impl Record {
     pub(crate) fn start(source: Source) -> Self {
         let span = tracing::info_span!(
             "bondify.delivery",
@@ -80,10 +160,10 @@ impl Record {
             answer_by,
             source,
             handler: None,
-            event: "none",
+            event: NO_EVENT,
             #[cfg(feature = "metrics")]
             signed_by: None,
-            outcome: Self::ABANDONED,
+            outcome: ABANDONED,
         }
     }
 
@@ -128,7 +208,7 @@ impl Record {
                 "the delivery was answered too late: Bondify has stopped waiting for it"
             );
         }
-        self.settled(if accepted { "ACCEPTED" } else { "REJECTED" });
+        self.settled(if accepted { ACCEPTED } else { REJECTED });
     }
 
     /// The time until which the answer may wait for the store. The answer is then in time for Bondify,
@@ -160,20 +240,7 @@ impl Drop for Record {
             self.span.record("elapsed_ms", self.received.elapsed().as_millis() as u64);
         }
         #[cfg(feature = "metrics")]
-        self.count();
-    }
-}
-
-#[cfg(feature = "metrics")]
-impl Record {
-    fn count(&mut self) {
-        let mut labels = vec![
-            Label::from_static_parts("source", self.source.name()),
-            Label::from_static_parts("event", self.event),
-            Label::from_static_parts("outcome", self.outcome),
-        ];
-        labels.extend(self.signed_by.take().map(|name| Label::new("signed_by", name)));
-        ::metrics::counter!("bondify_deliveries_total", labels).increment(1);
+        deliveries(self.source, self.event, self.outcome, self.signed_by.take()).increment(1);
     }
 }
 

@@ -249,7 +249,7 @@ fn deliveries_are_counted_by_outcome() {
         .snapshot()
         .into_vec()
         .into_iter()
-        .filter(|(key, ..)| is_delivery(key))
+        .filter(|(key, _, _, value)| is_delivery(key) && *value != DebugValue::Counter(0))
         .map(|row| {
             let (key, .., value) = row;
             let labels: Vec<_> = key.key().labels().map(|label| label.value().to_owned()).collect();
@@ -266,6 +266,89 @@ fn deliveries_are_counted_by_outcome() {
     ];
     let owned = |labels: &[&str]| labels.iter().map(|&label| label.to_owned()).collect();
     assert_eq!(counts, expected.map(|labels| (owned(labels), DebugValue::Counter(1))));
+}
+
+/// The series that exist before `run`, and those that exist after it.
+#[cfg(feature = "metrics")]
+fn series(run: impl Future<Output = ()>) -> [std::collections::BTreeSet<String>; 2] {
+    use metrics_util::debugging::DebuggingRecorder;
+
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let series = || {
+        let rows = snapshotter.snapshot().into_vec().into_iter();
+        rows.map(|(key, ..)| key.key().to_string()).collect()
+    };
+    metrics::with_local_recorder(&recorder, || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let bondify = Bondify::builder(secret().named("2026-11")).build().unwrap();
+            bondify.rotate(secret(), [Secret::new("whsec_new").unwrap().named("2026-12")]);
+            let before = series();
+            run.await;
+            [before, series()]
+        })
+    })
+}
+
+#[cfg(feature = "metrics")]
+#[test]
+fn every_series_exists_before_its_first_event() {
+    use bondify_core::{HandleError, adapter};
+    use std::time::{Duration, SystemTime};
+
+    let named = || secret().named("2026-11");
+    let new = || Secret::new("whsec_new").unwrap().named("2026-12");
+    let [before, after] = series(async {
+        let store = ProbeStore::new(MemoryStore::new());
+        let build = || Bondify::builder(secret()).store(store.clone()).wait(Duration::ZERO);
+        let bondify = build().body_limit(1000).also_accept(new()).build().unwrap();
+        let by_name = build().lease(Duration::from_secs(60)).build().unwrap();
+        by_name.rotate(named(), []);
+        // Refused before there is an event.
+        let refused = [
+            request().without("content-type"),
+            request().without("x-bondify-signature"),
+            request().tampered(),
+            WebhookRequest::signed("{}", &secret()),
+            Payload::confirmed().field("padding", "x".repeat(1000)).signed_with(&secret()),
+            Payload::confirmed().at(SystemTime::UNIX_EPOCH).signed_with(&secret()),
+        ];
+        for request in refused {
+            handle(&bondify, &request, 200).await.unwrap_err();
+        }
+        adapter::choose(async { Err(Reply::ProjectNotFound) }).await.unwrap_err();
+        // Every outcome of every event, of every secret, by both ways.
+        for (bondify, signer) in [(&bondify, secret()), (&bondify, new()), (&by_name, named())] {
+            for payload in
+                [Payload::confirmed(), Payload::cancelled(), Payload::unknown("auth.renamed")]
+            {
+                let request = payload.signed_with(&signer);
+                for status in [0, 500] {
+                    let _ = handle(bondify, &request, status).await;
+                }
+                let held = request.receive_by(bondify).await.unwrap();
+                assert_eq!(handle(bondify, &request, 200).await, Err(Reply::InFlight));
+                let event = request.verified_by(&signer).unwrap();
+                let waited = bondify.handle(event.clone(), async |_| Ok::<_, ()>(())).await;
+                assert!(matches!(waited, Err(HandleError::InFlight)));
+                drop(held);
+                store.set_down(true);
+                let _ = handle(bondify, &request, 200).await;
+                let _ = bondify.handle(event.clone(), async |_| Ok::<_, ()>(())).await;
+                store.set_down(false);
+                for result in [Err(()), Ok(()), Ok(())] {
+                    let _ = bondify.handle(event.clone(), async move |_| result).await;
+                }
+                handle(bondify, &request, 200).await.unwrap_err();
+                let old = payload.at(SystemTime::UNIX_EPOCH).signed_with(&signer);
+                let old = Event::from_trusted(old.body().clone()).unwrap();
+                let _ = bondify.handle(old, async |_| Ok::<_, ()>(())).await;
+            }
+        }
+    });
+    let born: Vec<_> = after.difference(&before).collect();
+    assert!(born.is_empty(), "{born:#?}");
 }
 
 #[cfg(feature = "metrics")]

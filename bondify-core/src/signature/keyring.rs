@@ -27,6 +27,12 @@ impl Keyring {
         self.0.store(Arc::new(iter::once(secret).chain(old).collect()));
     }
 
+    /// The names of the secrets.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn names(&self) -> Vec<SecretName> {
+        self.0.load().iter().map(Secret::shared_name).collect()
+    }
+
     /// Returns the name of the secret that signed `bytes`. `None` if none of the secrets did.
     pub(crate) fn verify(&self, bytes: &[u8], signature: &Signature) -> Option<SecretName> {
         let secrets = self.0.load();

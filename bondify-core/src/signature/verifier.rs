@@ -6,6 +6,8 @@ use std::{
 
 use bytes::Bytes;
 
+#[cfg(feature = "metrics")]
+use super::secret::SecretName;
 use super::{
     clock::Clock,
     digest::{MalformedSignature, Signature},
@@ -114,6 +116,12 @@ impl Verifier {
     ) -> Self {
         let secrets = Arc::new(Keyring::new(secret, old));
         Self { secrets, tolerance: self.tolerance, clock: self.clock.clone() }
+    }
+
+    /// The names of the secrets.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn signers(&self) -> Vec<SecretName> {
+        self.secrets.names()
     }
 
     /// Verifies a delivery: its body, byte for byte as received, and the value of

@@ -2,12 +2,15 @@
 
 #[cfg(feature = "metrics")]
 use ::metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
 };
 
 #[cfg(feature = "metrics")]
 use tokio::time::Instant;
 
+#[cfg(feature = "metrics")]
+use super::EVENTS;
 use super::Source;
 
 /// A kind of call to a store.
@@ -19,8 +22,10 @@ pub(crate) enum Operation {
     Release,
 }
 
+#[cfg(feature = "metrics")]
 impl Operation {
-    #[cfg(feature = "metrics")]
+    const ALL: [Self; 4] = [Self::Claim, Self::Renew, Self::Complete, Self::Release];
+
     fn name(self) -> &'static str {
         match self {
             Self::Claim => "claim",
@@ -31,8 +36,8 @@ impl Operation {
     }
 }
 
-/// Describes every metric, and sets those without labels to zero. The recorder has to be installed
-/// before.
+/// Describes every metric, and registers its known series, so that a rate shows their first rise. The
+/// recorder has to be installed before.
 pub(crate) fn describe() {
     #[cfg(feature = "metrics")]
     {
@@ -68,6 +73,19 @@ pub(crate) fn describe() {
         gauge!("bondify_duplicates_waiting").increment(0.0);
         counter!("bondify_completions_retried_total").increment(0);
         counter!("bondify_memory_store_forgotten_total").increment(0);
+        for result in ["renewed", "lost", "error"] {
+            counter!("bondify_lease_renewals_total", "result" => result).increment(0);
+        }
+        for source in Source::ALL {
+            for event in EVENTS {
+                let _registered = histogram!("bondify_handler_seconds", &handler(source, event));
+            }
+        }
+        for operation in Operation::ALL {
+            for result in ["ok", "error"] {
+                let _registered = store_calls(operation, result);
+            }
+        }
     }
 }
 
@@ -86,11 +104,17 @@ impl RunningHandler {
         gauge!("bondify_handlers_running").increment(1.0);
         Self {
             #[cfg(feature = "metrics")]
-            labels: [("source", source.name()), ("event", event)],
+            labels: handler(source, event),
             #[cfg(feature = "metrics")]
             started: Instant::now(),
         }
     }
+}
+
+/// The labels of a handler's metrics.
+#[cfg(feature = "metrics")]
+fn handler(source: Source, event: &'static str) -> [(&'static str, &'static str); 2] {
+    [("source", source.name()), ("event", event)]
 }
 
 #[cfg(feature = "metrics")]
@@ -131,14 +155,18 @@ pub(crate) async fn timed<T, E>(
     #[cfg(feature = "metrics")]
     {
         let result = if answer.is_ok() { "ok" } else { "error" };
-        histogram!(
-            "bondify_store_call_seconds",
-            "operation" => operation.name(),
-            "result" => result,
-        )
-        .record(started.elapsed());
+        store_calls(operation, result).record(started.elapsed());
     }
     answer
+}
+
+#[cfg(feature = "metrics")]
+fn store_calls(operation: Operation, result: &'static str) -> Histogram {
+    histogram!(
+        "bondify_store_call_seconds",
+        "operation" => operation.name(),
+        "result" => result,
+    )
 }
 
 /// Counts a renewal: `true` if the lease was held, `false` if it was lost.
