@@ -5,9 +5,15 @@
 mod handler;
 mod serve;
 
-use actix_web::web;
+use actix_web::{
+    HttpResponse, Route,
+    web::{self, Data},
+};
 use bondify_actix::{BondifyExt, BondifyMiddleware};
-use bondify_testkit::http_suite::{Adapter, App, Attached, PATH, PROJECTS_PATH, Server, project};
+use bondify_testkit::{
+    Script,
+    http_suite::{Adapter, App, Attached, Body, PATH, PROJECTS_PATH, Server, project},
+};
 use handler::on_event;
 use serve::serve;
 
@@ -37,9 +43,25 @@ impl Adapter for Actix {
                         resource.wrap(BondifyMiddleware::for_projects(choose)).route(route),
                     )
                 }
+                Attached::Reading(body) => config.service(once().route(reading(body))),
                 Attached::Twice => config.service(once().route(route.wrap(bondify.middleware()))),
             };
         }))
+    }
+}
+
+fn reading(body: Body) -> Route {
+    async fn handler<T>(script: Data<Script>, _body: T) -> HttpResponse {
+        script.without_event();
+        HttpResponse::Ok().finish()
+    }
+    match body {
+        Body::Nothing => web::post().to(handler::<()>),
+        Body::Bytes => web::post().to(handler::<web::Bytes>),
+        Body::Text => web::post().to(handler::<String>),
+        Body::Json => web::post().to(handler::<web::Json<serde_json::Value>>),
+        Body::Form => web::post().to(handler::<web::Form<serde_json::Value>>),
+        Body::Stream => web::post().to(handler::<web::Payload>),
     }
 }
 

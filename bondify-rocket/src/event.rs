@@ -15,6 +15,7 @@ use tokio_util::io::ReaderStream;
 use crate::{
     headers::RocketHeaders,
     mount::{Mounted, lacks_state, response_to},
+    probe::Probe,
     request_state::RequestState,
 };
 
@@ -102,6 +103,10 @@ impl<'r> Responder<'r, 'static> for BondifyRejection {
 
 impl Sentinel for BondifyEvent {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
+        if let Some(probe) = rocket.state::<Probe>() {
+            probe.found();
+            return false;
+        }
         lacks_state::<Mounted>(rocket, ADVICE)
     }
 }

@@ -27,6 +27,10 @@ pub trait BondifyExt: sealed::Sealed {
     /// [`BondifyEvent`](crate::BondifyEvent). `.attach(bondify.mount(base, routes))` replaces
     /// `.mount(base, routes)`.
     ///
+    /// The launch is refused, with an error that names the route, if a route takes no `BondifyEvent`: its
+    /// handler would be called for requests that nobody signed. A data guard of your own that takes the
+    /// event implements [`Sentinel`](rocket::Sentinel) by the one of `BondifyEvent`.
+    ///
     /// Rocket answers 404, not 405, to a method other than `POST`.
     fn mount(&self, base: &str, routes: Vec<Route>) -> BondifyMount;
 

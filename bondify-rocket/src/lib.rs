@@ -5,6 +5,7 @@ mod event;
 mod ext;
 mod headers;
 mod mount;
+mod probe;
 mod projects;
 mod request_state;
 #[cfg(feature = "proof")]

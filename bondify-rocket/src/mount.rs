@@ -19,7 +19,7 @@ use rocket::{
     route::{self, Handler, Outcome},
 };
 
-use crate::{projects::Mounting, request_state::RequestState};
+use crate::{probe::takes_event, projects::Mounting, request_state::RequestState};
 
 /// Mounts routes whose handlers are called with verified events only. An event that was answered with 2xx
 /// is not handled again. It is the fairing of [`BondifyExt::mount`](crate::BondifyExt::mount).
@@ -107,6 +107,22 @@ impl Fairing for BondifyMount {
 
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
         let routes = mem::take(&mut *self.routes.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut is_refused = false;
+        for route in &routes {
+            if !takes_event(route).await {
+                let Route { name, method, uri, .. } = route;
+                let name = name.as_deref().unwrap_or("without a name");
+                rocket::error!(
+                    "the route {name} ({method} {uri}) takes no BondifyEvent, so it would be called for \
+                     requests that nobody signed: add `data = \"<event>\"` and `event: BondifyEvent`, or \
+                     mount it by `.mount(..)`"
+                );
+                is_refused = true;
+            }
+        }
+        if is_refused {
+            return Err(rocket);
+        }
         let routes: Vec<_> = routes.into_iter().map(|route| self.guarded(route)).collect();
         let first = rocket.state::<Mounted>().is_none();
         let rocket = if first { rocket.manage(Mounted) } else { rocket };
@@ -175,6 +191,9 @@ fn note_status(outcome: &Outcome<'_>, state: &RequestState) {
 }
 
 /// A route's handler, mounted through Bondify.
+const WITHOUT_EVENT: &str = "its handler ran without a `BondifyEvent`; take one, or mount the route by \
+    `.mount(..)`";
+
 #[derive(Clone)]
 struct BondifyHandler {
     inner: Box<dyn Handler>,
@@ -193,6 +212,10 @@ impl Handler for BondifyHandler {
         let handled = unless_refused(handling, state).await;
         state.set_bondify(None);
         match handled {
+            // The route has a guard that contains a `BondifyEvent` but does not receive one.
+            Ok(Ok(Outcome::Success(_))) if !state.has_claim() => {
+                Outcome::Success(response_to(misconfigured(WITHOUT_EVENT)))
+            }
             Ok(Ok(outcome)) => {
                 note_status(&outcome, state);
                 outcome

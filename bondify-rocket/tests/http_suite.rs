@@ -5,13 +5,24 @@
 mod handler;
 mod serve;
 
+use std::collections::HashMap;
+
 use bondify_rocket::{Bondify, BondifyEvent, BondifyExt, Projects, Reply, Secret};
 use bondify_testkit::{
     Script,
-    http_suite::{Adapter, App, Attached, PROJECTS_PATH, Server, project},
+    http_suite::{Adapter, App, Attached, Body, PROJECTS_PATH, Server, project},
 };
 use handler::{BASE, answer, on_event};
-use rocket::{Request, State, post, response::status::Custom, routes};
+use rocket::{
+    Data, Request, Route, State,
+    data::{self, FromData, ToByteUnit},
+    form::Form,
+    http::Status,
+    outcome::Outcome,
+    post,
+    response::status::Custom,
+    routes,
+};
 use serve::{rocket, serve};
 
 struct OnRocket;
@@ -23,6 +34,8 @@ impl Adapter for OnRocket {
     async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
         let rocket = rocket(script);
         serve(match attached {
+            // It launches none of these routes.
+            Attached::Reading(body) => rocket.attach(bondify.mount(BASE, reading(body))),
             // Only routes are mounted through it.
             Attached::Everywhere => return None,
             Attached::ForProjects => {
@@ -65,6 +78,63 @@ async fn of_project(
     script: &State<Script>,
 ) -> Result<Custom<()>, std::io::Error> {
     answer(event, script).await
+}
+
+fn reading(body: Body) -> Vec<Route> {
+    match body {
+        Body::Nothing => routes![nothing],
+        Body::Bytes => routes![bytes],
+        Body::Text => routes![text],
+        Body::Json => routes![json],
+        Body::Form => routes![form],
+        Body::Stream => routes![stream],
+    }
+}
+
+#[post("/bondify")]
+fn nothing(script: &State<Script>) {
+    script.without_event();
+}
+
+#[post("/bondify", data = "<_body>")]
+fn bytes(_body: Vec<u8>, script: &State<Script>) {
+    script.without_event();
+}
+
+#[post("/bondify", data = "<_body>")]
+fn text(_body: String, script: &State<Script>) {
+    script.without_event();
+}
+
+#[post("/bondify", data = "<_body>")]
+fn json(_body: Json, script: &State<Script>) {
+    script.without_event();
+}
+
+#[post("/bondify", data = "<_body>")]
+fn form(_body: Form<HashMap<String, String>>, script: &State<Script>) {
+    script.without_event();
+}
+
+#[post("/bondify", data = "<_body>")]
+fn stream(_body: Data<'_>, script: &State<Script>) {
+    script.without_event();
+}
+
+/// A JSON body, as `rocket::serde::json::Json` takes it.
+struct Json;
+
+#[rocket::async_trait]
+impl<'r> FromData<'r> for Json {
+    type Error = serde_json::Error;
+
+    async fn from_data(_: &'r Request<'_>, data: Data<'r>) -> data::Outcome<'r, Self> {
+        let body = data.open(64.kibibytes()).into_bytes().await;
+        match serde_json::from_slice::<serde_json::Value>(&body.unwrap()) {
+            Ok(_) => Outcome::Success(Self),
+            Err(error) => Outcome::Error((Status::UnprocessableEntity, error)),
+        }
+    }
 }
 
 bondify_testkit::http_suite!(OnRocket);

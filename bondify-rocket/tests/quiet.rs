@@ -53,6 +53,15 @@ async fn a_reply_logs_no_warning_and_a_failure_that_becomes_a_success_does() {
     let bondify = Bondify::builder(secret.clone()).build().unwrap();
     let rocket = rocket(Script::default()).register("/", catchers![all_is_well]);
     let rocket = rocket.attach(bondify.mount(BASE, routes![on_event, failing]));
+    // A route that takes no event is named, and its refusal is all that is logged.
+    let refused = serve::rocket(Script::default()).attach(bondify.mount(BASE, routes![unverified]));
+    log::set_max_level(LevelFilter::Trace);
+    refused.ignite().await.unwrap_err().to_string();
+    log::set_max_level(LevelFilter::Trace);
+    let errors: Vec<_> = lines().into_iter().filter(|line| line.contains("BondifyEvent")).collect();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].contains("the route unverified (POST /unverified)"), "{errors:?}");
+
     let server = serve(rocket).await.unwrap();
     log::set_max_level(LevelFilter::Trace); // Rocket has set its own
     lines();
@@ -75,6 +84,9 @@ async fn a_reply_logs_no_warning_and_a_failure_that_becomes_a_success_does() {
     let lines = lines();
     assert!(lines.iter().any(|line| line.contains("turned a handler's 503 into 200")), "{lines:?}");
 }
+
+#[rocket::post("/unverified", data = "<_body>")]
+async fn unverified(_body: Vec<u8>) {}
 
 #[rocket::post("/failing", data = "<_event>")]
 async fn failing(_event: bondify_rocket::BondifyEvent) -> Status {

@@ -14,6 +14,7 @@ use bondify_testkit::{
 use handler::{BASE, on_event};
 use rocket::{
     Request, catch, catchers,
+    data::FromData as _,
     error::ErrorKind,
     http::Status,
     outcome::Outcome,
@@ -50,6 +51,113 @@ async fn a_guard_without_any_mount_aborts_the_launch() {
     let rocket = rocket(Script::default()).mount(BASE, routes![on_event]);
     let error = rocket.ignite().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::SentinelAborts(_)), "{error}");
+}
+
+#[post("/bytes", data = "<_body>")]
+fn bytes(_body: Vec<u8>) {}
+
+#[post("/raw", data = "<_body>")]
+fn raw(_body: rocket::Data<'_>) {}
+
+#[post("/file", data = "<_file>")]
+fn file(_file: rocket::fs::TempFile<'_>) {}
+
+#[post("/capped", data = "<_text>")]
+fn capped(_text: rocket::data::Capped<String>) {}
+
+#[post("/form", data = "<_form>")]
+fn form(_form: rocket::form::Form<std::collections::HashMap<String, String>>) {}
+
+#[post("/nothing")]
+fn nothing() {}
+
+#[post("/anything", data = "<_body>")]
+fn anything(_body: Option<Vec<u8>>) {}
+
+#[tokio::test]
+async fn a_route_that_takes_no_event_aborts_the_launch() {
+    let (bondify, _) = probed();
+    let mut routes = routes![bytes, raw, file, capped, form, nothing, anything];
+    routes.push(rocket::Route::new(
+        rocket::http::Method::Post,
+        "/by-hand",
+        rocket::route::dummy_handler,
+    ));
+    for route in routes {
+        let beside = vec![route.clone(), routes![on_event].remove(0)];
+        let rocket = rocket(Script::default()).attach(bondify.mount(BASE, beside));
+        let error = rocket.ignite().await.expect_err(&format!("{route} is refused"));
+        assert!(matches!(error.kind(), ErrorKind::FailedFairings(_)), "{route}: {error}");
+    }
+}
+
+#[post("/optional", data = "<_event>")]
+fn optional(_event: Option<BondifyEvent>) {}
+
+/// A data guard of an application.
+struct Login(BondifyEvent);
+
+#[rocket::async_trait]
+impl<'r> rocket::data::FromData<'r> for Login {
+    type Error = BondifyRejection;
+
+    async fn from_data(
+        request: &'r Request<'_>,
+        data: rocket::Data<'r>,
+    ) -> rocket::data::Outcome<'r, Self> {
+        BondifyEvent::from_data(request, data).await.map(Self)
+    }
+}
+
+impl rocket::Sentinel for Login {
+    fn abort(rocket: &rocket::Rocket<rocket::Ignite>) -> bool {
+        BondifyEvent::abort(rocket)
+    }
+}
+
+#[post("/wrapped", data = "<login>")]
+fn wrapped(login: Login) -> String {
+    login.0.name().to_owned()
+}
+
+#[tokio::test]
+async fn a_guard_that_contains_the_event_launches() {
+    let (bondify, _store) = probed();
+    let routes = routes![on_event, optional, fallible, wrapped];
+    let server =
+        serve(rocket(Script::default()).attach(bondify.mount(BASE, routes))).await.unwrap();
+    for path in ["/webhooks/optional", "/webhooks/fallible", "/webhooks/wrapped"] {
+        let forged = deliver(server.address(), path, &confirmed().tampered()).await;
+        assert_eq!((forged.status, forged.code().unwrap()), (401, "INVALID_SIGNATURE".into()));
+        assert_eq!(deliver(server.address(), path, &confirmed()).await.status, 200, "{path}");
+    }
+}
+
+/// A request guard that names the event, but receives none.
+struct Tagged<T>(std::marker::PhantomData<T>);
+
+#[rocket::async_trait]
+impl<'r, T> FromRequest<'r> for Tagged<T> {
+    type Error = ();
+
+    async fn from_request(_: &'r Request<'_>) -> request::Outcome<Self, ()> {
+        Outcome::Success(Self(std::marker::PhantomData))
+    }
+}
+
+#[post("/tagged", data = "<_body>")]
+fn tagged(_tag: Tagged<BondifyEvent>, _body: Vec<u8>) -> &'static str {
+    "handled"
+}
+
+#[tokio::test]
+async fn a_handler_that_received_no_event_does_not_acknowledge_the_delivery() {
+    let (bondify, store) = probed();
+    let rocket = rocket(Script::default()).attach(bondify.mount(BASE, routes![tagged]));
+    let server = serve(rocket).await.unwrap();
+    let response = deliver(server.address(), "/webhooks/tagged", &confirmed()).await;
+    assert_eq!((response.status, response.code().unwrap()), (500, "MISCONFIGURED".into()));
+    assert_eq!(store.calls(), []);
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@
 //! [`http_suite!`](crate::http_suite!) to one test per case. The cases do not depend on the framework.
 //!
 //! ```
-//! use axum::{Router, extract::Path, http::StatusCode, response::IntoResponse, routing::post};
+//! use axum::{Router, body::Bytes, extract::Path, http::StatusCode, response::IntoResponse, routing::post};
 //! use bondify_axum::{BondifyEvent, BondifyExt, post_for_projects};
 //! use bondify_testkit::http_suite::{
-//!     Adapter, App, Attached, PATH, PROJECTS_PATH, Server, project,
+//!     Adapter, App, Attached, Body, PATH, PROJECTS_PATH, Server, project,
 //! };
 //!
 //! struct Axum;
@@ -32,6 +32,10 @@
 //!                 let path = format!("{PROJECTS_PATH}/{{id}}");
 //!                 Router::new().route(&path, post_for_projects(choose, on_event))
 //!             }
+//!             Attached::Reading(body) => app(match body {
+//!                 Body::Nothing => bondify.post(async move || script.without_event()),
+//!                 _ => bondify.post(async move |_body: Bytes| script.without_event()),
+//!             }),
 //!         };
 //!         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
 //!         let address = listener.local_addr().unwrap();
@@ -61,7 +65,7 @@ mod settling;
 pub use self::proxied::*;
 pub use self::{
     accepting::*,
-    adapter::{Adapter, App, Attached, PATH, PROJECTS_PATH, Server, project},
+    adapter::{Adapter, App, Attached, Body, PATH, PROJECTS_PATH, Server, project},
     concurrency::*,
     hang_ups::*,
     leases::*,
@@ -104,6 +108,7 @@ macro_rules! http_suite {
             an_event_from_the_future_is_refused
             another_method_is_the_frameworks_answer
             a_refusal_keeps_the_connection_alive
+            a_handler_that_reads_the_body_itself_runs_for_signed_events_only
             an_extractor_without_bondify_is_a_misconfiguration
             bondify_attached_twice_is_a_misconfiguration
             bondify_around_the_whole_app_is_a_misconfiguration

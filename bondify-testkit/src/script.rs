@@ -59,6 +59,8 @@ pub struct Progress {
     pub started: Vec<Event>,
     /// The number of handlers that ran to their end. Handlers that panicked are not counted.
     pub finished: usize,
+    /// The number of handlers that started without an event.
+    pub without_event: usize,
 }
 
 /// One step of a handler, for one delivery.
@@ -130,6 +132,12 @@ impl Script {
         assert!(step != Step::Panic, "the script makes the handler panic");
         self.0.progress.send_modify(|progress| progress.finished += 1);
         if let Step::Answer(status) = step { Ok(status) } else { Err(Failure) }
+    }
+
+    /// Records a handler that takes no event. The handlers of adapters call it for
+    /// [`Attached::Reading`](crate::http_suite::Attached::Reading).
+    pub fn without_event(&self) {
+        self.0.progress.send_modify(|progress| progress.without_event += 1);
     }
 
     /// Returns the handlers that started and that finished.

@@ -50,6 +50,8 @@ fn route(bondify: &Bondify, script: Script, attached: Attached) -> Route<Incomin
     let once = bondify.layer::<Full<Bytes>>();
     let twice = bondify.layer::<Full<Bytes>>();
     match attached {
+        // The service gets the body as bytes, whatever it makes of them.
+        Attached::Reading(_) => cloneable(once.layer(reading(script))),
         Attached::Once | Attached::Everywhere => cloneable(once.layer(handler(script))),
         Attached::Never => cloneable(handler(script)),
         Attached::ForProjects => {
@@ -79,6 +81,17 @@ fn handler<B: Send + 'static>(script: Script) -> Route<B> {
             let mut response = Response::<Full<Bytes>>::default();
             *response.status_mut() = StatusCode::from_u16(code).unwrap();
             Ok(response)
+        }
+    }))
+}
+
+/// A service that does not look for the event.
+fn reading(script: Script) -> Route<Full<Bytes>> {
+    cloneable(service_fn(move |request: Request<Full<Bytes>>| {
+        let script = script.clone();
+        async move {
+            script.without_event();
+            Ok(Response::new(request.into_body()))
         }
     }))
 }

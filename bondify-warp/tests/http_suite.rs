@@ -5,11 +5,11 @@
 mod handler;
 mod serve;
 
-use bondify_testkit::http_suite::{Adapter, App, Attached, Server, project};
+use bondify_testkit::http_suite::{Adapter, App, Attached, Body, Server, project};
 use bondify_warp::{Bondify, BondifyExt, Hook, hook_for_projects};
 use handler::on_event;
 use serve::serve;
-use warp::Filter;
+use warp::{Filter, filters::BoxedFilter};
 
 struct Warp;
 
@@ -37,8 +37,18 @@ impl Adapter for Warp {
                 };
                 Some(serve(hook_for_projects(path.then(choose)).then(run)).await)
             }
-            // A handler without Bondify does not compile.
-            Attached::Never => None,
+            // A handler without Bondify, or without the event, does not compile.
+            Attached::Never | Attached::Reading(Body::Nothing) => None,
+            Attached::Reading(body) => {
+                let run = move |hook: Hook| {
+                    let script = script.clone();
+                    hook.run(async move |_event| {
+                        script.without_event();
+                        warp::reply()
+                    })
+                };
+                Some(serve(path.and(reading(body)).and(bondify.hook()).then(run)).await)
+            }
             Attached::Twice => {
                 let run = move |outer: Hook, inner: Hook| {
                     let script = script.clone();
@@ -47,6 +57,18 @@ impl Adapter for Warp {
                 let twice = path.and(bondify.hook()).and(bondify.hook()).then(run);
                 Some(serve(twice).await)
             }
+        }
+    }
+}
+
+/// A filter that takes the body before Bondify can.
+fn reading(body: Body) -> BoxedFilter<()> {
+    match body {
+        Body::Json => warp::body::json::<serde_json::Value>().map(drop).untuple_one().boxed(),
+        Body::Form => warp::body::form::<serde_json::Value>().map(drop).untuple_one().boxed(),
+        Body::Stream => warp::body::stream().map(drop).untuple_one().boxed(),
+        Body::Nothing | Body::Bytes | Body::Text => {
+            warp::body::bytes().map(drop).untuple_one().boxed()
         }
     }
 }

@@ -1,14 +1,15 @@
 use axum::{
-    Router,
-    extract::{Path, State},
+    Json, Router,
+    body::Bytes,
+    extract::{Path, RawForm, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{MethodRouter, post},
 };
-use bondify_axum::{BondifyEvent, BondifyExt, post_for_projects};
+use bondify_axum::{Bondify, BondifyEvent, BondifyExt, post_for_projects};
 use bondify_testkit::{
     Failure, Script,
-    http_suite::{Adapter, App, Attached, PATH, PROJECTS_PATH, Server, project},
+    http_suite::{Adapter, App, Attached, Body, PATH, PROJECTS_PATH, Server, project},
 };
 use tokio::net::TcpListener;
 
@@ -32,11 +33,26 @@ impl Adapter for Axum {
                     on_event,
                 ),
             ),
+            Attached::Reading(body) => app(reading(&bondify, body)),
         };
         let app = app.with_state(script);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         Some(Server::new(address, async { axum::serve(listener, app).await.unwrap() }))
+    }
+}
+
+fn reading(bondify: &Bondify, body: Body) -> MethodRouter<Script> {
+    async fn handler<T>(State(script): State<Script>, _body: T) {
+        script.without_event();
+    }
+    match body {
+        Body::Nothing => bondify.post(async |State(script): State<Script>| script.without_event()),
+        Body::Bytes => bondify.post(handler::<Bytes>),
+        Body::Text => bondify.post(handler::<String>),
+        Body::Json => bondify.post(handler::<Json<serde_json::Value>>),
+        Body::Form => bondify.post(handler::<RawForm>),
+        Body::Stream => post(handler::<Request>).route_layer(bondify.layer()),
     }
 }
 

@@ -76,6 +76,34 @@ pub enum Attached {
     /// Per request, as intended for several projects: `POST` [`PROJECTS_PATH`]`/{id}` is received
     /// through the `Bondify` that [`project`] returns.
     ForProjects,
+    /// Once, to a handler that takes the body in this form and not the event. It calls
+    /// [`Script::without_event`] and answers 200.
+    Reading(Body),
+}
+
+/// The form in which a handler takes the body of a request, by the types of its framework.
+///
+/// Not `#[non_exhaustive]`, as for [`Attached`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Not at all.
+    Nothing,
+    /// As bytes.
+    Bytes,
+    /// As text.
+    Text,
+    /// As JSON.
+    Json,
+    /// As the fields of a form, which Bondify's deliveries are not.
+    Form,
+    /// As the framework's own stream or request.
+    Stream,
+}
+
+impl Body {
+    /// All forms.
+    pub const ALL: [Self; 6] =
+        [Self::Nothing, Self::Bytes, Self::Text, Self::Json, Self::Form, Self::Stream];
 }
 
 /// A running server. Dropping it stops the server.

@@ -3,8 +3,8 @@ use std::time::Duration;
 use bondify_core::{SIGNATURE_HEADER, Secret, Verifier};
 
 use super::{
-    adapter::{Adapter, Attached, PATH},
-    rig::{Rig, assert_handled, assert_reply, confirmed, response, secret},
+    adapter::{Adapter, Attached, Body, PATH},
+    rig::{COMPLETED, Rig, assert_handled, assert_reply, confirmed, response, secret},
 };
 use crate::{Payload, Response, WebhookRequest};
 
@@ -182,6 +182,26 @@ pub async fn a_refusal_keeps_the_connection_alive<A: Adapter>() {
         assert_ne!(response.header("connection"), Some("close"), "{response:?}");
     }
     assert_handled(&connection.post(PATH, &confirmed()).await.expect("the server responds"));
+}
+
+/// A handler that takes the body by a type of its framework, or does not take it, is behind Bondify too. It
+/// does not run for a request that is not signed, unless the framework refuses to compile or launch the app.
+pub async fn a_handler_that_reads_the_body_itself_runs_for_signed_events_only<A: Adapter>() {
+    for body in Body::ALL {
+        let served = Rig::attached::<A>(Attached::Reading(body), |builder| builder).await;
+        let Some(rig) = served else { continue };
+        for forged in [confirmed().without(SIGNATURE_HEADER), confirmed().tampered()] {
+            let response = rig.post(&forged).await;
+            assert!(response.status >= 400, "{body:?}: {response:?}");
+        }
+        assert_eq!(rig.script.progress().without_event, 0, "{body:?}");
+        assert_eq!(rig.store.calls(), [], "{body:?}");
+        // Whether the framework gives this body to the handler or not, the answer says so.
+        let response = rig.post(&confirmed()).await;
+        let handled = usize::from(response.status == 200);
+        assert_eq!(rig.script.progress().without_event, handled, "{body:?}: {response:?}");
+        assert_eq!(rig.store.calls().iter().filter(|call| COMPLETED(call)).count(), handled);
+    }
 }
 
 /// The response is 500, unless the framework refuses to compile or launch the app.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::future::ready;
+
 use bondify_testkit::{
     Script,
     http_suite::{Adapter, App, Attached, PATH, PROJECTS_PATH, Server, project},
@@ -24,6 +26,13 @@ struct Poem;
 impl Adapter for Poem {
     async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
         let layer = || bondify.layer::<Full<Bytes>>();
+        let reading = {
+            let script = script.clone();
+            service_fn(move |request: Request<Full<Bytes>>| {
+                script.without_event();
+                ready(Ok::<_, poem::Error>(Response::new(request.into_body())))
+            })
+        };
         let handler = service_fn(move |request| on_event(script.clone(), request));
         let projects = bondify.clone();
         let for_projects = BondifyLayer::<Full<Bytes>>::for_projects(move |head: Parts| {
@@ -45,6 +54,7 @@ impl Adapter for Poem {
                     .get(layer().layer(handler.clone()).compat())
                     .post(layer().layer(handler).compat()),
                 Attached::ForProjects => post(for_projects.layer(handler).compat()),
+                Attached::Reading(_) => post(layer().layer(reading).compat()),
                 Attached::Once => post(layer().layer(handler).compat()),
                 // The handler takes a body of another type, and finds no event.
                 Attached::Never => post(handler.map_request(without_body).compat()),
