@@ -14,7 +14,6 @@ use bondify_testkit::{
 use handler::{BASE, on_event};
 use rocket::{
     Request, catch, catchers,
-    data::FromData as _,
     error::ErrorKind,
     http::Status,
     outcome::Outcome,
