@@ -29,7 +29,3 @@ pub use crate::{
     script::{Failure, Progress, Script, Step},
     scripted_server::{Answer, ReceivedRequest, ScriptedServer},
 };
-
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct WorkspaceReadme;

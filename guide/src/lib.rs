@@ -44,3 +44,10 @@ pub mod coming_from_node {}
 
 #[doc = include_str!("../how-it-works.md")]
 pub mod how_it_works {}
+
+#[doc = include_str!("../reference.md")]
+pub mod reference {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod first_page {}
