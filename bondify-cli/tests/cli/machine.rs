@@ -5,16 +5,21 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
     path::Path,
     process::Stdio,
+    time::Duration,
 };
 
 use axum::http::StatusCode;
-use bondify_testkit::{skipped, within_a_minute};
+use bondify_testkit::{
+    engines::{Proxy, Upstream},
+    skipped, within_a_minute,
+};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UnixStream},
     process::{Child, Command},
+    time::sleep,
 };
 
 use crate::support::{Finished, Recorder, Running, SECRET, bondify, run};
@@ -141,10 +146,12 @@ async fn nothing_for_this_machine_goes_through_a_proxy() {
     .await;
 }
 
-/// nginx with a certificate that it signed itself.
+/// nginx with a certificate that it signed itself, in a single process.
 struct Nginx {
     url: String,
     _child: Child,
+    /// Listens on a free port, because nginx cannot.
+    _proxy: Proxy,
 }
 
 impl Nginx {
@@ -161,14 +168,11 @@ impl Nginx {
             skipped("openssl", "is not installed");
             return None;
         }
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
         let shown = folder.display();
         let config = format!(
-            "daemon off; pid {shown}/pid; error_log {shown}/log; events {{}}\n\
+            "daemon off; master_process off; pid {shown}/pid; error_log {shown}/log; events {{}}\n\
              http {{ access_log off; client_body_temp_path {shown}/body;\n\
-             server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {shown}/cert.pem;\n\
+             server {{ listen unix:{shown}/socket ssl; ssl_certificate {shown}/cert.pem;\n\
              ssl_certificate_key {shown}/key.pem; location / {{ return 204; }} }} }}"
         );
         let path = folder.join("nginx.conf");
@@ -176,14 +180,18 @@ impl Nginx {
         let mut nginx = Command::new("nginx");
         nginx.arg("-c").arg(&path).arg("-e").arg(folder.join("log")).kill_on_drop(true);
         nginx.stdout(Stdio::null()).stderr(Stdio::null());
-        let Ok(child) = nginx.spawn() else {
+        let Ok(mut child) = nginx.spawn() else {
             skipped("nginx", "is not installed");
             return None;
         };
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
-            tokio::task::yield_now().await;
+        let socket = folder.join("socket");
+        while UnixStream::connect(&socket).await.is_err() {
+            assert_eq!(child.try_wait().unwrap(), None, "nginx has ended");
+            sleep(Duration::from_millis(10)).await;
         }
-        Some(Self { url: format!("https://localhost:{port}/hook"), _child: child })
+        let proxy = Proxy::start(Upstream::Unix(socket)).await.unwrap();
+        let url = format!("https://localhost:{}/hook", proxy.address().port());
+        Some(Self { url, _child: child, _proxy: proxy })
     }
 }
 
@@ -289,26 +297,26 @@ async fn a_state_file_that_is_mounted_alone_is_written_in_place() {
         for path in [&real, &mounted] {
             fs::write(path, "").unwrap();
         }
-        let script = format!(
-            "mount --bind {} {m} && exec {} emulate --json --port 0 --state {m}",
-            real.display(),
-            env!("CARGO_BIN_EXE_bondify"),
-            m = mounted.display(),
-        );
-        let in_a_namespace = ["--mount", "--map-root-user", "sh", "-c"];
-        let mut probe = Command::new("unshare");
-        probe.args(in_a_namespace).arg(format!("mount --bind {0} {0}", folder.path().display()));
-        probe.stdout(Stdio::null());
-        if !probe.stderr(Stdio::null()).status().await.is_ok_and(|status| status.success()) {
-            skipped("unshare", "cannot mount");
+        let m = mounted.display();
+        let mount = format!("mount --bind {} {m}", real.display());
+        let emulate =
+            format!("exec {} emulate --json --port 0 --state {m}", env!("CARGO_BIN_EXE_bondify"));
+        let namespace = ["unshare", "--mount", "--map-root-user", "sh", "-c"];
+        let (shell, script, mounted_here) = if succeeds(&namespace, &mount).await {
+            (&namespace[..], format!("{mount} && {emulate}"), None)
+        } else if succeeds(&["sh", "-c"], &mount).await {
+            // In a chroot, root may mount and nobody may have a namespace.
+            (&["sh", "-c"][..], emulate, Some(Mounted(&mounted)))
+        } else {
+            skipped("mount", "is refused by the kernel");
             return;
-        }
+        };
         let mut counts = Vec::new();
         for _ in 0..2 {
-            let mut unshare = Command::new("unshare");
-            unshare.args(in_a_namespace).arg(&script).env("BONDIFY_WEBHOOK_SECRET", SECRET);
-            unshare.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-            let mut emulator = Running::of(unshare);
+            let mut command = Command::new(shell[0]);
+            command.args(&shell[1..]).arg(&script).env("BONDIFY_WEBHOOK_SECRET", SECRET);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+            let mut emulator = Running::of(command);
             let ready = emulator.json().await["ready"].take();
             assert_eq!(generate(&ready).await, 200);
             emulator.signal("INT").await;
@@ -317,9 +325,27 @@ async fn a_state_file_that_is_mounted_alone_is_written_in_place() {
             counts.push(lines.matches("sess_").count());
         }
         assert_eq!(counts, [1, 2], "it is read and written again");
+        drop(mounted_here);
         assert_eq!(fs::read_to_string(&mounted).unwrap(), "");
     })
     .await;
+}
+
+/// Whether a shell runs a script with success.
+async fn succeeds(shell: &[&str], script: &str) -> bool {
+    let mut command = Command::new(shell[0]);
+    command.args(&shell[1..]).arg(script).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().await.is_ok_and(|status| status.success())
+}
+
+/// A file on which another is mounted. It is unmounted when dropped.
+struct Mounted<'a>(&'a Path);
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount").arg(self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays", self.0.display());
+    }
 }
 
 #[tokio::test]

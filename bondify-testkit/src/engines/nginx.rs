@@ -1,6 +1,7 @@
 use std::{
     fs,
     net::SocketAddr,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
@@ -65,7 +66,7 @@ impl Nginx {
 
     fn until_ready(&mut self) {
         let start = Instant::now();
-        while !socket(self.folder.path()).exists() {
+        while UnixStream::connect(socket(self.folder.path())).is_err() {
             let ended = self.process.try_wait().expect("the process is our child");
             if ended.is_some() || start.elapsed() > Duration::from_secs(60) {
                 panic!("nginx does not start: {}", log_of(&self.folder));

@@ -1,5 +1,6 @@
 use std::{
     fs,
+    os::unix::net::UnixStream,
     path::Path,
     process::{Child, Command, Stdio},
     thread::sleep,
@@ -106,7 +107,8 @@ impl PgBouncer {
 
     fn until_ready(&mut self) {
         let start = Instant::now();
-        while !self.folder.path().join(format!(".s.PGSQL.{PORT}")).exists() {
+        let socket = self.folder.path().join(format!(".s.PGSQL.{PORT}"));
+        while UnixStream::connect(&socket).is_err() {
             let ended = self.process.try_wait().expect("the process is our child");
             if ended.is_some() || start.elapsed() > Duration::from_secs(60) {
                 panic!("PgBouncer does not start: {}", log_of(&self.folder));
