@@ -7,11 +7,11 @@ use std::{
 };
 
 use axum::{Router, http::StatusCode};
-use bondify_emulator::{Emulator, Fault, Persona, Plan, ProjectSettings};
+use bondify_emulator::{Emulator, Fault, Persona, Plan, Project, ProjectSettings};
 use example_support::browser::{Browser, Device};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
-use crate::support::{DEVICES, Receiver, SHOP, inspect, picture, shop, soon, start};
+use crate::support::{DEVICES, Receiver, SHOP, inspect, picture, shop, soon, start, until_shop};
 
 /// An emulator that delivers to `receiver`.
 async fn delivering_to(url: &str) -> Emulator {
@@ -378,28 +378,31 @@ async fn missed_changes_are_shown_after_a_reconnect() {
 async fn settings_are_saved() {
     let emulator = start(Emulator::builder()).await;
     let Some(browser) = inspect(&emulator, "?tab=settings").await else { return };
-    let mut changes = emulator.changes();
-    let project = async || emulator.project(SHOP).unwrap();
+    const HOOK: &str = "http://127.0.0.1:9/hook";
+    let has_the_hook = |project: &Project| project.webhook_url.as_ref().unwrap().as_str() == HOOK;
 
-    browser.fill("#webhook-url", "http://127.0.0.1:9/hook").await;
+    browser.fill("#webhook-url", HOOK).await;
     browser.click("#save-webhook").await;
-    soon(changes.next()).await.unwrap();
-    assert_eq!(project().await.webhook_url.as_ref().unwrap().as_str(), "http://127.0.0.1:9/hook");
+    until_shop(&emulator, |shop| shop.webhook_url.is_some()).await;
     browser.wait_for_text("Saved").await;
+    assert!(has_the_hook(&emulator.project(SHOP).unwrap()));
 
     browser.fill("#webhook-url", "ftp://127.0.0.1/").await;
     browser.click("#save-webhook").await;
     browser.wait_for_text("webhook_url must be https://").await;
-    assert_eq!(project().await.webhook_url.as_ref().unwrap().as_str(), "http://127.0.0.1:9/hook");
+    assert!(has_the_hook(&emulator.project(SHOP).unwrap()));
 
+    // The form sends all its fields: each click comes after the page shows the change before it.
     browser.click("#set-active").await;
-    soon(changes.next()).await.unwrap();
+    until_shop(&emulator, |shop| !shop.active).await;
+    browser.wait_until("!document.getElementById('set-active').defaultChecked").await;
     browser.click("#set-public").await;
-    soon(changes.next()).await.unwrap();
+    until_shop(&emulator, |shop| !shop.public_access).await;
+    browser.wait_until("!document.getElementById('set-public').defaultChecked").await;
     browser.click("#set-plan option[value=pro]").await;
-    soon(changes.next()).await.unwrap();
-    let shop = project().await;
-    assert_eq!((shop.active, shop.public_access, shop.plan), (false, false, Plan::Pro));
+    until_shop(&emulator, |shop| shop.plan == Plan::Pro).await;
+    let shop = emulator.project(SHOP).unwrap();
+    assert_eq!((shop.active, shop.public_access), (false, false));
     browser.wait_for_text("inactive").await;
 }
 
@@ -407,16 +410,14 @@ async fn settings_are_saved() {
 async fn faults_are_switched_on_and_off() {
     let emulator = start(Emulator::builder()).await;
     let Some(browser) = inspect(&emulator, "?tab=settings").await else { return };
-    let mut changes = emulator.changes();
-    for (on, fault) in Fault::ALL.into_iter().enumerate() {
+    for (on, fault) in (1..).zip(Fault::ALL) {
         browser.click(&format!("#fault-{}", fault.name())).await;
-        soon(changes.next()).await.unwrap();
-        browser.wait_for_text(&format!("{} fault", on + 1)).await;
+        until_shop(&emulator, |shop| shop.faults.len() == on).await;
+        browser.wait_for_text(&format!("{on} fault")).await;
     }
     assert_eq!(emulator.project(SHOP).unwrap().faults, Fault::ALL);
     browser.click("#fault-delay").await;
-    soon(changes.next()).await.unwrap();
-    assert_eq!(emulator.project(SHOP).unwrap().faults.len(), 8);
+    until_shop(&emulator, |shop| shop.faults.len() == 8).await;
 }
 
 #[tokio::test]
@@ -432,10 +433,9 @@ async fn the_secret_is_shown_on_request() {
     assert!(!is_there(&before).await);
     browser.click("#reveal-secret").await;
     browser.wait_for_text(&before).await;
-    let mut changes = emulator.changes();
     browser.click("#regenerate summary").await;
     browser.click("#regenerate-secret").await;
-    soon(changes.next()).await.unwrap();
+    until_shop(&emulator, |shop| shop.reveal_secret() != before).await;
     browser.wait_for_text(&emulator.project(SHOP).unwrap().secret_preview()).await;
     browser.wait_until("document.getElementById('reveal-secret')").await;
     let after = secret();

@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::Html,
 };
-use bondify_emulator::{Builder, Emulator, ProjectSettings};
+use bondify_emulator::{Builder, Emulator, Project, ProjectSettings};
 use example_support::browser::{Browser, Device};
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
@@ -49,6 +49,14 @@ pub(crate) async fn picture(browser: &Browser, name: &str) {
 /// Awaits a future, for a minute at most.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(60), future).await.expect("it happens within a minute")
+}
+
+/// Waits until the shop's project is as wanted.
+pub(crate) async fn until_shop(emulator: &Emulator, is_wanted: impl Fn(&Project) -> bool) {
+    let mut changes = emulator.changes();
+    while !is_wanted(&emulator.project(SHOP).unwrap()) {
+        soon(changes.next()).await.unwrap();
+    }
 }
 
 /// A webhook endpoint.
