@@ -2,6 +2,7 @@
 //! page is read: on GitHub, in the package registry, and as rustdoc. `tests/pages.rs` checks every page.
 
 mod page;
+mod quotes;
 mod repository;
 mod slug;
 

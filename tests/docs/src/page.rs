@@ -17,6 +17,8 @@ pub(crate) struct Page {
     pub(crate) hidden_lines: Vec<Located>,
     /// The first line of Rust code that rustdoc does not compile.
     pub(crate) ignored_code: Vec<Located>,
+    /// All Rust code.
+    pub(crate) rust: String,
     headings: Vec<String>,
 }
 
@@ -81,6 +83,7 @@ impl Page {
                 }
                 Event::End(TagEnd::CodeBlock) => in_rust = false,
                 Event::Text(code) if in_rust => {
+                    page.rust.push_str(&code);
                     let mut offset = span.start;
                     for line in code.split_inclusive('\n') {
                         if is_hidden(line) {

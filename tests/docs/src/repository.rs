@@ -4,7 +4,10 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::page::{Located, Page};
+use crate::{
+    page::{Located, Page},
+    quotes,
+};
 
 /// A checkout of the repository, with the rustdoc that was built from it.
 pub struct Repository {
@@ -49,7 +52,8 @@ impl Repository {
     /// If a directory or a page cannot be read.
     pub fn check(&self) -> io::Result<Report> {
         let mut pages = Vec::new();
-        self.find_pages(Path::new(""), &mut pages)?;
+        // Those in `src` are for rustdoc alone.
+        self.find(Path::new(""), &["node_modules", "src", "target"], &[".md"], &mut pages)?;
         pages.sort();
         let mut report = Report::default();
         for path in pages {
@@ -59,20 +63,56 @@ impl Repository {
         Ok(report)
     }
 
-    /// Adds the Markdown files below a directory, but for those of rustdoc alone, in `src`.
-    fn find_pages(&self, directory: &Path, pages: &mut Vec<PathBuf>) -> io::Result<()> {
+    /// Checks that each message that the guide or a README quotes is in the source, or in code on the page.
+    ///
+    /// # Errors
+    ///
+    /// If a directory or a file cannot be read.
+    pub fn check_quotes(&self) -> io::Result<Vec<Fault>> {
+        let (mut pages, mut sources) = (Vec::new(), Vec::new());
+        self.find(Path::new(""), &["node_modules", "src", "target"], &[".md"], &mut pages)?;
+        let no_source = ["node_modules", "target", "tests", "fuzz"];
+        self.find(Path::new(""), &no_source, &[".rs", ".html", ".js"], &mut sources)?;
+        let mut source = String::new();
+        for path in sources {
+            source.push_str(&quotes::readable(&fs::read_to_string(self.root.join(path))?));
+        }
+        pages.retain(|path| path.starts_with("guide") || path.ends_with("README.md"));
+        pages.sort();
+        let mut faults = Vec::new();
+        for path in pages {
+            let markdown = fs::read_to_string(self.root.join(&path))?;
+            let code = Page::parse(&markdown).rust;
+            for Located { line, text } in quotes::fixed_texts(&markdown) {
+                if !quotes::has(&source, &text) && !code.contains(&text) {
+                    let advice = format!("no source has the text `{text}`");
+                    faults.push(Fault { page: path.display().to_string(), line, advice });
+                }
+            }
+        }
+        Ok(faults)
+    }
+
+    /// Adds the files below a directory whose names have one of these ends.
+    fn find(
+        &self,
+        directory: &Path,
+        excluded: &[&str],
+        ends: &[&str],
+        found: &mut Vec<PathBuf>,
+    ) -> io::Result<()> {
         for entry in fs::read_dir(self.root.join(directory))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let path = directory.join(&name);
-            let is_excluded = ["node_modules", "src", "target"].contains(&&*name)
-                || (name.starts_with('.') && name != ".github");
+            let is_excluded =
+                excluded.contains(&&*name) || (name.starts_with('.') && name != ".github");
             if entry.file_type()?.is_dir() {
                 if !is_excluded {
-                    self.find_pages(&path, pages)?;
+                    self.find(&path, excluded, ends, found)?;
                 }
-            } else if name.ends_with(".md") {
-                pages.push(path);
+            } else if ends.iter().any(|end| name.ends_with(end)) {
+                found.push(path);
             }
         }
         Ok(())
@@ -353,6 +393,23 @@ mod tests {
         let faults = faults(path, text);
         let [fault] = &*faults else { panic!("one fault expected: {faults:?}") };
         assert!(fault.contains(expected), "{fault}");
+    }
+
+    #[test]
+    fn a_message_that_no_source_has_is_a_fault() {
+        let (root, repository) = repository();
+        write(root.path(), "bondify-core/src/lib.rs", "log(\"{n} logins were \\\n    lost\")");
+        write(root.path(), "bondify-core/tests/a.rs", "\"no claim\"");
+        write(root.path(), PAGE, "The log has `5 logins were lost`, not `no claim`.\n");
+        assert_eq!(repository.check_quotes().unwrap(), []);
+        write(root.path(), PAGE, "\nThe log has `5 logins are lost` or\nthe log has `no claim`.\n");
+        let faults = repository.check_quotes().unwrap();
+        let faults: Vec<_> = faults.iter().map(Fault::to_string).collect();
+        let expected = ["logins are lost", "no claim"]
+            .map(|text| format!("{PAGE}:2: no source has the text `{text}`"));
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert_eq!(faults[0], expected[0]);
+        assert!(faults[1].ends_with("`no claim`"), "{faults:?}");
     }
 
     const README: &str = "bondify-core/README.md";
