@@ -89,6 +89,11 @@ impl Fleet {
         }
     }
 
+    /// The id of a receiver's process.
+    pub(crate) fn id(&self, receiver: usize) -> u32 {
+        self.processes[receiver].id().expect("it runs")
+    }
+
     pub(crate) fn address(&self, receiver: usize) -> SocketAddr {
         self.instances.borrow()[receiver].address
     }

@@ -6,13 +6,13 @@ use std::{
     path::Path,
     str::FromStr,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use crate::Mode;
 
-/// A log of effects, answers and kills, in a file that all processes append to. A line is
-/// written by one call, and stays when its writer is killed.
+/// A log of effects, answers and kills, in a file that all processes append to. A line has a Unix time
+/// in milliseconds. It is written by one call, and stays when its writer is killed.
 #[derive(Clone, Debug)]
 pub struct Ledger(Arc<File>);
 
@@ -62,14 +62,24 @@ impl Ledger {
     ///
     /// If the disk is full.
     pub fn note(&self, entry: Entry) {
-        let line = format!("{entry}\n");
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let line = format!("{} {entry}\n", now.as_millis());
         (&*self.0).write_all(line.as_bytes()).expect("there is room for a line");
     }
 }
 
 pub(crate) fn read(path: &Path) -> Vec<Entry> {
+    read_with_times(path).into_iter().map(|(_, entry)| entry).collect()
+}
+
+/// The entries, each with its time.
+pub(crate) fn read_with_times(path: &Path) -> Vec<(Duration, Entry)> {
     let ledger = fs::read_to_string(path).expect("it was opened");
-    ledger.lines().map(|line| line.parse().expect("all lines are entries")).collect()
+    let parse = |line: &str| {
+        let (time, entry) = line.split_once(' ')?;
+        Some((Duration::from_millis(time.parse().ok()?), entry.parse().ok()?))
+    };
+    ledger.lines().map(|line| parse(line).expect("all lines are entries")).collect()
 }
 
 impl fmt::Display for Entry {
@@ -150,8 +160,52 @@ pub(crate) fn judge(mode: Mode, events: usize, entries: &[Entry]) -> Verdict {
     }
 }
 
+/// The result of a soak.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Balance {
+    /// The events that never took effect.
+    pub(crate) lost: Vec<usize>,
+    /// The effects of events that were never sent.
+    pub(crate) forged: usize,
+    /// The effects that came again after a death.
+    pub(crate) after_deaths: usize,
+    /// The events that took effect again although nobody died.
+    pub(crate) doubled: Vec<usize>,
+}
+
+/// The time within which a process settles an event after its effect. If the process is killed within it,
+/// the event may take effect again.
+const SETTLED_WITHIN: Duration = Duration::from_secs(15);
+
+/// Checks that each event took effect, and again only after the process that handled it was killed
+/// before it can have settled it.
+pub(crate) fn balance(events: usize, entries: &[(Duration, Entry)]) -> Balance {
+    let mut balance = Balance::default();
+    let (mut deaths, mut last_effect) = (HashMap::new(), HashMap::new());
+    for &(at, entry) in entries {
+        match entry {
+            Entry::Kill { process } => drop(deaths.insert(process, at)),
+            Entry::Effect { event, .. } if event >= events => balance.forged += 1,
+            Entry::Effect { event, process } => {
+                let Some((handled_at, earlier)) = last_effect.insert(event, (at, process)) else {
+                    continue;
+                };
+                let death = deaths.get(&earlier);
+                if death.is_some_and(|&death| death <= handled_at + SETTLED_WITHIN) {
+                    balance.after_deaths += 1;
+                } else {
+                    balance.doubled.push(event);
+                }
+            }
+            _ => {}
+        }
+    }
+    balance.lost = (0..events).filter(|event| !last_effect.contains_key(event)).collect();
+    balance
+}
+
 /// The entries of an event, of the kills of its processes, and of the store.
-fn history(event: usize, entries: &[Entry]) -> String {
+pub(crate) fn history(event: usize, entries: &[Entry]) -> String {
     let is_here = |entry: &Entry| match *entry {
         Entry::Effect { event: other, .. } | Entry::Answer { event: other, .. } => other == event,
         Entry::Kill { process } => entries.contains(&Entry::Effect { event, process }),
@@ -206,6 +260,22 @@ mod tests {
         for mode in [Mode::Claims, Mode::Inbox] {
             assert_eq!(judge(mode, 2, &[ONE]).faults, ["event 1 never took effect"]);
         }
+    }
+
+    #[test]
+    fn a_soak_excuses_a_double_by_a_death_soon_after_the_first_effect() {
+        let after = |seconds, entry| (Duration::from_secs(seconds), entry);
+        let balance = |events, entries: &[(Duration, Entry)]| {
+            let Balance { lost, forged, after_deaths, doubled } = balance(events, entries);
+            (lost.len(), forged, after_deaths, doubled.len())
+        };
+        let [first, again] = [after(0, ONE), after(40, TWO)];
+        assert_eq!(balance(1, &[first, after(5, DEATH), again]), (0, 0, 1, 0));
+        assert_eq!(balance(1, &[first, after(30, DEATH), again]), (0, 0, 0, 1));
+        assert_eq!(balance(1, &[first, again, after(41, DEATH)]), (0, 0, 0, 1));
+        assert_eq!(balance(1, &[first, after(1, Kill { process: 3 }), again]), (0, 0, 0, 1));
+        assert_eq!(balance(2, &[first]), (1, 0, 0, 0));
+        assert_eq!(balance(0, &[first]), (0, 1, 0, 0));
     }
 
     #[test]

@@ -12,12 +12,14 @@
 //! `BONDIFY_CRASH_EVENTS` is the number of events, for longer runs. The store is restarted after a
 //! third and two thirds of them.
 
+pub mod cases;
 mod effects;
 mod fleet;
 mod ledger;
 mod logins;
 mod plan;
 mod sender;
+mod soak;
 mod store;
 mod ticket;
 
@@ -43,7 +45,8 @@ use crate::{
 };
 pub use crate::{
     ledger::{Entry, Ledger},
-    logins::{PROJECT, run_outages, run_polls},
+    logins::PROJECT,
+    soak::{run_soak, run_watch},
     store::Store,
     ticket::Ticket,
 };
@@ -57,8 +60,7 @@ const LEASE: Duration = Duration::from_secs(6);
 
 /// The times of Bondify's retries.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "there is no third kind")]
-pub enum Retries {
+pub(crate) enum Retries {
     /// After the lease of a killed process has expired.
     LongerThanTheLease,
     /// Before that, as with retries after 1, 2 and 4 s and a lease of 10 s: only a retry that
@@ -109,7 +111,7 @@ impl FromStr for Mode {
 ///
 /// If an event was lost, took effect too often, or if it takes an hour for each 10 000
 /// events.
-pub async fn run(receiver: &str, store: Store, mode: Mode, retries: Retries) {
+pub(crate) async fn run(receiver: &str, store: Store, mode: Mode, retries: Retries) {
     let plan = Plan::new(seed(), setting("BONDIFY_CRASH_EVENTS", 5000));
     let limit = Duration::from_millis(360 * plan.tickets.len() as u64);
     run_alone(limit, run_plan(plan, receiver, store, mode, retries)).await;
@@ -121,7 +123,7 @@ pub async fn run(receiver: &str, store: Store, mode: Mode, retries: Retries) {
 /// # Panics
 ///
 /// If an event was lost, took effect too often, or if it takes five minutes.
-pub async fn run_long_handlers(receiver: &str, store: Store) {
+pub(crate) async fn run_long_handlers(receiver: &str, store: Store) {
     let plan = Plan::of_long_handlers(seed());
     let run = run_plan(plan, receiver, store, Mode::Claims, Retries::LongerThanTheLease);
     run_alone(Duration::from_secs(300), run).await;
@@ -134,7 +136,7 @@ pub async fn run_long_handlers(receiver: &str, store: Store) {
 /// # Panics
 ///
 /// If an event was lost, took effect too often, or if it takes five minutes.
-pub async fn run_queue(receiver: &str, store: Store, mode: Mode) {
+pub(crate) async fn run_queue(receiver: &str, store: Store, mode: Mode) {
     let plan = Plan::of_a_queue(seed());
     let run = run_plan(plan, receiver, store, mode, Retries::LongerThanTheLease);
     run_alone(Duration::from_secs(300), run).await;

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use bondify_testkit::engines::{Engine, PgBouncer};
+use bondify_testkit::engines::{Engine, PgBouncer, Proxy, Upstream};
 use tempfile::TempDir;
 
 /// The store that the receivers share.
@@ -59,6 +59,42 @@ impl Store {
             Self::Engine(engine) => engine.url().to_owned(),
             Self::Pooled(_, pooler) => pooler.url("postgres"),
             Self::File(folder) => format!("sqlite:{}", folder.path().join("events.db").display()),
+        }
+    }
+}
+
+impl Store {
+    /// The name of an engine, as a program's argument has it. `None` if there is no such engine, or if it
+    /// is not installed.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "redis" => Self::redis(),
+            "postgres" => Self::postgres(),
+            "mariadb" => Self::mariadb(),
+            "sqlite" => Some(Self::sqlite()),
+            _ => None,
+        }
+    }
+
+    /// The socket of a server.
+    pub(crate) fn socket(&self) -> Option<Upstream> {
+        let Self::Engine(engine) = self else { return None };
+        Some(match engine.url().split_once("+unix://") {
+            Some((_, path)) => Upstream::Unix(path.into()),
+            None if engine.url().starts_with("mysql") => engine.mariadb_socket(),
+            None => engine.postgres_socket(),
+        })
+    }
+
+    /// The URL of a server that is reached through a proxy.
+    pub(crate) fn url_through(&self, proxy: &Proxy) -> String {
+        let url = self.url();
+        let address = proxy.address();
+        match url.split([':', '+']).next() {
+            Some("redis") => format!("redis://{address}"),
+            Some("mysql") => format!("mysql://root@{address}/test"),
+            _ => format!("postgres://postgres@{address}/postgres"),
         }
     }
 }

@@ -11,21 +11,33 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// The ticket of a login that a user made at the emulator: the number is the user's id.
+    /// The ticket of a login that a user made at the emulator: the number and the pause are in the
+    /// user's id.
     #[must_use]
     pub fn of_user(id: &str) -> Option<Self> {
         let number: u64 = id.parse().ok()?;
-        let event = usize::try_from(number.checked_sub(FIRST_USER)?).ok()?;
-        Some(Self { event, pause: Duration::from_millis(10) })
+        let (first, pause) = match number {
+            FIRST_SLOW_USER.. => (FIRST_SLOW_USER, 500),
+            _ => (FIRST_USER, 10),
+        };
+        let event = usize::try_from(number.checked_sub(first)?).ok()?;
+        Some(Self { event, pause: Duration::from_millis(pause) })
     }
 
+    /// The id of the user of an event, whose handler is quick.
     pub(crate) fn user(event: usize) -> String {
         (FIRST_USER + event as u64).to_string()
+    }
+
+    /// The id of the user of an event, whose handler is slow.
+    pub(crate) fn slow_user(event: usize) -> String {
+        (FIRST_SLOW_USER + event as u64).to_string()
     }
 }
 
 /// Added to the number, since the id of a user is not zero.
 const FIRST_USER: u64 = 1_000_000;
+const FIRST_SLOW_USER: u64 = 1_000_000_000_000;
 
 impl fmt::Display for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

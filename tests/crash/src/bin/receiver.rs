@@ -2,7 +2,9 @@
 //! milliseconds. It prints the address that it listens on, and exits when its standard input ends.
 //!
 //! With the further arguments `catch-up URL TOKEN` it catches up every two seconds by the developer
-//! API at the URL. With `poll URL COUNT` it generates so many sessions there, polls them and exits.
+//! API at the URL, and handles the logins of `POST /poll`, whose body is a session token, and of
+//! `POST /proof`, whose body is a proof. With `poll URL TOKEN…` it polls these sessions there and exits; with
+//! `race URL COUNT` it generates so many sessions itself.
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
@@ -13,12 +15,14 @@ use std::{
     process::exit,
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
-use bondify_axum::{Bondify, BondifyEvent, BondifyExt, DedupeStore, Event, HandleError, Secret};
-use bondify_client::{CatchUp, Client, ClientBuilder, SessionStatus};
+use bondify_axum::{
+    Bondify, BondifyEvent, BondifyExt, DedupeStore, Event, HandleError, Handled, Secret,
+};
+use bondify_client::{CatchUp, Client, ClientBuilder, Session, SessionStatus, Sessions};
 use bondify_redis::{RedisStore, redis};
 use bondify_sqlx::{
     MySqlInbox, MySqlStore, PostgresInbox, PostgresStore, Recorded, SqliteInbox, SqliteStore,
@@ -55,22 +59,27 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     println!("{}", listener.local_addr()?);
+    let app = Router::new().route("/", bondify.post(on_event)).with_state(shop.clone());
+    let queue = post(on_job).with_state((bondify.clone(), shop.clone()));
+    let mut app = app.route("/queue", queue);
     match others {
         [what, url, token] if what == "catch-up" => {
             let developer = client(url)?.developer(token)?;
+            app = app.merge(other_ways(client(url)?.sessions(PROJECT), &bondify, &shop));
             let shop = shop.clone();
             CatchUp::new(&developer, &bondify, PROJECT)
                 .every(Duration::from_secs(2))
                 .spawn(async move |event: Event| shop.handle(&event).await);
         }
-        [what, url, count] if what == "poll" => {
-            return poll(&client(url)?, &bondify, &shop, count.parse()?).await;
+        [what, url, tokens @ ..] if what == "poll" => {
+            let given = tokens.iter().map(|token| Some(resumed(token))).collect();
+            return poll(&client(url)?, &bondify, &shop, given).await;
+        }
+        [what, url, count] if what == "race" => {
+            return poll(&client(url)?, &bondify, &shop, vec![None; count.parse()?]).await;
         }
         _ => {}
     }
-    let app = Router::new().route("/", bondify.post(on_event)).with_state(shop.clone());
-    let queue = Router::new().route("/queue", post(on_job)).with_state((bondify, shop));
-    let app = app.merge(queue);
     Ok(axum::serve(listener, app).await?)
 }
 
@@ -81,16 +90,16 @@ fn client(url: &str) -> Result<Client, bondify_client::Error> {
 /// The number of sessions that are polled at a time.
 const POLLS: usize = 8;
 
-/// Logs `count` users in, who confirm at once, and handles each login.
+/// Polls sessions that are confirmed at once, and handles each login. For `None` it generates one.
 async fn poll(
     client: &Client,
     bondify: &Bondify,
     shop: &Shop,
-    count: usize,
+    given: Vec<Option<Session>>,
 ) -> Result<(), Box<dyn Error>> {
     let sessions = client.sessions(PROJECT);
     let mut polls = JoinSet::new();
-    for number in 0..count {
+    for (number, given) in given.into_iter().enumerate() {
         if number >= POLLS
             && let Some(poll) = polls.join_next().await
         {
@@ -98,9 +107,15 @@ async fn poll(
         }
         let (sessions, bondify, shop) = (sessions.clone(), bondify.clone(), shop.clone());
         polls.spawn(async move {
-            let session = sessions.generate().await.map_err(|error| error.to_string())?;
-            // So that the poll comes between the user's confirmation and shortly after its webhook.
-            sleep(Duration::from_micros(fastrand::u64(..6000))).await;
+            let session = match given {
+                Some(session) => session,
+                None => {
+                    let session = sessions.generate().await.map_err(|error| error.to_string())?;
+                    // So that the poll comes between the user's confirmation and shortly after its webhook.
+                    sleep(Duration::from_micros(fastrand::u64(..6000))).await;
+                    session
+                }
+            };
             let status = sessions.wait(&session).await.map_err(|error| error.to_string())?;
             let SessionStatus::Confirmed(login) = status else {
                 return Err(format!("a session is {}", status.name()));
@@ -126,6 +141,45 @@ async fn handle(bondify: &Bondify, shop: &Shop, event: &Event) -> Result<(), Str
             Err(error) => return Err(error.to_string()),
         }
         sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A session that somebody else has generated.
+fn resumed(token: &str) -> Session {
+    Session::resume(token, "", SystemTime::now() + Session::DEFAULT_LIFETIME)
+}
+
+/// The routes for logins that do not arrive by webhook. They answer 201 if a login takes effect now, 200
+/// if it did before, and 503 if it has to come again.
+fn other_ways(sessions: Sessions, bondify: &Bondify, shop: &Shop) -> Router {
+    let (proofs, project) = (bondify.proofs().project(PROJECT), (bondify.clone(), shop.clone()));
+    let on_poll =
+        async move |State((bondify, shop)): State<(Bondify, Shop)>, token: String| match sessions
+            .wait(&resumed(&token))
+            .await
+        {
+            Ok(SessionStatus::Confirmed(login)) => {
+                handle_once(&bondify, &shop, login.event()).await
+            }
+            _ => StatusCode::BAD_GATEWAY,
+        };
+    let on_proof =
+        async move |State((bondify, shop)): State<(Bondify, Shop)>, proof: String| match proofs
+            .verify(&proof)
+        {
+            Ok(proof) => handle_once(&bondify, &shop, Event::from(&proof)).await,
+            Err(_) => StatusCode::UNAUTHORIZED,
+        };
+    let routes = Router::new().route("/poll", post(on_poll)).route("/proof", post(on_proof));
+    routes.with_state(project)
+}
+
+async fn handle_once(bondify: &Bondify, shop: &Shop, event: Event) -> StatusCode {
+    let shop = shop.clone();
+    match bondify.handle(event, async move |event| shop.handle(&event).await).await {
+        Ok(Handled::Now(_)) => StatusCode::CREATED,
+        Ok(_) => StatusCode::OK,
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
