@@ -186,6 +186,8 @@ async fn the_background_purge_ends_with_the_last_clone() {
 
     drop(clone);
     tokio::time::sleep(Duration::from_millis(100)).await;
+    // The last purge, which may be running, has ended.
+    until(async || pool.num_idle() == pool.size() as usize).await;
     insert_expired(&pool, 10).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(count(&pool, TABLE).await, 10);
