@@ -1,0 +1,85 @@
+//! The drawings of the architecture, compared with the manifests and the imports.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{fs, path::PathBuf};
+
+use docs_tests::{Arrows, Modules, arrows, between_folders, circles, reached};
+
+fn root() -> PathBuf {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../..").into()
+}
+
+/// The drawing below a heading.
+fn drawing(heading: &str) -> Arrows {
+    let page = fs::read_to_string(root().join(".github/ARCHITECTURE.md")).unwrap();
+    let (_, section) = page.split_once(&format!("## {heading}\n")).unwrap();
+    let (_, drawing) = section.split_once("```text\n").unwrap();
+    arrows(drawing.split_once("```").unwrap().0)
+}
+
+/// The published crates.
+fn crates() -> Vec<String> {
+    let entries = fs::read_dir(root()).unwrap().map(Result::unwrap);
+    let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+    let is_ours = |name: &String| name.starts_with("bondify-") && name != "bondify-bench";
+    names.filter(is_ours).collect()
+}
+
+/// The crates of this repository that a crate depends on, but for its tests.
+fn dependencies(of: &str) -> Vec<String> {
+    let manifest = fs::read_to_string(root().join(of).join("Cargo.toml")).unwrap();
+    let mut is_dependencies = false;
+    let mut found = Vec::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            is_dependencies = line.ends_with("dependencies]") && !line.contains("dev-");
+        } else if is_dependencies && line.starts_with("bondify-") {
+            found.push(line.split(['.', ' ', '=']).next().unwrap().to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn the_crates_depend_on_each_other_as_drawn() {
+    let drawn = drawing("Dependencies between the crates");
+    let mut actual = Arrows::new();
+    for name in crates() {
+        for dependency in dependencies(&name) {
+            assert!(
+                reached(&drawn, &name).contains(&dependency),
+                "{name} depends on {dependency}: no arrow of the drawing leads there"
+            );
+            actual.insert((name.clone(), dependency));
+        }
+    }
+    for arrow in &drawn {
+        assert!(actual.contains(arrow), "{} does not depend on {}", arrow.0, arrow.1);
+    }
+}
+
+/// The circles that are left, by crate and module.
+const LEFT: [(&str, &[&str]); 4] = [
+    ("bondify-axum", &["ext", "handler"]),
+    ("bondify-core", &["bondify", "event", "pipeline", "signature"]),
+    ("bondify-emulator", &["pages"]),
+    ("bondify-login", &["adapter", "answer", "builder", "login", "page", "state", "wait"]),
+];
+
+#[test]
+fn modules_do_not_import_from_each_other_in_circles() {
+    let mut faults = Vec::new();
+    for name in crates() {
+        let imports = Modules::read(&root().join(&name).join("src")).unwrap().imports();
+        let left = LEFT.iter().find(|(left, _)| *left == name).map_or(&[][..], |(_, left)| left);
+        let is_left = |module: &str| left.contains(&module.split('/').next().unwrap());
+        let folders = circles(&between_folders(&imports));
+        for (from, to) in circles(&imports).iter().chain(&folders) {
+            if !(is_left(from) && is_left(to)) {
+                faults.push(format!("{name}: {from} imports from {to}, which leads back to it"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
