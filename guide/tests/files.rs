@@ -21,6 +21,29 @@ fn the_pages_show_the_files() {
 }
 
 #[test]
+fn the_page_shows_how_the_example_records_metrics() {
+    let page = include_str!("../monitoring.md");
+    let file = include_str!("../../examples/observability/src/metrics.rs");
+    assert!(
+        page.contains(&format!("```rust,no_run\n{file}```")),
+        "the page does not show:\n{file}"
+    );
+}
+
+#[test]
+fn no_proxy_has_to_hide_the_metrics() {
+    let pages = [include_str!("../reverse-proxies.md"), include_str!("../containers.md")];
+    for page in pages.into_iter().chain([include_str!("../several-instances.md")]) {
+        for tag in ["nginx", "caddyfile", "haproxy"] {
+            for block in page.split(&format!("```{tag}\n")).skip(1) {
+                let file = block.split("```").next().unwrap_or_default();
+                assert!(!file.contains("metrics"), "{file}");
+            }
+        }
+    }
+}
+
+#[test]
 fn systemd_accepts_the_unit_file() {
     let folder = tempfile::tempdir().unwrap();
     let program = "/usr/local/bin/shop";

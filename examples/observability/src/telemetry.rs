@@ -1,7 +1,4 @@
-use std::time::Duration;
-
 use anyhow::Context;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
@@ -12,30 +9,19 @@ use tracing_subscriber::{
 
 const SERVICE: &str = "example-observability";
 
-/// The upper bounds of a histogram's buckets, in seconds. Bondify waits 10 seconds for an answer.
-const BUCKETS: [f64; 9] = [0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0];
-
-/// The recorder of metrics and the exporter of spans of this process.
+/// The exporter of spans of this process.
 #[derive(Debug)]
 pub struct Telemetry {
-    metrics: PrometheusHandle,
     spans: Option<SdkTracerProvider>,
 }
 
 impl Telemetry {
-    /// Records metrics, prints log lines, and sends spans to the OpenTelemetry collector at that
-    /// address, if there is one.
+    /// Prints log lines, and sends spans to the OpenTelemetry collector at that address, if there is one.
     ///
     /// # Errors
     ///
-    /// If the address is malformed, or the process has another recorder or subscriber.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
+    /// If the address is malformed, or the process has another subscriber.
     pub fn install(collector: Option<&str>) -> anyhow::Result<Self> {
-        let metrics = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
-        tokio::spawn(keep_up(metrics.clone()));
         let spans = collector.map(exporter).transpose()?;
         let exported = spans.as_ref().map(|spans| {
             let layer = tracing_opentelemetry::layer().with_tracer(spans.tracer(SERVICE));
@@ -45,11 +31,7 @@ impl Telemetry {
         let printed = fmt::layer().with_span_events(FmtSpan::CLOSE).with_writer(std::io::stderr);
         let printed = printed.with_filter(LevelFilter::INFO);
         tracing_subscriber::registry().with(exported).with(printed).try_init()?;
-        Ok(Self { metrics, spans })
-    }
-
-    pub(crate) fn metrics(&self) -> PrometheusHandle {
-        self.metrics.clone()
+        Ok(Self { spans })
     }
 
     /// Sends the remaining spans. Blocks until the collector has them.
@@ -60,15 +42,6 @@ impl Telemetry {
     pub fn flush(self) -> anyhow::Result<()> {
         let sent = self.spans.map_or(Ok(()), |spans| spans.shutdown());
         sent.context("cannot send the last spans to the collector")
-    }
-}
-
-/// Drains the samples of histograms, which the recorder would otherwise keep.
-async fn keep_up(metrics: PrometheusHandle) {
-    let mut interval = tokio::time::interval(Duration::from_secs(5));
-    loop {
-        interval.tick().await;
-        metrics.run_upkeep();
     }
 }
 

@@ -2,23 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod server;
+
 use std::{
     collections::BTreeSet,
-    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
-use bondify_axum::{Bondify, BondifyEvent, BondifyExt, MemoryStore, Reply, Secret};
-use bondify_testkit::{
-    Call, Connection, Payload, ProbeStore, Script, Step, WebhookRequest, within_a_minute,
-};
-use example_observability::{Telemetry, app};
+use axum::{Router, body::Bytes, extract::State, routing::post};
+use bondify_axum::Reply;
+use bondify_testkit::{Call, Payload, Step, WebhookRequest, within_a_minute};
+use example_observability::Telemetry;
 use serde_json::Value;
-use tokio::net::TcpListener;
 
-const PATH: &str = "/webhooks/bondify";
+use crate::server::{PATH, Server, confirmed, secret, serve};
+
 const DASHBOARD: &str = include_str!("../grafana/dashboard.json");
 const ALERTS: &str = include_str!("../prometheus/alerts.yml");
 
@@ -29,7 +28,7 @@ async fn every_series_exists_after_every_outcome() {
         let collector = Router::new().route("/v1/traces", post(collect)).with_state(spans.clone());
         let collector = format!("http://{}", serve(collector).await);
         let telemetry = Telemetry::install(Some(&collector)).unwrap();
-        let server = Server::start(&telemetry).await;
+        let server = Server::start().await;
         server.every_outcome().await;
 
         let metrics = server.metrics().await;
@@ -85,54 +84,7 @@ async fn collect(State(Spans(spans)): State<Spans>, body: Bytes) {
     spans.lock().unwrap().extend(&body);
 }
 
-async fn serve(app: Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
-    address
-}
-
-fn secret() -> Secret {
-    Secret::new("whsec_test").unwrap()
-}
-
-fn confirmed() -> WebhookRequest {
-    Payload::confirmed().signed_with(&secret())
-}
-
-struct Server {
-    address: SocketAddr,
-    script: Script,
-    store: ProbeStore,
-}
-
 impl Server {
-    async fn start(telemetry: &Telemetry) -> Self {
-        let (script, store) = (Script::default(), ProbeStore::new(MemoryStore::new()));
-        // A duplicate does not wait, and a held handler has its lease renewed soon.
-        let builder = Bondify::builder(secret()).store(store.clone()).wait(Duration::ZERO);
-        let builder = builder.lease(Duration::from_secs(1));
-        let handler = script.clone();
-        let hook = builder.build().unwrap().post(async move |event: BondifyEvent| {
-            StatusCode::from_u16(handler.handle(&event).await.unwrap()).unwrap()
-        });
-        Self { address: serve(app(hook, telemetry)).await, script, store }
-    }
-
-    async fn open(&self) -> Connection {
-        Connection::open(self.address).await.unwrap()
-    }
-
-    async fn post(&self, request: &WebhookRequest) -> u16 {
-        self.open().await.post(PATH, request).await.unwrap().status
-    }
-
-    async fn metrics(&self) -> String {
-        let mut connection = self.open().await;
-        connection.send(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
-        connection.response().await.unwrap().body
-    }
-
     async fn every_outcome(&self) {
         let accepted = confirmed();
         assert_eq!(self.post(&accepted).await, 200);

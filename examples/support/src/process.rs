@@ -90,6 +90,13 @@ pub fn new_session() -> String {
     format!("sess_{:016x}", RandomState::new().hash_one(()))
 }
 
+/// An address of this machine that no other test uses. Linux accepts all of 127.0.0.0/8.
+#[must_use]
+pub fn own_address() -> SocketAddr {
+    let [a, b, c, ..] = RandomState::new().hash_one(()).to_be_bytes();
+    (Ipv4Addr::new(127, a, b, c.clamp(2, 254)), 9464).into()
+}
+
 /// Whether curl and openssl are installed, which the README's commands need.
 ///
 /// # Panics
@@ -406,6 +413,7 @@ fn without_settings(mut command: Command) -> Command {
     for variable in VARIABLES {
         command.env_remove(variable);
     }
+    command.env("METRICS_ADDRESS", "127.0.0.1:0");
     command
 }
 
