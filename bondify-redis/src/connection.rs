@@ -144,3 +144,13 @@ pub(crate) fn wants_new_connection(error: &RedisError) -> bool {
         || error.is_unrecoverable_error()
         || error.code().is_some_and(|code| NOT_THE_PRIMARY.contains(&code))
 }
+
+/// Whether the server refuses writes and still answers reads.
+pub(crate) fn refuses_writes(error: &RedisError) -> bool {
+    const REFUSALS: [&str; 3] = [
+        "OOM",        // the memory is full
+        "MISCONF",    // a snapshot could not be written to the disk
+        "NOREPLICAS", // `min-replicas-to-write`
+    ];
+    error.code().is_some_and(|code| REFUSALS.contains(&code))
+}

@@ -7,6 +7,7 @@ mod connection;
 pub mod recipes;
 mod rights;
 mod script;
+mod settings;
 mod store;
 
 pub use redis;

@@ -9,9 +9,9 @@ use redis::{
 use crate::script::Script;
 
 /// Returns the first command that does not exist or that the user may not run on the key, or an empty
-/// string. Changes nothing. On engines without `acl_check_cmd` it returns an empty string.
+/// string. It also runs on a server that refuses writes. On engines without `acl_check_cmd` it returns an empty string.
 static MISSING: LazyLock<Script> = LazyLock::new(|| {
-    let code = "#!lua flags=allow-oom\n\
+    let code = "#!lua flags=no-writes,allow-oom\n\
         if not redis.acl_check_cmd then return '' end\n\
         for _, command in ipairs({\n\
             {'SET', KEYS[1], '', 'NX', 'GET', 'PX', '1'}, {'GET', KEYS[1]}, {'DEL', KEYS[1]},\n\

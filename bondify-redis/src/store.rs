@@ -16,9 +16,10 @@ use redis::{
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    connection::{Connect, Connections, Existing, Link, wants_new_connection},
+    connection::{Connect, Connections, Existing, Link, refuses_writes, wants_new_connection},
     rights,
     script::Script,
+    settings,
 };
 
 /// The value of a completed key. The value of a lease is its token, eight bytes. Redis shares small
@@ -178,8 +179,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         .await
     }
 
-    /// Sets `value` if the key has no value, and returns the existing value otherwise. `unanswered`
-    /// counts the commands that were sent and not answered.
+    /// Sets `value` if the key has no value, and returns the existing value otherwise, also if Redis
+    /// refuses writes. `unanswered` counts the commands that were sent and not answered.
     async fn set_if_absent(
         &self,
         link: Arc<Link<C>>,
@@ -201,7 +202,13 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         if !answer.as_ref().is_err_and(RedisError::is_io_error) {
             unanswered.fetch_sub(1, Relaxed);
         }
-        answer
+        match answer {
+            Err(refused) if refuses_writes(&refused) => {
+                let held: Option<_> = cmd("GET").arg(name).query_async(&mut connection).await?;
+                held.map(Some).ok_or(refused)
+            }
+            answer => answer,
+        }
     }
 
     /// Releases, in the background, a lease whose claim was not answered.
@@ -269,6 +276,16 @@ where
 
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
         self.run(&RELEASE, key, &[&bytes_of(token)]).await
+    }
+
+    /// Reports missing rights, an eviction policy, a missing append-only file, and a clock that differs
+    /// from this machine's by more than [`Verifier::SKEW`](bondify_core::Verifier::SKEW), on each
+    /// primary of a cluster.
+    async fn check(&self) -> Result<Vec<String>, StoreError> {
+        self.call(|link| async move {
+            settings::check(&mut link.connection.clone(), &self.prefix).await
+        })
+        .await
     }
 }
 

@@ -56,7 +56,7 @@ async fn a_sentinel_is_followed_with_narrow_rights() {
     let Some(mut pair) = RedisPair::start() else { return };
     let Some(sentinel) = pair.sentinel("shop") else { return };
     for engine in [&pair.primary, &pair.replica] {
-        let rights = "~bondify:* +set +get +del +pexpire +eval +evalsha +role";
+        let rights = crate::rights::rights("behind Sentinels");
         let admin = connect(engine.url()).await;
         let () = tell(&admin, &format!("ACL SETUSER narrow on >secret {rights}")).await;
     }

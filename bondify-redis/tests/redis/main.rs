@@ -264,6 +264,61 @@ async fn a_full_redis_refuses_claims_and_settles_handled_events() {
     acquire(&store, refused).await;
 }
 
+#[tokio::test]
+async fn a_redis_that_refuses_writes_still_knows_its_events() {
+    for refuse in ["maxmemory 1", "min-replicas-to-write 1"] {
+        let Some(server) = Engine::redis() else { return };
+        let admin = connect(server.url()).await;
+        let [store, new_connection] = [(); 2].map(|()| open(server.url()));
+        settle(&store, key("handled")).await;
+        acquire(&store, key("in flight")).await;
+        let () = tell(&admin, &format!("CONFIG SET {refuse}")).await;
+
+        for store in [&store, &new_connection] {
+            assert_eq!(
+                store.claim(&key("handled"), LEASE).await.expect(refuse),
+                Claimed::Completed
+            );
+            assert_eq!(
+                store.claim(&key("in flight"), LEASE).await.expect(refuse),
+                Claimed::InFlight
+            );
+            assert!(store.claim(&key("fresh"), LEASE).await.is_err(), "{refuse}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_check_names_each_setting_that_loses_events() {
+    let Some(server) = Engine::redis() else { return };
+    let admin = connect(server.url()).await;
+    let store = open(server.url());
+    assert_eq!(store.check().await.expect(ANSWERS), [""; 0]);
+
+    let () = tell(&admin, "CONFIG SET maxmemory-policy allkeys-lru").await;
+    let () = tell(&admin, "CONFIG SET appendonly no").await;
+    let advice = store.check().await.expect(ANSWERS);
+    assert_eq!(advice.len(), 2, "{advice:?}");
+    assert!(advice[0].contains("maxmemory-policy is allkeys-lru"), "{advice:?}");
+    assert!(advice[1].contains("appendonly is no"), "{advice:?}");
+}
+
+#[cfg(feature = "cluster")]
+#[tokio::test]
+async fn a_check_names_the_nodes_of_a_cluster() {
+    use bondify_redis::redis::cluster::ClusterClient;
+
+    let Some(urls) = engine_url("BONDIFY_TEST_REDIS_CLUSTER_URLS") else { return };
+    let client = ClusterClient::builder(urls.split(',')).response_timeout(PATIENT).build();
+    let store = RedisStore::open(client.expect("Redis URLs")).timeout(PATIENT);
+    let advice = store.check().await.expect(ANSWERS);
+    for url in urls.split(',') {
+        let node = url.strip_prefix("redis://").expect("a Redis URL");
+        let fault = format!("{node}: appendonly is no: ");
+        assert!(advice.iter().any(|advice| advice.starts_with(&fault)), "{node}: {advice:?}");
+    }
+}
+
 /// A connection that records its commands, and sends each command `times` times.
 #[derive(Clone)]
 struct Wire {

@@ -4,15 +4,79 @@ use bondify_redis::redis::{ErrorKind, ServerErrorKind::NoPerm};
 
 use super::*;
 
-/// The rights in the README.
+const README: &str = include_str!("../../README.md");
+
+/// The rights that the README demands everywhere.
 const RIGHTS: &str = "~bondify:* +set +get +del +pexpire +eval +evalsha";
+
+/// The rights that the README demands everywhere and in this case.
+pub(crate) fn rights(case: &str) -> String {
+    assert!(README.contains(&format!("\n- `{RIGHTS}`\n")));
+    let (_, rest) = README.split_once(&format!("\n- {case}: `")).expect("the README has the case");
+    format!("{RIGHTS} {}", rest.split('`').next().expect("the rights end"))
+}
 
 #[tokio::test]
 async fn the_rights_in_the_readme_are_enough() {
-    assert!(include_str!("../../README.md").contains(&format!("`{RIGHTS}`")));
     let Some(server) = Engine::redis() else { return };
     let admin = connect(server.url()).await;
     each_call(&narrow(&server, &admin, RIGHTS).await, key("narrow")).await;
+}
+
+#[tokio::test]
+async fn the_rights_in_the_readme_are_enough_for_a_check() {
+    let Some(server) = Engine::redis() else { return };
+    let admin = connect(server.url()).await;
+    let store = narrow(&server, &admin, &rights("for `Bondify::check`")).await;
+    assert_eq!(store.check().await.expect(ANSWERS), [""; 0]);
+}
+
+#[tokio::test]
+async fn the_rights_in_the_readme_are_enough_for_another_database() {
+    let Some(server) = Engine::redis() else { return };
+    let admin = connect(server.url()).await;
+    let rights = rights("with a number of a database in the URL");
+    drop(narrow(&server, &admin, &rights).await);
+    let url = format!("{}?user=narrow&pass=secret&db=1", server.url());
+    each_call(&open(url), key("narrow")).await;
+    assert_eq!(tell::<usize>(&admin, "DBSIZE").await, 0, "it is in the other database");
+}
+
+#[cfg(feature = "cluster")]
+#[tokio::test]
+async fn the_rights_in_the_readme_are_enough_on_a_cluster() {
+    use bondify_redis::redis::cluster::ClusterClient;
+
+    let Some(urls) = engine_url("BONDIFY_TEST_REDIS_CLUSTER_URLS") else { return };
+    let rights = rights("on a cluster");
+    for url in urls.split(',') {
+        let admin = connect(url).await;
+        let () = tell(&admin, &format!("ACL SETUSER narrow reset on >secret {rights}")).await;
+    }
+    let builder = ClusterClient::builder(urls.split(',')).response_timeout(PATIENT);
+    let client = builder.username("narrow".to_owned()).password("secret".to_owned()).build();
+    let store = RedisStore::open(client.expect("Redis URLs")).timeout(PATIENT);
+    for number in 0..20 {
+        let session = format!("{:016x}, {number}", getrandom::u64().expect("the system has some"));
+        each_call(&store, key(&session)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_check_names_what_is_denied() {
+    let Some(server) = Engine::redis() else { return };
+    let admin = connect(server.url()).await;
+    let store = narrow(&server, &admin, "~bondify:* +set +get +del +eval +evalsha +info").await;
+    let advice = store.check().await.expect(ANSWERS);
+    assert_eq!(advice.len(), 1, "{advice:?}");
+    assert!(
+        advice[0].contains("PEXPIRE is denied") && advice[0].contains("ACL SETUSER"),
+        "{advice:?}"
+    );
+
+    let advice = narrow(&server, &admin, RIGHTS).await.check().await.expect(ANSWERS);
+    assert_eq!(advice.len(), 1, "{advice:?}");
+    assert!(advice[0].contains("INFO is denied") && advice[0].contains("+info"), "{advice:?}");
 }
 
 #[tokio::test]
