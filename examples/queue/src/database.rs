@@ -1,9 +1,7 @@
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use anyhow::Context;
-use apalis::prelude::{
-    Filter, ListTasks, Status, TaskBuilder, TaskSink, TaskSinkError, WaitForCompletion,
-};
+use apalis::prelude::{BackendExt, Codec, TaskBuilder, TaskSink, TaskSinkError};
 use apalis_postgres::PostgresStorage;
 use apalis_sqlite::SqliteStorage;
 use bondify_axum::Event;
@@ -20,10 +18,28 @@ pub(crate) enum Database {
 }
 
 /// The JSON object that Bondify signed.
-pub(crate) type Job = String;
+pub(crate) type Job = Vec<u8>;
 
-/// The maximum number of attempts of a job.
-pub(crate) const ATTEMPTS: usize = 5;
+/// Leaves a job as it is. A job that a codec cannot decode would block the jobs that were fetched with it,
+/// and would never be dead. So the worker decodes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Raw;
+
+impl Codec<Job> for Raw {
+    type Error = Infallible;
+    type Compact = Vec<u8>;
+
+    fn encode(&self, job: &Job) -> Result<Vec<u8>, Infallible> {
+        Ok(job.clone())
+    }
+
+    fn decode(&self, stored: &Vec<u8>) -> Result<Job, Infallible> {
+        Ok(stored.clone())
+    }
+}
+
+/// The maximum number of attempts of a job. With the pauses between them they take six hours.
+pub(crate) const ATTEMPTS: usize = 45;
 
 const QUEUE: &str = "bondify";
 
@@ -66,33 +82,32 @@ macro_rules! handle {
     }};
 }
 
+/// The condition of a dead job, which the queue no longer fetches.
 macro_rules! dead {
-    ($queue:expr) => {{
-        let mut queue = $queue;
-        let mut ids = Vec::new();
-        for status in [Status::Failed, Status::Killed] {
-            let filter = Filter { status: Some(status), page: 1, page_size: Some(1000) };
-            let jobs = queue.list_tasks(&filter).await?;
-            ids.extend(jobs.iter().filter_map(|job| job.task_id().cloned()));
-        }
-        // Leaves out the jobs that will be retried.
-        let dead = WaitForCompletion::<()>::check_status(&mut queue, ids).await?;
-        let lines = dead.iter().map(|job| {
-            let error = job.result.as_ref().err().map_or("", |error| error);
-            format!("{}: {error}", job.task_id)
-        });
-        Ok(lines.collect())
-    }};
+    () => {
+        " WHERE job_type = $1
+            AND (status = 'Killed' OR (status = 'Failed' AND attempts >= max_attempts))"
+    };
 }
 
-macro_rules! retry {
+macro_rules! list_dead {
     ($pool:ident, $table:literal) => {
+        sqlx::query_as(concat!("SELECT id, last_result ->> 'Err' FROM ", $table, dead!()))
+            .bind(QUEUE)
+            .fetch_all($pool)
+            .await
+    };
+}
+
+macro_rules! retry_dead {
+    ($pool:ident, $table:literal, $now:literal) => {
         sqlx::query(concat!(
             "UPDATE ",
             $table,
-            " SET status = 'Pending', attempts = 0, lock_by = NULL, lock_at = NULL, done_at = NULL
-            WHERE job_type = $1
-                AND (status = 'Killed' OR (status = 'Failed' AND attempts >= max_attempts))"
+            " SET status = 'Pending', attempts = 0, run_at = ",
+            $now,
+            ", lock_by = NULL, lock_at = NULL, done_at = NULL",
+            dead!()
         ))
         .bind(QUEUE)
         .execute($pool)
@@ -124,12 +139,14 @@ impl Database {
 
     /// Stores a job for the event unless there is one. It is committed when this returns.
     pub(crate) async fn push(&self, event: &Event) -> anyhow::Result<()> {
-        let job = String::from_utf8(event.raw().to_vec())?;
         let key = event.key().to_string();
-        let task = TaskBuilder::new(job).idempotency_key(key).max_attempts(ATTEMPTS).build();
+        let task = TaskBuilder::new(event.raw().to_vec())
+            .idempotency_key(key)
+            .max_attempts(ATTEMPTS)
+            .build();
         match self {
-            Self::Sqlite(pool, _) => Ok(sqlite(pool).push_task(task).await?),
-            Self::Postgres(pool, _) => match postgres(pool).push_task(task).await {
+            Self::Sqlite(pool, _) => Ok(sqlite(pool).with_codec(Raw).push_task(task).await?),
+            Self::Postgres(pool, _) => match postgres(pool).with_codec(Raw).push_task(task).await {
                 Err(error) if is_known(&error) => Ok(()),
                 result => Ok(result?),
             },
@@ -145,19 +162,36 @@ impl Database {
         }
     }
 
-    /// Lists the dead jobs, without their data.
-    pub(crate) async fn dead(&self) -> anyhow::Result<Vec<String>> {
+    /// Lists the ids of the dead jobs and their last errors.
+    pub(crate) async fn dead(&self) -> sqlx::Result<Vec<(String, Option<String>)>> {
         match self {
-            Self::Sqlite(pool, _) => dead!(sqlite(pool)),
-            Self::Postgres(pool, _) => dead!(postgres(pool)),
+            Self::Sqlite(pool, _) => list_dead!(pool, "Jobs"),
+            Self::Postgres(pool, _) => list_dead!(pool, "apalis.jobs"),
         }
     }
 
     /// Puts the dead jobs back into the queue, and returns their number.
     pub(crate) async fn retry(&self) -> sqlx::Result<u64> {
         match self {
-            Self::Sqlite(pool, _) => retry!(pool, "Jobs"),
-            Self::Postgres(pool, _) => retry!(pool, "apalis.jobs"),
+            Self::Sqlite(pool, _) => retry_dead!(pool, "Jobs", "unixepoch()"),
+            Self::Postgres(pool, _) => retry_dead!(pool, "apalis.jobs", "now()"),
+        }
+    }
+
+    /// Sets the time of the next attempt of a job that runs. Until then it occupies no worker.
+    pub(crate) async fn delay(&self, job: &str, pause: Duration) -> sqlx::Result<()> {
+        match self {
+            Self::Sqlite(pool, _) => {
+                let later = "UPDATE Jobs SET run_at = unixepoch() + $1 WHERE id = $2";
+                let seconds = pause.as_secs() as i64;
+                sqlx::query(later).bind(seconds).bind(job).execute(pool).await.map(drop)
+            }
+            Self::Postgres(pool, _) => {
+                let later = "UPDATE apalis.jobs SET run_at = now() + make_interval(secs => $1)
+                    WHERE id = $2";
+                let seconds = pause.as_secs_f64();
+                sqlx::query(later).bind(seconds).bind(job).execute(pool).await.map(drop)
+            }
         }
     }
 

@@ -33,8 +33,8 @@ async fn main() -> anyhow::Result<()> {
             serve(secret, port(), Database::connect(&url).await?).await
         }
         Some("dead") => {
-            for job in Database::connect(&url).await?.dead().await? {
-                println!("{job}");
+            for (job, error) in Database::connect(&url).await?.dead().await? {
+                println!("{job}: {}", error.unwrap_or_default());
             }
             Ok(())
         }

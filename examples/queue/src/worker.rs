@@ -1,20 +1,14 @@
 use std::time::Duration;
 
-use apalis::{
-    layers::retry::{
-        HasherRng, RetryPolicy,
-        backoff::{ExponentialBackoff, ExponentialBackoffMaker, MakeBackoff},
-    },
-    prelude::{
-        AbortError, BackendExt, BoxDynError, Data, Event as Happening, EventListenerExt,
-        WorkerBuilder, WorkerBuilderExt, WorkerContext, WorkerError,
-    },
+use apalis::prelude::{
+    AbortError, Attempt, BackendExt, BoxDynError, Data, TaskId, WorkerBuilder, WorkerBuilderExt,
+    WorkerError,
 };
-use bondify_axum::{Event, Shutdown};
+use bondify_axum::{Event, Shutdown, bondify_core::ParseError};
 use bondify_sqlx::Recorded;
 use tokio::time::{interval, sleep};
 
-use crate::database::{self, ATTEMPTS, Database, Job, PURGE_INTERVAL};
+use crate::database::{self, ATTEMPTS, Database, Job, PURGE_INTERVAL, Raw};
 
 /// The number of jobs that run at a time.
 const JOBS: usize = 4;
@@ -50,11 +44,9 @@ macro_rules! worker {
     ($database:ident, $queue:expr, $stop:ident) => {{
         // A unique name: two workers of one name are an error.
         WorkerBuilder::new(format!("worker-{:016x}", fastrand::u64(..)))
-            .backend($queue.poll_with_interval(POLL))
+            .backend($queue.with_codec(Raw).poll_with_interval(POLL))
             .data($database.clone())
             .concurrency(JOBS)
-            .retry(RetryPolicy::retries(ATTEMPTS - 1).with_backoff(backoff()?))
-            .on_event(report)
             .build(job)
             .run_until($stop)
             .await
@@ -73,34 +65,57 @@ async fn work(database: &Database, shutdown: &Shutdown) -> Result<(), WorkerErro
     }
 }
 
-/// The delays between the attempts of a job, which about double.
-fn backoff() -> Result<ExponentialBackoff, WorkerError> {
-    let (first, longest) = (Duration::from_millis(250), Duration::from_secs(60));
-    let maker = ExponentialBackoffMaker::new(first, longest, 0.5, HasherRng::default());
-    let mut maker = maker.map_err(|error| WorkerError::BackendError(error.into()))?;
-    Ok(maker.make_backoff())
-}
-
-fn report(worker: &WorkerContext, happening: &Happening) {
-    // A job that fails during a shutdown runs again after the next start.
-    if let Happening::Error(error) = happening
-        && !worker.is_shutting_down()
-    {
-        eprintln!("error: a job failed for good: {error}");
-    }
+/// The pause after that many failed attempts: a second, doubled each time up to ten minutes.
+fn pause(attempts: usize) -> Duration {
+    let doubled = 2_u32.saturating_pow(attempts.saturating_sub(1) as u32);
+    Duration::from_secs(doubled.into()).min(Duration::from_secs(10 * 60))
 }
 
 /// Runs the job in a separate task, so that a panic is a failed attempt.
-async fn job(job: Job, database: Data<Database>) -> Result<(), BoxDynError> {
-    tokio::spawn(async move { handle(&job, &database).await }).await?
+async fn job(
+    job: Job,
+    id: TaskId,
+    attempt: Attempt,
+    database: Data<Database>,
+) -> Result<(), BoxDynError> {
+    let own = database.clone();
+    let handled = tokio::spawn(async move { handle(job, &own).await }).await;
+    let Err(error) = handled.map_err(BoxDynError::from).flatten() else { return Ok(()) };
+    if error.is::<AbortError>() || attempt.current() >= ATTEMPTS {
+        eprintln!("error: the job {id} is dead: {error}");
+    } else {
+        database.delay(&id.to_string(), pause(attempt.current())).await?;
+    }
+    Err(error)
 }
 
-async fn handle(job: &str, database: &Database) -> Result<(), BoxDynError> {
-    // The event is trusted: only the webhook's handler can store events.
-    let event = Event::from_trusted(job.to_owned()).map_err(AbortError::new)?;
+async fn handle(job: Job, database: &Database) -> Result<(), BoxDynError> {
+    let event = decode(job).map_err(AbortError::new)?;
     match database.handle(&event).await? {
         Recorded::New => println!("handled {event}"),
         Recorded::Duplicate => println!("handled before: {event}"),
     }
     Ok(())
+}
+
+/// Reads a job. The event is trusted: only the webhook's handler can store events.
+fn decode(job: Job) -> Result<Event, ParseError> {
+    // The jobs of an earlier version of this example are JSON strings.
+    match serde_json::from_slice::<String>(&job) {
+        Ok(earlier) => Event::from_trusted(earlier),
+        Err(_) => Event::from_trusted(job),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_may_be_unavailable_for_six_hours() {
+        let pauses = (1..ATTEMPTS).map(pause);
+        assert_eq!(pauses.clone().next(), Some(Duration::from_secs(1)));
+        assert_eq!(pauses.clone().max(), Some(Duration::from_secs(10 * 60)));
+        assert!(pauses.sum::<Duration>() >= Duration::from_secs(6 * 60 * 60));
+    }
 }

@@ -34,6 +34,9 @@ macro_rules! on_both_engines {
 
 on_both_engines!(killed_twice_it_loses_no_event_and_none_takes_effect_again);
 on_both_engines!(a_job_that_fails_is_listed_and_can_be_retried);
+on_both_engines!(a_job_that_cannot_be_decoded_is_listed_and_blocks_no_other);
+on_both_engines!(a_job_of_an_earlier_version_is_handled);
+on_both_engines!(jobs_that_wait_for_their_next_attempt_occupy_no_worker);
 on_both_engines!(sigterm_ends_it_with_success_while_a_job_fails);
 
 async fn killed_twice_it_loses_no_event_and_none_takes_effect_again(database: Database) {
@@ -81,19 +84,73 @@ async fn a_job_that_fails_is_listed_and_can_be_retried(database: Database) {
         for _ in 0..2 {
             assert!(is_stored(&request, example.address()).await);
         }
-        let list = loop {
-            let list = database.run("dead");
-            if !list.is_empty() {
-                break list;
-            }
-        };
+        database.have_failed(1, 1).await;
+        assert_eq!(database.run("dead"), "");
+        database.fast_forward(44, 1).await; // its pauses take hours
+        let list = database.run("dead");
         assert_eq!(list.lines().count(), 1, "{list}");
-        assert_eq!(database.attempts().await, 5);
+        assert!(list.contains(": error returned from database: "), "{list}");
         assert!(!list.contains("Ada"), "{list}");
+        assert_eq!(database.attempts().await, 45);
 
         database.execute("ALTER TABLE logins RENAME COLUMN other TO name").await;
         assert_eq!(database.run("retry"), "1 jobs to retry\n");
         assert!(example.line().starts_with("handled auth.confirmed"));
+        assert_eq!(database.run("dead"), "");
+    })
+    .await;
+}
+
+async fn a_job_that_cannot_be_decoded_is_listed_and_blocks_no_other(database: Database) {
+    within_a_minute(async {
+        drop(Example::start(BINARY, &[("DATABASE_URL", &database.url)]));
+        let jobs: [&[u8]; 6] =
+            [b"", b"\xff\0", b"{", b"[]", b"\"{\"", br#"{"event":"auth.confirmed"}"#];
+        for job in [jobs, jobs].concat() {
+            database.insert(job).await;
+        }
+        let example = Example::start(BINARY, &[("DATABASE_URL", &database.url)]);
+        assert!(is_stored(&request(&new_session()), example.address()).await);
+        assert!(example.line().starts_with("handled auth.confirmed"));
+        let list = loop {
+            let list = database.run("dead");
+            if list.lines().count() == 12 {
+                break list;
+            }
+        };
+        assert!(list.lines().all(|line| line.contains(": AbortError: ")), "{list}");
+    })
+    .await;
+}
+
+async fn a_job_of_an_earlier_version_is_handled(database: Database) {
+    within_a_minute(async {
+        drop(Example::start(BINARY, &[("DATABASE_URL", &database.url)]));
+        let event = Payload::confirmed().session_token(new_session()).to_body();
+        let event = String::from_utf8(event.to_vec()).expect("it is JSON");
+        database.insert(format!("{event:?}").as_bytes()).await;
+        let example = Example::start(BINARY, &[("DATABASE_URL", &database.url)]);
+        assert!(example.line().starts_with("handled auth.confirmed"));
+        assert_eq!(database.run("dead"), "");
+    })
+    .await;
+}
+
+async fn jobs_that_wait_for_their_next_attempt_occupy_no_worker(database: Database) {
+    const FAILED: usize = 10;
+
+    within_a_minute(async {
+        let example = Example::start(BINARY, &[("DATABASE_URL", &database.url)]);
+        database.execute("ALTER TABLE logins RENAME COLUMN name TO other").await;
+        for _ in 0..FAILED {
+            assert!(is_stored(&request(&new_session()), example.address()).await);
+        }
+        database.have_failed(1, FAILED).await;
+        database.fast_forward(20, FAILED).await; // they wait for ten minutes
+        database.execute("ALTER TABLE logins RENAME COLUMN other TO name").await;
+        assert!(is_stored(&request(&new_session()), example.address()).await);
+        assert!(example.line().starts_with("handled auth.confirmed"));
+        assert_eq!(database.count("SELECT count(*) FROM logins").await, 1);
         assert_eq!(database.run("dead"), "");
     })
     .await;
@@ -198,51 +255,92 @@ impl Database {
         String::from_utf8(output.stdout).expect("it prints text")
     }
 
-    async fn count(&self, query: &'static str) -> i64 {
+    /// `JOBS` stands for the table of jobs.
+    async fn count(&self, query: &str) -> i64 {
+        let query = self.query(query);
         let count = match &self.engine {
             Engine::Sqlite { pool, .. } => sqlx::query_scalar(query).fetch_one(pool).await,
             Engine::Postgres(pool) => sqlx::query_scalar(query).fetch_one(pool).await,
         };
-        count.unwrap_or_else(|error| panic!("{query}: {error}"))
+        count.expect("a query that counts")
     }
 
-    async fn execute(&self, statement: &'static str) {
+    fn query(&self, query: &str) -> AssertSqlSafe<String> {
+        let table = match self.engine {
+            Engine::Sqlite { .. } => "Jobs",
+            Engine::Postgres(_) => "apalis.jobs",
+        };
+        AssertSqlSafe(query.replace("JOBS", table))
+    }
+
+    /// Whether that many jobs have failed so often.
+    async fn failed(&self, attempts: usize, jobs: usize) -> bool {
+        let failed = "SELECT count(*) FROM JOBS WHERE status = 'Failed' AND attempts >= ";
+        self.count(&format!("{failed}{attempts}")).await >= jobs as i64
+    }
+
+    async fn have_failed(&self, attempts: usize, jobs: usize) {
+        while !self.failed(attempts, jobs).await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Makes the jobs due as if they had failed so often, and waits until they have failed once more.
+    async fn fast_forward(&self, attempts: usize, jobs: usize) {
+        let now = match self.engine {
+            Engine::Sqlite { .. } => "unixepoch()",
+            Engine::Postgres(_) => "now()",
+        };
+        let due = format!(
+            "UPDATE JOBS SET attempts = {attempts}, run_at = {now}
+                WHERE status = 'Failed' AND attempts < {attempts}"
+        );
+        while !self.failed(attempts + 1, jobs).await {
+            self.execute(&due).await;
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Stores a job as another version of the example may have done.
+    async fn insert(&self, job: &[u8]) {
+        let id = format!("01M8EJF79X{:016}", fastrand::u64(..10_000_000_000_000_000));
+        let insert = self.query(
+            "INSERT INTO JOBS (job, id, job_type, status, attempts, max_attempts)
+                VALUES ($1, $2, 'bondify', 'Pending', 0, 5)",
+        );
+        let done = match &self.engine {
+            Engine::Sqlite { pool, .. } => {
+                sqlx::query(insert).bind(job).bind(id).execute(pool).await.map(drop)
+            }
+            Engine::Postgres(pool) => {
+                sqlx::query(insert).bind(job).bind(id).execute(pool).await.map(drop)
+            }
+        };
+        done.expect("the table has these columns");
+    }
+
+    async fn execute(&self, statement: &str) {
+        let statement = self.query(statement);
         let done = match &self.engine {
             Engine::Sqlite { pool, .. } => sqlx::query(statement).execute(pool).await.map(drop),
             Engine::Postgres(pool) => sqlx::query(statement).execute(pool).await.map(drop),
         };
-        done.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        done.expect("a valid statement");
     }
 
     async fn jobs(&self) -> i64 {
-        self.count(match self.engine {
-            Engine::Sqlite { .. } => "SELECT count(*) FROM Jobs",
-            Engine::Postgres(_) => "SELECT count(*) FROM apalis.jobs",
-        })
-        .await
+        self.count("SELECT count(*) FROM JOBS").await
     }
 
     async fn attempts(&self) -> i64 {
-        self.count(match self.engine {
-            Engine::Sqlite { .. } => "SELECT sum(attempts) FROM Jobs",
-            Engine::Postgres(_) => "SELECT sum(attempts) FROM apalis.jobs",
-        })
-        .await
+        self.count("SELECT sum(attempts) FROM JOBS").await
     }
 
     async fn open_jobs(&self) -> i64 {
-        self.count(match self.engine {
-            Engine::Sqlite { .. } => "SELECT count(*) FROM Jobs WHERE status <> 'Done'",
-            Engine::Postgres(_) => "SELECT count(*) FROM apalis.jobs WHERE status <> 'Done'",
-        })
-        .await
+        self.count("SELECT count(*) FROM JOBS WHERE status <> 'Done'").await
     }
 
     async fn running_jobs(&self) -> i64 {
-        self.count(match self.engine {
-            Engine::Sqlite { .. } => "SELECT count(*) FROM Jobs WHERE lock_by IS NOT NULL",
-            Engine::Postgres(_) => "SELECT count(*) FROM apalis.jobs WHERE lock_by IS NOT NULL",
-        })
-        .await
+        self.count("SELECT count(*) FROM JOBS WHERE lock_by IS NOT NULL").await
     }
 }
