@@ -6,6 +6,9 @@ pub mod first_login {}
 #[doc = include_str!("../signing-in.md")]
 pub mod signing_in {}
 
+#[doc = include_str!("../proofs.md")]
+pub mod proofs {}
+
 #[doc = include_str!("../choosing-a-store.md")]
 pub mod choosing_a_store {}
 
@@ -44,6 +47,9 @@ pub mod coming_from_node {}
 
 #[doc = include_str!("../how-it-works.md")]
 pub mod how_it_works {}
+
+#[doc = include_str!("../inspector.md")]
+pub mod inspector {}
 
 #[doc = include_str!("../reference.md")]
 pub mod reference {}

@@ -1,4 +1,4 @@
-//! Takes the pictures of the root README, in Chromium, with ChromeDriver:
+//! Takes the pictures of the first page and the guide, in Chromium, with ChromeDriver:
 //!
 //! ```sh
 //! cargo run -p docs-tests --example pictures
@@ -7,12 +7,13 @@
 #![allow(clippy::unwrap_used, reason = "it can only stop where a step fails")]
 
 use std::{
-    path::Path,
+    env, fs,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-use axum::{Router, http::StatusCode, response::Redirect};
+use axum::{Router, http::StatusCode, response::Html};
 use bondify_axum::{Bondify, BondifyEvent, BondifyExt, Event};
 use bondify_client::Client;
 use bondify_emulator::{Emulator, Persona, ProjectSettings};
@@ -21,6 +22,22 @@ use example_support::browser::{Browser, Device};
 use tokio::net::TcpListener;
 
 const SHOP: &str = "proj_shop";
+
+/// A login from left to right: the page in a browser, the bot on a phone, and the page again.
+const SIGN_IN: &str = r#"<!doctype html><meta charset="utf-8"><style>
+body { margin: 0; padding: 28px; display: flex; gap: 28px; justify-content: center; background: #e8ecf1;
+    font: 600 17px sans-serif; color: #1f2933; }
+figure { margin: 0; } figcaption { padding: 0 4px 12px; }
+div { overflow: hidden; background: #fff; box-shadow: 0 4px 18px #0003; border-radius: 10px; }
+.browser::before { content: "● ● ●"; display: block; padding: 7px 14px; background: #d3dae3; color: #8492a3;
+    font-size: 12px; letter-spacing: 2px; }
+.phone { border: 10px solid #1f2933; border-radius: 34px; }
+img { display: block; width: 350px; }
+</style>
+<figure><figcaption>1. Your page</figcaption><div class="browser"><img src="waiting.png"></div></figure>
+<figure><figcaption>2. The bot (simulated here)</figcaption><div class="phone"><img src="bot.png"></div></figure>
+<figure><figcaption>3. Your page, signed in</figcaption><div class="browser"><img src="welcome.png"></div></figure>
+"#;
 
 #[tokio::main]
 async fn main() {
@@ -45,16 +62,38 @@ async fn main() {
     }
 
     let browser = Browser::open().await.expect("chromedriver is installed");
-    browser.show_on(Device { width: 390, height: 660, dark: false }).await;
+    let frames = env::temp_dir().join("bondify-pictures");
+    fs::create_dir_all(&frames).unwrap();
+    let frame = |name: &str| frames.join(name).with_extension("png");
+
+    let phone = Device { width: 390, height: 600, dark: false };
+    browser.show_on(phone).await;
     browser.goto(&format!("{url}/login")).await;
     browser.click("button").await;
     browser.wait_for_text("Waiting for you to confirm").await;
-    picture(&browser, "login").await;
+    browser.screenshot(&frame("waiting")).await;
+    let bot = browser.value_of("document.querySelector('a[href*=sess_]').href").await;
 
     browser.show_on(Device { width: 1200, height: 700, dark: false }).await;
     browser.goto(&format!("{}/?delivery=dlv_2", emulator.url())).await;
     browser.wait_until("document.getElementById('link').dataset.state === 'on'").await;
-    picture(&browser, "inspector").await;
+    browser.screenshot(&picture("inspector")).await;
+
+    browser.show_on(phone).await;
+    browser.goto(bot.as_str().unwrap()).await;
+    browser.wait_for_text("wants to log you in").await;
+    browser.screenshot(&frame("bot")).await;
+    browser.click("button[value=confirm]").await;
+    browser.goto(&format!("{url}/login")).await;
+    browser.wait_for_text("Welcome").await;
+    browser.screenshot(&frame("welcome")).await;
+
+    let page = frames.join("sign-in.html");
+    fs::write(&page, SIGN_IN).unwrap();
+    browser.show_on(Device { width: 1200, height: 660, dark: false }).await;
+    browser.goto(&format!("file://{}", page.display())).await;
+    browser.wait_until("[...document.images].every((image) => image.naturalWidth > 0)").await;
+    browser.screenshot(&picture("sign-in")).await;
 }
 
 /// A sign-in, and a webhook that fails for the first login.
@@ -68,7 +107,7 @@ fn app(emulator: &Emulator, url: &str) -> Router {
         .app_name("Corner shop")
         .build()
         .unwrap();
-    let on_login = async |login: SignedIn| Redirect::to(&login.return_to);
+    let on_login = async |login: SignedIn| Html(welcome(login.user.name()));
     Router::new()
         .merge(login.routes("/login", on_login))
         .route("/webhooks/bondify", bondify.post(on_event))
@@ -84,7 +123,15 @@ async fn on_event(BondifyEvent(event): BondifyEvent) -> StatusCode {
     }
 }
 
-async fn picture(browser: &Browser, name: &str) {
+fn welcome(name: &str) -> String {
+    format!(
+        r#"<meta name="viewport" content="width=device-width"><body style="font: 17px sans-serif; margin: 48px">
+        <h1 style="font-size: 28px">Corner shop</h1><p>Welcome, {name}!</p>"#
+    )
+}
+
+/// The path of a picture.
+fn picture(name: &str) -> PathBuf {
     let images = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guide/images");
-    browser.screenshot(&Path::new(images).join(name).with_extension("png")).await;
+    Path::new(images).join(name).with_extension("png")
 }
