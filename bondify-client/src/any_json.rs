@@ -8,8 +8,9 @@ use reqwest::{StatusCode, header::HeaderMap};
 use serde_json::Value;
 
 use crate::{
-    Account, Analytics, Error, Project, SessionRecord,
+    Account, Analytics, Error, Project,
     project::SecretResponse,
+    record::RecordResponse,
     session::{GenerateResponse, VerifyResponse},
 };
 
@@ -27,7 +28,7 @@ fn parse_all(body: &[u8]) {
     let _ = parse::<SecretResponse>(body).map(SecretResponse::into_webhook_secret);
     let _ = parse::<Project>(body);
     let _ = parse::<Account>(body);
-    let _ = parse::<SessionRecord>(body);
+    let _ = parse::<RecordResponse>(body).map(RecordResponse::into_event);
     let _ = parse::<Analytics>(body);
     let _ = Error::refused(StatusCode::FORBIDDEN, &HeaderMap::new(), body).code_by_status();
 }

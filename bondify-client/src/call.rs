@@ -27,7 +27,7 @@ pub(crate) async fn send(request: RequestBuilder) -> Result<Vec<u8>, Error> {
 }
 
 /// Sends a request and returns a response with a status of 2xx, without its body.
-async fn accepted(request: RequestBuilder) -> Result<Response, Error> {
+pub(crate) async fn accepted(request: RequestBuilder) -> Result<Response, Error> {
     let mut response = request.send().await.map_err(Error::transport)?;
     if response.status().is_success() {
         return Ok(response);

@@ -1,15 +1,12 @@
-use std::{
-    fmt::Display,
-    time::{Duration, SystemTime},
-};
+use std::{fmt::Display, time::Duration};
 
 use bondify_core::{Bondify, Event, HandleError, Handled};
 use futures_util::{StreamExt, stream};
 use tokio::{task::JoinHandle, time::sleep};
 
-use crate::{Developer, Error, SessionRecord};
+use crate::{Developer, Error, List, PastEvents};
 
-/// The number of events of one [`catch_up`](Developer::catch_up), by result.
+/// The number of events of one [`CatchUp::run`], by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CaughtUp {
@@ -17,119 +14,24 @@ pub struct CaughtUp {
     pub handled: u64,
     /// Events that were handled before, by a webhook, a poll or another instance.
     pub known: u64,
-    /// Events that were not handled: the handler failed, the event was in flight elsewhere, the
-    /// store was unavailable, or the API did not send the user's id. The log has the reason. The next
-    /// `catch_up` retries them.
+    /// Events that were not handled: the handler failed, the event was in flight elsewhere, or the store was
+    /// unavailable. The log has the reason. The next run retries them.
     pub failed: u64,
     /// Events of the window that are older than Bondify's
     /// [tolerance](bondify_core::Builder::tolerance). The store may have forgotten whether they
     /// were handled, so the handler does not get them.
     pub too_old: u64,
+    /// Events that are younger than the [minimum age](CatchUp::min_age). A later run handles them, unless
+    /// the webhook does so before.
+    pub too_young: u64,
+    /// Sessions of the list that could not be read. The log names the field of the first.
+    pub unreadable: u64,
+    /// Whether the API says that it has more sessions than it sent.
+    pub has_more: bool,
 }
 
 /// The number of events that are handled at the same time.
 const CONCURRENCY: usize = 8;
-
-impl Developer {
-    /// Calls `handler` once with each login and cancellation that the server missed.
-    ///
-    /// It lists the sessions, and gives every login and cancellation of the project that is not
-    /// older than `window` to [`Bondify::handle`], the oldest first, up to 8 at the same time. The
-    /// store knows the events that were handled before, so this can be called at any time and from
-    /// any instance. It continues after a failure. Events older than the tolerance are counted
-    /// and not handled, so a `window` above the tolerance has no effect.
-    ///
-    /// If the store forgets on a restart, as the default one in memory does, events from before
-    /// the restart are handled again. A warning says so in the log.
-    ///
-    /// The list has fewer fields than a webhook: see [`SessionRecord::event`]. It contains as many
-    /// sessions as the API returns.
-    ///
-    /// ```no_run
-    /// # use std::{io, time::Duration};
-    /// # use bondify_client::{Developer, Event};
-    /// # use bondify_core::Bondify;
-    /// # #[derive(Clone)]
-    /// # struct Users;
-    /// # impl Users {
-    /// #     async fn sign_in(&self, event: &Event) -> io::Result<()> { Ok(()) }
-    /// # }
-    /// # async fn on_start(developer: Developer, bondify: Bondify, users: Users)
-    /// # -> Result<(), bondify_client::Error> {
-    /// let hours = Duration::from_secs(6 * 60 * 60);
-    /// let handler = async move |event: Event| users.sign_in(&event).await;
-    /// let caught_up = developer.catch_up(&bondify, "proj_abc123", hours, handler).await?;
-    /// println!("{} logins were missed", caught_up.handled);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// The [errors of every call](Self#errors-of-every-call), if the sessions cannot be listed. No
-    /// event was handled then. An event that cannot be handled is no error: it counts as
-    /// [`failed`](CaughtUp::failed).
-    pub async fn catch_up<H, F, T, E>(
-        &self,
-        bondify: &Bondify,
-        project_id: &str,
-        window: Duration,
-        handler: H,
-    ) -> Result<CaughtUp, Error>
-    where
-        H: FnOnce(Event) -> F + Clone,
-        F: Future<Output = Result<T, E>> + Send + 'static,
-        T: Send + 'static,
-        E: Display + Send + 'static,
-    {
-        let mut sessions = self.sessions().await?;
-        sessions.retain(|session| session.project_id == project_id);
-        let (events, mut caught_up) = missed(&sessions, window, bondify.tolerance());
-        if bondify.forgets_on_restart() && !events.is_empty() {
-            tracing::warn!(
-                "catch-up: the dedupe store forgets on a restart, so events from before it are \
-                 handled again; use a store that keeps them"
-            );
-        }
-        let bondify = bondify.clone();
-        let results = stream::iter(events)
-            .map(move |event| handle(bondify.clone(), event, handler.clone()))
-            .buffer_unordered(CONCURRENCY);
-        let results: Vec<_> = results.collect().await;
-        for result in results {
-            *result.count(&mut caught_up) += 1;
-        }
-        Ok(caught_up)
-    }
-}
-
-/// Returns the events to handle, the oldest first, and counts those that cannot be handled.
-fn missed(
-    sessions: &[SessionRecord],
-    window: Duration,
-    tolerance: Duration,
-) -> (Vec<Event>, CaughtUp) {
-    let now = SystemTime::now();
-    let age = |time: SystemTime| now.duration_since(time).unwrap_or_default();
-    let (mut events, mut caught_up) = (Vec::new(), CaughtUp::default());
-    for session in sessions {
-        let Some(event) = session.event() else {
-            if session.status.login().is_some() && age(session.created_at) <= window {
-                tracing::warn!("catch-up: the API lists a login without the user's id");
-                caught_up.failed += 1;
-            }
-            continue;
-        };
-        let age = event.occurred_at().map(age).unwrap_or_default();
-        if age <= window.min(tolerance) {
-            events.push(event);
-        } else if age <= window {
-            caught_up.too_old += 1;
-        }
-    }
-    events.sort_by_key(Event::occurred_at);
-    (events, caught_up)
-}
 
 enum Ended {
     Handled,
@@ -167,18 +69,21 @@ where
     }
 }
 
-/// A task that catches up at the start and then at an [interval](Self::every), so that an outage loses
-/// no login.
+/// Catches up with the logins and cancellations that the server missed: once, or as a task that does so at
+/// the start and then at an [interval](Self::every), so that an outage loses no login.
 ///
-/// Each run is a [`Developer::catch_up`]. [`Bondify::drain`] ends the task. The runs of several
-/// instances are spread by a jitter of 10 %.
+/// It lists the sessions, and gives every login and cancellation of the project to [`Bondify::handle`], the
+/// oldest first, up to 8 at the same time. The store knows the events that were handled before, so it can run
+/// at any time and on every instance. It continues after a failure.
 ///
+/// - It waits until an event is 15 minutes old (see [`min_age`](Self::min_age)): the list has no phone numbers,
+///   and until then Bondify may still deliver the webhook, which has them.
 /// - It reaches back as far as Bondify's [tolerance](bondify_core::Builder::tolerance), 24 hours by
 ///   default: the store does not remember handled events for longer.
 /// - The store has to survive a restart. With a store in memory, events from before the restart are
 ///   handled again; a warning in the log says so.
-/// - The list of sessions has no phone numbers and no time of a cancellation: the event gets the time
-///   at which the session was created.
+/// - The list has no time of a cancellation: the event gets the time at which the session was created. See
+///   [`SessionRecord::event`](crate::SessionRecord::event).
 ///
 /// ```no_run
 /// # use std::io;
@@ -195,12 +100,13 @@ where
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "nothing runs until `spawn` is called"]
+#[must_use = "nothing runs until `run` or `spawn` is called"]
 pub struct CatchUp {
     developer: Developer,
     bondify: Bondify,
     project_id: String,
     window: Duration,
+    min_age: Duration,
     every: Duration,
 }
 
@@ -208,27 +114,46 @@ impl CatchUp {
     /// The default [interval](Self::every): 10 minutes.
     pub const DEFAULT_EVERY: Duration = Duration::from_secs(10 * 60);
 
+    /// The default [minimum age](Self::min_age): 15 minutes.
+    pub const DEFAULT_MIN_AGE: Duration = Duration::from_secs(15 * 60);
+
     /// The minimum interval: 1 s.
     pub const MIN_EVERY: Duration = Duration::from_secs(1);
 
-    /// The maximum pause after a failed call of the API.
+    /// The maximum pause after a failed call of the API that does not ask for another.
     const RETRY: Duration = Duration::from_secs(30);
 
-    /// Creates the settings of the task for a project whose webhooks `bondify` receives.
+    /// The maximum pause that the API can ask for.
+    const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+
+    /// Creates the settings for a project whose webhooks `bondify` receives.
     pub fn new(developer: &Developer, bondify: &Bondify, project_id: impl Into<String>) -> Self {
         Self {
             developer: developer.clone(),
             bondify: bondify.clone(),
             project_id: project_id.into(),
             window: bondify.tolerance(),
+            min_age: Self::DEFAULT_MIN_AGE,
             every: Self::DEFAULT_EVERY,
         }
     }
 
     /// Sets the maximum age of the events, which is Bondify's
-    /// [tolerance](bondify_core::Builder::tolerance) by default.
+    /// [tolerance](bondify_core::Builder::tolerance) by default. Events older than the tolerance are counted
+    /// and not handled, so a window above the tolerance has no effect.
     pub fn window(mut self, window: Duration) -> Self {
         self.window = window;
+        self
+    }
+
+    /// Sets the minimum age of the events, 15 minutes by default.
+    ///
+    /// Only a webhook and a proof have the phone number; the list of sessions has none. An event that is
+    /// handled from the list while Bondify still retries its webhook is therefore handled without the phone
+    /// number, and the webhook is then a duplicate. The schedule of the retries is not published. If you need
+    /// no phone number, `Duration::ZERO` handles a missed login sooner.
+    pub fn min_age(mut self, min_age: Duration) -> Self {
+        self.min_age = min_age;
         self
     }
 
@@ -238,7 +163,50 @@ impl CatchUp {
         self
     }
 
-    /// Starts the task on the current tokio runtime. A run that fails is logged and repeated. The
+    /// Catches up once: calls `handler` with each login and cancellation that the server missed.
+    ///
+    /// # Errors
+    ///
+    /// The [errors of every call](Developer#errors-of-every-call), if the sessions cannot be listed. No
+    /// event was handled then. An event that cannot be handled is no error: it counts as
+    /// [`failed`](CaughtUp::failed).
+    pub async fn run<H, F, T, E>(&self, handler: H) -> Result<CaughtUp, Error>
+    where
+        H: FnOnce(Event) -> F + Clone,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Display + Send + 'static,
+    {
+        let ages = self.min_age..=self.window;
+        let PastEvents { events, too_young } =
+            self.developer.past_events(&self.project_id, ages).await?;
+        let List { records: events, unreadable, problem, has_more } = events;
+        if let Some(problem) = problem {
+            tracing::warn!(unreadable, problem, "catch-up: sessions could not be read");
+        }
+        if has_more {
+            tracing::warn!("catch-up: the API has more sessions than it listed");
+        }
+        if self.bondify.forgets_on_restart() && !events.is_empty() {
+            tracing::warn!(
+                "catch-up: the dedupe store forgets on a restart, so events from before it are \
+                 handled again; use a store that keeps them"
+            );
+        }
+        let mut caught_up = CaughtUp { too_young, unreadable, has_more, ..CaughtUp::default() };
+        let results = stream::iter(events)
+            .map(|event| handle(self.bondify.clone(), event, handler.clone()))
+            .buffer_unordered(CONCURRENCY);
+        let results: Vec<_> = results.collect().await;
+        for result in results {
+            *result.count(&mut caught_up) += 1;
+        }
+        Ok(caught_up)
+    }
+
+    /// Starts a task on the current tokio runtime that catches up now and then at the
+    /// [interval](Self::every). The runs of several instances are spread by a jitter of 10 %. A run that
+    /// fails is logged and repeated. [`Bondify::drain`] ends the task. The
     /// returned handle can be dropped or aborted; an aborted run loses no event.
     ///
     /// # Panics
@@ -253,28 +221,26 @@ impl CatchUp {
     {
         tokio::spawn(async move {
             let bondify = self.bondify.clone();
-            bondify.until_drained(self.run(handler)).await;
+            bondify.until_drained(self.repeat(handler)).await;
         })
     }
 
-    async fn run<H, F, T, E>(self, handler: H)
+    async fn repeat<H, F, T, E>(self, handler: H)
     where
         H: FnOnce(Event) -> F + Clone,
         F: Future<Output = Result<T, E>> + Send + 'static,
         T: Send + 'static,
         E: Display + Send + 'static,
     {
-        let Self { developer, bondify, project_id, window, every } = self;
         loop {
-            let run = developer.catch_up(&bondify, &project_id, window, handler.clone());
-            let pause = match run.await {
-                Ok(CaughtUp { handled, known, failed, too_old }) => {
-                    tracing::debug!(handled, known, failed, too_old, "catch-up: caught up");
-                    every
+            let pause = match self.run(handler.clone()).await {
+                Ok(caught_up) => {
+                    tracing::debug!(?caught_up, "catch-up: caught up");
+                    self.every
                 }
                 Err(error) => {
                     tracing::warn!(%error, "catch-up: the sessions cannot be listed");
-                    pause_after(&error, every)
+                    pause_after(&error, self.every)
                 }
             };
             sleep(with_jitter(pause)).await;
@@ -288,73 +254,40 @@ fn with_jitter(pause: Duration) -> Duration {
     Duration::try_from_secs_f64(pause.as_secs_f64() * factor).unwrap_or(pause)
 }
 
-/// The pause after an error: shorter than the interval if a retry may succeed.
+/// The pause after an error: the one that the API asks for, or one shorter than the interval if a retry may
+/// succeed.
 fn pause_after(error: &Error, every: Duration) -> Duration {
-    if error.is_transient() {
-        error.retry_after().unwrap_or(CatchUp::RETRY).clamp(CatchUp::MIN_EVERY, every)
-    } else {
-        every
+    match error.retry_after() {
+        Some(pause) => pause.clamp(CatchUp::MIN_EVERY, CatchUp::MAX_RETRY_AFTER),
+        None if error.is_transient() => CatchUp::RETRY.min(every),
+        None => every,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use reqwest::{
+        StatusCode,
+        header::{HeaderMap, RETRY_AFTER},
+    };
 
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(60 * 60);
-
-    fn session(token: &str, status: &str, id: Option<&str>, age: Duration) -> SessionRecord {
-        let at = (SystemTime::now() - age).duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        let at = at.as_millis() as u64;
-        serde_json::from_value(json!({
-            "session_token": token, "project_id": "p", "status": status, "telegram_id": id,
-            "created_at": at, "confirmed_at": id.map(|_| at),
-        }))
-        .unwrap()
-    }
-
     #[test]
-    fn the_oldest_event_is_first_and_sessions_that_are_not_over_are_none() {
-        let sessions = [
-            session("new", "confirmed", Some("1"), HOUR),
-            session("cancelled", "cancelled", None, 2 * HOUR),
-            session("used", "used", Some("1"), 3 * HOUR),
-            session("pending", "pending", None, HOUR),
-            session("expired", "expired", None, HOUR),
-        ];
-        let (events, counted) = missed(&sessions, 24 * HOUR, 24 * HOUR);
-        let tokens: Vec<_> = events.iter().filter_map(Event::session_token).collect();
-        assert_eq!(tokens, ["used", "cancelled", "new"]);
-        assert_eq!(counted, CaughtUp::default());
-    }
-
-    #[test]
-    fn the_window_reaches_no_further_than_the_tolerance() {
-        let at = |hours| session("s", "confirmed", Some("1"), hours * HOUR);
-        let sessions = [at(1), at(5), at(30)];
-        let counted = |window, tolerance| {
-            let (events, CaughtUp { too_old, .. }) =
-                missed(&sessions, window * HOUR, tolerance * HOUR);
-            (events.len(), too_old)
+    fn the_pause_after_a_refusal_is_the_one_that_the_api_asks_for() {
+        let pause = |retry_after: Option<&str>, every| {
+            let value = retry_after.map(|value| (RETRY_AFTER, value.parse().unwrap()));
+            let headers = HeaderMap::from_iter(value);
+            let error = Error::refused(StatusCode::TOO_MANY_REQUESTS, &headers, b"");
+            pause_after(&error, Duration::from_secs(every)).as_secs()
         };
-        assert_eq!(counted(2, 24), (1, 0));
-        assert_eq!(counted(24, 24), (2, 0));
-        assert_eq!(counted(48, 24), (2, 1));
-        assert_eq!(counted(48, 4), (1, 2));
-        assert_eq!(counted(0, 24), (0, 0));
-    }
-
-    #[test]
-    fn a_login_without_a_user_counts_as_failed() {
-        let sessions = [
-            session("s", "confirmed", None, HOUR),
-            session("t", "used", None, HOUR),
-            session("old", "used", None, 25 * HOUR),
-        ];
-        let (events, counted) = missed(&sessions, 24 * HOUR, 24 * HOUR);
-        assert_eq!((events.len(), counted.failed), (0, 2));
+        assert_eq!(pause(None, 600), 30);
+        assert_eq!(pause(None, 5), 5);
+        assert_eq!(pause(Some("7"), 600), 7);
+        assert_eq!(pause(Some("700"), 600), 700);
+        assert_eq!(pause(Some("0"), 600), 1);
+        assert_eq!(pause(Some("999999999"), 600), 3600);
+        assert_eq!(pause_after(&Error::field("x"), Duration::from_secs(600)).as_secs(), 600);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use crate::{Error, loopback::is_loopback};
 /// An HTTP client for Bondify's API: the base URL and the connections that
 /// [`Sessions`](crate::Sessions) and [`Developer`](crate::Developer) share.
 ///
-/// Clones share the connections too. The client follows no redirects and reads at most
-/// [`MAX_RESPONSE_BYTES`](Self::MAX_RESPONSE_BYTES) of a response. It uses the proxies that
+/// Clones share the connections too. The client follows no redirects and keeps at most
+/// [`MAX_RESPONSE_BYTES`](Self::MAX_RESPONSE_BYTES) of a response in memory. It uses the proxies that
 /// the environment names, such as in `HTTPS_PROXY`, but not for loopback URLs. TLS is rustls with the
 /// crypto provider that the process has installed, or its default, and the certificates that the
 /// system trusts.
@@ -22,7 +22,7 @@ use crate::{Error, loopback::is_loopback};
 /// println!("open {}", session.deeplink());
 ///
 /// let developer = client.developer(std::env::var("BONDIFY_DEVELOPER_TOKEN")?)?;
-/// println!("{} projects", developer.projects().await?.len());
+/// println!("{} projects", developer.projects().await?.records.len());
 /// # Ok(())
 /// # }
 /// ```
@@ -37,8 +37,8 @@ impl Client {
     /// The default [`base_url`](ClientBuilder::base_url).
     pub const DEFAULT_BASE_URL: &str = "https://api.bondify.dev";
 
-    /// The maximum size of a response: 8 MiB. A session's status is below 4 KiB; a list of
-    /// 20,000 sessions fits.
+    /// The maximum size of a response, and of a single record of a list: 8 MiB. A session's status is below
+    /// 4 KiB. A list may be longer, because it is read while it arrives.
     pub const MAX_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
 
     /// Creates a client of `https://api.bondify.dev` with the defaults of [`ClientBuilder`].
@@ -125,7 +125,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the time-out of a call, from connecting to the last byte of its response.
+    /// Sets the time-out of a call, from connecting to the last byte of its response. For a list it is the
+    /// time-out of each part that arrives.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -155,6 +156,7 @@ impl ClientBuilder {
             .user_agent(concat!("bondify-client/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .connect_timeout(self.connect_timeout)
+            .read_timeout(self.timeout)
             .timeout(self.timeout);
         if is_loopback(&base) {
             http = http.no_proxy(); // A proxy cannot reach this machine's loopback.

@@ -11,11 +11,13 @@ use reqwest::{
 use serde::Deserialize;
 
 use crate::{
-    Analytics, Client, Days, Error, NewProject, Project, ProjectSettings, SecretKey, SessionRecord,
-    WebhookSecret,
+    Analytics, Client, Days, Error, List, NewProject, Project, ProjectSettings, SecretKey,
+    SessionRecord, WebhookSecret,
     call::{call, send},
-    project::SecretResponse,
-    wire::{Time, non_empty, number_or_bool, required},
+    list::list,
+    project::{ProjectResponse, SecretResponse},
+    record::RecordResponse,
+    wire::{Maybe, Read, Time, object},
 };
 
 /// The developer API: the functions of the dashboard. Created by [`Client::developer`].
@@ -48,8 +50,8 @@ use crate::{
 /// # Errors of every call
 ///
 /// [`Error`] if the API cannot be reached or does not answer within the
-/// [time-out](crate::ClientBuilder::timeout), if its response is not as documented, and if it refuses
-/// the call: the [`status`](Error::status) is 401 if the developer token is not valid or no longer
+/// [time-out](crate::ClientBuilder::timeout), if its response lacks a field that the call needs, and if it
+/// refuses the call: the [`status`](Error::status) is 401 if the developer token is not valid or no longer
 /// valid, and 429 after too many calls.
 #[derive(Clone, Debug)]
 pub struct Developer {
@@ -89,15 +91,15 @@ impl Developer {
         call(self.request(Method::GET, format_args!("me"))).await
     }
 
-    /// Lists all projects.
+    /// Lists all projects. The list is read while it arrives, for at most 10 minutes.
     ///
     /// # Errors
     ///
-    /// The [errors of every call](Self#errors-of-every-call).
-    pub async fn projects(&self) -> Result<Vec<Project>, Error> {
-        let answer: ProjectsResponse =
-            call(self.request(Method::GET, format_args!("projects"))).await?;
-        Ok(answer.projects)
+    /// The [errors of every call](Self#errors-of-every-call), also if a single project is larger than
+    /// [`Client::MAX_RESPONSE_BYTES`]. A project that cannot be read is no error: the [`List`] counts it.
+    pub async fn projects(&self) -> Result<List<Project>, Error> {
+        let request = self.request(Method::GET, format_args!("projects"));
+        list(request, "projects", |project: ProjectResponse| project.try_into().map(Some)).await
     }
 
     /// Creates a project called `name`; a name in `settings` is ignored. The API sends the whole
@@ -178,16 +180,20 @@ impl Developer {
         call::<SecretResponse>(request).await?.into_webhook_secret()
     }
 
-    /// Lists the sessions of all projects, as many as the API returns.
+    /// Lists the sessions of all projects, as many as the API returns. The list is read while it arrives,
+    /// for at most 10 minutes. [`past_events`](Self::past_events) keeps less of it in memory.
     ///
     /// # Errors
     ///
-    /// The [errors of every call](Self#errors-of-every-call), also if
-    /// the list is larger than [`Client::MAX_RESPONSE_BYTES`].
-    pub async fn sessions(&self) -> Result<Vec<SessionRecord>, Error> {
-        let answer: SessionsResponse =
-            call(self.request(Method::GET, format_args!("sessions"))).await?;
-        Ok(answer.sessions)
+    /// The [errors of every call](Self#errors-of-every-call), also if a single session is larger than
+    /// [`Client::MAX_RESPONSE_BYTES`]. A session that cannot be read is no error: the [`List`] counts it.
+    pub async fn sessions(&self) -> Result<List<SessionRecord>, Error> {
+        let keep = |session: RecordResponse| session.try_into().map(Some);
+        list(self.sessions_request(), "sessions", keep).await
+    }
+
+    pub(crate) fn sessions_request(&self) -> RequestBuilder {
+        self.request(Method::GET, format_args!("sessions"))
     }
 
     /// Counts the logins of the last days, of one project or of all. `Days::default()` are the 7
@@ -231,16 +237,6 @@ fn encoded(text: &str) -> impl Display {
     utf8_percent_encode(text, UNRESERVED)
 }
 
-#[derive(Deserialize)]
-struct ProjectsResponse {
-    projects: Vec<Project>,
-}
-
-#[derive(Deserialize)]
-struct SessionsResponse {
-    sessions: Vec<SessionRecord>,
-}
-
 /// A developer's account.
 ///
 /// `Debug` shows the plan and its usage only.
@@ -250,8 +246,8 @@ struct SessionsResponse {
 pub struct Account {
     /// The developer's id.
     pub developer_id: String,
-    /// The developer's email address.
-    pub email: String,
+    /// The developer's email address, if the API sends it.
+    pub email: Option<String>,
     /// The developer's plan, if the API sends it.
     pub plan: Option<String>,
     /// The users of this month, if the API sends them.
@@ -270,44 +266,64 @@ impl fmt::Debug for Account {
 }
 
 /// The users who logged in this month. Plans are billed by their number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MonthlyUsers {
     /// The number of users.
     pub current: u64,
-    /// The plan's limit, if it has one.
+    /// The plan's limit, if it has one. The API sends -1 or `null` if it has none.
     pub limit: Option<u64>,
     /// Whether the number is over the limit. The API sends a boolean, or a number that is 0 if it is
     /// not.
-    #[serde(deserialize_with = "number_or_bool")]
     pub over: bool,
 }
 
+impl Read for MonthlyUsers {
+    fn read(json: &str) -> Option<Self> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct MonthlyUsersResponse {
+            current: Maybe<u64>,
+            limit: Maybe<u64>,
+            over: Maybe<bool>,
+        }
+        let MonthlyUsersResponse { current, limit, over } = object(json)?;
+        Some(Self { current: current.0?, limit: limit.0, over: over.0.unwrap_or_default() })
+    }
+}
+
 /// An account, in both forms that the API sends.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct AccountResponse {
-    developer: Option<Box<AccountResponse>>,
-    developer_id: Option<String>,
-    id: Option<String>,
-    email: Option<String>,
-    plan: Option<String>,
-    mau: Option<MonthlyUsers>,
-    created_at: Option<Time>,
+    developer: Maybe<Box<AccountResponse>>,
+    developer_id: Maybe<String>,
+    id: Maybe<String>,
+    email: Maybe<String>,
+    plan: Maybe<String>,
+    mau: Maybe<MonthlyUsers>,
+    created_at: Maybe<Time>,
+}
+
+impl Read for Box<AccountResponse> {
+    fn read(json: &str) -> Option<Self> {
+        object(json)
+    }
 }
 
 impl TryFrom<AccountResponse> for Account {
     type Error = Error;
 
     fn try_from(answer: AccountResponse) -> Result<Self, Error> {
-        if let Some(inner) = answer.developer {
+        if let Some(inner) = answer.developer.0 {
             return Self::try_from(*inner);
         }
         Ok(Self {
-            developer_id: required("developer_id", answer.developer_id.or(answer.id))?,
-            email: required("email", answer.email)?,
-            plan: non_empty(answer.plan),
-            mau: answer.mau,
-            created_at: answer.created_at.map(|time| time.0),
+            developer_id: answer.developer_id.or(answer.id).required("developer_id")?,
+            email: answer.email.0,
+            plan: answer.plan.0,
+            mau: answer.mau.0,
+            created_at: answer.created_at.known(),
         })
     }
 }
@@ -327,7 +343,7 @@ mod tests {
         let sdk = json!({"developer": {"developer_id": "dev_1", "email": "hush@example.com",
             "plan": "pro", "mau": {"current": 7, "limit": null, "over": false}}});
         let sdk: Account = serde_json::from_value(sdk).unwrap();
-        assert_eq!((&*sdk.developer_id, &*sdk.email), ("dev_1", "hush@example.com"));
+        assert_eq!((&*sdk.developer_id, sdk.email.as_deref()), ("dev_1", Some("hush@example.com")));
         assert_eq!(sdk.plan.as_deref(), Some("pro"));
         assert_eq!(sdk.mau, Some(MonthlyUsers { current: 7, limit: None, over: false }));
         assert!(!format!("{sdk:?}").contains("hush"));
@@ -337,6 +353,25 @@ mod tests {
         assert_eq!((&*docs.developer_id, docs.plan), ("dev_1", None));
         let second = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
         assert_eq!(docs.created_at, Some(second));
+    }
+
+    #[test]
+    fn the_users_of_a_month_are_read_from_numbers_and_strings() {
+        for (mau, expected) in [
+            (json!({"current": 7, "limit": -1, "over": null}), Some((7, None, false))),
+            (json!({"current": "7", "limit": "1000", "over": "0"}), Some((7, Some(1000), false))),
+            (json!({"current": 7, "limit": 5, "over": 2}), Some((7, Some(5), true))),
+            (json!({"current": 7}), Some((7, None, false))),
+            (json!({"current": null}), None),
+            (json!([7]), None),
+            (json!(7), None),
+        ] {
+            let account = json!({"id": 17, "email": null, "plan": 3, "created_at": "", "mau": mau});
+            let account: Account = serde_json::from_value(account).unwrap();
+            assert_eq!((&*account.developer_id, account.email), ("17", None));
+            let read = account.mau.map(|mau| (mau.current, mau.limit, mau.over));
+            assert_eq!(read, expected, "{mau}");
+        }
     }
 
     #[test]

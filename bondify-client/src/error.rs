@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     error::Error as StdError,
     fmt,
     time::{Duration, SystemTime},
@@ -37,7 +38,9 @@ enum Kind {
     #[error("the API's answer is not the documented JSON, at line {line}, column {column}")]
     Malformed { line: usize, column: usize },
     #[error("the API's answer has no valid `{0}`")]
-    Field(&'static str),
+    Field(Cow<'static, str>),
+    #[error("the API's answer has a time in {unit}, not in milliseconds, in `{field}`")]
+    Unit { field: Cow<'static, str>, unit: &'static str },
     #[error("the secret in the API's answer is not a valid secret")]
     Secret(#[source] SecretError),
     #[error("the session has a status that this version of bondify-client does not know: {0:?}")]
@@ -56,8 +59,11 @@ struct Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.status)?;
-        match &self.code {
-            Some(code) => write!(f, " ({code})"),
+        if let Some(code) = &self.code {
+            write!(f, " ({code})")?;
+        }
+        match self.retry_after {
+            Some(delay) => write!(f, ", retry after {} s", delay.as_secs()),
             None => Ok(()),
         }
     }
@@ -153,7 +159,24 @@ impl Error {
     }
 
     pub(crate) fn field(name: &'static str) -> Self {
-        Kind::Field(name).into()
+        Kind::Field(name.into()).into()
+    }
+
+    /// Creates the error for a time that is not plausible in milliseconds.
+    pub(crate) fn unit(field: &'static str, unit: &'static str) -> Self {
+        Kind::Unit { field: field.into(), unit }.into()
+    }
+
+    /// Prepends the path of a record of a list to the field.
+    pub(crate) fn within(mut self, list: &'static str, index: usize) -> Self {
+        match &mut *self.0 {
+            Kind::Field(field) | Kind::Unit { field, .. } => {
+                let dot = if field.is_empty() { "" } else { "." };
+                *field = format!("{list}[{index}]{dot}{field}").into();
+                self
+            }
+            _ => Self::field("").within(list, index),
+        }
     }
 
     pub(crate) fn secret(source: SecretError) -> Self {
@@ -277,6 +300,8 @@ impl fmt::Display for ErrorCode {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderValue;
+
     use super::*;
 
     fn refused(status: u16, body: &str) -> Error {
@@ -290,6 +315,22 @@ mod tests {
         assert_eq!(error.to_string(), "the API refused: 403 Forbidden (PROJECT_INACTIVE)");
         assert_eq!(error.message(), Some("hush is off"));
         assert!(!format!("{error:?}").contains("hush"));
+    }
+
+    #[test]
+    fn a_refusal_shows_the_pause_that_it_asks_for() {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("7"))]);
+        let error = Error::refused(StatusCode::TOO_MANY_REQUESTS, &headers, b"");
+        assert_eq!(error.to_string(), "the API refused: 429 Too Many Requests, retry after 7 s");
+    }
+
+    #[test]
+    fn the_path_of_a_field_names_the_record() {
+        let within = |error: Error| error.within("sessions", 17).to_string();
+        assert!(within(Error::field("id")).ends_with("`sessions[17].id`"));
+        assert!(within(Error::field("")).ends_with("`sessions[17]`"));
+        let unit = within(Error::unit("created_at", "seconds"));
+        assert!(unit.contains("seconds") && unit.ends_with("`sessions[17].created_at`"), "{unit}");
     }
 
     #[test]

@@ -9,8 +9,10 @@ mod catch_up;
 mod client;
 mod developer;
 mod error;
+mod list;
 mod login;
 mod loopback;
+mod past_events;
 mod polling;
 mod project;
 mod record;
@@ -29,7 +31,9 @@ pub use crate::{
     client::{Client, ClientBuilder},
     developer::{Account, Developer, MonthlyUsers},
     error::{Error, ErrorCode},
+    list::List,
     loopback::is_loopback,
+    past_events::PastEvents,
     project::{NewProject, Project, ProjectSettings, SecretKey, WebhookSecret},
     record::{RecordedLogin, SessionRecord},
     session::{ConfirmedSession, Session, SessionStatus},

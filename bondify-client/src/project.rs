@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::{
     Error,
     loopback::is_loopback,
-    wire::{Text, Time, non_empty, required},
+    wire::{Maybe, Text, Time},
 };
 
 /// A project, as the developer API shows it.
@@ -20,7 +20,7 @@ use crate::{
 pub struct Project {
     /// The project's id, e.g. `proj_abc123`.
     pub project_id: String,
-    /// The project's name.
+    /// The project's name, empty if the API does not send it.
     pub name: String,
     /// The webhook URL, if one is set.
     pub webhook_url: Option<String>,
@@ -50,21 +50,22 @@ impl fmt::Debug for Project {
 }
 
 /// A project, in both forms that the API sends.
-#[derive(Deserialize)]
-struct ProjectResponse {
-    project_id: Option<String>,
-    id: Option<String>,
-    name: Text,
-    webhook_url: Option<String>,
-    active: Option<bool>,
-    is_active: Option<bool>,
-    public_access: Option<bool>,
-    req_phone: Option<bool>,
-    secret_preview: Option<String>,
-    secret_key: Option<String>,
-    created_at: Option<Time>,
-    sessions_count: Option<u64>,
-    confirmed_count: Option<u64>,
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ProjectResponse {
+    project_id: Maybe<String>,
+    id: Maybe<String>,
+    name: Maybe<Text>,
+    webhook_url: Maybe<String>,
+    active: Maybe<bool>,
+    is_active: Maybe<bool>,
+    public_access: Maybe<bool>,
+    req_phone: Maybe<bool>,
+    secret_preview: Maybe<String>,
+    secret_key: Maybe<String>,
+    created_at: Maybe<Time>,
+    sessions_count: Maybe<u64>,
+    confirmed_count: Maybe<u64>,
 }
 
 impl TryFrom<ProjectResponse> for Project {
@@ -72,16 +73,16 @@ impl TryFrom<ProjectResponse> for Project {
 
     fn try_from(answer: ProjectResponse) -> Result<Self, Error> {
         Ok(Self {
-            project_id: required("project_id", answer.project_id.or(answer.id))?,
-            name: answer.name.0,
-            webhook_url: non_empty(answer.webhook_url),
-            active: answer.active.or(answer.is_active).ok_or(Error::field("active"))?,
-            public_access: answer.public_access,
-            req_phone: answer.req_phone,
-            secret_preview: non_empty(answer.secret_preview.or(answer.secret_key)),
-            created_at: answer.created_at.map(|time| time.0),
-            sessions_count: answer.sessions_count,
-            confirmed_count: answer.confirmed_count,
+            project_id: answer.project_id.or(answer.id).required("project_id")?,
+            name: answer.name.0.unwrap_or_default().0,
+            webhook_url: answer.webhook_url.0,
+            active: answer.active.or(answer.is_active).required("active")?,
+            public_access: answer.public_access.0,
+            req_phone: answer.req_phone.0,
+            secret_preview: answer.secret_preview.or(answer.secret_key).0,
+            created_at: answer.created_at.known(),
+            sessions_count: answer.sessions_count.0,
+            confirmed_count: answer.confirmed_count.0,
         })
     }
 }
@@ -250,33 +251,34 @@ macro_rules! debug_shows_no_secret {
 debug_shows_no_secret!(SecretKey, WebhookSecret);
 
 /// A response with a secret: a new project or a new key with `secret_key`, or the webhook secret.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct SecretResponse {
-    project_id: Option<String>,
-    id: Option<String>,
-    name: Option<Text>,
-    secret_key: Option<String>,
-    webhook_secret: Option<String>,
-    secret: Option<String>,
+    project_id: Maybe<String>,
+    id: Maybe<String>,
+    name: Maybe<Text>,
+    secret_key: Maybe<String>,
+    webhook_secret: Maybe<String>,
+    secret: Maybe<String>,
 }
 
 impl SecretResponse {
     /// Returns the new project, called `name` if the API does not repeat its name.
-    pub(crate) fn into_project(mut self, name: &str) -> Result<NewProject, Error> {
+    pub(crate) fn into_project(self, name: &str) -> Result<NewProject, Error> {
         Ok(NewProject {
-            project_id: required("project_id", self.project_id.take().or(self.id.take()))?,
-            name: self.name.take().map_or_else(|| name.to_owned(), |name| name.0),
-            secret_key: self.into_key()?,
+            project_id: self.project_id.or(self.id).required("project_id")?,
+            name: self.name.0.map_or_else(|| name.to_owned(), |name| name.0),
+            secret_key: SecretKey(Zeroizing::new(self.secret_key.required("secret_key")?)),
         })
     }
 
     pub(crate) fn into_key(self) -> Result<SecretKey, Error> {
-        required("secret_key", self.secret_key).map(Zeroizing::new).map(SecretKey)
+        self.secret_key.required("secret_key").map(Zeroizing::new).map(SecretKey)
     }
 
     /// Returns the webhook secret. A `secret_key` is a different secret and is ignored.
     pub(crate) fn into_webhook_secret(self) -> Result<WebhookSecret, Error> {
-        let text = required("webhook_secret", self.webhook_secret.or(self.secret))?;
+        let text = self.webhook_secret.or(self.secret).required("webhook_secret")?;
         let text = Zeroizing::new(text);
         let secret = Secret::new(&*text).map_err(Error::secret)?;
         Ok(WebhookSecret { text, secret })
@@ -300,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_project_with_the_required_fields_only() {
-        let minimal = project(json!({"id": "p", "name": "", "is_active": false})).unwrap();
+        let minimal = project(json!({"id": "p", "is_active": false})).unwrap();
         assert_eq!((&*minimal.project_id, &*minimal.name, minimal.active), ("p", "", false));
         assert_eq!(minimal.webhook_url, None);
         assert_eq!(minimal.req_phone, None);
@@ -309,10 +311,42 @@ mod tests {
         for lacking in [
             json!({"name": "Shop", "active": true}),
             json!({"id": "", "name": "Shop", "active": true}),
-            json!({"id": "p", "active": true}),
             json!({"id": "p", "name": "Shop"}),
         ] {
             assert!(project(lacking).is_err());
+        }
+    }
+
+    #[test]
+    fn a_project_is_read_from_the_forms_of_sql_drivers() {
+        let odd = project(json!({
+            "id": 17, "name": null, "active": null, "is_active": 1, "public_access": "0",
+            "req_phone": "true", "webhook_url": 7, "secret_preview": "", "secret_key": "sk_…2",
+            "created_at": "2023-11-14 22:13:20", "sessions_count": "3", "confirmed_count": "2",
+        }));
+        let odd = odd.unwrap();
+        assert_eq!((&*odd.project_id, &*odd.name, odd.active), ("17", "", true));
+        assert_eq!((odd.public_access, odd.req_phone), (Some(false), Some(true)));
+        assert_eq!((odd.sessions_count, odd.confirmed_count), (Some(3), Some(2)));
+        assert_eq!(odd.secret_preview.as_deref(), Some("sk_…2"));
+        let created = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+        assert_eq!(odd.created_at, Some(created));
+        let side = [
+            "name",
+            "webhook_url",
+            "public_access",
+            "req_phone",
+            "secret_preview",
+            "created_at",
+            "sessions_count",
+            "confirmed_count",
+        ];
+        for value in [json!(null), json!(-1), json!({}), json!([7]), json!("")] {
+            let mut odd = json!({"id": "p", "active": true});
+            for field in side {
+                odd[field] = value.clone();
+            }
+            assert!(project(odd).is_ok(), "{value}");
         }
     }
 
@@ -442,7 +476,7 @@ mod tests {
         fn both_forms_give_the_same_project(
             (id, name, active) in (".+", ".*", any::<bool>()),
             (webhook_url, preview) in (option::of(".+"), option::of(".+")),
-            seconds in 0_u64..=4_000_000_000,
+            seconds in 1_000_000_000_u64..=4_000_000_000,
             counts in option::of((any::<u64>(), any::<u64>())),
         ) {
             let time = time::OffsetDateTime::from_unix_timestamp(seconds as i64).unwrap();

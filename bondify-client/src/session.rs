@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::{
     Error,
     login::UserFields,
-    wire::{Text, Time, any_id, any_time, required},
+    wire::{Maybe, Text, Time},
 };
 
 /// A login that has begun: show the user its [`deeplink`](Self::deeplink), as a link or a QR
@@ -91,20 +91,21 @@ impl fmt::Debug for Session {
 }
 
 /// The response of `generate/public`.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct GenerateResponse {
-    session_token: Option<String>,
-    deeplink: Option<String>,
-    expires_at: Option<Time>,
+    session_token: Maybe<String>,
+    deeplink: Maybe<String>,
+    expires_at: Maybe<Time>,
 }
 
 impl GenerateResponse {
     /// The session of a response that has just arrived, and that the server sent at `date`.
     pub(crate) fn into_session(self, date: Option<SystemTime>) -> Result<Session, Error> {
-        let expires_at = self.expires_at.map(|time| time.0);
+        let expires_at = self.expires_at.known();
         Ok(Session {
-            session_token: required("session_token", self.session_token)?,
-            deeplink: required("deeplink", self.deeplink)?,
+            session_token: self.session_token.required("session_token")?,
+            deeplink: self.deeplink.required("deeplink")?,
             expires_at,
             poll_until: Instant::now() + Session::lifetime(expires_at, date),
         })
@@ -143,13 +144,13 @@ impl<L> SessionStatus<L> {
     /// Reads the name that the API sends. `login` reads the login of a confirmed session.
     pub(crate) fn read(
         name: String,
-        cancelled_at: Option<Time>,
+        cancelled_at: Option<SystemTime>,
         login: impl FnOnce() -> Result<L, Error>,
     ) -> Result<Self, Error> {
         Ok(match &*name {
             "pending" => Self::Pending,
             "confirmed" => Self::Confirmed(login()?),
-            "cancelled" => Self::Cancelled { cancelled_at: cancelled_at.map(|time| time.0) },
+            "cancelled" => Self::Cancelled { cancelled_at },
             "expired" => Self::Expired,
             "used" => Self::Used(login().ok()),
             _ => Self::Other(name),
@@ -253,42 +254,60 @@ impl fmt::Debug for ConfirmedSession {
 }
 
 /// The response of `verify/public`: the fields of every status, flat.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct VerifyResponse {
-    status: Option<String>,
-    #[serde(default, deserialize_with = "any_id")]
-    telegram_id: Option<TelegramId>,
-    telegram_name: Option<Text>,
-    telegram_username: Option<Text>,
-    telegram_phone: Option<String>,
-    proof: Option<String>,
-    #[serde(default, deserialize_with = "any_time")]
-    confirmed_at: Option<Time>,
-    #[serde(default, deserialize_with = "any_time")]
-    cancelled_at: Option<Time>,
+    status: Maybe<String>,
+    code: Maybe<String>,
+    telegram_id: Maybe<TelegramId>,
+    telegram_name: Maybe<Text>,
+    telegram_username: Maybe<Text>,
+    telegram_phone: Maybe<String>,
+    proof: Maybe<String>,
+    confirmed_at: Maybe<Time>,
+    cancelled_at: Maybe<Time>,
 }
 
 impl VerifyResponse {
     /// The status of the session with this token.
     pub(crate) fn into_status(mut self, session_token: &str) -> Result<SessionStatus, Error> {
-        let name = self.status.take().ok_or(Error::field("status"))?;
-        match SessionStatus::read(name, self.cancelled_at, || self.into_login(session_token))? {
+        let name = match self.status.0.take() {
+            Some(name) => name,
+            // The source of an official SDK reads a user and a proof without a status as confirmed.
+            None if self.proof.0.is_some() => "confirmed".to_owned(),
+            None => {
+                let outcome = self.code.0.as_deref().and_then(outcome);
+                return outcome.ok_or_else(|| Error::field("status"));
+            }
+        };
+        let cancelled_at = self.cancelled_at.known();
+        match SessionStatus::read(name, cancelled_at, || self.into_login(session_token))? {
             SessionStatus::Other(name) => Err(Error::unknown_status(&name)),
             status => Ok(status),
         }
     }
 
     fn into_login(self, session_token: &str) -> Result<ConfirmedSession, Error> {
-        let confirmed_at = self.confirmed_at.map(|time| time.0);
+        let confirmed_at = self.confirmed_at.known();
         let user = UserFields {
-            telegram_id: self.telegram_id,
-            telegram_name: self.telegram_name,
-            telegram_username: self.telegram_username,
-            telegram_phone: self.telegram_phone,
+            telegram_id: self.telegram_id.0,
+            telegram_name: self.telegram_name.0,
+            telegram_username: self.telegram_username.0,
+            telegram_phone: self.telegram_phone.0,
         };
         let at = confirmed_at.unwrap_or_else(SystemTime::now);
         let login = user.confirmed(session_token, at)?;
-        Ok(ConfirmedSession { login, proof: required("proof", self.proof)?, confirmed_at })
+        Ok(ConfirmedSession { login, proof: self.proof.required("proof")?, confirmed_at })
+    }
+}
+
+/// The outcome of a session that a machine code names. The official SDKs know these codes. The HTTP
+/// status that comes with them is not documented.
+pub(crate) fn outcome(code: &str) -> Option<SessionStatus> {
+    match code {
+        "SESSION_EXPIRED" => Some(SessionStatus::Expired),
+        "SESSION_CANCELLED" => Some(SessionStatus::Cancelled { cancelled_at: None }),
+        _ => None,
     }
 }
 
@@ -371,7 +390,7 @@ mod tests {
     fn a_confirmed_session_with_everything() {
         let Ok(SessionStatus::Confirmed(login)) = status(CONFIRMED) else { panic!() };
         assert_eq!(login.user().id().to_i64(), Some(7_123_456_789));
-        assert!(login.user().name().starts_with("Ada \u{fffd}"));
+        assert_eq!(login.user().name(), "Ada \u{fffd}");
         assert_eq!(login.user().username(), Some("hush_ada"));
         assert_eq!(login.user().phone(), Some("+49hush"));
         assert_eq!(login.proof(), "hush.hush.hush");
@@ -415,7 +434,9 @@ mod tests {
         assert_eq!(used, SessionStatus::Used(Some(login)));
         for (cancelled_at, expected) in [
             ("1700000000123", Some(millis(1_700_000_000_123))),
+            (r#""1700000000123""#, Some(millis(1_700_000_000_123))),
             (r#""2023-11-14T22:13:20.123Z""#, Some(millis(1_700_000_000_123))),
+            ("1700000000", None),
             ("null", None),
         ] {
             let json = format!(r#"{{"status":"cancelled","cancelled_at":{cancelled_at}}}"#);
@@ -424,11 +445,59 @@ mod tests {
     }
 
     #[test]
+    fn a_user_and_a_proof_without_a_status_are_a_confirmed_login() {
+        let Ok(SessionStatus::Confirmed(login)) = status(CONFIRMED) else { panic!() };
+        for bare in [
+            CONFIRMED.replace(r#""status":"confirmed","#, ""),
+            CONFIRMED.replace(r#""confirmed","#, "null,"),
+        ] {
+            assert_eq!(status(&bare).unwrap(), SessionStatus::Confirmed(login.clone()));
+        }
+        let error = status(r#"{"proof":"p","telegram_name":"Ada"}"#).unwrap_err();
+        assert!(error.to_string().contains("telegram_id"), "{error}");
+        assert!(status(r#"{"telegram_id":"1","telegram_name":"Ada"}"#).is_err());
+    }
+
+    #[test]
+    fn a_code_without_a_status_is_an_outcome() {
+        let cancelled = SessionStatus::Cancelled { cancelled_at: None };
+        let code = |code| status(&json!({"error": "in words", "code": code}).to_string());
+        assert_eq!(code("SESSION_EXPIRED").unwrap(), SessionStatus::Expired);
+        assert_eq!(code("SESSION_CANCELLED").unwrap(), cancelled);
+        assert!(code("PROJECT_INACTIVE").unwrap_err().to_string().contains("status"));
+    }
+
+    #[test]
+    fn side_fields_of_any_type_never_fail() {
+        for odd in ["null", "-1", "{}", "[7]", "true", r#""""#, "1e400"] {
+            let generated = format!(r#"{{"session_token":"s","deeplink":"d","expires_at":{odd}}}"#);
+            assert_eq!(session(&generated).unwrap().expires_at(), None, "{odd}");
+            let confirmed = format!(
+                r#"{{"status":"confirmed","telegram_id":"1","telegram_name":"Ada","proof":"p",
+                    "telegram_username":{odd},"telegram_phone":{odd},"confirmed_at":{odd},
+                    "code":{odd}}}"#
+            );
+            let Ok(SessionStatus::Confirmed(login)) = status(&confirmed) else { panic!("{odd}") };
+            assert_eq!((login.user().id().as_str(), login.confirmed_at()), ("1", None));
+            for name in ["pending", "cancelled", "expired", "used"] {
+                let other = format!(r#"{{"status":"{name}","cancelled_at":{odd},"proof":{odd}}}"#);
+                assert_eq!(status(&other).unwrap().name(), name);
+            }
+        }
+        for text in [r#""1700000300123""#, r#""2023-11-14 22:18:20.123""#] {
+            let generated =
+                format!(r#"{{"session_token":"s","deeplink":"d","expires_at":{text}}}"#);
+            let session = session(&generated).unwrap();
+            assert_eq!(session.expires_at(), Some(millis(1_700_000_300_123)));
+        }
+    }
+
+    #[test]
     fn an_unknown_status_is_an_error_that_names_it() {
         let error = status(r#"{"status":"paused"}"#).unwrap_err();
         assert!(error.to_string().contains("paused"), "{error}");
         assert!(!error.is_transient());
-        for json in ["{}", "[]", "null", r#"{"status":null}"#, r#"{"status":7}"#, "pending"] {
+        for json in ["{}", "[]", "null", r#"{"status":null}"#, r#"{"status":""}"#, "pending"] {
             assert!(status(json).is_err(), "{json}");
         }
     }
@@ -449,7 +518,7 @@ mod tests {
         fn a_confirmed_login_is_read_unchanged(
             (id, name, proof) in ("[0-9]{1,19}", ".*", ".+"),
             (username, phone) in (option::of(".+"), option::of(".+")),
-            confirmed_at in option::of(0..=9_007_199_254_740_992_u64),
+            confirmed_at in option::of(1_000_000_000_000..100_000_000_000_000_u64),
             used in any::<bool>(),
         ) {
             let answer = json!({

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{
     Client, Error, Session, SessionStatus,
     call::{call, call_dated},
-    session::{GenerateResponse, VerifyResponse},
+    session::{GenerateResponse, VerifyResponse, outcome},
 };
 
 /// The public session API of one project: begins logins and polls their status. Created by
@@ -68,6 +68,9 @@ impl Sessions {
 
     /// Requests the status of a session once.
     ///
+    /// A refusal with the code `SESSION_EXPIRED` or `SESSION_CANCELLED` is the status that it names. A user
+    /// with a proof and without a `status` is [`Confirmed`](SessionStatus::Confirmed).
+    ///
     /// # Errors
     ///
     /// [`Error`] if the API cannot be reached or does not answer within the
@@ -78,8 +81,10 @@ impl Sessions {
             "project_id": *self.project_id,
             "session_token": session_token,
         }));
-        let answer: VerifyResponse = call(request).await.map_err(Error::code_by_status)?;
-        answer.into_status(session_token)
+        match call::<VerifyResponse>(request).await.map_err(Error::code_by_status) {
+            Ok(answer) => answer.into_status(session_token),
+            Err(error) => error.code().and_then(|code| outcome(code.as_str())).ok_or(error),
+        }
     }
 
     fn request(&self, path: &str) -> RequestBuilder {

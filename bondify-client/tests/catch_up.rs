@@ -22,7 +22,8 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, join_all},
 };
-use serde_json::json;
+use serde_json::{Value, json};
+use time::UtcDateTime;
 use tokio::{
     sync::{Notify, watch},
     time::timeout,
@@ -32,7 +33,6 @@ use tracing::subscriber::{DefaultGuard, set_default};
 const SHOP: &str = "proj_shop";
 const BLOG: &str = "proj_blog";
 const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A local Bondify whose deliveries all fail, and its developer API.
 struct Outage {
@@ -88,6 +88,11 @@ impl Outage {
         let delivery = self.emulator.delivery_of(&session.token).await.unwrap();
         let secret = self.emulator.project(SHOP).unwrap().secret().clone();
         WebhookRequest::signed(delivery.body.clone(), &secret)
+    }
+
+    /// Catch-up that handles events of any age.
+    fn catch_up(&self, bondify: &Bondify) -> CatchUp {
+        CatchUp::new(&self.developer, bondify, SHOP).min_age(Duration::ZERO)
     }
 
     /// Returns an instance of the server with this store.
@@ -147,11 +152,10 @@ async fn after_an_outage_every_login_takes_effect_once() {
         outage.log_in(BLOG, 99);
 
         let (bondify, effects) = (outage.instance(MemoryStore::new()), Effects::default());
-        let catch_up = || {
-            outage.developer.catch_up(&bondify, SHOP, DAY, effects.handler()).map(Result::unwrap)
-        };
-        assert_eq!(counts(catch_up().await), [21, 0, 0, 0]);
-        assert_eq!(counts(catch_up().await), [0, 21, 0, 0]);
+        let catch_up = outage.catch_up(&bondify);
+        let run = || catch_up.run(effects.handler()).map(Result::unwrap);
+        assert_eq!(counts(run().await), [21, 0, 0, 0]);
+        assert_eq!(counts(run().await), [0, 21, 0, 0]);
         effects.assert_each_once(21);
 
         // The webhook of each login arrives later and is a duplicate.
@@ -183,7 +187,7 @@ async fn events_of_a_webhook_or_a_poll_are_known() {
         let event = status.login().unwrap().event();
         assert_eq!(bondify.handle(event, effects.handler()).await.unwrap(), Handled::Now(()));
 
-        let caught_up = outage.developer.catch_up(&bondify, SHOP, DAY, effects.handler()).await;
+        let caught_up = outage.catch_up(&bondify).run(effects.handler()).await;
         assert_eq!(counts(caught_up.unwrap()), [1, 2, 0, 0]);
         effects.assert_each_once(3);
         assert!(effects.0.borrow().contains_key(&missed.token));
@@ -198,9 +202,8 @@ async fn two_instances_with_one_store_catch_up_at_the_same_time() {
         (1..=50).for_each(|id| drop(outage.log_in(SHOP, id)));
         let (store, effects) = (ProbeStore::new(MemoryStore::new()), Effects::default());
         let instances = [outage.instance(store.clone()), outage.instance(store)];
-        let runs = instances
-            .each_ref()
-            .map(|bondify| outage.developer.catch_up(bondify, SHOP, DAY, effects.handler()));
+        let runs = instances.each_ref().map(|bondify| outage.catch_up(bondify));
+        let runs = runs.each_ref().map(|catch_up| catch_up.run(effects.handler()));
         let caught_up: Vec<_> = join_all(runs).await.into_iter().map(Result::unwrap).collect();
         let [one, other] = caught_up[..] else { panic!() };
         assert_eq!(one.handled + other.handled, 50, "{one:?} {other:?}");
@@ -221,10 +224,10 @@ async fn it_continues_after_failures_and_the_next_run_retries_them() {
             Some(id) if id % 2 == 1 => Err("as told"),
             _ => Ok(()),
         };
-        let caught_up = outage.developer.catch_up(&bondify, SHOP, DAY, odd_fails).await;
+        let caught_up = outage.catch_up(&bondify).run(odd_fails).await;
         assert_eq!(counts(caught_up.unwrap()), [10, 0, 10, 0]);
         let effects = Effects::default();
-        let caught_up = outage.developer.catch_up(&bondify, SHOP, DAY, effects.handler()).await;
+        let caught_up = outage.catch_up(&bondify).run(effects.handler()).await;
         assert_eq!(counts(caught_up.unwrap()), [10, 10, 0, 0]);
         effects.assert_each_once(10);
     })
@@ -240,8 +243,8 @@ async fn a_window_above_the_tolerance_has_no_effect() {
         }
         for (window, expected) in [(2 * HOUR, [1, 0, 0, 0]), (48 * HOUR, [2, 0, 0, 1])] {
             let (bondify, effects) = (outage.instance(MemoryStore::new()), Effects::default());
-            let run = outage.developer.catch_up(&bondify, SHOP, window, effects.handler());
-            assert_eq!(counts(run.await.unwrap()), expected);
+            let catch_up = outage.catch_up(&bondify).window(window);
+            assert_eq!(counts(catch_up.run(effects.handler()).await.unwrap()), expected);
         }
     })
     .await;
@@ -253,9 +256,7 @@ async fn the_task_runs_at_the_start_and_again_until_drain_ends_it() {
         let outage = Outage::start().await;
         let (bondify, effects) = (outage.instance(MemoryStore::new()), Effects::default());
         outage.log_in(SHOP, 1);
-        let task = CatchUp::new(&outage.developer, &bondify, SHOP)
-            .every(CatchUp::MIN_EVERY)
-            .spawn(effects.handler());
+        let task = outage.catch_up(&bondify).every(CatchUp::MIN_EVERY).spawn(effects.handler());
         effects.reach(1).await;
         outage.log_in(SHOP, 2);
         effects.reach(2).await;
@@ -280,12 +281,112 @@ async fn drain_waits_for_the_handler_that_the_task_started() {
             finishes.notified().await;
             effect(event).await
         };
-        let _task = CatchUp::new(&outage.developer, &bondify, SHOP).spawn(handler);
+        let _task = outage.catch_up(&bondify).spawn(handler);
         started.notified().await;
         assert!(bondify.drain(Duration::from_millis(100)).await.is_err());
         finish.notify_one();
         bondify.drain(Duration::from_secs(10)).await.unwrap();
         effects.assert_each_once(1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_whose_webhook_may_still_be_retried_is_left_to_the_webhook() {
+    within_a_minute(async {
+        let outage = Outage::start().await;
+        outage.behind.store(14 * 60, Ordering::SeqCst);
+        outage.log_in(SHOP, 1);
+        // Its session was created 16 minutes ago, and the tap may be 10 minutes later.
+        outage.behind.store(16 * 60, Ordering::SeqCst);
+        outage.cancel();
+        let (login, old) = (outage.log_in(SHOP, 2), 26 * 60);
+        outage.behind.store(old, Ordering::SeqCst);
+        outage.cancel();
+        outage.behind.store(0, Ordering::SeqCst);
+        let (bondify, effects) = (outage.instance(MemoryStore::new()), Effects::default());
+        let catch_up = CatchUp::new(&outage.developer, &bondify, SHOP);
+        let caught_up = catch_up.run(effects.handler()).await.unwrap();
+        assert_eq!(counts(caught_up), [2, 0, 0, 0]);
+        assert_eq!(caught_up.too_young, 2);
+        assert!(effects.0.borrow().contains_key(&login.token));
+        let caught_up = outage.catch_up(&bondify).run(effects.handler()).await.unwrap();
+        assert_eq!((counts(caught_up), caught_up.too_young), ([2, 2, 0, 0], 0));
+        effects.assert_each_once(4);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_read_costs_one_session() {
+    within_a_minute(async {
+        let outage = Outage::start().await;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let hour_ago = (now - HOUR).as_millis() as u64;
+        let login = |token: &str| {
+            json!({"session_token": token, "project_id": SHOP, "status": "confirmed",
+                "telegram_id": "1", "telegram_name": "Hush", "created_at": hour_ago,
+                "confirmed_at": hour_ago})
+        };
+        let with = |token: &str, changes: Value| {
+            let mut login = login(token);
+            login.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            login
+        };
+        let iso = |time: Duration| {
+            let time = UtcDateTime::from_unix_timestamp(time.as_secs() as i64).unwrap();
+            let (date, [h, m, s]) = (time.date(), [time.hour(), time.minute(), time.second()]);
+            format!("{date} {h:02}:{m:02}:{s:02}")
+        };
+        let readable = [
+            with("1", json!({"created_at": null})),
+            with("2", json!({"created_at": ""})),
+            with("3", json!({"created_at": iso(now - HOUR)})),
+            with("4", json!({"created_at": iso(now - HOUR), "confirmed_at": null})),
+            with("5", json!({"confirmed_at": hour_ago.to_string()})),
+            with("6", json!({"confirmed_at": ""})),
+            with("7", json!({"confirmed_at": -1})),
+            with("8", json!({"telegram_name": null, "telegram_username": 7})),
+            with("9", json!({"status": "cancelled", "telegram_id": null, "confirmed_at": null})),
+            with("10", json!({"confirmed_at": hour_ago / 1000})),
+        ];
+        let of_no_interest = [
+            with("11", json!({"session_token": null, "project_id": BLOG})),
+            with("12", json!({"telegram_id": null, "project_id": BLOG})),
+            with("13", json!({"status": "pending", "session_token": null})),
+            with(
+                "14",
+                json!({"created_at": 1_500_000_000_000_u64, "confirmed_at": null,
+                "telegram_id": null}),
+            ),
+        ];
+        let unreadable = [
+            (with("15", json!({"session_token": null})), "session_token"),
+            (with("16", json!({"session_token": ""})), "session_token"),
+            (with("17", json!({"project_id": null})), "project_id"),
+            (with("18", json!({"telegram_id": null})), "telegram_id"),
+            (with("19", json!({"status": null})), "status"),
+            (with("20", json!({"created_at": null, "confirmed_at": "hush"})), "created_at"),
+            (with("21", json!({"created_at": hour_ago / 1000, "confirmed_at": null})), "seconds"),
+            (json!("hush"), "sessions["),
+        ];
+        for (odd, field) in &unreadable {
+            let sessions = readable.iter().chain(&of_no_interest).chain([odd]);
+            let list = json!({"sessions": sessions.collect::<Vec<_>>(), "has_more": true});
+            let server = ScriptedServer::start([Answer::json(200, list)]).await;
+            let client = Client::builder().base_url(server.url()).build().unwrap();
+            let developer = client.developer("token").unwrap();
+            let (bondify, effects) = (outage.instance(MemoryStore::new()), Effects::default());
+            let (log, _guard) = Log::capture();
+            let catch_up = CatchUp::new(&developer, &bondify, SHOP);
+            let caught_up = catch_up.run(effects.handler()).await.unwrap();
+            let log = log.text();
+            assert_eq!(counts(caught_up), [readable.len() as u64, 0, 0, 0], "{odd} {log}");
+            assert_eq!((caught_up.unreadable, caught_up.has_more), (1, true), "{odd} {log}");
+            assert!(log.contains(field) && log.contains("sessions[14]"), "{field}: {log}");
+            assert!(log.contains("more sessions than it listed"), "{log}");
+            assert!(!log.to_lowercase().contains("hush"), "{log}");
+        }
     })
     .await;
 }
@@ -303,7 +404,8 @@ async fn a_run_that_cannot_list_is_repeated() {
         let client = Client::builder().base_url(server.url()).build().unwrap();
         let developer = client.developer("token").unwrap();
         let (bondify, effects) = (outage.instance(MemoryStore::new()), Effects::default());
-        let catch_up = CatchUp::new(&developer, &bondify, SHOP).every(CatchUp::MIN_EVERY);
+        let catch_up = CatchUp::new(&developer, &bondify, SHOP).min_age(Duration::ZERO);
+        let catch_up = catch_up.every(CatchUp::MIN_EVERY);
         let _task = catch_up.spawn(effects.handler());
         effects.reach(1).await;
         assert!(server.requests().len() >= 3);
@@ -388,7 +490,7 @@ async fn a_store_that_forgets_on_a_restart_causes_a_warning() {
         ] {
             let (log, _guard) = Log::capture();
             let handler = async |_: Event| Err::<(), _>("as told");
-            outage.developer.catch_up(&bondify, SHOP, DAY, handler).await.unwrap();
+            outage.catch_up(&bondify).run(handler).await.unwrap();
             let log = log.text();
             assert_eq!(log.contains("forgets on a restart"), warned, "{log}");
             assert!(log.contains("the event was not handled"), "{log}");

@@ -31,7 +31,7 @@ async fn me() {
         ))
         .await;
         let me = developer.me().await.unwrap();
-        assert_eq!((&*me.developer_id, &*me.email), ("dev_1", "ada@example.com"));
+        assert_eq!((&*me.developer_id, me.email.as_deref()), ("dev_1", Some("ada@example.com")));
         let mau = me.mau.unwrap();
         assert_eq!((mau.current, mau.limit, mau.over), (7, Some(100), false));
         assert_eq!(request(&server).0, "GET /api/v1/dev/me");
@@ -54,7 +54,7 @@ async fn projects_in_both_forms() {
         ))
         .await;
         let projects = developer.projects().await.unwrap();
-        let [shop, blog] = &projects[..] else { panic!("{projects:?}") };
+        let [shop, blog] = &projects.records[..] else { panic!("{projects:?}") };
         assert_eq!((&*shop.project_id, shop.active), ("p1", true));
         assert_eq!((shop.public_access, shop.req_phone), (Some(true), Some(true)));
         assert_eq!((shop.sessions_count, shop.confirmed_count), (Some(3), Some(2)));
@@ -162,7 +162,7 @@ async fn sessions() {
         ))
         .await;
         let sessions = developer.sessions().await.unwrap();
-        let [confirmed, pending, unknown] = &sessions[..] else { panic!() };
+        let [confirmed, pending, unknown] = &sessions.records[..] else { panic!() };
         assert_eq!(confirmed.session_token, "sess_hush");
         assert_eq!(confirmed.project_name, "Shop");
         let SessionStatus::Confirmed(login) = &confirmed.status else { panic!("{confirmed:?}") };
@@ -170,7 +170,7 @@ async fn sessions() {
         assert_eq!(login.user(), Some(user));
         assert_eq!(user.id().to_i64(), Some(7_123_456_789));
         assert_eq!((user.name(), user.username(), user.phone()), ("Ada Hush", Some("ada"), None));
-        let took = login.confirmed_at().unwrap().duration_since(confirmed.created_at);
+        let took = login.confirmed_at().unwrap().duration_since(confirmed.created_at.unwrap());
         assert_eq!(took.unwrap(), Duration::from_secs(1));
         assert_eq!((&pending.status, pending.status.login()), (&SessionStatus::Pending, None));
         assert_eq!(unknown.status, SessionStatus::Other("paused".into()));
@@ -201,15 +201,76 @@ async fn analytics_of_a_project_or_all() {
             let (server, developer) = developer(Answer::json(200, analytics())).await;
             let analytics = developer.analytics(days, project).await.unwrap();
             assert_eq!((analytics.total_sessions, analytics.confirmed_sessions), (10, 6));
-            assert_eq!((analytics.unique_users, analytics.conversion_rate), (5, 60.0));
+            assert_eq!((analytics.unique_users, analytics.conversion_rate), (Some(5), Some(60.0)));
             assert_eq!(
-                (&*analytics.daily[0].date, analytics.daily[0].confirmed),
+                (&*analytics.daily.records[0].date, analytics.daily.records[0].confirmed),
                 ("2025-01-31", 6)
             );
-            assert_eq!((analytics.funnel.requested, analytics.funnel.cancelled), (10, 1));
-            assert_eq!(analytics.projects[0].id, "p1");
+            let funnel = analytics.funnel.unwrap();
+            assert_eq!((funnel.requested, funnel.cancelled), (10, 1));
+            assert_eq!(analytics.projects.records[0].id, "p1");
             assert_eq!(request(&server).0, line);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn analytics_are_read_from_strings_and_without_side_fields() {
+    within_a_minute(async {
+        let mut strings = analytics();
+        strings["total_sessions"] = "10".into();
+        strings["conversion_rate"] = "60.0".into();
+        strings["funnel"]["expired"] = "3".into();
+        strings["daily"][0]["confirmed"] = "6".into();
+        strings["projects"][0]["id"] = 17.into();
+        let (_server, developer) = developer(Answer::json(200, strings)).await;
+        let read = developer.analytics(Days::Seven, None).await.unwrap();
+        assert_eq!((read.total_sessions, read.conversion_rate), (10, Some(60.0)));
+        assert_eq!(read.funnel.unwrap().expired, 3);
+        assert_eq!(read.daily.records[0].confirmed, 6);
+        assert_eq!(read.projects.records[0].id, "17");
+
+        let mut odd = analytics();
+        odd["daily"].as_array_mut().unwrap().extend([json!({"date": "2025-02-01"}), json!(7)]);
+        odd["projects"] = json!([{"name": "Hush"}]);
+        odd["funnel"]["cancelled"] = (-1).into();
+        let (_server, developer) = self::developer(Answer::json(200, odd)).await;
+        let read = developer.analytics(Days::Seven, None).await.unwrap();
+        assert_eq!((read.daily.records.len(), read.daily.unreadable), (1, 2));
+        assert!(read.daily.problem.unwrap().contains("`daily[1].sessions`"));
+        assert_eq!((read.projects.unreadable, read.funnel), (1, None));
+
+        for odd in [json!(null), json!(""), json!({}), json!([]), json!(-1)] {
+            let mut bare = json!({"total_sessions": 10, "confirmed_sessions": 6});
+            for field in ["unique_users", "conversion_rate", "daily", "funnel", "projects"] {
+                bare[field] = odd.clone();
+            }
+            let (_server, developer) = self::developer(Answer::json(200, bare)).await;
+            let read = developer.analytics(Days::Seven, None).await.unwrap();
+            assert_eq!((read.total_sessions, read.unique_users), (10, None));
+            assert!(read.projects.records.is_empty() && read.daily.records.is_empty());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_odd_project_costs_one_project() {
+    within_a_minute(async {
+        let list = json!({"projects": [
+            {"project_id": "p1", "name": "Shop", "active": 1},
+            {"project_id": null, "name": "Hush", "active": true},
+            {"project_id": "p3", "name": "Blog", "active": null},
+            {"project_id": "p4", "name": "Wiki", "is_active": "0", "created_at": ""},
+        ]});
+        let (_server, developer) = developer(Answer::json(200, list)).await;
+        let list = developer.projects().await.unwrap();
+        let read = list.records.iter().map(|project| (&*project.project_id, project.active));
+        assert_eq!(read.collect::<Vec<_>>(), [("p1", true), ("p4", false)]);
+        assert_eq!((list.unreadable, list.has_more), (2, false));
+        let problem = list.problem.unwrap();
+        assert!(problem.contains("`projects[1].project_id`"), "{problem}");
     })
     .await;
 }

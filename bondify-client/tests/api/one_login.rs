@@ -57,7 +57,7 @@ async fn listed(changes: Value) -> Option<Event> {
     let answer = json!({"sessions": [fields(changes)]});
     let server = ScriptedServer::start([Answer::json(200, answer)]).await;
     let developer = client(&server).developer("token").unwrap();
-    developer.sessions().await.unwrap().remove(0).event()
+    developer.sessions().await.unwrap().records.remove(0).event()
 }
 
 fn proven() -> Event {

@@ -4,6 +4,7 @@ use std::{error::Error as _, time::Duration};
 
 use bondify_client::{Client, ErrorCode, SessionStatus};
 use bondify_testkit::{Answer, ScriptedServer, within_a_minute};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::TcpListener, time::timeout};
 
@@ -77,6 +78,47 @@ async fn every_refusal_has_its_status_and_code() {
                 assert!(!format!("{error} {error:?}").contains("in words"));
             }
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_session_that_has_ended_is_an_outcome_under_any_http_status() {
+    within_a_minute(async {
+        let cancelled = SessionStatus::Cancelled { cancelled_at: None };
+        for http_status in [200, 400, 403, 404, 409, 410, 429, 500, 503] {
+            for (code, expected) in
+                [("SESSION_EXPIRED", &SessionStatus::Expired), ("SESSION_CANCELLED", &cancelled)]
+            {
+                let answer = Answer::json(http_status, json!({"error": "hush", "code": code}));
+                let answers =
+                    [generated(Duration::from_secs(600)), answer.clone(), answer.clone(), answer];
+                let server = ScriptedServer::start(answers).await;
+                let sessions = client(&server).sessions(PROJECT);
+                let session = sessions.generate().await.unwrap();
+                assert_eq!(&sessions.status(TOKEN).await.unwrap(), expected, "{http_status}");
+                assert_eq!(&sessions.wait(&session).await.unwrap(), expected);
+                let statuses: Vec<_> = sessions.statuses(&session).collect().await;
+                assert!(matches!(&statuses[..], [Ok(status)] if status == expected));
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_confirmed_answer_without_a_status_is_confirmed() {
+    within_a_minute(async {
+        let user = json!({"telegram_id": "7123456789", "telegram_name": "Ada", "proof": "a.b.c"});
+        let answers =
+            [generated(Duration::from_secs(600)), status("pending"), Answer::json(200, user)];
+        let server = ScriptedServer::start(answers).await;
+        let sessions = client(&server).sessions(PROJECT);
+        let session = sessions.generate().await.unwrap();
+        let SessionStatus::Confirmed(login) = sessions.wait(&session).await.unwrap() else {
+            panic!()
+        };
+        assert_eq!((login.user().name(), login.proof()), ("Ada", "a.b.c"));
     })
     .await;
 }

@@ -89,7 +89,7 @@ pub trait DedupeStore: Send + Sync + 'static {
     }
 
     /// Returns `true` if the store forgets its events when this process ends, as a store in memory does.
-    /// The default is `false`. Code that handles past events, such as `catch_up` of `bondify-client`,
+    /// The default is `false`. Code that handles past events, such as `CatchUp` of `bondify-client`,
     /// warns about it. A store that wraps another should forward the call.
     fn forgets_on_restart(&self) -> bool {
         false

@@ -68,6 +68,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             app = app.merge(other_ways(client(url)?.sessions(PROJECT), &bondify, &shop));
             let shop = shop.clone();
             CatchUp::new(&developer, &bondify, PROJECT)
+                .min_age(Duration::ZERO)
                 .every(Duration::from_secs(2))
                 .spawn(async move |event: Event| shop.handle(&event).await);
         }
