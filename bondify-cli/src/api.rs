@@ -1,8 +1,11 @@
-use anyhow::anyhow;
-use bondify_client::{Client, Error};
-use clap::Args;
+use std::time::Duration;
 
-use crate::output::Printable;
+use anyhow::anyhow;
+use bondify_client::{Client, Error, List};
+use clap::Args;
+use tokio::time::sleep;
+
+use crate::output::{Printable, warn};
 
 /// The options for Bondify's API.
 #[derive(Args)]
@@ -25,4 +28,41 @@ pub(crate) fn explained(error: Error) -> anyhow::Error {
         Some(message) => anyhow!("{error}: {}", Printable(message)),
         None => error.into(),
     }
+}
+
+/// Whether a list is complete. Warns if it is not.
+pub(crate) fn is_complete<T>(list: &List<T>, records: &str) -> bool {
+    if let Some(problem) = &list.problem {
+        let count = list.unreadable;
+        warn(format_args!("{records} that could not be read: {count}; the first: {problem}"));
+    }
+    if list.has_more {
+        warn(format_args!("the API has more {records} than it listed"));
+    }
+    list.unreadable == 0 && !list.has_more
+}
+
+/// The number of times that a refused call is repeated.
+const RETRIES: u32 = 5;
+
+/// The maximum pause before a retry.
+const MAX_PAUSE: Duration = Duration::from_secs(10 * 60);
+
+/// Repeats a call that the API refuses for now, as with 429 or 503: after the pause that the API asks for,
+/// or else after 1, 2, 4, 8 and 16 s.
+pub(crate) async fn retried<T>(call: impl AsyncFn() -> Result<T, Error>) -> anyhow::Result<T> {
+    for retry in 1..=RETRIES {
+        let error = match call().await {
+            Err(error) if error.status().is_some() && error.is_transient() => error,
+            result => return result.map_err(explained),
+        };
+        let pause = error.retry_after().unwrap_or(Duration::from_secs(1 << (retry - 1)));
+        if pause > MAX_PAUSE {
+            return Err(explained(error));
+        }
+        let error = explained(error);
+        warn(format_args!("{error}; retry {retry} of {RETRIES} in {} s", pause.as_secs()));
+        sleep(pause).await;
+    }
+    call().await.map_err(explained)
 }

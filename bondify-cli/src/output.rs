@@ -45,6 +45,12 @@ impl Output {
     }
 }
 
+/// Writes a warning to standard error. A write to a closed standard error is ignored: there is no other
+/// output.
+pub(crate) fn warn(text: impl Display) {
+    let _ = writeln!(anstream::stderr(), "{BAD}warning:{BAD:#} {text}");
+}
+
 /// The HTTP status of an answer. In JSON it is a number.
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct Status(pub(crate) u16);

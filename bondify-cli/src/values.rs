@@ -21,11 +21,19 @@ pub(crate) fn url(text: &str) -> Result<Url, String> {
 
 /// Parses a duration, such as `10s`, that is not zero.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("must be longer than 0".into()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(format!("{error}; write e.g. 10s or 500ms")),
+    match parsed(text)? {
+        Duration::ZERO => Err("must be longer than 0".into()),
+        duration => Ok(duration),
     }
+}
+
+/// Parses a duration that may be zero.
+pub(crate) fn age(text: &str) -> Result<Duration, String> {
+    if text == "0" { Ok(Duration::ZERO) } else { parsed(text) }
+}
+
+fn parsed(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write e.g. 10s or 500ms"))
 }
 
 /// Parses a number from 1.

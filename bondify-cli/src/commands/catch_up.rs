@@ -1,21 +1,18 @@
 mod shown;
 
-use std::{
-    collections::BTreeSet,
-    pin::pin,
-    time::{Duration, SystemTime},
-};
+use std::{pin::pin, time::Duration};
 
-use anyhow::ensure;
-use bondify_client::{Developer, SessionRecord};
+use anyhow::{bail, ensure};
+use bondify_client::Developer;
 use bondify_core::{Event, SIGNATURE_HEADER, Secret};
 use futures_util::{StreamExt as _, stream};
+use humantime::format_duration;
 use reqwest::{Url, header::CONTENT_TYPE};
 use tokio::select;
 
 use self::shown::{Listed, Sent, Tally};
 use crate::{
-    api::{ApiArgs, explained},
+    api::{ApiArgs, is_complete, retried},
     exit::Exit,
     http::{self, Endpoint},
     interrupt::Interrupts,
@@ -30,18 +27,23 @@ use crate::{
 ///
 /// Lists the project's sessions through the developer API, makes a signed delivery of each login
 /// and cancellation, and sends them, the oldest first. An endpoint that deduplicates handles only
-/// the events that it has not handled before. Succeeds only if every answer is 2xx. The deliveries
-/// have no phone numbers, and the time of a cancellation is that of its session's creation, because
-/// the API does not list them.
+/// the events that it has not handled before. Succeeds only if every session could be read and every
+/// answer is 2xx. The deliveries have no phone numbers, and the time of a cancellation is that of its
+/// session's creation, because the API does not list them.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The project whose sessions to deliver [default: the only one that has sessions]
+    /// The project whose sessions to deliver [default: the account's only project]
     #[arg(long, value_name = "ID", value_parser = values::text)]
     project: Option<String>,
 
     /// The age of the oldest event to deliver; endpoints may refuse older events than 24h
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     since: Duration,
+
+    /// The age of the youngest event to deliver. Bondify may still retry the webhook of a younger
+    /// one, which has the phone number
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = values::age)]
+    min_age: Duration,
 
     /// The endpoint to deliver to
     #[arg(long, value_parser = values::url, required_unless_present = "dry_run")]
@@ -71,25 +73,27 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self, mut output: Output) -> anyhow::Result<Exit> {
+        ensure!(
+            self.min_age < self.since,
+            "no event is older than --min-age {} and younger than --since {}: with --min-age 0s, \
+             events are sent whose webhook Bondify may still retry",
+            format_duration(self.min_age),
+            format_duration(self.since),
+        );
         let mut interrupts = Interrupts::new()?;
         let developer = self.api.client()?.developer(&*self.token.token()?)?;
-        let sessions = developer.sessions().await.map_err(explained)?;
-        let Some(project) = self.project(&sessions)? else {
-            output.show(&Tally::new(0))?;
-            return Ok(Exit::Success);
+        let found = select! {
+            () = interrupts.next() => return Ok(Exit::Interrupted),
+            found = self.find(&developer) => found?,
         };
-        let events = self.events(&sessions, project);
-        let Some(url) = self.url.clone().filter(|_| !self.dry_run) else {
+        let Found { events, secret, is_complete, mut tally } = found;
+        let Some((endpoint, secret)) = self.endpoint()?.zip(secret) else {
             for event in &events {
                 output.show(&Listed::new(event))?;
             }
-            return Ok(Exit::Success);
+            return Ok(is_complete.into());
         };
-
-        let endpoint = Endpoint::new(url, self.timeout, &self.tls)?;
-        let secret = self.secret(&developer, project).await?;
         let progress = progress::bar(events.len() as u64);
-        let mut tally = Tally::new(events.len());
         let sent =
             stream::iter(&events).then(async |event| deliver(&endpoint, &secret, event).await);
         let mut sent = pin!(sent);
@@ -107,32 +111,47 @@ impl Args {
         };
         progress.finish_and_clear();
         output.show(&tally)?;
-        Ok(if interrupted { Exit::Interrupted } else { tally.all_accepted().into() })
+        let success = tally.all_accepted() && is_complete;
+        Ok(if interrupted { Exit::Interrupted } else { success.into() })
     }
 
-    /// The project that is given, or else the only one of the sessions; `None` without sessions.
-    fn project<'a>(&'a self, sessions: &'a [SessionRecord]) -> anyhow::Result<Option<&'a str>> {
-        if self.project.is_some() {
-            return Ok(self.project.as_deref());
+    /// The endpoint to deliver to; `None` in a dry run.
+    fn endpoint(&self) -> anyhow::Result<Option<Endpoint>> {
+        let url = self.url.clone().filter(|_| !self.dry_run);
+        url.map(|url| Endpoint::new(url, self.timeout, &self.tls)).transpose()
+    }
+
+    /// Lists the project's events through the API.
+    async fn find(&self, developer: &Developer) -> anyhow::Result<Found> {
+        let project = self.project(developer).await?;
+        let ages = self.min_age..=self.since;
+        let past = retried(async || developer.past_events(&project, ages.clone()).await).await?;
+        let is_complete = is_complete(&past.events, "sessions");
+        let secret = match self.dry_run {
+            true => None,
+            false => Some(self.secret(developer, &project).await?),
+        };
+        let (events, unreadable) = (past.events.records, past.events.unreadable);
+        let tally = Tally::new(events.len(), past.too_young, unreadable);
+        Ok(Found { events, secret, is_complete, tally })
+    }
+
+    /// The project that is given, or else the only one of the account.
+    async fn project(&self, developer: &Developer) -> anyhow::Result<String> {
+        if let Some(project) = &self.project {
+            return Ok(project.clone());
         }
-        let ids: BTreeSet<_> = sessions.iter().map(|session| &*session.project_id).collect();
-        ensure!(
-            ids.len() <= 1,
-            "there are sessions of several projects: choose one with --project: {}",
-            Printable(&Vec::from_iter(ids.iter().copied()).join(", ")),
-        );
-        Ok(ids.into_iter().next())
-    }
-
-    /// The project's events of the window, the oldest first.
-    fn events(&self, sessions: &[SessionRecord], project: &str) -> Vec<Event> {
-        let start = SystemTime::now().checked_sub(self.since).unwrap_or(SystemTime::UNIX_EPOCH);
-        let of_project = sessions.iter().filter(|session| session.project_id == project);
-        let events = of_project.filter_map(SessionRecord::event);
-        let mut events: Vec<_> =
-            events.filter(|event| event.occurred_at() >= Some(start)).collect();
-        events.sort_by_key(Event::occurred_at);
-        events
+        let projects = retried(async || developer.projects().await).await?;
+        let ids: Vec<_> = projects.records.into_iter().map(|project| project.project_id).collect();
+        match (&ids[..], projects.problem) {
+            ([id], None) => Ok(id.clone()),
+            (_, Some(problem)) => bail!("choose a project with --project: {problem}"),
+            ([], None) => bail!("there is no project"),
+            (ids, None) => bail!(
+                "there are several projects: choose one with --project: {}",
+                Printable(&ids.join(", "))
+            ),
+        }
     }
 
     /// The secret that is given, or else the one that the API returns.
@@ -140,9 +159,19 @@ impl Args {
         if self.secret.given()?.is_some() {
             return self.secret.secret();
         }
-        let secret = developer.webhook_secret(project).await.map_err(explained)?;
+        let secret = retried(async || developer.webhook_secret(project).await).await?;
         Ok(secret.secret().clone())
     }
+}
+
+/// The events of a project, and what is needed to deliver them.
+struct Found {
+    events: Vec<Event>,
+    /// `None` in a dry run.
+    secret: Option<Secret>,
+    /// Whether every session was listed and read.
+    is_complete: bool,
+    tally: Tally,
 }
 
 async fn deliver(endpoint: &Endpoint, secret: &Secret, event: &Event) -> Sent {

@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use self::shown::{Changed, Listed, Secrets};
 use crate::{
-    api::{ApiArgs, explained},
+    api::{ApiArgs, explained, is_complete},
     exit::Exit,
     output::Output,
     secret::TokenArgs,
@@ -80,9 +80,12 @@ impl Args {
         let developer = self.api.client()?.developer(&*self.token.token()?)?;
         match self.action {
             Action::List => {
-                for project in developer.projects().await.map_err(explained)? {
+                let list = developer.projects().await.map_err(explained)?;
+                let is_complete = is_complete(&list, "projects");
+                for project in list.records {
                     output.show(&Listed::from(project))?;
                 }
+                return Ok(is_complete.into());
             }
             Action::Create { name, webhook_url } => {
                 let settings = webhook_url.as_deref().map(settings).transpose()?;

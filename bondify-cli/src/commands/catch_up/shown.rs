@@ -89,11 +89,16 @@ struct Figures {
     /// The number of events that the endpoint says it knew before, of those accepted.
     known: usize,
     failed: usize,
+    /// The number of events that are younger than the minimum age. They are not sent.
+    too_young: u64,
+    /// The number of sessions that could not be read.
+    unreadable: u64,
 }
 
 impl Tally {
-    pub(super) fn new(events: usize) -> Self {
-        Self { summary: Figures { events, accepted: 0, known: 0, failed: 0 } }
+    pub(super) fn new(events: usize, too_young: u64, unreadable: u64) -> Self {
+        let [accepted, known, failed] = [0; 3];
+        Self { summary: Figures { events, accepted, known, failed, too_young, unreadable } }
     }
 
     pub(super) fn add(&mut self, sent: &Sent) {
@@ -110,8 +115,14 @@ impl Tally {
 impl Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let style = if self.all_accepted() { GOOD } else { BAD };
-        let Figures { events, accepted, known, failed } = &self.summary;
+        let Figures { events, accepted, known, failed, too_young, unreadable } = &self.summary;
         write!(f, "{style}{accepted} of {events} accepted{style:#}, {known} of them known before")?;
+        if *too_young > 0 {
+            write!(f, ", {too_young} more not sent: younger than --min-age")?;
+        }
+        if *unreadable > 0 {
+            write!(f, ", {BAD}{unreadable} unreadable{BAD:#}")?;
+        }
         match events - accepted - failed {
             0 => Ok(()),
             not_sent => write!(f, ", interrupted: {not_sent} not sent"),
