@@ -9,6 +9,7 @@ use reqwest::{
     header::{AUTHORIZATION, HeaderValue},
 };
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::{
     Analytics, Client, Days, Error, List, NewProject, Project, ProjectSettings, SecretKey,
@@ -163,7 +164,8 @@ impl Developer {
     pub async fn regenerate(&self, project_id: &str) -> Result<SecretKey, Error> {
         let id = segment(project_id)?;
         let request = self.request(Method::POST, format_args!("projects/{id}/regenerate"));
-        call::<SecretResponse>(request).await?.into_key()
+        // The SDK for Node sends an empty object.
+        call::<SecretResponse>(request.json(&json!({}))).await?.into_key()
     }
 
     /// A project's webhook secret, which signs deliveries and proofs. The API sends it at any time.
@@ -334,7 +336,6 @@ mod tests {
 
     use proptest::prelude::*;
     use reqwest::Url;
-    use serde_json::json;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    io,
+    env, io,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -16,7 +16,7 @@ use bondify_core::{
     Bondify, Claimed, DedupeStore, EventKey, Handled, LeaseToken, MemoryStore, Reply, StoreError,
     async_trait,
 };
-use bondify_emulator::{Emulator, Fault, Persona, ProjectSettings, Session};
+use bondify_emulator::{Builder, Emulator, Fault, Persona, ProjectSettings, Session};
 use bondify_testkit::{Answer, ProbeStore, ScriptedServer, WebhookRequest, within_a_minute};
 use futures_util::{
     FutureExt,
@@ -52,7 +52,10 @@ impl Outage {
         };
         let behind = Arc::new(AtomicU64::new(0));
         let clock = behind.clone();
-        let emulator = Emulator::builder()
+        let readings = env::var("BONDIFY_TEST_READING").ok().map(|name| name.parse().unwrap());
+        let emulator = readings
+            .into_iter()
+            .fold(Emulator::builder(), Builder::reading)
             .project(project(SHOP))
             .project(project(BLOG))
             .retries(0)

@@ -1,13 +1,15 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
+    Json,
     body::Bytes,
     extract::{FromRequest, Request, rejection::BytesRejection},
 };
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, backend::Backend, transport::Resolver};
+use crate::{Error, backend::Backend, reading::Readings, transport::Resolver};
 
 /// The state that every request handler shares.
 pub(crate) struct App {
@@ -17,11 +19,18 @@ pub(crate) struct App {
     pub(crate) address: SocketAddr,
     pub(crate) developer_token: String,
     pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) readings: Readings,
     pub(crate) resolver: Resolver,
     pub(crate) stopped: CancellationToken,
 }
 
 impl App {
+    /// An answer of Bondify's API, in the forms of the readings.
+    pub(crate) fn answer(&self, mut answer: Value) -> Json<Value> {
+        self.readings.apply(&mut answer);
+        Json(answer)
+    }
+
     /// The URL that a user opens to log in.
     pub(crate) fn deeplink(&self, session_token: &str) -> String {
         format!("{}{}", self.url, self.deeplink_path(session_token))

@@ -9,7 +9,7 @@ use std::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Emulator, Error, ProjectSettings,
+    Emulator, Error, ProjectSettings, Reading,
     app::App,
     backend::Backend,
     clock::Clock,
@@ -18,6 +18,7 @@ use crate::{
     local::{ListenError, Listener},
     queue::Limits,
     random,
+    reading::Readings,
     router::router,
     state::{Rules, State},
     transport::{Network, Resolver},
@@ -48,6 +49,7 @@ pub struct Builder {
     ip: Option<IpAddr>,
     port: u16,
     allowed_hosts: Vec<String>,
+    readings: Readings,
     developer_token: Option<String>,
     projects: Vec<ProjectSettings>,
     rules: Rules,
@@ -66,6 +68,7 @@ impl Emulator {
             ip: None,
             port: 0,
             allowed_hosts: Vec::new(),
+            readings: Readings::default(),
             developer_token: None,
             projects: Vec::new(),
             rules: Rules::default(),
@@ -105,6 +108,12 @@ impl Builder {
     /// [`Emulator::developer_token`].
     pub fn developer_token(mut self, token: impl Into<String>) -> Self {
         self.developer_token = Some(token.into());
+        self
+    }
+
+    /// Answers as this reading of Bondify's sources says, in addition to the readings before.
+    pub fn reading(mut self, reading: Reading) -> Self {
+        self.readings.0.push(reading);
         self
     }
 
@@ -259,6 +268,7 @@ impl Builder {
             address,
             developer_token: self.developer_token.unwrap_or_else(|| random::id("dev_")),
             allowed_hosts: self.allowed_hosts,
+            readings: self.readings,
             resolver: Resolver { remote },
             stopped: stopped.clone(),
         });

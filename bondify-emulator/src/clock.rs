@@ -23,7 +23,7 @@ pub(crate) fn unix_ms(time: SystemTime) -> u64 {
     since_epoch.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
-fn from_unix_ms(ms: u64) -> SystemTime {
+pub(crate) fn from_unix_ms(ms: u64) -> SystemTime {
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms));
     time.unwrap_or(SystemTime::UNIX_EPOCH)
 }

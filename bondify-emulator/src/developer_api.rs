@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    Error, Login, Project, ProjectSettings, Session,
+    Error, Login, Project, ProjectSettings, Reading, Session,
     analytics::Analytics,
     app::{App, Input},
     clock::unix_ms,
@@ -21,6 +21,7 @@ use crate::{
 /// The developer API: the functions of the dashboard, with the developer token.
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
+        .route("/api/v1/dev/login", post(login))
         .route("/api/v1/dev/me", get(me))
         .route("/api/v1/dev/projects", get(projects).post(create))
         .route("/api/v1/dev/projects/{id}", patch(update).delete(delete))
@@ -49,17 +50,33 @@ impl FromRequestParts<Arc<App>> for Developer {
 /// The limit of users a month. Bondify does not document its limits.
 const MONTHLY_USERS: usize = 1_000;
 
+/// Returns the developer token. The SDKs and the documentation name this call and say that its token is a
+/// JWT, but not which fields it takes and returns.
+async fn login(State(app): State<Arc<App>>) -> Json<Value> {
+    app.answer(json!({"token": app.developer_token}))
+}
+
+const DEVELOPER_ID: &str = "dev_emulator";
+
+const EMAIL: &str = "developer@localhost";
+
 async fn me(_: Developer, State(app): State<Arc<App>>) -> Json<Value> {
     app.backend.with(|state, now| {
         let plan = state.projects().iter().map(|project| project.plan).max();
         let current = Analytics::of(&state.sessions(now), 30, now).unique_users;
         let over = current.saturating_sub(MONTHLY_USERS);
-        Json(json!({"developer": {
-            "developer_id": "dev_emulator",
-            "email": "developer@localhost",
-            "plan": plan.unwrap_or_default(),
-            "mau": {"current": current, "limit": MONTHLY_USERS, "over": over},
-        }}))
+        let created_at = state.projects().iter().map(|project| project.created_at).min();
+        app.answer(json!({
+            "developer": {
+                "developer_id": DEVELOPER_ID,
+                "email": EMAIL,
+                "plan": plan.unwrap_or_default(),
+                "mau": {"current": current, "limit": MONTHLY_USERS, "over": over},
+            },
+            "id": DEVELOPER_ID,
+            "email": EMAIL,
+            "created_at": unix_ms(created_at.unwrap_or(now)),
+        }))
     })
 }
 
@@ -70,19 +87,22 @@ async fn projects(_: Developer, State(app): State<Arc<App>>) -> Json<Value> {
             let own = || sessions.iter().filter(|session| session.project_id == project.id);
             json!({
                 "project_id": project.id,
+                "id": project.id,
                 "name": project.name,
                 "webhook_url": project.webhook_url,
                 "active": project.active,
+                "is_active": project.active,
                 "public_access": project.public_access,
                 "req_phone": project.req_phone,
                 "secret_preview": project.secret_key.preview(),
+                "secret_key": format!("{}…", project.secret_key.preview()),
                 "created_at": unix_ms(project.created_at),
                 "sessions_count": own().count(),
                 "confirmed_count": own().filter(|session| session.login().is_some()).count(),
             })
         };
         let projects: Vec<_> = state.projects().iter().map(shown).collect();
-        Json(json!({"projects": projects}))
+        app.answer(json!({"projects": projects}))
     })
 }
 
@@ -115,8 +135,16 @@ async fn create(
         return Err(Error::BadRequest("name is missing"));
     }
     let project = app.backend.with(|state, now| state.add_project(settings.into(), now))?;
-    let (id, key, name) = (&project.id, project.reveal_secret_key(), &project.name);
-    Ok(Json(json!({"project_id": id, "secret_key": key, "name": name})))
+    Ok(app.answer(json!({
+        "project_id": project.id,
+        "id": project.id,
+        "name": project.name,
+        "secret_key": project.reveal_secret_key(),
+        "webhook_url": project.webhook_url,
+        "active": project.active,
+        "is_active": project.active,
+        "created_at": unix_ms(project.created_at),
+    })))
 }
 
 async fn update(
@@ -170,7 +198,12 @@ async fn sessions(
     app.backend.with(|state, now| {
         let sessions = state.sessions_of(project_id.as_deref(), now)?;
         let sessions: Vec<_> = sessions.iter().map(|session| shown(session, state)).collect();
-        Ok(Json(json!({"sessions": sessions})))
+        let mut list = json!({"sessions": sessions});
+        if app.readings.has(Reading::Pages) {
+            list["has_more"] = (sessions.len() > Reading::PAGE).into();
+            list["sessions"] = sessions.into_iter().take(Reading::PAGE).collect();
+        }
+        Ok(app.answer(list))
     })
 }
 
@@ -204,9 +237,10 @@ async fn analytics(
 ) -> Result<Json<Value>, Error> {
     let days = match days.as_deref().unwrap_or("7") {
         "7" => 7,
+        "14" => 14,
         "30" => 30,
         "90" => 90,
-        _ => return Err(Error::BadRequest("days must be 7, 30 or 90")),
+        _ => return Err(Error::BadRequest("days must be 7, 14, 30 or 90")),
     };
     let project_id = project_id.filter(|id| !id.is_empty());
     app.backend.with(|state, now| {
@@ -215,6 +249,6 @@ async fn analytics(
         let projects = state.projects().iter();
         let projects = projects.map(|project| json!({"id": project.id, "name": project.name}));
         analytics["projects"] = projects.collect();
-        Ok(Json(analytics))
+        Ok(app.answer(analytics))
     })
 }

@@ -39,6 +39,14 @@ pub enum Error {
     /// The project has no session with this token. 404 `SESSION_NOT_FOUND`.
     #[error("there is no such session")]
     SessionNotFound,
+    /// The session has expired, under the reading [`EndCodes`](crate::Reading::EndCodes). 410
+    /// `SESSION_EXPIRED`.
+    #[error("the session has expired")]
+    SessionExpired,
+    /// The session was cancelled, under the reading [`EndCodes`](crate::Reading::EndCodes). 410
+    /// `SESSION_CANCELLED`.
+    #[error("the session was cancelled")]
+    SessionCancelled,
     /// Only a pending session can be confirmed, cancelled or expired. 409
     /// `SESSION_NOT_PENDING`.
     #[error("the session is not pending: it is {0}")]
@@ -96,6 +104,8 @@ impl Error {
             Self::PublicAccessDisabled => (403, "PUBLIC_ACCESS_DISABLED"),
             Self::RateLimited { .. } => (429, "RATE_LIMITED"),
             Self::SessionNotFound => (404, "SESSION_NOT_FOUND"),
+            Self::SessionExpired => (410, "SESSION_EXPIRED"),
+            Self::SessionCancelled => (410, "SESSION_CANCELLED"),
             Self::SessionNotPending(_) => (409, "SESSION_NOT_PENDING"),
             Self::SessionNotConfirmed(_) => (409, "SESSION_NOT_CONFIRMED"),
             Self::DeliveryNotFound => (404, "DELIVERY_NOT_FOUND"),

@@ -30,6 +30,7 @@ mod public_api;
 mod queue;
 mod random;
 mod rate_limit;
+mod reading;
 mod resend;
 mod retry;
 mod router;
@@ -53,6 +54,7 @@ pub use crate::{
     payload::Payload,
     persona::Persona,
     project::{Plan, Project, ProjectSettings},
+    reading::{Reading, UnknownReading},
     resend::Resend,
     session::{Login, Session, SessionStatus},
     state::Change,

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tower_http::cors::{Any, CorsLayer};
 
 use crate::{
-    Error, Login, Project, Session, SessionStatus,
+    Error, Login, Project, Reading, Session, SessionStatus,
     app::{App, Input},
     clock::unix_ms,
     payload::User,
@@ -48,7 +48,7 @@ async fn generate(
         state.admit(&project_id, now)?;
         state.generate(&project_id, now)
     })?;
-    Ok(Json(json!({
+    Ok(app.answer(json!({
         "session_token": session.token,
         "deeplink": app.deeplink(&session.token),
         "expires_at": unix_ms(session.expires_at),
@@ -71,12 +71,24 @@ async fn verify(
         if session.project_id != project_id {
             return Err(Error::SessionNotFound);
         }
+        match session.status {
+            SessionStatus::Expired if app.readings.has(Reading::EndCodes) => {
+                return Err(Error::SessionExpired);
+            }
+            SessionStatus::Cancelled { .. } if app.readings.has(Reading::EndCodes) => {
+                return Err(Error::SessionCancelled);
+            }
+            SessionStatus::Confirmed(_) if app.readings.has(Reading::UsedAtOnce) => {
+                state.use_proof(&session_token, now)?;
+            }
+            _ => {}
+        }
         let project = state.project(&project_id)?;
         let proof = |user, login| {
             let claims = Claims::new(&project.id, &session.token, login, user, now);
             claims.sign(project.secret())
         };
-        Ok(Json(json!(VerifyResponse::new(&session, project, proof))))
+        Ok(app.answer(json!(VerifyResponse::new(&session, project, proof))))
     })
 }
 

@@ -7,7 +7,7 @@ use bondify_testkit::{Answer, ScriptedServer, within_a_minute};
 use serde_json::{Value, json};
 use snapbox::{assert_data_eq, str};
 
-use crate::support::{Finished, Receiver, SECRET, bondify};
+use crate::support::{self, Finished, Receiver, SECRET, bondify};
 
 const SHOP: &str = "proj_shop";
 
@@ -15,7 +15,7 @@ const SHOP: &str = "proj_shop";
 async fn unreachable() -> Emulator {
     let shop = ProjectSettings::new().id(SHOP).secret(SECRET).webhook_url("http://127.0.0.1:9/");
     let blog = ProjectSettings::new().id("proj_blog").secret("whsec_blog");
-    let emulator = Emulator::builder().developer_token("dev_hush").retries(0);
+    let emulator = support::emulator().developer_token("dev_hush").retries(0);
     let emulator = emulator.project(shop.faults([Fault::Unreachable])).project(blog);
     emulator.start().await.unwrap()
 }
@@ -94,7 +94,7 @@ async fn the_oldest_event_of_the_window_is_sent_first() {
             now - Duration::from_secs(3 * 3600) + Duration::from_secs(seconds)
         };
         let shop = ProjectSettings::new().id(SHOP).secret(SECRET);
-        let emulator = Emulator::builder().developer_token("dev_hush").clock(clock).project(shop);
+        let emulator = support::emulator().developer_token("dev_hush").clock(clock).project(shop);
         let emulator = emulator.start().await.unwrap();
         let mut expected = Vec::new();
         for hour in 0..3 {
@@ -208,7 +208,7 @@ async fn a_refusal_for_now_is_repeated_after_the_pause_that_the_api_asks_for() {
             str![[r#"
 1 of 1 accepted, 0 of them known before
 stderr: warning: the API refused: 429 Too Many Requests (RATE_LIMITED), retry after 2 s: slow down; retry 1 of 5 in 2 s
-warning: the API refused: 503 Service Unavailable; retry 2 of 5 in 2 s
+stderr: warning: the API refused: 503 Service Unavailable; retry 2 of 5 in 2 s
 exit code: 0
 
 "#]]
@@ -252,7 +252,9 @@ exit code: 0
 "#]]
         );
         assert_eq!(receiver.handled().len(), 0);
-        let nothing = catch_up(&emulator, &["--since=10m", "--min-age=15m", "--dry-run"]).await;
+        let mut command = bondify(&["catch-up", "--since=10m", "--dry-run"]);
+        command.env("BONDIFY_API_URL", emulator.url()).env("BONDIFY_DEVELOPER_TOKEN", "dev_hush");
+        let nothing = Finished::of(command).await;
         assert_eq!(nothing.code, Some(2));
         assert!(nothing.stderr.contains("--min-age 15m"), "{nothing}");
     })

@@ -3,11 +3,11 @@ use bondify_testkit::within_a_minute;
 use serde_json::{Value, json};
 use snapbox::{IntoData, assert_data_eq, str};
 
-use crate::support::{Finished, Running, SECRET, run};
+use crate::support::{self, Finished, Running, SECRET, run};
 
 async fn emulator() -> Emulator {
     let project = ProjectSettings::new().id("proj_1").secret(SECRET).public_access(true);
-    Emulator::builder().project(project).start().await.unwrap()
+    support::emulator().project(project).start().await.unwrap()
 }
 
 /// Begins a login, calls `tap` with its session token, and returns the result of the command.

@@ -1,10 +1,13 @@
-use axum::{Json, Router, routing::post};
+use axum::{
+    Json, Router,
+    routing::{get, post},
+};
 use bondify_emulator::{Emulator, ProjectSettings};
 use bondify_testkit::within_a_minute;
 use serde_json::json;
 use snapbox::{IntoData, assert_data_eq, str};
 
-use crate::support::{Finished, bondify, serve};
+use crate::support::{self, Finished, bondify, serve};
 
 const TOKEN: &str = "dev_hush";
 
@@ -12,7 +15,7 @@ async fn emulator() -> Emulator {
     let shop = ProjectSettings::new().id("proj_shop").name("Shop");
     let shop = shop.webhook_url("https://shop.example/webhooks/bondify");
     let blog = ProjectSettings::new().id("proj_blog").name("Blog\u{1b}[2J").active(false);
-    let emulator = Emulator::builder().developer_token(TOKEN).project(shop).project(blog);
+    let emulator = support::emulator().developer_token(TOKEN).project(shop).project(blog);
     emulator.start().await.unwrap()
 }
 
@@ -76,6 +79,47 @@ exit code: 0
 
 "#]]
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn settings_are_changed_and_the_others_are_kept() {
+    within_a_minute(async {
+        let emulator = emulator().await;
+        let created = projects(&emulator, &["create", "Forum", "--public-access", "--json"]).await;
+        let id = created.json()[0]["project_id"].as_str().unwrap().to_owned();
+        let project = || emulator.project(&id).unwrap();
+        assert!(project().public_access);
+        let update = ["update", &id, "--name", "Store", "--active", "false"];
+        let updated = projects(&emulator, &update).await;
+        assert_eq!((updated.code, updated.stdout), (Some(0), format!("{id} updated\n")));
+        assert_eq!((&*project().name, project().active), ("Store", false));
+        assert!(project().public_access && !project().req_phone);
+        let url = "https://new.example/";
+        let update =
+            ["update", &id, "--public-access=false", "--req-phone=true", "--webhook-url", url];
+        assert_eq!(projects(&emulator, &update).await.code, Some(0));
+        assert!(!project().public_access && project().req_phone && !project().active);
+        assert_eq!(project().webhook_url.as_ref().unwrap().as_str(), url);
+        let nothing = projects(&emulator, &["update", &id]).await;
+        assert_eq!(nothing.code, Some(2));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_odd_project_fails_the_list_and_the_others_are_listed() {
+    within_a_minute(async {
+        let list = Json(json!({"projects": [{"id": "p1", "is_active": 1}, {"id": null}]}));
+        let api = Router::new().route("/api/v1/dev/projects", get(async || list));
+        let url = serve(api).await;
+        let mut command = bondify(&["projects", "list"]);
+        command.env("BONDIFY_API_URL", url.trim_end_matches("/webhooks/bondify"));
+        command.env("BONDIFY_DEVELOPER_TOKEN", TOKEN);
+        let finished = Finished::of(command).await;
+        assert_eq!((finished.code, finished.stdout.lines().count()), (Some(1), 1), "{finished}");
+        assert!(finished.stderr.contains("`projects[1].project_id`"), "{finished}");
     })
     .await;
 }

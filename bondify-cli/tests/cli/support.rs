@@ -1,5 +1,5 @@
 use std::{
-    fmt,
+    env, fmt,
     process::Stdio,
     sync::{Arc, Mutex},
 };
@@ -13,6 +13,7 @@ use axum::{
     routing::post,
 };
 use bondify_axum::{Bondify, BondifyEvent, BondifyExt, Event, Secret};
+use bondify_emulator::{Builder, Emulator};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -28,6 +29,12 @@ pub(crate) fn bondify(args: &[&str]) -> Command {
     command.args(args).env_clear().env("BONDIFY_WEBHOOK_SECRET", SECRET);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
+}
+
+/// An emulator that answers as the reading in `BONDIFY_TEST_READING` says, if it is set.
+pub(crate) fn emulator() -> Builder {
+    let reading = env::var("BONDIFY_TEST_READING").ok().map(|name| name.parse().unwrap());
+    reading.into_iter().fold(Emulator::builder(), Builder::reading)
 }
 
 /// Runs a command to its end.

@@ -128,7 +128,9 @@ async fn regenerate() {
         let (server, developer) =
             developer(Answer::json(200, json!({"secret_key": "sk_live_hush"}))).await;
         assert_eq!(developer.regenerate("p1").await.unwrap().expose(), "sk_live_hush");
-        assert_eq!(request(&server).0, "POST /api/v1/dev/projects/p1/regenerate");
+        let (line, request) = request(&server);
+        assert_eq!(line, "POST /api/v1/dev/projects/p1/regenerate");
+        assert_eq!(request.body, json!({}));
     })
     .await;
 }
@@ -195,6 +197,7 @@ async fn analytics_of_a_project_or_all() {
     within_a_minute(async {
         for (days, project, line) in [
             (Days::Seven, None, "GET /api/v1/dev/analytics?days=7"),
+            (Days::Fourteen, None, "GET /api/v1/dev/analytics?days=14"),
             (Days::Thirty, Some("p1"), "GET /api/v1/dev/analytics?days=30&project_id=p1"),
             (Days::Ninety, Some("p&d=1"), "GET /api/v1/dev/analytics?days=90&project_id=p%26d%3D1"),
         ] {

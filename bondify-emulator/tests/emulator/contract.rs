@@ -134,15 +134,20 @@ async fn used_has_user_and_proof_and_is_bare_on_request() {
 async fn me_counts_users_in_numbers() {
     let emulator = plain().await;
     let me = get(&emulator, "me").await;
-    assert_fields(&me, &[("developer", Object)]);
+    let docs = [("id", Text), ("email", Text), ("created_at", Number)];
+    assert_fields(&me, &[&docs[..], &[("developer", Object)]].concat());
     let fields = [("developer_id", Text), ("email", Text), ("plan", Text), ("mau", Object)];
     assert_fields(&me["developer"], &fields);
     let fields = [("current", Number), ("limit", Number), ("over", Number)];
     assert_fields(&me["developer"]["mau"], &fields);
 }
 
+/// The names of both the SDKs and the documentation.
 const PROJECT: &Fields = &[
     ("project_id", Text),
+    ("id", Text),
+    ("is_active", Bool),
+    ("secret_key", Text),
     ("name", Text),
     ("webhook_url", Null),
     ("active", Bool),
@@ -158,7 +163,9 @@ const PROJECT: &Fields = &[
 async fn a_new_project_has_the_documented_defaults() {
     let emulator = Emulator::builder().start().await.unwrap();
     let created = developer(&emulator, "POST", "projects", json!({"name": "Shop"})).await;
-    assert_fields(&created, &[("project_id", Text), ("secret_key", Text), ("name", Text)]);
+    let sdk = [("project_id", Text), ("secret_key", Text), ("name", Text), ("active", Bool)];
+    let docs = [("id", Text), ("webhook_url", Null), ("is_active", Bool), ("created_at", Number)];
+    assert_fields(&created, &[sdk, docs].concat());
     let listed = get(&emulator, "projects").await;
     assert_fields(&listed, &[("projects", List)]);
     let project = &listed["projects"][0];
@@ -186,6 +193,7 @@ async fn the_secret_key_is_not_the_webhook_secret() {
     let listed = get(&emulator, "projects").await;
     let preview = created["secret_key"].as_str().unwrap()[..12].to_owned();
     assert_eq!(listed["projects"][0]["secret_preview"], preview);
+    assert_eq!(listed["projects"][0]["secret_key"], format!("{preview}…"));
 
     let path = format!("projects/{id}/regenerate");
     let regenerated = developer(&emulator, "POST", &path, Value::Null).await;

@@ -77,12 +77,15 @@ async fn a_project_is_created_changed_and_deleted() {
     let preview = &secret[..12];
     let shown = json!({
         "project_id": id,
+        "id": id,
         "name": "Shop",
         "webhook_url": "https://shop.example/hook",
         "active": true,
+        "is_active": true,
         "public_access": false,
         "req_phone": true,
         "secret_preview": preview,
+        "secret_key": format!("{preview}…"),
         "created_at": 1_700_000_000_123_u64,
         "sessions_count": 0,
         "confirmed_count": 0,
@@ -217,8 +220,21 @@ async fn analytics_count_sessions() {
 #[tokio::test]
 async fn analytics_cover_the_requested_days() {
     let emulator = plain().await;
+    for days in [7, 14, 30, 90] {
+        let analytics = get(&emulator, &format!("/analytics?days={days}")).await;
+        assert_eq!(analytics["daily"].as_array().unwrap().len(), days);
+    }
     for days in ["0", "8", "-7", "many", "", "7.0"] {
         let refused = call(&emulator, "GET", &format!("/analytics?days={days}"), Value::Null).await;
         assert_eq!(refused.error(), (400, "BAD_REQUEST"), "{days:?}");
     }
+}
+
+#[tokio::test]
+async fn a_login_returns_the_developer_token() {
+    let emulator = plain().await;
+    let body = json!({"email": "ada@example.com", "password": "hush"});
+    let request = request(&emulator, "POST", "/api/v1/dev/login").body(body.to_string());
+    let answer = answer(request).await;
+    assert_eq!((answer.status, answer.json), (200, json!({"token": emulator.developer_token()})));
 }

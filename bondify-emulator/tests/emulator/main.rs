@@ -9,5 +9,6 @@ mod developer_api;
 mod guard;
 mod handler;
 mod public_api;
+mod readings;
 mod restart;
 mod support;

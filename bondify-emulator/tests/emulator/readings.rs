@@ -1,0 +1,81 @@
+use bondify_emulator::{Emulator, Persona, ProjectSettings, Reading};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, SHOP, answer, post, request, start};
+
+async fn with(reading: Reading) -> Emulator {
+    start(Emulator::builder().reading(reading), ProjectSettings::new()).await
+}
+
+fn generate(emulator: &Emulator) -> String {
+    emulator.generate(SHOP).unwrap().token
+}
+
+async fn verify(emulator: &Emulator, token: &str) -> Answer {
+    let body = json!({"project_id": SHOP, "session_token": token});
+    post(emulator, "/api/v1/verify/public", body).await
+}
+
+async fn get(emulator: &Emulator, path: &str) -> Value {
+    let request = request(emulator, "GET", &format!("/api/v1/dev/{path}"));
+    answer(request.bearer_auth(emulator.developer_token())).await.json
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_is_a_code() {
+    let emulator = with(Reading::EndCodes).await;
+    let [expired, cancelled, pending] = [(); 3].map(|()| generate(&emulator));
+    emulator.expire(&expired).unwrap();
+    emulator.cancel(&cancelled).unwrap();
+    assert_eq!(verify(&emulator, &expired).await.error(), (410, "SESSION_EXPIRED"));
+    assert_eq!(verify(&emulator, &cancelled).await.error(), (410, "SESSION_CANCELLED"));
+    assert_eq!(verify(&emulator, &pending).await.json, json!({"status": "pending"}));
+}
+
+#[tokio::test]
+async fn the_first_confirmed_answer_uses_the_session() {
+    let emulator = with(Reading::UsedAtOnce).await;
+    let token = generate(&emulator);
+    assert_eq!(verify(&emulator, &token).await.json["status"], "pending");
+    emulator.confirm(&token, Persona::default()).unwrap();
+    assert_eq!(verify(&emulator, &token).await.json["status"], "confirmed");
+    assert_eq!(verify(&emulator, &token).await.json["status"], "used");
+}
+
+#[tokio::test]
+async fn answers_have_the_forms_of_the_reading() {
+    let emulator = with(Reading::NoStatus).await;
+    let token = generate(&emulator);
+    emulator.confirm(&token, Persona::default()).unwrap();
+    let confirmed = verify(&emulator, &token).await.json;
+    assert!(confirmed["proof"].is_string() && confirmed.get("status").is_none(), "{confirmed}");
+
+    let emulator = with(Reading::NoExpiry).await;
+    let new = post(&emulator, "/api/v1/generate/public", json!({"project_id": SHOP})).await.json;
+    assert!(new["deeplink"].is_string() && new.get("expires_at").is_none(), "{new}");
+
+    let emulator = with(Reading::SqlValues).await;
+    let project = &get(&emulator, "projects").await["projects"][0];
+    assert_eq!((&project["active"], &project["sessions_count"]), (&json!(1), &json!("0")));
+    assert_eq!(get(&emulator, "analytics").await["total_sessions"], "0");
+
+    let emulator = with(Reading::DocsNames).await;
+    let me = get(&emulator, "me").await;
+    assert!(me["id"].is_string() && me.get("developer").is_none(), "{me}");
+
+    let emulator = with(Reading::IsoTimes).await;
+    generate(&emulator);
+    let created_at = get(&emulator, "sessions").await["sessions"][0]["created_at"].take();
+    assert!(created_at.as_str().is_some_and(|time| time.ends_with('Z')), "{created_at}");
+}
+
+#[tokio::test]
+async fn a_list_has_one_page() {
+    let emulator = with(Reading::Pages).await;
+    for (count, has_more) in [(100, false), (1, true)] {
+        (0..count).for_each(|_| drop(generate(&emulator)));
+        let list = get(&emulator, "sessions").await;
+        assert_eq!(list["sessions"].as_array().unwrap().len(), 100);
+        assert_eq!(list["has_more"], has_more);
+    }
+}
