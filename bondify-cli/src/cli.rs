@@ -2,8 +2,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::{
     commands::{
-        catch_up, completions, deliveries, emulate, listen, login, man, projects, resend, sign,
-        trigger, verify,
+        analytics, catch_up, completions, deliveries, doctor, emulate, listen, login, man, me,
+        projects, resend, sessions, sign, trigger, verify,
     },
     exit::Exit,
     output::Output,
@@ -34,7 +34,11 @@ Environment:
   BONDIFY_WEBHOOK_SECRET   the webhook secret, unless --secret or --secret-file is given
   BONDIFY_DEVELOPER_TOKEN  the developer token, unless --token or --token-file is given
   BONDIFY_API_URL          the API's base URL, unless --api-url is given
-  NO_COLOR                 no colours, on a terminal either";
+  NO_COLOR                 no colours, on a terminal either
+
+Examples:
+  bondify emulate --webhook-url http://127.0.0.1:3000/webhooks/bondify
+  bondify trigger auth.confirmed --url http://127.0.0.1:3000/webhooks/bondify";
 
 #[derive(Subcommand)]
 enum Command {
@@ -43,8 +47,12 @@ enum Command {
     Listen(listen::Args),
     Sign(sign::Args),
     Verify(verify::Args),
+    Doctor(doctor::Args),
     Login(login::Args),
+    Me(me::Args),
     Projects(projects::Args),
+    Sessions(sessions::Args),
+    Analytics(analytics::Args),
     CatchUp(catch_up::Args),
     Deliveries(deliveries::Args),
     Resend(resend::Args),
@@ -72,8 +80,12 @@ impl Cli {
             Command::Listen(args) => args.run(output).await,
             Command::Sign(args) => args.run(output),
             Command::Verify(args) => args.run(output),
+            Command::Doctor(args) => args.run(output).await,
             Command::Login(args) => args.run(output).await,
+            Command::Me(args) => args.run(output).await,
             Command::Projects(args) => args.run(output).await,
+            Command::Sessions(args) => args.run(output).await,
+            Command::Analytics(args) => args.run(output).await,
             Command::CatchUp(args) => args.run(output).await,
             Command::Deliveries(args) => args.run(output).await,
             Command::Resend(args) => args.run(output).await,
@@ -86,6 +98,18 @@ impl Cli {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_help_of_each_command_has_an_example() {
+        fn check(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let name = command.get_name();
+            assert!(help.contains("Examples:\n  bondify"), "{name}: {help}");
+            let commands = command.get_subcommands().filter(|command| command.get_name() != "help");
+            commands.for_each(check);
+        }
+        check(&Cli::complete());
+    }
 
     #[test]
     fn the_arguments_do_not_contradict_each_other() {

@@ -1,12 +1,16 @@
+pub(crate) mod analytics;
 pub(crate) mod catch_up;
 pub(crate) mod completions;
 pub(crate) mod deliveries;
+pub(crate) mod doctor;
 pub(crate) mod emulate;
 pub(crate) mod listen;
 pub(crate) mod login;
 pub(crate) mod man;
+pub(crate) mod me;
 pub(crate) mod projects;
 pub(crate) mod resend;
+pub(crate) mod sessions;
 pub(crate) mod sign;
 pub(crate) mod trigger;
 pub(crate) mod verify;

@@ -5,7 +5,7 @@ use std::{
     fmt::{self, Display},
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bondify_emulator::local::is_this_machine;
@@ -14,8 +14,10 @@ use futures_util::{StreamExt as _, future::ready, stream};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use reqwest::{
-    Body, Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url, redirect::Policy,
+    Body, Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url, header::DATE,
+    redirect::Policy,
 };
+use serde_json::Value;
 
 use crate::tls::TlsArgs;
 
@@ -71,6 +73,25 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
     /// The time from the request to the head of the answer.
     pub(crate) latency: Duration,
+    /// The server's time.
+    pub(crate) date: Option<SystemTime>,
+}
+
+impl Answer {
+    /// The machine code of a refusal.
+    pub(crate) fn code(&self) -> Option<String> {
+        self.field("code")
+    }
+
+    /// Whether the endpoint says that it knew the event before.
+    pub(crate) fn is_duplicate(&self) -> bool {
+        self.field("status").is_some_and(|status| status == "duplicate")
+    }
+
+    fn field(&self, name: &str) -> Option<String> {
+        let body: Value = serde_json::from_slice(&self.body).ok()?;
+        body.get(name)?.as_str().map(str::to_owned)
+    }
 }
 
 /// The reason why an endpoint did not answer.
@@ -109,8 +130,10 @@ pub(crate) async fn send(request: RequestBuilder) -> Result<Answer, NoAnswer> {
     let start = Instant::now();
     let mut response = request.send().await?;
     let latency = start.elapsed();
+    let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
+    let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
     let body = read_body(&mut response).await;
-    Ok(Answer { status: response.status(), body, latency })
+    Ok(Answer { status: response.status(), body, latency, date })
 }
 
 /// Reads the body. An incomplete body is no error, because the status is the answer.

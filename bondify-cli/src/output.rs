@@ -1,7 +1,7 @@
 use std::{
     fmt::{self, Display},
     io::{self, StdoutLock, Write as _},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anstream::AutoStream;
@@ -69,6 +69,11 @@ impl Display for Status {
             Err(_) => write!(f, "{style}{}{style:#}", self.0),
         }
     }
+}
+
+/// A time in RFC 3339, in milliseconds.
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
 }
 
 /// Milliseconds, to the microsecond.

@@ -23,6 +23,11 @@ use crate::{
     values,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  bondify catch-up --since 2h --url https://app.example/webhooks/bondify --dry-run
+  bondify catch-up --since 2h --url https://app.example/webhooks/bondify";
+
 /// Deliver the events that an endpoint missed during an outage
 ///
 /// Lists the project's sessions through the developer API, makes a signed delivery of each login
@@ -31,6 +36,7 @@ use crate::{
 /// answer is 2xx. The deliveries have no phone numbers, and the time of a cancellation is that of its
 /// session's creation, because the API does not list them.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The project whose sessions to deliver [default: the account's only project]
     #[arg(long, value_name = "ID", value_parser = values::text)]

@@ -3,8 +3,14 @@ use clap_complete::{Shell, generate};
 
 use crate::{exit::Exit, output::Output};
 
+const EXAMPLES: &str = "\
+Examples:
+  bondify completions bash > ~/.local/share/bash-completion/completions/bondify
+  bondify completions fish > ~/.config/fish/completions/bondify.fish";
+
 /// Print a shell's completions
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The shell to print them for
     shell: Shell,

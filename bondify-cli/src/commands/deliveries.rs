@@ -11,10 +11,16 @@ use crate::{
     values,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  bondify deliveries --failed
+  bondify deliveries --project proj_local --json";
+
 /// List the deliveries of `bondify emulate`, newest first
 ///
 /// With --json each delivery is an object with its body and its attempts.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Only the deliveries of this project
     #[arg(long, value_name = "ID", value_parser = values::text)]

@@ -3,7 +3,7 @@ mod shown;
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
-use bondify_emulator::{Builder, Change, Emulator, Fault, Plan, ProjectSettings};
+use bondify_emulator::{Builder, Change, Emulator, Fault, Plan, ProjectSettings, Reading};
 use clap::ValueEnum;
 use reqwest::Url;
 use tokio::select;
@@ -20,12 +20,18 @@ use crate::{
     values,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  bondify emulate --webhook-url http://127.0.0.1:3000/webhooks/bondify
+  bondify emulate --port 0 --fault duplicate --reading used-at-once --state bondify.db";
+
 /// Run a local Bondify: its API, its bot and its deliveries
 ///
 /// Shows its URL, and then each attempt to deliver an event. A secret and a developer token
 /// that are not given are generated and shown. The project has public access. Ctrl-C ends it,
 /// with exit code 0.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The port to listen on; 0 is any free port
     #[arg(long, default_value = "4680")]
@@ -71,6 +77,12 @@ pub(crate) struct Args {
     /// A fault to inject from the start; repeatable. The inspector lists them
     #[arg(long, value_name = "FAULT")]
     fault: Vec<Fault>,
+
+    /// Answer in another way that the sources of Bondify's API allow; repeatable: no-status,
+    /// used-at-once, end-codes, no-expiry, text-times, iso-times, sql-values, docs-names,
+    /// sdk-names, pages
+    #[arg(long, value_name = "NAME")]
+    reading: Vec<Reading>,
 
     /// File that keeps everything over restarts [default: nothing is kept]
     #[arg(long, value_name = "FILE")]
@@ -163,7 +175,8 @@ impl Args {
         if !self.fault.is_empty() {
             project = project.faults(self.fault);
         }
-        let mut builder = Emulator::builder()
+        let builder = self.reading.into_iter().fold(Emulator::builder(), Builder::reading);
+        let mut builder = builder
             .port(self.port)
             .project(project)
             .retry_base(self.retry_base)

@@ -42,6 +42,11 @@ use crate::{
 /// The maximum size of a delivery: far more than Bondify sends.
 const MAX_DELIVERY_BYTES: usize = 16 * 1024 * 1024;
 
+const EXAMPLES: &str = "\
+Examples:
+  bondify listen --port 3000
+  bondify listen --port 8080 --forward-to http://127.0.0.1:3000/webhooks/bondify";
+
 /// Receive deliveries: verify, show and forward them
 ///
 /// Forwards the exact bytes with all headers, and answers the delivery as the endpoint answers:
@@ -49,6 +54,7 @@ const MAX_DELIVERY_BYTES: usize = 16 * 1024 * 1024;
 /// 204. A delivery with a wrong signature is refused and never forwarded. Ctrl-C ends it, with
 /// exit code 0.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The port to listen on, at any path; 0 is any free port
     #[arg(long)]

@@ -11,11 +11,17 @@ use crate::{
     values,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  bondify login --project proj_abc123
+  bondify login --project proj_local --api-url http://127.0.0.1:4680";
+
 /// Log in through Telegram: show the link and its QR code, wait, and verify the proof
 ///
 /// Succeeds if the user confirms and the webhook secret signed the proof. The project needs its
 /// public access enabled.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The project to log in to
     #[arg(long, value_name = "ID", value_parser = values::text)]

@@ -14,8 +14,15 @@ use serde::Serialize;
 
 use crate::{exit::Exit, output::Output};
 
+const EXAMPLES: &str = "\
+Examples:
+  bondify man | man -l -
+  bondify man trigger | man -l -
+  bondify man --install ~/.local/share/man/man1";
+
 /// Print a man page, e.g. for `bondify man | man -l -`, or install all of them
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The command whose page to print, instead of the page of `bondify` itself
     #[arg(conflicts_with = "install")]

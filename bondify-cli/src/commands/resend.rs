@@ -12,11 +12,18 @@ use crate::{
     body, emulator_api::EmulatorArgs, exit::Exit, interrupt::Interrupts, output::Output, values,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  bondify resend dlv_1
+  bondify resend dlv_1 --to http://127.0.0.1:4000/ --body changed.json
+  bondify resend --failed";
+
 /// Resend deliveries of `bondify emulate`, and wait for the outcome
 ///
 /// Sends the same bytes with the same signature to the project's webhook URL. Succeeds only if each
 /// delivery is answered with 2xx in the end.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 #[command(group = ArgGroup::new("what").required(true))]
 pub(crate) struct Args {
     /// The delivery's id, e.g. dlv_1

@@ -4,8 +4,14 @@ use serde::Serialize;
 
 use crate::{body::BodyArgs, exit::Exit, output::Output, secret::SecretArgs};
 
+const EXAMPLES: &str = "\
+Examples:
+  bondify sign --body body.json
+  bondify sign < body.json";
+
 /// Print the signature of a body, as in the header X-Bondify-Signature
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     body: BodyArgs,

@@ -29,11 +29,17 @@ use crate::{
     values,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  bondify trigger auth.confirmed --url http://127.0.0.1:3000/webhooks/bondify
+  bondify trigger auth.confirmed --url http://127.0.0.1:3000/webhooks/bondify --fault duplicate";
+
 /// Send signed deliveries to an endpoint
 ///
 /// Succeeds only if every answer is 2xx. Several events end with a summary; with --json each
 /// delivery is an object, and the summary is the last object.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     event: EventArgs,

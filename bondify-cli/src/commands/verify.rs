@@ -13,8 +13,14 @@ use crate::{
     secret::SecretArgs,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  bondify verify --body body.json --signature 4abd2a1e2b5e92f8…
+  bondify verify --signature 4abd2a1e2b5e92f8… < body.json";
+
 /// Verify the signature of a body, and show the likely mistake if it is not valid
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The value of the header X-Bondify-Signature
     #[arg(long, value_name = "HEX", allow_hyphen_values = true)]

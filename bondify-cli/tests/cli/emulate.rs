@@ -1,6 +1,7 @@
 use axum::http::StatusCode;
 use bondify_axum::Event;
 use bondify_client::Client;
+use bondify_emulator::Reading;
 use bondify_testkit::within_a_minute;
 use serde_json::{Value, json};
 use snapbox::{assert_data_eq, str};
@@ -53,6 +54,7 @@ async fn a_delivery_that_fails_is_tried_again() {
         let mut emulator = Running::start(&[&args[..], &[&receiver.url]].concat());
         let ready = emulator.line().await;
         let url = ready.split_whitespace().find(|word| word.starts_with("http://"));
+        emulator.line().await; // the inspector
         emulator.line().await; // the developer token
         log_in(&json!({ "api_url": url })).await;
         let attempts = [emulator.line().await, emulator.line().await];
@@ -103,11 +105,15 @@ async fn generated_secrets_are_shown_and_given_ones_are_not() {
         let mut command = bondify(&["emulate", "--port", "0"]);
         command.env_remove("BONDIFY_WEBHOOK_SECRET");
         let mut emulator = Running::of(command);
-        let lines = [emulator.line().await, emulator.line().await, emulator.line().await];
+        let mut lines = Vec::new();
+        for _ in 0..4 {
+            lines.push(emulator.line().await);
+        }
         assert_data_eq!(
             lines.join("\n"),
             str![[r#"
-proj_local is at http://127.0.0.1:[..] and delivers to nowhere (set --webhook-url)
+proj_local is at http://127.0.0.1:[..] and delivers nothing: set the webhook URL with --webhook-url or in the inspector
+inspector: http://127.0.0.1:[..]/
 webhook secret: whsec_[..]
 developer token: dev_[..]
 "#]]
@@ -154,6 +160,27 @@ async fn invalid_options_are_refused() {
         let refused = run(&remote).await;
         assert_eq!(refused.code, Some(2));
         assert!(refused.stderr.contains("webhook_url"), "{refused}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_answers_as_the_readings_say() {
+    within_a_minute(async {
+        let args = ["--reading=no-status", "--reading", "text-times"];
+        let (_emulator, ready) = emulate(&args).await;
+        let token = log_in(&ready).await;
+        let url = format!("{}/api/v1/verify/public", ready["api_url"].as_str().unwrap());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let body = json!({"project_id": "proj_local", "session_token": token});
+        let answer = client.post(url).body(body.to_string()).send().await.unwrap();
+        let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        assert!(answer["confirmed_at"].is_string() && answer.get("status").is_none(), "{answer}");
+        let unknown = run(&["emulate", "--reading=every"]).await;
+        assert_eq!(unknown.code, Some(2));
+        assert!(unknown.stderr.contains("no-status"), "{unknown}");
+        let help = run(&["emulate", "--help"]).await.stdout;
+        assert!(Reading::ALL.iter().all(|reading| help.contains(reading.name())), "{help}");
     })
     .await;
 }

@@ -25,10 +25,15 @@ help! {
     of_listen: &["listen", "--help"], "snapshots/listen.txt";
     of_sign: &["sign", "--help"], "snapshots/sign.txt";
     of_verify: &["verify", "--help"], "snapshots/verify.txt";
+    of_doctor: &["doctor", "--help"], "snapshots/doctor.txt";
     of_login: &["login", "--help"], "snapshots/login.txt";
     of_projects: &["projects", "--help"], "snapshots/projects.txt";
     of_projects_create: &["projects", "create", "--help"], "snapshots/projects-create.txt";
+    of_projects_update: &["projects", "update", "--help"], "snapshots/projects-update.txt";
     of_projects_rotate: &["projects", "rotate", "--help"], "snapshots/projects-rotate.txt";
+    of_me: &["me", "--help"], "snapshots/me.txt";
+    of_sessions: &["sessions", "--help"], "snapshots/sessions.txt";
+    of_analytics: &["analytics", "--help"], "snapshots/analytics.txt";
     of_catch_up: &["catch-up", "--help"], "snapshots/catch-up.txt";
     of_deliveries: &["deliveries", "--help"], "snapshots/deliveries.txt";
     of_resend: &["resend", "--help"], "snapshots/resend.txt";

@@ -3,9 +3,11 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod account;
 mod arguments;
 mod catch_up;
 mod deliveries;
+mod doctor;
 mod emulate;
 mod endings;
 mod help;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     http::{Answer, NoAnswer},
     outcome::Outcome,
-    output::{BAD, FAINT, GOOD, Printable},
+    output::{BAD, FAINT, GOOD, Printable, rfc3339},
 };
 
 /// An event that is listed.
@@ -27,7 +27,7 @@ impl Listed {
         Self {
             event: event.name().to_owned(),
             session_token: event.session_token().map(str::to_owned),
-            occurred_at: humantime::format_rfc3339_millis(time).to_string(),
+            occurred_at: rfc3339(time),
         }
     }
 }

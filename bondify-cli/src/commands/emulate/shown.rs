@@ -61,8 +61,15 @@ impl Display for Ready<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Details { api_url, project_id, webhook_url, webhook_secret, developer_token, reach } =
             &self.ready;
-        let webhook_url = webhook_url.unwrap_or("nowhere (set --webhook-url)");
-        write!(f, "{project_id} is at {api_url} and delivers to {webhook_url}")?;
+        write!(f, "{project_id} is at {api_url} and ")?;
+        match webhook_url {
+            Some(url) => write!(f, "delivers to {url}")?,
+            None => write!(
+                f,
+                "delivers nothing: set the webhook URL with --webhook-url or in the inspector"
+            )?,
+        }
+        write!(f, "\ninspector: {api_url}/")?;
         if let Some(secret) = webhook_secret {
             write!(f, "\nwebhook secret: {secret}")?;
         }
