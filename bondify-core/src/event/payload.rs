@@ -6,7 +6,7 @@
 use std::{
     borrow::{Borrow, Cow},
     collections::HashMap,
-    fmt,
+    fmt, str,
     time::{Duration, SystemTime},
 };
 
@@ -218,7 +218,7 @@ impl<'a> Field<'a> {
         // serde_json does not require a byte string to be UTF-8.
         let mut string = Deserializer::from_str(value.get());
         match string.deserialize_byte_buf(BytesVisitor) {
-            Ok(bytes) => Self::Text(String::from_utf8_lossy(&bytes).into_owned().into()),
+            Ok(bytes) => Self::Text(mended(&bytes).into()),
             Err(_) => Self::Other,
         }
     }
@@ -290,6 +290,25 @@ impl Borrow<[u8]> for Name {
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_byte_buf(BytesVisitor).map(Self)
+    }
+}
+
+/// Replaces each invalid sequence by one U+FFFD. serde_json writes half a surrogate pair as three bytes.
+fn mended(mut bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    loop {
+        let error = match str::from_utf8(bytes) {
+            Ok(valid) => return text + valid,
+            Err(error) => error,
+        };
+        let (valid, invalid) = bytes.split_at(error.valid_up_to());
+        text.push_str(&String::from_utf8_lossy(valid));
+        text.push(char::REPLACEMENT_CHARACTER);
+        let length = match invalid {
+            [0xED, 0xA0..=0xBF, 0x80..=0xBF, ..] => 3,
+            _ => error.error_len().unwrap_or(invalid.len()),
+        };
+        bytes = &invalid[length..];
     }
 }
 
