@@ -36,8 +36,8 @@ use crate::{
 ///
 /// let token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
 ///     eyJzZXNzaW9uX3Rva2VuIjoic2Vzc18xIiwidGVsZWdyYW1faWQiOiI3MTIzNDU2Nzg5IiwidGVsZWdyYW1fbmFtZSI6\
-///     IkFkYSIsInByb2plY3RfaWQiOiJwcm9qXzEiLCJpYXQiOjE3MDAwMDAwMDAsImV4cCI6NDEwMjQ0NDgwMH0.\
-///     2iRsXgtAsZ4P6cXIriP73hO26PX9NcdhdSvWdQM7lR4";
+///     IkFkYSIsInByb2plY3RfaWQiOiJwcm9qXzEiLCJpYXQiOjE3MDAwMDAwMDAsImV4cCI6NDA3MDkwODgwMH0.\
+///     MoXzuPpXt-oLQfFmtizj2mcA8xCaKBqYDVunOWl8jIU";
 /// let proof = proofs.verify(token)?;
 /// assert_eq!(proof.user().id().as_str(), "7123456789");
 ///
