@@ -22,6 +22,16 @@ impl Engine {
     /// If it does not start, and if it is not installed and `CI` is set.
     #[must_use]
     pub fn mariadb() -> Option<Self> {
+        Self::mariadb_with([])
+    }
+
+    /// Starts a MariaDB like [`mariadb`](Self::mariadb), with more options, such as `--log-bin`.
+    ///
+    /// # Panics
+    ///
+    /// As for [`mariadb`](Self::mariadb).
+    #[must_use]
+    pub fn mariadb_with<'a>(options: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let folder = new_folder();
         own_as(USER, &folder);
         let mut install = command("mariadb-install-db", &folder);
@@ -33,6 +43,7 @@ impl Engine {
         let socket = folder.path().join("mariadb.sock");
         let mut server = command(program(), &folder);
         server.args(["--skip-networking", "--max-connections=300", "--socket"]).arg(&socket);
+        server.args(options);
         let mut probe = Command::new("mariadb-admin");
         probe.args(["--no-defaults", "--user=root", "ping", "--socket"]).arg(&socket);
         let url = format!("mysql://root@localhost/test?socket={}", socket.display());

@@ -68,13 +68,13 @@ impl Proxy {
         self.address
     }
 
-    /// Makes the open connections silent: the proxy stops forwarding on them in both directions, for good,
-    /// and does not close them. New connections work.
+    /// Makes the open connections silent: the proxy stops forwarding on them in both directions, and does
+    /// not close them before they are [`cut`](Self::cut). New connections work.
     pub fn go_deaf(&self) {
         self.order(false);
     }
 
-    /// Closes the open connections. New connections work.
+    /// Closes the open connections, also the silent ones. New connections work.
     pub fn cut(&self) {
         self.order(true);
     }
@@ -108,14 +108,13 @@ async fn accept(listener: TcpListener, upstream: Arc<Mutex<Upstream>>, open: wat
 async fn forward(mut client: TcpStream, upstream: Upstream, mut open: watch::Receiver<Open>) {
     let _slower = client.set_nodelay(true);
     let Ok(mut server) = upstream.connect().await else { return };
-    let order = tokio::select! {
+    let mut order = tokio::select! {
         _closed = copy_bidirectional(&mut client, &mut server) => return,
         order = open.changed() => order,
     };
-    let is_deaf = order.is_ok() && !open.borrow().cut;
-    if is_deaf {
-        // Both sockets stay open until the proxy ends.
-        std::future::pending::<()>().await;
+    // A silent connection keeps both sockets open, until it is cut or the proxy ends.
+    while order.is_ok() && !open.borrow_and_update().cut {
+        order = open.changed().await;
     }
 }
 
@@ -189,6 +188,7 @@ mod tests {
 
         proxy.cut();
         ask(&mut third).await.unwrap_err();
+        first.read_u8().await.unwrap_err();
         assert_eq!(ask(&mut connect().await.unwrap()).await.unwrap(), 2);
     }
 }
