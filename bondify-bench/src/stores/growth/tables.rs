@@ -148,7 +148,8 @@ impl PostgresTable {
         };
         format!(
             "INSERT INTO {table}
-            SELECT decode(md5(number::text || random()), 'hex'), NULL, now() {sign} interval '1 d'
+            SELECT decode(md5(number::text || random()), 'hex'), NULL,
+                now() {sign} interval '1 d' + number * interval '1 ms'
             FROM generate_series(1, {keys}) AS number ORDER BY 1;
             ANALYZE {table}"
         )
@@ -170,7 +171,7 @@ impl MariaDbTable {
     fn filling(table: &str, keys: u64, expiry: Expiry) -> String {
         format!(
             "INSERT INTO {table}
-            SELECT UNHEX(MD5(CONCAT(seq, RAND()))), NULL, {} FROM seq_1_to_{keys} ORDER BY 1;
+            SELECT UNHEX(MD5(CONCAT(seq, RAND()))), NULL, {} + seq FROM seq_1_to_{keys} ORDER BY 1;
             ANALYZE TABLE {table}",
             in_millis(expiry)
         )
@@ -197,7 +198,7 @@ impl SqliteTable {
             "INSERT INTO {table}
             WITH RECURSIVE numbers(number) AS
                 (SELECT 1 UNION ALL SELECT number + 1 FROM numbers LIMIT {keys})
-            SELECT randomblob(16), NULL, {} FROM numbers ORDER BY 1",
+            SELECT randomblob(16), NULL, {} + number FROM numbers ORDER BY 1",
             in_millis(expiry)
         )
     }
@@ -210,7 +211,8 @@ impl SqliteTable {
     }
 }
 
-/// The expiry as milliseconds since 1970: a day after it, or in the year 2100.
+/// The earliest expiry as milliseconds since 1970: a day after it, or in the year 2100. Each key expires a
+/// millisecond after the one before it, so that keys expire in another order than that of the table.
 fn in_millis(expiry: Expiry) -> u64 {
     match expiry {
         Expiry::Past => 86_400_000,
