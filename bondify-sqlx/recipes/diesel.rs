@@ -1,8 +1,8 @@
 use bondify_core::Event;
 use bondify_sqlx::Recorded;
 use diesel::{
-    QueryResult, RunQueryDsl, SqliteConnection, sql_query,
-    sql_types::{Binary, Text},
+    QueryResult, QueryableByName, RunQueryDsl, SqliteConnection, sql_query,
+    sql_types::{BigInt, Binary, Nullable, Text},
 };
 
 /// Handles an event, so that it takes effect once.
@@ -23,14 +23,23 @@ pub fn on_event(connection: &mut SqliteConnection, event: &Event) -> QueryResult
 
 /// Records an event in the transaction, as `SqliteInbox::record` does in a transaction of sqlx.
 pub fn record(connection: &mut SqliteConnection, event: &Event) -> QueryResult<Recorded> {
-    let key = event.key();
-    let record = sql_query(RECORD).bind::<Binary, _>(&key.as_bytes()[..]);
-    let rows = record.execute(connection)?;
-    Ok(if rows == 0 { Recorded::Duplicate } else { Recorded::New })
+    let (key, ours) = (event.key(), fastrand::i64(..0));
+    let record = sql_query(RECORD).bind::<Binary, _>(&key.as_bytes()[..]).bind::<BigInt, _>(ours);
+    let Row { token } = record.get_result(connection)?;
+    Ok(if token == Some(ours) { Recorded::New } else { Recorded::Duplicate })
 }
 
-/// `expires` is in milliseconds: 24 hours and 5 minutes from now.
-const RECORD: &str = "INSERT INTO bondify_events AS known (key, expires)
-    VALUES (?, CAST(round(unixepoch('subsec') * 1000) AS INTEGER) + 86700000)
-    ON CONFLICT (key) DO UPDATE SET token = NULL, expires = excluded.expires
-    WHERE known.token IS NOT NULL";
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    token: Option<i64>,
+}
+
+/// Returns the new token, which is negative, or the one that was there if it is not a lease. `expires` is
+/// in milliseconds: 24 hours and 5 minutes from now.
+const RECORD: &str = "INSERT INTO bondify_events AS known (key, token, expires)
+    VALUES (?, ?, CAST(round(unixepoch('subsec') * 1000) AS INTEGER) + 86700000)
+    ON CONFLICT (key) DO UPDATE SET
+        token = iif(known.token > 0, excluded.token, known.token),
+        expires = iif(known.token > 0, excluded.expires, known.expires)
+    RETURNING token";

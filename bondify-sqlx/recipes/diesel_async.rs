@@ -1,8 +1,8 @@
 use bondify_core::Event;
 use bondify_sqlx::Recorded;
 use diesel::{
-    QueryResult, sql_query,
-    sql_types::{Binary, Text},
+    QueryResult, QueryableByName, sql_query,
+    sql_types::{BigInt, Binary, Nullable, Text},
 };
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
@@ -26,13 +26,22 @@ pub async fn on_event(connection: &mut AsyncPgConnection, event: &Event) -> Quer
 
 /// Records an event in the transaction, as `PostgresInbox::record` does in a transaction of sqlx.
 pub async fn record(connection: &mut AsyncPgConnection, event: &Event) -> QueryResult<Recorded> {
-    let key = event.key();
-    let record = sql_query(RECORD).bind::<Binary, _>(&key.as_bytes()[..]);
-    let rows = record.execute(connection).await?;
-    Ok(if rows == 0 { Recorded::Duplicate } else { Recorded::New })
+    let (key, ours) = (event.key(), fastrand::i64(..0));
+    let record = sql_query(RECORD).bind::<Binary, _>(&key.as_bytes()[..]).bind::<BigInt, _>(ours);
+    let Row { token } = record.get_result(connection).await?;
+    Ok(if token == Some(ours) { Recorded::New } else { Recorded::Duplicate })
 }
 
-const RECORD: &str = "INSERT INTO bondify_events AS known (key, expires)
-    VALUES ($1, clock_timestamp() + INTERVAL '24 hours 5 minutes')
-    ON CONFLICT (key) DO UPDATE SET token = NULL, expires = excluded.expires
-    WHERE known.token IS NOT NULL";
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    token: Option<i64>,
+}
+
+/// Returns the new token, which is negative, or the one that was there if it is not a lease.
+const RECORD: &str = "INSERT INTO bondify_events AS known (key, token, expires)
+    VALUES ($1, $2, clock_timestamp() + INTERVAL '24 hours 5 minutes')
+    ON CONFLICT (key) DO UPDATE SET
+        token = CASE WHEN known.token > 0 THEN excluded.token ELSE known.token END,
+        expires = CASE WHEN known.token > 0 THEN excluded.expires ELSE known.expires END
+    RETURNING token";

@@ -24,13 +24,18 @@ pub async fn on_event(database: &DatabaseConnection, event: &Event) -> Result<()
 /// Records an event in a transaction of SeaORM, as `PostgresInbox::record` does in a transaction of
 /// sqlx.
 pub async fn record(transaction: &DatabaseTransaction, event: &Event) -> Result<Recorded, DbErr> {
-    let key = event.key().as_bytes().to_vec().into();
-    let record = Statement::from_sql_and_values(DatabaseBackend::Postgres, RECORD, [key]);
-    let rows = transaction.execute_raw(record).await?.rows_affected();
-    Ok(if rows == 0 { Recorded::Duplicate } else { Recorded::New })
+    let (key, ours) = (event.key().as_bytes().to_vec(), fastrand::i64(..0));
+    let values = [key.into(), ours.into()];
+    let record = Statement::from_sql_and_values(DatabaseBackend::Postgres, RECORD, values);
+    let row = transaction.query_one_raw(record).await?.ok_or(DbErr::RecordNotInserted)?;
+    let token: Option<i64> = row.try_get("", "token")?;
+    Ok(if token == Some(ours) { Recorded::New } else { Recorded::Duplicate })
 }
 
-const RECORD: &str = "INSERT INTO bondify_events AS known (key, expires)
-    VALUES ($1, clock_timestamp() + INTERVAL '24 hours 5 minutes')
-    ON CONFLICT (key) DO UPDATE SET token = NULL, expires = excluded.expires
-    WHERE known.token IS NOT NULL";
+/// Returns the new token, which is negative, or the one that was there if it is not a lease.
+const RECORD: &str = "INSERT INTO bondify_events AS known (key, token, expires)
+    VALUES ($1, $2, clock_timestamp() + INTERVAL '24 hours 5 minutes')
+    ON CONFLICT (key) DO UPDATE SET
+        token = CASE WHEN known.token > 0 THEN excluded.token ELSE known.token END,
+        expires = CASE WHEN known.token > 0 THEN excluded.expires ELSE known.expires END
+    RETURNING token";

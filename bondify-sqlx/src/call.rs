@@ -1,25 +1,30 @@
 //! Calls of a statement, with a time-out and retries on new connections.
 
-use std::{io, iter, mem, sync::Arc, time::Duration};
+use std::{io, iter, mem, pin::pin, sync::Arc, time::Duration};
 
 use bondify_core::EventKey;
-use sqlx::Error;
-use tokio::time::{Instant, sleep};
+use sqlx::{Error, pool::PoolConnection};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     engine::{Engine, Manner, Remedy},
+    sessions::InFlight,
     table::Table,
 };
 
-/// The pauses before new connections. There is none before the first; then they double, because the
+/// The pauses before new connections. There is none before the first; then they grow, because the
 /// server may still be starting.
 fn pauses() -> impl Iterator<Item = Duration> + Send {
-    let doubled = |pause: &Duration| pause.checked_mul(2);
-    iter::once(Duration::ZERO).chain(iter::successors(Some(Duration::from_millis(20)), doubled))
+    let longer = |&pause: &Duration| Some((2 * pause).min(LONGEST_PAUSE));
+    iter::once(Duration::ZERO).chain(iter::successors(Some(SHORT_PAUSE), longer))
 }
 
+const SHORT_PAUSE: Duration = Duration::from_millis(20);
+
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
 /// The time-out of the ping on a connection that is returned to the pool.
-const PONG_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const PONG_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A statement with its parameters and a time-out.
 #[derive(Clone, Copy)]
@@ -54,24 +59,35 @@ impl<E: Engine> Table<E> {
         // The first attempt gets half of the time, so that a silent connection leaves time for a second.
         let share = if E::IS_REMOTE { call.timeout / 2 } else { call.timeout };
         let mut pauses = pauses();
+        let mut last_error = None;
         loop {
+            self.sessions.allow_another()?;
             let limit = share.min(call.timeout.saturating_sub(start.elapsed()));
-            let attempt = tokio::time::timeout(limit, self.attempt(call, limit, may_have_run));
-            let error = match attempt.await {
+            let mut sent = false;
+            let attempt = timeout(limit, self.attempt(call, limit, may_have_run, &mut sent));
+            let (error, is_late) = match attempt.await {
                 Ok(Ok(rows)) => return Ok(rows),
-                Ok(Err(error)) => error,
-                Err(_elapsed) => late(call.timeout),
+                Ok(Err(error)) => (error, false),
+                Err(_elapsed) => (late(call.timeout), true),
             };
             let pause = match E::remedy(&error) {
-                Remedy::None => return Err(error),
-                Remedy::Repeat => Duration::ZERO,
+                Remedy::GiveUp => return Err(error),
+                Remedy::Again => Duration::ZERO,
+                Remedy::Wait => pauses.next().unwrap_or_default().max(SHORT_PAUSE),
                 Remedy::Reconnect => {
-                    self.drop_idle_connections();
-                    pauses.next().unwrap_or(call.timeout)
+                    // Only an error of a connection that was in use says something about the idle ones.
+                    if sent {
+                        self.close_idle_connections();
+                    }
+                    pauses.next().unwrap_or_default()
                 }
             };
             if start.elapsed() + pause >= call.timeout {
-                return Err(error);
+                // An error of the server says more than the time-out of the last attempt.
+                return Err(last_error.filter(|_| is_late).unwrap_or(error));
+            }
+            if !is_late {
+                last_error = Some(error);
             }
             sleep(pause).await;
         }
@@ -82,39 +98,58 @@ impl<E: Engine> Table<E> {
         call: Call<'_>,
         limit: Duration,
         may_have_run: &mut bool,
+        sent: &mut bool,
     ) -> Result<Vec<Option<i64>>, Error> {
         let Call { statement, key, numbers, .. } = call;
         // The connection first: the wait for it has a time-out, during which no turn must be held.
-        let mut connection = self.pool.acquire().await?;
+        let connection = self.connection().await?;
         let _turn = self.writers.acquire().await.ok();
-        if E::IS_REMOTE {
-            // A dropped connection would otherwise wait in the pool for its answer, without a time-out.
-            connection.close_on_drop();
-        }
+        let mut in_flight = InFlight::new(connection, &self.sessions);
 
+        *sent = true;
         let might_before = mem::replace(may_have_run, true);
         // The engine's limit is shorter than ours, so that its own error arrives in time.
         let manner = Manner { prepared: self.prepared, limit: Some(limit * 4 / 5) };
-        let answer = E::run(&mut connection, statement.clone(), key, numbers, manner).await;
+        let answer = E::run(in_flight.connection(), statement.clone(), key, numbers, manner).await;
         match &answer {
-            Ok(_) => *may_have_run = false,
+            Ok(_) => {
+                *may_have_run = false;
+                self.sessions.answered();
+            }
             Err(Error::Database(_)) => *may_have_run = might_before,
             Err(_) => {}
         }
-        if !answer.as_ref().is_err_and(|error| E::remedy(error) == Remedy::Reconnect) {
+        let mut connection = in_flight.answered();
+        if answer.as_ref().is_err_and(|error| E::remedy(error) == Remedy::Reconnect) {
+            connection.close_on_drop();
+        } else {
             // In the background, like a drop, but with a time-out: sqlx waits for the answer to a
             // ping, and the connection may be silent by now.
-            tokio::spawn(tokio::time::timeout(PONG_TIMEOUT, connection.return_to_pool()));
+            tokio::spawn(timeout(PONG_TIMEOUT, connection.return_to_pool()));
         }
         answer
     }
 
+    /// Returns a connection of the pool, also one that becomes idle while a new one is being made: the
+    /// server may have no room for a new one.
+    async fn connection(&self) -> Result<PoolConnection<E>, Error> {
+        let mut acquired = pin!(self.pool.acquire());
+        loop {
+            if let Ok(connection) = timeout(SHORT_PAUSE, &mut acquired).await {
+                return connection;
+            }
+            if let Some(idle) = self.pool.try_acquire() {
+                return Ok(idle);
+            }
+        }
+    }
+
     /// Closes the pool's idle connections, which are likely to fail like the one that failed. The
     /// pool opens new ones.
-    fn drop_idle_connections(&self) {
+    fn close_idle_connections(&self) {
         for _ in 0..self.pool.num_idle() {
             let Some(idle) = self.pool.try_acquire() else { return };
-            drop(idle.detach());
+            tokio::spawn(timeout(PONG_TIMEOUT, idle.close()));
         }
     }
 }

@@ -6,6 +6,7 @@ use sqlx::{Error, Pool};
 use crate::{
     engine::{Engine, Manner},
     name::TableNameError,
+    store::{CHANGED_BY_OTHERS, fresh_token},
     table::{Table, millis},
 };
 
@@ -121,7 +122,8 @@ impl<E: Engine> Inbox<E> {
     /// # Errors
     ///
     /// The database's [`Error`], for example a connection that broke, a lock that was held for too
-    /// long, or a missing table. Nothing is recorded then: roll back, answer with a 500, and Bondify
+    /// long, or a missing table, and an [`Error::Protocol`] if a trigger has swallowed the record. Nothing
+    /// is recorded then: roll back, answer with a 500, and Bondify
     /// delivers the event again. The inbox does not retry, because the transaction is yours.
     pub async fn record(
         &self,
@@ -133,9 +135,14 @@ impl<E: Engine> Inbox<E> {
             None => event.key(),
         };
         let record = self.table.statements.record.clone();
-        let numbers = [millis(self.retention)];
+        let fresh = -fresh_token().map_err(|error| Error::Io(error.into()))?;
+        let numbers = [fresh, millis(self.retention)];
         let rows = E::run(connection, record, Some(&key), &numbers, Manner::default()).await?;
-        Ok(if rows.is_empty() { Recorded::Duplicate } else { Recorded::New })
+        match rows[..] {
+            [Some(token)] if token == fresh => Ok(Recorded::New),
+            [Some(..0) | None] => Ok(Recorded::Duplicate),
+            _ => Err(Error::Protocol(CHANGED_BY_OTHERS.to_owned())),
+        }
     }
 }
 

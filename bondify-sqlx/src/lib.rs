@@ -14,6 +14,7 @@
 )]
 
 mod call;
+mod check;
 mod engine;
 mod inbox;
 #[cfg(feature = "mysql")]
@@ -25,6 +26,7 @@ mod purge;
 // The package `recipe-tests` compiles these and runs them on the engines.
 #[cfg(all(doc, not(doctest)))]
 pub mod recipes;
+mod sessions;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;

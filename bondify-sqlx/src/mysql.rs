@@ -2,15 +2,13 @@ use std::{sync::Arc, time::Duration};
 
 use bondify_core::EventKey;
 use sqlx::{
-    AssertSqlSafe, Error, MySql, MySqlConnection, Pool,
-    mysql::{MySqlDatabaseError, MySqlQueryResult},
-    raw_sql,
+    AssertSqlSafe, Error, MySql, MySqlConnection, Pool, Row, mysql::MySqlDatabaseError, raw_sql,
 };
 use tokio::sync::Semaphore;
 
 use crate::{
     Inbox, Store,
-    engine::{Dialect, Engine, Manner, PURGE_BATCH, Remedy, Statements, inline},
+    engine::{Dialect, Engine, Manner, Remedy, Statements, inline},
     name::TableName,
 };
 
@@ -34,16 +32,14 @@ const START: &str =
 const NOW: &str = "((TIMESTAMPDIFF(MICROSECOND, TIMESTAMP'1970-01-01 00:00:00', UTC_TIMESTAMP(6))
                 + TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6))) DIV 1000)";
 
-/// The last insert ID for a row without a token.
-const NO_TOKEN: u64 = 1;
+const AUTOCOMMIT: &str = "the sessions of this pool do not commit automatically, so that effects outside of \
+     a transaction are lost: set autocommit = 1";
 
-/// The last insert ID for no row.
-const NO_ROW: u64 = 2;
+/// The place of the time limit in a statement.
+const LIMIT: &str = "$limit";
 
-/// MySQL returns no rows from a statement that writes. The statements here return their result in the
-/// last insert ID, which `LAST_INSERT_ID(expression)` sets: a token, [`NO_TOKEN`] or [`NO_ROW`]. The
-/// number of affected rows is not reliable, because a setting of the connection decides whether an
-/// unchanged row counts.
+/// A statement that writes returns no rows on MySQL. Each call is therefore a transaction of several
+/// statements, sent in one message, which reads the row while it is locked.
 ///
 /// No assignment reads a column that an earlier assignment has written, because the `sql_mode` decides
 /// whether it would get the old or the new value.
@@ -52,6 +48,7 @@ impl Dialect for MySql {
     const QUOTE: char = '`';
     const WRITERS: usize = Semaphore::MAX_PERMITS;
     const IS_REMOTE: bool = true;
+    const READS_BACK: bool = true;
     const TIMEOUT: Duration = Duration::from_secs(2);
 
     fn statements(table: &TableName) -> Statements {
@@ -66,53 +63,68 @@ impl Dialect for MySql {
             ) ENGINE = InnoDB"
         );
 
+        let transaction =
+            |statements: String| format!("START TRANSACTION; {LIMIT} {statements}; COMMIT");
+        let held = format!("`key` = $1 AND token = $2 AND expires >= {NOW}");
+        let select = |rows: &str| format!("SELECT token FROM {table} WHERE {rows} FOR UPDATE");
+        let (read, lock) = (select("`key` = $1"), select(&held));
+
         // The expiry of an existing row is compared with the beginning of the statement, so that both
         // columns get the same decision. The next claim takes over a lease that expires during a wait.
         let claim = format!(
             "INSERT INTO {table} (`key`, token, expires)
-            VALUES ($1, LAST_INSERT_ID($2), {NOW} + $3)
+            VALUES ($1, $2, {NOW} + $3)
             ON DUPLICATE KEY UPDATE
-                token = IF(
-                    expires < {START},
-                    LAST_INSERT_ID($2),
-                    NULLIF(LAST_INSERT_ID(IFNULL(token, {NO_TOKEN})), {NO_TOKEN})
-                ),
-                expires = IF(expires < {START}, {NOW} + $3, expires)"
+                token = IF(expires < {START}, $2, token),
+                expires = IF(expires < {START}, {NOW} + $3, expires);
+            {read}"
         );
 
-        let held = format!("`key` = $1 AND token = $2 AND expires >= {NOW}");
-        let renew = format!(
-            "UPDATE {table} SET token = LAST_INSERT_ID(token), expires = {NOW} + $3 WHERE {held}"
+        let renew = format!("UPDATE {table} SET expires = {NOW} + $3 WHERE {held}; {lock}");
+        let complete = format!(
+            "{lock};
+            UPDATE {table} SET token = NULL, expires = {NOW} + $3 WHERE {held};
+            {read}"
         );
-        let complete =
-            format!("UPDATE {table} SET token = NULL, expires = {NOW} + $3 WHERE {held}");
-        let release = format!("DELETE FROM {table} WHERE {held}");
+        let release = format!("{lock}; DELETE FROM {table} WHERE {held}; {lock}");
 
         let record = format!(
             "INSERT INTO {table} (`key`, token, expires)
-            VALUES ($1, NULLIF(LAST_INSERT_ID({NO_TOKEN}), {NO_TOKEN}), {NOW} + $2)
+            VALUES ($1, $2, {NOW} + $3)
             ON DUPLICATE KEY UPDATE
-                expires = IF(
-                    LAST_INSERT_ID(IF(token IS NULL, {NO_ROW}, {NO_TOKEN})) = {NO_ROW},
-                    expires,
-                    {NOW} + $2
-                ),
-                token = NULL"
+                expires = IF(token > 0, {NOW} + $3, expires),
+                token = IF(token > 0, $2, token);
+            {read}"
         );
 
         // With the time at the beginning: the index can be searched only for a constant.
-        let purge = format!(
-            "DELETE FROM {table} WHERE expires < {START} ORDER BY expires LIMIT {PURGE_BATCH}"
-        );
+        let expired = format!("expires < {START} ORDER BY expires LIMIT {}", Self::PURGE_BATCH);
+        let purge = format!("{}; {LIMIT} DELETE FROM {table} WHERE {expired}", select(&expired));
 
         Statements {
             migrate: migrate.into(),
-            claim: claim.into(),
-            renew: renew.into(),
-            complete: complete.into(),
-            release: release.into(),
+            claim: transaction(claim).into(),
+            held: transaction(format!("SELECT count(*) FROM {table} WHERE {held} FOR UPDATE"))
+                .into(),
+            renew: transaction(renew).into(),
+            complete: transaction(complete).into(),
+            release: transaction(release).into(),
             record: record.into(),
-            purge: purge.into(),
+            purge: transaction(purge).into(),
+            clock: format!("SELECT {START}").into(),
+            settings: vec![
+                ("SELECT @@autocommit = 0".into(), AUTOCOMMIT),
+                (
+                    "SELECT @@innodb_flush_log_at_trx_commit <> 1".into(),
+                    "a crash of the server can undo commits that it has acknowledged, so that events take \
+                     effect twice: set innodb_flush_log_at_trx_commit = 1",
+                ),
+                (
+                    "SELECT SLEEP(0.01) + (SYSDATE(6) = NOW(6))".into(),
+                    "the server runs with --sysdate-is-now, so that leases are shorter by the wait for a \
+                     lock: start it without that option",
+                ),
+            ],
         }
     }
 
@@ -122,10 +134,16 @@ impl Dialect for MySql {
             Error::Io(_) | Error::Protocol(_) => Remedy::Reconnect,
             Error::Database(error) => match error.try_downcast_ref::<MySqlDatabaseError>() {
                 Some(error) => remedy_of(error.number(), error.code().unwrap_or_default()),
-                None => Remedy::None,
+                None => Remedy::GiveUp,
             },
-            _ => Remedy::None,
+            _ => Remedy::GiveUp,
         }
+    }
+
+    fn is_denied(error: &Error) -> bool {
+        // Of a database, a table, a column.
+        let error = error.as_database_error().and_then(|error| error.try_downcast_ref());
+        error.is_some_and(|error: &MySqlDatabaseError| matches!(error.number(), 1044 | 1142 | 1143))
     }
 }
 
@@ -133,25 +151,38 @@ impl Dialect for MySql {
 /// MariaDB.
 fn remedy_of(number: u16, state: &str) -> Remedy {
     match number {
-        // A time-out of a lock, a deadlock, a row that changed since the snapshot, a statement that
-        // was cancelled or took too long.
-        1205 | 1213 | 1020 | 1317 | 1969 => Remedy::Repeat,
-        // A read-only server or transaction.
-        1290 | 1792 | 1836 => Remedy::Reconnect,
+        // A row that changed since the snapshot of MariaDB's `innodb_snapshot_isolation`, a time-out of
+        // a lock, a certification failure at the commit of a Galera node.
+        1020 | 1180 | 1205 => Remedy::Again,
+        // A statement that was cancelled or took too long.
+        1317 | 1969 | 3024 => Remedy::Again,
+        // Too many connections, of the server or of this user; no memory or thread for another one; too
+        // many transactions.
+        1040 | 1041 | 1135 | 1203 | 1226 | 1637 => Remedy::Wait,
+        // A read-only server or transaction, a server that is offline for users, a member that has left
+        // its replication group.
+        1290 | 1792 | 1836 | 3032 | 3100 => Remedy::Reconnect,
         // A server that shuts down or has closed the connection.
-        1053 | 1077 | 1079 | 1927 | 4031 => Remedy::Reconnect,
+        1053 | 1077 | 1079 | 1927 | 3169 | 4031 => Remedy::Reconnect,
         // A connection that broke between a proxy and the server: errors of the client library and of
         // ProxySQL.
         2000..3000 | 9001..9010 => Remedy::Reconnect,
+        // A deadlock (1213), a conflict in a replication group (3101), and their kind.
+        _ if state.starts_with("40") => Remedy::Again,
         // The other errors of connections.
         _ if state.starts_with("08") => Remedy::Reconnect,
-        _ => Remedy::None,
+        _ => Remedy::GiveUp,
     }
 }
 
 impl Engine for MySql {
     async fn run_script(pool: &Pool<Self>, script: Arc<str>) -> Result<(), Error> {
-        raw_sql(AssertSqlSafe(script)).execute(pool).await?;
+        let mut connection = pool.acquire().await?;
+        let mode = raw_sql("SELECT @@autocommit").fetch_one(&mut *connection).await?;
+        if mode.try_get::<i64, _>(0)? != 1 {
+            return Err(Error::Configuration(AUTOCOMMIT.into()));
+        }
+        raw_sql(AssertSqlSafe(script)).execute(&mut *connection).await?;
         Ok(())
     }
 
@@ -166,25 +197,19 @@ impl Engine for MySql {
     ) -> Result<Vec<Option<i64>>, Error> {
         let key = key.map(|key| format!("X'{key}'"));
         let numbers = numbers.iter().map(i64::to_string);
-        let mut script = inline(&statement, key.into_iter().chain(numbers));
+        let script = inline(&statement, key.into_iter().chain(numbers));
         // Without a limit, the server would continue to wait for a lock after our time-out, and each
         // retry would add such a session. MySQL has no such setting and reads this as a comment.
-        if let Some(limit) = manner.limit {
+        let limit = manner.limit.map_or_else(String::new, |limit| {
             let seconds = limit.as_secs_f64().max(0.001);
-            script = format!("/*M! SET STATEMENT max_statement_time={seconds:.3} FOR */ {script}");
+            format!("/*M! SET STATEMENT max_statement_time={seconds:.3} FOR */")
+        });
+        let script = AssertSqlSafe(script.replace(LIMIT, &limit));
+        let rows = raw_sql(script).fetch_all(&mut *connection).await;
+        if manner.limit.is_some() && matches!(rows, Err(Error::Database(_))) {
+            // The statements after the one that failed did not run.
+            raw_sql("ROLLBACK").execute(connection).await?;
         }
-        let result = raw_sql(AssertSqlSafe(script)).execute(connection).await?;
-        Ok(rows(&result))
-    }
-}
-
-/// The tokens of the rows that a statement leaves or removes.
-fn rows(result: &MySqlQueryResult) -> Vec<Option<i64>> {
-    match result.last_insert_id() {
-        // The statement set none: count the rows that it changed or removed.
-        0 => (0..result.rows_affected()).map(|_| None).collect(),
-        NO_TOKEN => vec![None],
-        NO_ROW => Vec::new(),
-        token => vec![Some(token.cast_signed())],
+        rows?.iter().map(|row| row.try_get(0)).collect()
     }
 }

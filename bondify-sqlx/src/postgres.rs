@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     Inbox, Store,
-    engine::{Dialect, Engine, Manner, PURGE_BATCH, Remedy, Statements, bound, inline},
+    engine::{Dialect, Engine, Manner, Remedy, Statements, bound, inline},
     name::TableName,
 };
 
@@ -101,10 +101,11 @@ impl Dialect for Postgres {
         let release = format!("DELETE FROM {table} WHERE {held} RETURNING token");
 
         let record = format!(
-            "INSERT INTO {table} AS known (key, expires)
-            VALUES ($1, clock_timestamp() + $2 * interval '1 millisecond')
-            ON CONFLICT (key) DO UPDATE SET token = NULL, expires = excluded.expires
-            WHERE known.token IS NOT NULL
+            "INSERT INTO {table} AS known (key, token, expires)
+            VALUES ($1, $2, clock_timestamp() + $3 * interval '1 millisecond')
+            ON CONFLICT (key) DO UPDATE SET
+                token = CASE WHEN known.token > 0 THEN excluded.token ELSE known.token END,
+                expires = CASE WHEN known.token > 0 THEN excluded.expires ELSE known.expires END
             RETURNING token"
         );
 
@@ -113,28 +114,55 @@ impl Dialect for Postgres {
         let purge = format!(
             "DELETE FROM {table} WHERE key = ANY (ARRAY(
                 SELECT key FROM {table} WHERE expires < now()
-                ORDER BY expires LIMIT {PURGE_BATCH} FOR UPDATE SKIP LOCKED
+                ORDER BY expires LIMIT {} FOR UPDATE SKIP LOCKED
             ))
-            RETURNING token"
+            RETURNING token",
+            Self::PURGE_BATCH
         );
 
         Statements {
             migrate: migrate.into(),
             claim: claim.into(),
+            held: format!("SELECT count(*) FROM {table} WHERE {held}").into(),
             renew: renew.into(),
             complete: complete.into(),
             release: release.into(),
             record: record.into(),
             purge: purge.into(),
+            clock: "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint".into(),
+            settings: vec![
+                (
+                    "SELECT (current_setting('synchronous_commit') = 'off')::int::bigint".into(),
+                    "a crash of the server can undo commits that it has acknowledged, so that events take \
+                     effect twice: set synchronous_commit = on for this role",
+                ),
+                (
+                    "SELECT (current_setting('fsync') = 'off')::int::bigint".into(),
+                    "a crash of the server can destroy its data: set fsync = on",
+                ),
+                (
+                    format!(
+                        "SELECT count(*) FROM pg_class
+                        WHERE oid = to_regclass('{table}') AND relpersistence <> 'p'"
+                    )
+                    .into(),
+                    "a crash of the server empties the table: run ALTER TABLE … SET LOGGED",
+                ),
+            ],
         }
     }
+
     fn remedy(error: &Error) -> Remedy {
         match error {
             // The connection broke, is silent, or sent an unexpected message.
             Error::Io(_) | Error::Protocol(_) => Remedy::Reconnect,
             Error::Database(error) => remedy_of(error.code().as_deref().unwrap_or_default()),
-            _ => Remedy::None,
+            _ => Remedy::GiveUp,
         }
+    }
+
+    fn is_denied(error: &Error) -> bool {
+        error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("42501"))
     }
 }
 
@@ -142,13 +170,19 @@ impl Dialect for Postgres {
 /// Codes".
 fn remedy_of(code: &str) -> Remedy {
     match code {
-        // A serialization failure, a deadlock, a statement that was cancelled while it waited for a lock.
-        "40001" | "40P01" | "57014" => Remedy::Repeat,
-        // A server that is read-only, shuts down, crashed, starts, or has closed an idle session.
-        "25006" | "57P01" | "57P02" | "57P03" | "57P05" => Remedy::Reconnect,
+        // A statement that was cancelled while it waited for a lock, a snapshot that is too old.
+        "57014" | "72000" => Remedy::Again,
+        // A lock that was not available within `lock_timeout`, which may be short; too many connections;
+        // no memory.
+        "55P03" | "53300" | "53200" => Remedy::Wait,
+        // A server that is read-only, shuts down, crashed, starts, or has closed an idle session or a
+        // transaction that took too long.
+        "25006" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04" => Remedy::Reconnect,
+        // A serialization failure (40001), a deadlock (40P01), and their kind.
+        code if code.starts_with("40") => Remedy::Again,
         // A connection that broke, maybe between a pooler and the server.
         code if code.starts_with("08") => Remedy::Reconnect,
-        _ => Remedy::None,
+        _ => Remedy::GiveUp,
     }
 }
 

@@ -8,27 +8,42 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     call::Call,
-    engine::{Engine, PURGE_BATCH},
+    engine::{Engine, Manner},
     table::Table,
 };
 
-/// The limit for the deletion of [`PURGE_BATCH`] rows of a large table on a busy disk.
+/// The limit for the deletion of a batch of rows of a large table on a busy disk.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl<E: Engine> Table<E> {
     pub(crate) async fn purge(&self) -> Result<u64, Error> {
+        let mut connection = E::purging(&self.pool).await?;
         let mut purged = 0;
         loop {
             let start = Instant::now();
-            let call = Call::new(&self.statements.purge, PURGE_TIMEOUT);
-            let batch = self.run(call, &mut false).await?.len();
+            let batch = match &mut connection {
+                Some(connection) => self.purge_batch(connection).await?,
+                None => {
+                    let call = Call::new(&self.statements.purge, PURGE_TIMEOUT);
+                    self.run(call, &mut false).await?.len()
+                }
+            };
             purged += batch as u64;
-            if batch < PURGE_BATCH {
+            if batch < E::PURGE_BATCH {
                 return Ok(purged);
             }
             // Leave half of the time to claims.
             sleep(start.elapsed()).await;
         }
+    }
+
+    async fn purge_batch(&self, connection: &mut E::Connection) -> Result<usize, Error> {
+        let turn = self.writers.acquire().await;
+        let purge = self.statements.purge.clone();
+        let rows = E::run(connection, purge, None, &[], Manner::default()).await?;
+        drop(turn);
+        E::after_batch(connection).await?;
+        Ok(rows.len())
     }
 
     pub(crate) fn purge_every(self, interval: Duration) -> Self {

@@ -6,6 +6,9 @@
 //! [`Inbox::migrate`](crate::Inbox::migrate) creates the table, and sqlx and the other library can use it
 //! at the same time.
 //!
+//! The statement writes a random negative token and returns the row's token: it is the one that was written
+//! if the event is new. The crate `fastrand` draws it.
+//!
 //! The tests of this repository compile these programs and run them on the engines.
 //!
 //! ## SeaORM on PostgreSQL

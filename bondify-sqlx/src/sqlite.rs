@@ -2,13 +2,13 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use bondify_core::EventKey;
 use sqlx::{
-    AssertSqlSafe, Error, Pool, Sqlite, SqliteConnection, raw_sql,
+    AssertSqlSafe, ConnectOptions, Error, Pool, Sqlite, SqliteConnection, raw_sql,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
 use crate::{
     Inbox, Store,
-    engine::{Dialect, Engine, Manner, PURGE_BATCH, Remedy, Statements, bound},
+    engine::{Dialect, Engine, Manner, Remedy, Statements, bound},
     name::TableName,
 };
 
@@ -58,6 +58,9 @@ impl Dialect for Sqlite {
 
     const IS_REMOTE: bool = false;
 
+    // Claims wait for each batch.
+    const PURGE_BATCH: usize = 50;
+
     // Other writers may take long, and `Bondify` waits 5 s for a claim.
     const TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -94,39 +97,89 @@ impl Dialect for Sqlite {
         let release = format!("DELETE FROM {table} WHERE {held} RETURNING token");
 
         let record = format!(
-            "INSERT INTO {table} AS known (key, expires)
-            VALUES (?1, {NOW} + ?2)
-            ON CONFLICT (key) DO UPDATE SET token = NULL, expires = excluded.expires
-            WHERE known.token IS NOT NULL
+            "INSERT INTO {table} AS known (key, token, expires)
+            VALUES (?1, ?2, {NOW} + ?3)
+            ON CONFLICT (key) DO UPDATE SET
+                token = iif(known.token > 0, excluded.token, known.token),
+                expires = iif(known.token > 0, excluded.expires, known.expires)
             RETURNING token"
         );
 
         let purge = format!(
             "DELETE FROM {table} WHERE key IN (
                 SELECT key FROM {table} WHERE expires < {NOW}
-                ORDER BY expires LIMIT {PURGE_BATCH}
+                ORDER BY expires LIMIT {}
             )
-            RETURNING token"
+            RETURNING token",
+            Self::PURGE_BATCH
         );
 
         Statements {
             migrate: migrate.into(),
             claim: claim.into(),
+            held: format!("SELECT count(*) FROM {table} WHERE {held}").into(),
             renew: renew.into(),
             complete: complete.into(),
             release: release.into(),
             record: record.into(),
             purge: purge.into(),
+            clock: format!("SELECT {NOW}").into(),
+            settings: vec![
+                (
+                    "SELECT synchronous < 2 FROM pragma_synchronous".into(),
+                    "a power cut can undo commits, so that events take effect twice: open the file with \
+                     SqliteStore::options, or set synchronous = FULL",
+                ),
+                (
+                    "SELECT journal_mode IN ('off', 'memory') FROM pragma_journal_mode".into(),
+                    "a crash loses or destroys the database: open a file with SqliteStore::options, or set \
+                     journal_mode = WAL",
+                ),
+            ],
         }
     }
-    fn remedy(_error: &Error) -> Remedy {
-        Remedy::None
+
+    fn remedy(error: &Error) -> Remedy {
+        match error {
+            Error::Database(error) => remedy_of(error.code().as_deref().unwrap_or_default()),
+            _ => Remedy::GiveUp,
+        }
+    }
+
+    fn is_denied(_error: &Error) -> bool {
+        false
+    }
+}
+
+/// Returns the remedy for an extended result code. See SQLite's page "Result and Error Codes".
+fn remedy_of(code: &str) -> Remedy {
+    match code.parse::<u32>().map(|code| code & 0xff) {
+        // Busy or locked: another connection writes, and the busy time-out is shorter than ours.
+        Ok(5 | 6) => Remedy::Wait,
+        _ => Remedy::GiveUp,
     }
 }
 
 impl Engine for Sqlite {
     async fn run_script(pool: &Pool<Self>, script: Arc<str>) -> Result<(), Error> {
         raw_sql(AssertSqlSafe(script)).execute(pool).await?;
+        Ok(())
+    }
+
+    /// A connection whose commits do not wait for the disk: a power cut that undoes a purge does no harm.
+    /// It also moves the write-ahead log into the database file, so that no claim has to. A database in
+    /// memory is known to the pool only.
+    async fn purging(pool: &Pool<Self>) -> Result<Option<SqliteConnection>, Error> {
+        let options = pool.connect_options();
+        if !options.get_filename().is_file() {
+            return Ok(None);
+        }
+        let options = SqliteConnectOptions::clone(&options);
+        options.synchronous(SqliteSynchronous::Normal).connect().await.map(Some)
+    }
+
+    async fn after_batch(connection: &mut SqliteConnection) -> Result<(), Error> {
+        raw_sql("PRAGMA wal_checkpoint(PASSIVE)").execute(connection).await?;
         Ok(())
     }
 

@@ -14,10 +14,12 @@ use crate::{
 /// A dedupe store in one table of an SQL database: `PostgresStore`, `MySqlStore` or `SqliteStore`,
 /// each with an example.
 ///
-/// Each call is one statement in its own transaction, and ends within the [`timeout`](Self::timeout).
-/// All times are by the database's clock. Clones share one pool and table.
+/// Each call is one message with one transaction, and ends within the [`timeout`](Self::timeout). Its
+/// result is read from the row, so that triggers and columns of other programs do not change it. A row that
+/// is not as the call left it is an error. All times are by the database's clock. Clones share one pool and
+/// table.
 ///
-/// A row of the table is a lease if it has a token, and a completed event otherwise. It contains
+/// A row of the table is a lease if its token is positive, and a completed event otherwise. It contains
 /// nothing personal: the key is a digest. Projects that share a table need a
 /// [namespace](bondify_core::Builder::namespace) each.
 pub struct Store<E: Engine> {
@@ -45,10 +47,17 @@ impl<E: Engine> Store<E> {
     /// Sets the time-out of a call, including the wait for a connection. The default is 4 s on SQLite
     /// and 2 s on the others. The pool's `acquire_timeout` applies too, if it is shorter.
     ///
-    /// On PostgreSQL, MySQL and MariaDB, retries are made within this time. A call is retried on a new
-    /// connection if the connection breaks, leads to a server that is read-only or shuts down, or has
-    /// not answered after half of the time-out; the pool's idle connections are then closed. A call is
-    /// also retried after a serialization failure or a deadlock.
+    /// Retries are made within this time. A call is retried after a serialization failure or a deadlock,
+    /// and after a pause if the server has no room for another connection. On PostgreSQL, MySQL and
+    /// MariaDB, it is retried on a new connection if the connection breaks, leads to a server that is
+    /// read-only or shuts down, or has not answered after half of the time-out; the pool's idle
+    /// connections are then closed.
+    ///
+    /// A connection that has not answered leaves a session on the server, for example while commits wait for
+    /// a replica. These sessions and the pool's connections stay below twice the pool's size (two for a pool
+    /// of one): if there are that many, calls fail at once. A session counts until the server answers or
+    /// closes the connection. If other calls succeed meanwhile, the connection is closed after 10 s, and
+    /// otherwise after 10 minutes. Its session then counts for another minute.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.table.timeout = timeout;
@@ -69,7 +78,7 @@ impl<E: Engine> Store<E> {
     /// Deletes the expired rows and returns their number. The store works without this, but its table
     /// grows.
     ///
-    /// It deletes 100 rows per statement and pauses in between, so that half of the time is left to
+    /// It deletes up to 100 rows per statement and pauses in between, so that half of the time is left to
     /// claims. Several instances may purge at the same time.
     ///
     /// # Errors
@@ -98,17 +107,30 @@ impl<E: Engine> Store<E> {
         [&self.table.statements.claim, &self.table.statements.complete]
     }
 
-    /// Runs a statement that renews or ends the lease of `token`. Returns `false` if the lease is
-    /// lost.
+    /// Runs a statement on the lease of the token that is the first of `numbers`. Returns whether the
+    /// lease was held, in which case the statement returns the rows `done`.
     async fn run_if_held(
         &self,
         statement: &Arc<str>,
         key: &EventKey,
         numbers: &[i64],
+        done: &[Option<i64>],
     ) -> Result<bool, StoreError> {
+        if self.run(statement, key, numbers).await? == done {
+            return Ok(true);
+        }
+        let held = self.run(&self.table.statements.held, key, &numbers[..1]).await?;
+        if held == [Some(0)] { Ok(false) } else { Err(StoreError::new(CHANGED_BY_OTHERS)) }
+    }
+
+    async fn run(
+        &self,
+        statement: &Arc<str>,
+        key: &EventKey,
+        numbers: &[i64],
+    ) -> Result<Vec<Option<i64>>, StoreError> {
         let call = Call { key: Some(key), numbers, ..Call::new(statement, self.table.timeout) };
-        let rows = self.table.run(call, &mut false).await.map_err(StoreError::new)?;
-        Ok(!rows.is_empty())
+        self.table.run(call, &mut false).await.map_err(StoreError::new)
     }
 }
 
@@ -155,23 +177,20 @@ impl<E: Engine> fmt::Debug for Store<E> {
 #[async_trait]
 impl<E: Engine> DedupeStore for Store<E> {
     async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
-        // From the system, because copies of a virtual machine could otherwise draw the same token.
-        let random = getrandom::u64().map_err(StoreError::new)?;
-        let fresh = LeaseToken::new(random >> 2 | LEAST_TOKEN);
-        let numbers = &[to_column(fresh), millis(lease)];
+        let fresh = fresh_token().map_err(StoreError::new)?;
+        let numbers = &[fresh, millis(lease)];
         let statement = &self.table.statements.claim;
         let call = Call { key: Some(key), numbers, ..Call::new(statement, self.table.timeout) };
 
-        let mut claim = Claim { store: self, key: *key, token: fresh, may_have_run: false };
+        let token = LeaseToken::new(fresh.cast_unsigned());
+        let mut claim = Claim { store: self, key: *key, token, may_have_run: false };
         let tokens = self.table.run(call, &mut claim.may_have_run).await;
         match tokens.map_err(StoreError::new)?[..] {
             // Also if a first attempt acquired the key and its answer was lost.
-            [Some(token)] if token == to_column(fresh) => Ok(Claimed::Acquired(fresh)),
-            [Some(_another)] => Ok(Claimed::InFlight),
-            [None] => Ok(Claimed::Completed),
-            _ => Err(StoreError::new(
-                "the database returned no row for the claim; check the table for triggers and rules",
-            )),
+            [Some(held)] if held == fresh => Ok(Claimed::Acquired(token)),
+            [Some(another)] if another > 0 => Ok(Claimed::InFlight),
+            [Some(..0) | None] => Ok(Claimed::Completed),
+            _ => Err(StoreError::new(CHANGED_BY_OTHERS)),
         }
     }
 
@@ -181,8 +200,8 @@ impl<E: Engine> DedupeStore for Store<E> {
         token: &LeaseToken,
         lease: Duration,
     ) -> Result<bool, StoreError> {
-        let renew = &self.table.statements.renew;
-        self.run_if_held(renew, key, &[to_column(*token), millis(lease)]).await
+        let (renew, token) = (&self.table.statements.renew, to_column(*token));
+        self.run_if_held(renew, key, &[token, millis(lease)], &[Some(token)]).await
     }
 
     async fn complete(
@@ -191,18 +210,30 @@ impl<E: Engine> DedupeStore for Store<E> {
         token: &LeaseToken,
         retention: Duration,
     ) -> Result<bool, StoreError> {
-        let complete = &self.table.statements.complete;
-        self.run_if_held(complete, key, &[to_column(*token), millis(retention)]).await
+        let (complete, token) = (&self.table.statements.complete, to_column(*token));
+        let done = if E::READS_BACK { &[Some(token), None][..] } else { &[None] };
+        self.run_if_held(complete, key, &[token, millis(retention)], done).await
     }
 
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
-        self.run_if_held(&self.table.statements.release, key, &[to_column(*token)]).await
+        let (release, token) = (&self.table.statements.release, to_column(*token));
+        self.run_if_held(release, key, &[token], &[Some(token)]).await
+    }
+
+    async fn check(&self) -> Result<Vec<String>, StoreError> {
+        self.advice().await
     }
 }
 
-/// The smallest token. Tokens are positive as signed integers, and larger than any other number that
-/// an engine returns.
-const LEAST_TOKEN: u64 = 1 << 62;
+/// The error for rows that no statement of this crate leaves.
+pub(crate) const CHANGED_BY_OTHERS: &str =
+    "the database did not do what the statement says: check the table for triggers and rules";
+
+/// A new token, as a column. It comes from the system, because copies of a virtual machine could otherwise
+/// draw the same.
+pub(crate) fn fresh_token() -> Result<i64, getrandom::Error> {
+    Ok((getrandom::u64()? >> 1 | 1).cast_signed())
+}
 
 fn to_column(token: LeaseToken) -> i64 {
     token.get().cast_signed()

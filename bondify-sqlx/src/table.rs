@@ -7,6 +7,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     engine::{Engine, Statements},
     name::{TableName, TableNameError},
+    sessions::Sessions,
 };
 
 /// A table in a database with its statements. Clones share the background task that purges it.
@@ -15,6 +16,7 @@ pub(crate) struct Table<E: Engine> {
     pub(crate) name: TableName,
     pub(crate) statements: Arc<Statements>,
     pub(crate) writers: Arc<Semaphore>,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) timeout: Duration,
     pub(crate) prepared: bool,
     pub(crate) purger: Option<Arc<AbortOnDropHandle<()>>>,
@@ -32,7 +34,17 @@ impl<E: Engine> Table<E> {
     fn with_name(pool: Pool<E>, name: TableName) -> Self {
         let statements = Arc::new(E::statements(&name));
         let writers = Arc::new(Semaphore::new(E::WRITERS));
-        Self { pool, name, statements, writers, timeout: E::TIMEOUT, prepared: false, purger: None }
+        let sessions = Sessions::beside(&pool);
+        Self {
+            pool,
+            name,
+            statements,
+            writers,
+            sessions,
+            timeout: E::TIMEOUT,
+            prepared: false,
+            purger: None,
+        }
     }
 
     pub(crate) async fn migrate(&self) -> Result<(), Error> {
@@ -48,6 +60,7 @@ impl<E: Engine> Clone for Table<E> {
             name: self.name.clone(),
             statements: self.statements.clone(),
             writers: self.writers.clone(),
+            sessions: self.sessions.clone(),
             timeout: self.timeout,
             prepared: self.prepared,
             purger: self.purger.clone(),

@@ -1,19 +1,23 @@
 //! The store and the inbox on a real MariaDB or MySQL, at `BONDIFY_TEST_MYSQL_URL`. Each test has its
 //! own database there, which the next run replaces.
 
-use std::{process, str::FromStr, thread, time::Duration};
+use std::{io, process, str::FromStr, thread, time::Duration};
 
-use bondify_core::{Claimed, DedupeStore, EventKey};
+use bondify_core::{Claimed, DedupeStore, EventKey, LeaseToken};
 use bondify_sqlx::{
     MySqlInbox, MySqlStore,
     sqlx::{
         self, AssertSqlSafe, Connection, Executor, MySqlPool,
-        mysql::{MySqlConnectOptions, MySqlConnection, MySqlPoolOptions},
+        mysql::{MySqlConnectOptions, MySqlConnection, MySqlPoolOptions, MySqlSslMode},
         raw_sql,
     },
 };
 use bondify_testkit::engine_url;
-use tokio::task::JoinSet;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 
 mod cases;
 
@@ -28,6 +32,28 @@ const KEY_TYPE: &str = "binary(16)";
 const EXPIRED_ROW: &str = "lpad(n, 16, '0'), n";
 const NOW_MILLIS: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000";
 const EXPIRES_MILLIS: &str = "expires";
+
+/// Changes that others make to the table.
+const CHANGES: &[&str] = &[
+    "CREATE TRIGGER inserted AFTER INSERT ON bondify_events FOR EACH ROW SET @x = 1;
+    CREATE TRIGGER updated AFTER UPDATE ON bondify_events FOR EACH ROW SET @x = 1;
+    CREATE TRIGGER deleted AFTER DELETE ON bondify_events FOR EACH ROW SET @x = 1",
+    "CREATE TABLE audit (id BIGINT AUTO_INCREMENT PRIMARY KEY, number BIGINT);
+    CREATE TRIGGER inserted AFTER INSERT ON bondify_events
+        FOR EACH ROW INSERT INTO audit (number) VALUES (1);
+    CREATE TRIGGER updated AFTER UPDATE ON bondify_events
+        FOR EACH ROW INSERT INTO audit (number) VALUES (1);
+    CREATE TRIGGER deleted AFTER DELETE ON bondify_events
+        FOR EACH ROW INSERT INTO audit (number) VALUES (1)",
+    "ALTER TABLE bondify_events ADD COLUMN id BIGINT NOT NULL AUTO_INCREMENT UNIQUE FIRST",
+];
+
+/// A trigger that makes the operation do nothing.
+fn swallow(operation: &str) -> Option<String> {
+    let trigger = "CREATE TRIGGER swallow BEFORE UPDATE ON bondify_events
+        FOR EACH ROW SET NEW.token = OLD.token, NEW.expires = OLD.expires";
+    (operation == "UPDATE").then(|| trigger.to_owned())
+}
 
 /// The cases quote identifiers as standard SQL does, and insert thousands of rows.
 const FOR_THE_CASES: &str = "SET /*M! max_recursive_iterations = 10000, */ \
@@ -124,6 +150,90 @@ session_suite!(
     "SET sql_mode = CONCAT('ANSI,NO_BACKSLASH_ESCAPES', \
         /*M!100300 ',SIMULTANEOUS_ASSIGNMENT', */ '')"
 );
+session_suite!(in_the_dialect_of_oracle, "SET sql_mode = CONCAT('' /*M! , 'ORACLE' */)");
+
+/// `migrate` refuses such sessions, because other code that uses them would not commit.
+mod without_autocommit {
+    use super::*;
+
+    bondify_testkit::dedupe_store_suite!(async || {
+        let migrated = MySqlStore::new(empty_database().await);
+        migrated.migrate().await.expect("the table can be created");
+        let pool = pool(10, Duration::from_secs(30), "SET autocommit = 0").await;
+        let store = MySqlStore::new(pool).timeout(cases::LONG);
+        let refused = store.migrate().await.expect_err("it is refused").to_string();
+        assert!(refused.contains("autocommit = 1"), "{refused}");
+        store
+    });
+}
+
+/// The server has to encrypt a password that is sent without TLS, unless it has seen the user before.
+#[cfg(feature = "mysql-rsa")]
+#[tokio::test]
+async fn a_user_with_a_password_connects_without_tls() {
+    let root = empty_database().await;
+    run(
+        &root,
+        "DROP USER IF EXISTS shop@localhost; CREATE USER shop@localhost IDENTIFIED BY 'correct horse';
+        GRANT ALL ON a_user_with_a_password_connects_without_tls.* TO shop@localhost;
+        FLUSH PRIVILEGES",
+    )
+    .await;
+    let options = options().database(&database()).username("shop").password("correct horse");
+    let pool = MySqlPool::connect_with(options.ssl_mode(MySqlSslMode::Disabled)).await.unwrap();
+    let store = MySqlStore::new(pool);
+    store.migrate().await.unwrap();
+    let claimed = store.claim(&EventKey::new("", ""), cases::LONG).await.unwrap();
+    assert!(matches!(claimed, Claimed::Acquired(_)));
+}
+
+/// A proxy or a driver that passes on counts only, and no rows.
+#[tokio::test]
+async fn a_server_that_returns_no_rows_gives_errors_and_no_outcomes() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(confirm_everything(stream));
+        }
+    });
+    let options = MySqlConnectOptions::new().host("127.0.0.1").port(port);
+    let options = options.ssl_mode(MySqlSslMode::Disabled);
+    let pool = MySqlPool::connect_with(options).await.unwrap();
+    let store = MySqlStore::new(pool.clone());
+    let (key, token) = (EventKey::new("", ""), LeaseToken::new(1));
+    store.claim(&key, cases::LONG).await.unwrap_err();
+    store.renew(&key, &token, cases::LONG).await.unwrap_err();
+    store.complete(&key, &token, cases::LONG).await.unwrap_err();
+    store.release(&key, &token).await.unwrap_err();
+
+    let mut transaction = pool.begin().await.unwrap();
+    let event = cases::event("sess_1");
+    MySqlInbox::new(pool).record(&mut transaction, &event).await.unwrap_err();
+}
+
+/// Answers every message as a MySQL that has changed one row, with the insert id 1, in a transaction.
+async fn confirm_everything(mut stream: TcpStream) -> io::Result<()> {
+    let greeting = [
+        b"\x0a8.0.0\0\x01\0\0\0".as_slice(),
+        b"12345678\0",
+        // Capabilities: 0x010b_a20a, and between their halves the character set and the status.
+        b"\x0a\xa2\x2d\x02\x00\x0b\x01\x15\0\0\0\0\0\0\0\0\0\0",
+        b"123456789012\0mysql_native_password\0",
+    ];
+    let mut packet = (greeting.concat(), 0);
+    loop {
+        let (payload, number) = packet;
+        let [length, ..] = payload.len().to_le_bytes();
+        stream.write_all(&[&[length, 0, 0, number], &payload[..]].concat()).await?;
+        let mut header = [0; 4];
+        stream.read_exact(&mut header).await?;
+        let [low, middle, high, number] = header;
+        let length = u32::from_le_bytes([low, middle, high, 0]);
+        stream.read_exact(&mut vec![0; length as usize]).await?;
+        packet = (vec![0, 1, 1, 3, 0, 0, 0], number + 1);
+    }
+}
 
 #[tokio::test]
 async fn a_table_may_be_in_another_database() {
@@ -219,4 +329,33 @@ async fn claims_and_purges_at_once_do_not_fail() {
         });
     }
     tasks.join_all().await;
+}
+
+#[tokio::test]
+async fn the_check_finds_settings_that_lose_or_double_events() {
+    let root = empty_database().await;
+    let store = MySqlStore::new(root.clone());
+    store.migrate().await.unwrap();
+    assert_eq!(store.check().await.unwrap(), Vec::<String>::new());
+    assert_eq!(cases::count(&root, "bondify_events").await, 0, "the check leaves no row");
+
+    run(
+        &root,
+        "DROP USER IF EXISTS reader@localhost; CREATE USER reader@localhost;
+        GRANT SELECT, INSERT, UPDATE ON
+        the_check_finds_settings_that_lose_or_double_events.* TO reader@localhost",
+    )
+    .await;
+    // Since 2001.
+    let session = "SET autocommit = 0, timestamp = 1000000000";
+    let pool = MySqlPoolOptions::new().after_connect(move |connection, _| {
+        Box::pin(async move { connection.execute(session).await.map(drop) })
+    });
+    let options = options().database(&database()).username("reader");
+    let advice = MySqlStore::new(pool.connect_with(options).await.unwrap()).check().await.unwrap();
+    let expected = ["autocommit = 1", "s behind this machine's", "DELETE rows of bondify_events"];
+    assert_eq!(advice.len(), expected.len(), "{advice:#?}");
+    for (advice, expected) in advice.iter().zip(expected) {
+        assert!(advice.contains(expected), "{advice}");
+    }
 }

@@ -30,6 +30,25 @@ const EXPIRED_ROW: &str =
 const NOW_MILLIS: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 const EXPIRES_MILLIS: &str = "floor(extract(epoch FROM expires) * 1000)::bigint";
 
+/// Changes that others make to the table.
+const CHANGES: &[&str] = &[
+    "CREATE TABLE audit (id bigint GENERATED ALWAYS AS IDENTITY, number bigint);
+    CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO audit (number) VALUES (1); RETURN NULL; END $$;
+    CREATE TRIGGER audited AFTER INSERT OR UPDATE OR DELETE ON bondify_events
+        FOR EACH ROW EXECUTE FUNCTION audit()",
+    "ALTER TABLE bondify_events ADD COLUMN id bigint GENERATED ALWAYS AS IDENTITY",
+];
+
+/// A trigger that makes the operation do nothing.
+fn swallow(operation: &str) -> Option<String> {
+    Some(format!(
+        "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+        CREATE TRIGGER swallow BEFORE {operation} ON bondify_events
+            FOR EACH ROW EXECUTE FUNCTION swallow()"
+    ))
+}
+
 /// A pool on an empty database that belongs to the running test.
 async fn empty_database() -> Pool {
     let pool = another_pool().await;
@@ -187,4 +206,37 @@ async fn a_text_cannot_have_a_nul_character() {
     };
     assert!(store("Ann\0").await.is_err());
     assert!(store(&"Ann\0".replace('\0', "")).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_check_finds_settings_that_lose_or_double_events() {
+    let pool = empty_database().await;
+    let schema = schema();
+    let store = PostgresStore::new(pool.clone());
+    store.migrate().await.unwrap();
+    assert_eq!(store.check().await.unwrap(), Vec::<String>::new());
+    assert_eq!(cases::count(&pool, "bondify_events").await, 0, "the check leaves no row");
+
+    run(&pool, "ALTER TABLE bondify_events SET UNLOGGED".to_owned()).await;
+    run(
+        &pool,
+        format!(
+            "DROP ROLE IF EXISTS {schema}; CREATE ROLE {schema};
+            GRANT USAGE ON SCHEMA {schema} TO {schema};
+            GRANT SELECT, INSERT, UPDATE ON bondify_events TO {schema};
+            CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+                AS $$ SELECT pg_catalog.clock_timestamp() - interval '10 minutes' $$"
+        ),
+    )
+    .await;
+    let path = format!("{schema},pg_catalog");
+    let settings = [("search_path", &*path), ("synchronous_commit", "off"), ("role", &schema)];
+    let store = PostgresStore::new(pool_with(1, cases::LONG, &settings).await);
+    let advice = store.check().await.unwrap();
+    let expected = ["synchronous_commit", "LOGGED", "s behind this machine's", "DELETE rows of"];
+    assert_eq!(advice.len(), expected.len(), "{advice:#?}");
+    for (advice, expected) in advice.iter().zip(expected) {
+        assert!(advice.contains(expected), "{advice}");
+    }
+    run(&pool, format!("DROP OWNED BY {schema}; DROP ROLE {schema}")).await;
 }

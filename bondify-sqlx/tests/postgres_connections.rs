@@ -2,6 +2,7 @@
 //! own table on the PostgreSQL at `BONDIFY_TEST_POSTGRES_URL`.
 
 use std::{
+    collections::HashSet,
     error::Error,
     process,
     str::FromStr,
@@ -20,10 +21,11 @@ use bondify_sqlx::{
 };
 use bondify_testkit::{
     Payload, engine_url,
-    engines::{Proxy, Upstream},
+    engines::{Engine, Proxy, Upstream},
     within_a_minute,
 };
 use futures_util::future::{join, join_all};
+use tokio::task::block_in_place;
 
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_secs(60);
@@ -238,7 +240,8 @@ async fn deaf_connections_that_the_pool_tests_are_no_error() {
     within_a_minute(test).await;
 }
 
-/// Under load, connections become silent in every state, also while they return to the pool.
+/// Under load, connections become silent in every state, also while they return to the pool. The sessions
+/// that the server may still have are limited, and the pool works again when they have ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pool_does_not_run_dry_when_connections_go_deaf_under_load() {
     let test = async {
@@ -253,9 +256,12 @@ async fn the_pool_does_not_run_dry_when_connections_go_deaf_under_load() {
             });
             join_all(calls).await;
         }
+        rig.proxy.cut();
         let start = Instant::now();
-        acquired(rig.store.claim(&key("after it"), LONG).await);
-        assert!(start.elapsed() < IN_TIME, "{:?}", start.elapsed());
+        while rig.store.claim(&key("after it"), LONG).await.is_err() {
+            assert!(start.elapsed() < IN_TIME, "{:?}", start.elapsed());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     };
     within_a_minute(test).await;
 }
@@ -321,7 +327,10 @@ async fn every_call_ends_although_the_database_does_not_answer() {
         );
         while number(&rig.direct, waiting.clone()).await > 0 {}
         lock.rollback().await.unwrap();
-        acquired(store.claim(&key, LONG).await);
+        // The sessions that waited end first.
+        while store.claim(&key, LONG).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     };
     within_a_minute(test).await;
 }
@@ -335,12 +344,195 @@ async fn a_database_that_stays_read_only_is_an_error_that_says_so() {
             .connect_with(pool.options([("default_transaction_read_only", "on")]))
             .await
             .unwrap();
-        let store = PostgresStore::with_table(pool, &rig.table).unwrap().timeout(TIMEOUT / 4);
+        let store = PostgresStore::with_table(pool, &rig.table).unwrap().timeout(TIMEOUT);
         let start = Instant::now();
         let error = store.claim(&key("anything"), LONG).await.unwrap_err();
         let cause = error.source().unwrap().to_string();
         assert!(cause.contains("read-only transaction"), "{cause}");
         assert!(start.elapsed() < IN_TIME, "{:?}", start.elapsed());
+    };
+    within_a_minute(test).await;
+}
+
+/// Whether a call that failed once with an error succeeds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Retry {
+    /// On a connection of the pool.
+    Succeeds,
+    /// On a new connection, after the others were closed.
+    Reconnects,
+    Fails,
+}
+
+/// A trigger fails the first insert with each of the errors.
+#[tokio::test]
+async fn each_error_has_its_remedy() {
+    use Retry::{Fails, Reconnects, Succeeds};
+
+    let test = async {
+        let rig = Rig::start().await;
+        let table = &rig.table;
+        let fails = format!(
+            "CREATE SEQUENCE IF NOT EXISTS {table}_tries;
+            CREATE OR REPLACE FUNCTION {table}_fails() RETURNS trigger LANGUAGE plpgsql
+                AS 'BEGIN RETURN NEW; END';
+            CREATE TRIGGER fails BEFORE INSERT ON {table}
+                FOR EACH ROW EXECUTE FUNCTION {table}_fails()"
+        );
+        run(&rig.direct, fails).await;
+        for (code, expected) in [
+            ("40000", Succeeds),
+            ("40001", Succeeds),
+            ("40003", Succeeds),
+            ("40P01", Succeeds),
+            ("57014", Succeeds),
+            ("72000", Succeeds),
+            ("55P03", Succeeds),
+            ("53200", Succeeds),
+            ("53300", Succeeds),
+            ("08000", Reconnects),
+            ("08006", Reconnects),
+            ("08P01", Reconnects),
+            ("25006", Reconnects),
+            ("25P03", Reconnects),
+            ("25P04", Reconnects),
+            ("57P01", Reconnects),
+            ("57P02", Reconnects),
+            ("57P03", Reconnects),
+            ("57P05", Reconnects),
+            ("23505", Fails),
+            ("42501", Fails),
+            ("42P01", Fails),
+            ("53100", Fails),
+            ("57P04", Fails),
+            ("XX000", Fails),
+        ] {
+            let fails = format!(
+                "ALTER SEQUENCE {table}_tries RESTART;
+                CREATE OR REPLACE FUNCTION {table}_fails() RETURNS trigger LANGUAGE plpgsql
+                AS $$ BEGIN
+                    IF nextval('{table}_tries') = 1 THEN
+                        RAISE EXCEPTION 'failed' USING ERRCODE = '{code}';
+                    END IF;
+                    RETURN NEW;
+                END $$"
+            );
+            run(&rig.direct, fails).await;
+            let before = HashSet::<i32>::from_iter(rig.fill_pool().await);
+            let claimed = rig.store.claim(&key(code), LONG).await;
+            let after = HashSet::from_iter(rig.fill_pool().await);
+            let retry = match claimed {
+                Ok(Claimed::Acquired(_)) if before == after => Succeeds,
+                Ok(Claimed::Acquired(_)) if before.is_disjoint(&after) => Reconnects,
+                Err(_) if before == after => Fails,
+                other => panic!("{code}: {other:?}, {before:?}, {after:?}"),
+            };
+            assert_eq!(retry, expected, "{code}");
+            let last = format!("SELECT last_value FROM {table}_tries");
+            let tries = if expected == Fails { 1 } else { 2 };
+            assert_eq!(number(&rig.direct, last).await, tries, "{code}");
+        }
+    };
+    within_a_minute(test).await;
+}
+
+/// A PostgreSQL of its own, as a user without special rights.
+struct Own {
+    _engine: Engine,
+    root: PgPool,
+    store: PostgresStore,
+    pool: PgPool,
+}
+
+impl Own {
+    async fn start(connections: u32) -> Option<Self> {
+        let engine = block_in_place(Engine::postgres)?;
+        let options = PgConnectOptions::from_str(engine.url()).expect("the engine answers");
+        let root = PgPoolOptions::new().max_connections(1);
+        let root = root.connect_with(options.clone()).await.expect("the engine answers");
+        PostgresStore::new(root.clone()).migrate().await.expect("the engine answers");
+        run(&root, "CREATE USER shop; GRANT ALL ON bondify_events TO shop".to_owned()).await;
+        let pool = PgPoolOptions::new().max_connections(connections);
+        let pool = pool.test_before_acquire(false).connect_with(options.username("shop")).await;
+        let pool = pool.expect("the engine answers");
+        let store = PostgresStore::new(pool.clone()).timeout(TIMEOUT);
+        Some(Self { _engine: engine, root, store, pool })
+    }
+
+    /// The number of the store's sessions.
+    async fn sessions(&self) -> i64 {
+        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'shop'";
+        number(&self.root, sessions.to_owned()).await
+    }
+}
+
+/// Commits wait for a replica that does not exist.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_limited_while_commits_hang() {
+    const CONNECTIONS: u32 = 3;
+    let Some(own) = Own::start(CONNECTIONS).await else { return };
+    let wait_for = async |standby| {
+        let setting = format!("ALTER SYSTEM SET synchronous_standby_names = '{standby}'");
+        run(&own.root, setting).await;
+        run(&own.root, "SELECT pg_reload_conf()".to_owned()).await;
+        let set = format!(
+            "SELECT count(*) FROM pg_settings
+            WHERE name = 'synchronous_standby_names' AND setting = '{standby}'"
+        );
+        while number(&own.root, set.clone()).await == 0 {}
+    };
+    let test = async {
+        wait_for("nobody").await;
+        let refused = async {
+            for n in 0.. {
+                let wave = (0..4).map(async |call| {
+                    let claimed = own.store.claim(&key(&format!("{n} {call}")), LONG).await;
+                    claimed.unwrap_err().source().unwrap().to_string()
+                });
+                if join_all(wave).await.iter().any(|error| error.contains("is the limit")) {
+                    return;
+                }
+            }
+        };
+        let watched = async {
+            loop {
+                let sessions = own.sessions().await;
+                assert!(sessions < 2 * i64::from(CONNECTIONS), "{sessions} sessions");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            () = refused => {}
+            () = watched => {}
+        }
+        let start = Instant::now();
+        own.store.claim(&key("at once"), LONG).await.unwrap_err();
+        assert!(start.elapsed() < TIMEOUT / 4, "{:?}", start.elapsed());
+
+        wait_for("").await;
+        while own.store.claim(&key("afterwards"), LONG).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        while own.sessions().await > i64::from(CONNECTIONS) {}
+    };
+    within_a_minute(test).await;
+}
+
+/// The server has room for fewer connections than the pool.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_server_closes_no_connection() {
+    let Some(own) = Own::start(10).await else { return };
+    let test = async {
+        let store = own.store.clone().timeout(LONG);
+        // The pool keeps its one connection, and can open one more.
+        run(&own.root, "ALTER USER shop CONNECTION LIMIT 2".to_owned()).await;
+        let row = raw_sql("SELECT pg_backend_pid()").fetch_one(&own.pool).await.unwrap();
+        let first: i32 = row.get(0);
+        let claims =
+            (0..100).map(async |n| acquired(store.claim(&key(&n.to_string()), LONG).await));
+        join_all(claims).await;
+        let first = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {first}");
+        assert_eq!(number(&own.root, first).await, 1, "the first connection is still open");
     };
     within_a_minute(test).await;
 }

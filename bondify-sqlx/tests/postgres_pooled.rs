@@ -34,6 +34,25 @@ const EXPIRED_ROW: &str =
 const NOW_MILLIS: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 const EXPIRES_MILLIS: &str = "floor(extract(epoch FROM expires) * 1000)::bigint";
 
+/// Changes that others make to the table.
+const CHANGES: &[&str] = &[
+    "CREATE TABLE audit (id bigint GENERATED ALWAYS AS IDENTITY, number bigint);
+    CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO audit (number) VALUES (1); RETURN NULL; END $$;
+    CREATE TRIGGER audited AFTER INSERT OR UPDATE OR DELETE ON bondify_events
+        FOR EACH ROW EXECUTE FUNCTION audit()",
+    "ALTER TABLE bondify_events ADD COLUMN id bigint GENERATED ALWAYS AS IDENTITY",
+];
+
+/// A trigger that makes the operation do nothing.
+fn swallow(operation: &str) -> Option<String> {
+    Some(format!(
+        "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+        CREATE TRIGGER swallow BEFORE {operation} ON bondify_events
+            FOR EACH ROW EXECUTE FUNCTION swallow()"
+    ))
+}
+
 thread_local! {
     /// The pooler of the test on this thread. It ends with the thread.
     static POOLER: RefCell<Option<PgBouncer>> = const { RefCell::new(None) };

@@ -5,7 +5,10 @@ use std::{fs, path::PathBuf, thread, time::Duration};
 use bondify_core::{Claimed, DedupeStore, EventKey};
 use bondify_sqlx::{
     SqliteInbox, SqliteStore,
-    sqlx::{self, Row, SqlitePool, query, sqlite::SqlitePoolOptions},
+    sqlx::{
+        self, Row, SqlitePool, query,
+        sqlite::{SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    },
 };
 
 mod cases;
@@ -21,6 +24,26 @@ const KEY_TYPE: &str = "BLOB";
 const EXPIRED_ROW: &str = "CAST(printf('%016d', n) AS BLOB), n";
 const NOW_MILLIS: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 const EXPIRES_MILLIS: &str = "expires";
+
+/// Changes that others make to the table.
+const CHANGES: &[&str] = &[
+    "CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, number INTEGER);
+    CREATE TRIGGER inserted AFTER INSERT ON bondify_events
+        BEGIN INSERT INTO audit (number) VALUES (1); END;
+    CREATE TRIGGER updated AFTER UPDATE ON bondify_events
+        BEGIN INSERT INTO audit (number) VALUES (1); END;
+    CREATE TRIGGER deleted AFTER DELETE ON bondify_events
+        BEGIN INSERT INTO audit (number) VALUES (1); END",
+    "ALTER TABLE bondify_events ADD COLUMN id INTEGER NOT NULL DEFAULT 7",
+];
+
+/// A trigger that makes the operation do nothing.
+fn swallow(operation: &str) -> Option<String> {
+    Some(format!(
+        "CREATE TRIGGER swallow BEFORE {operation} ON bondify_events
+        BEGIN SELECT RAISE(IGNORE); END"
+    ))
+}
 
 /// A pool on an empty database that belongs to the running test.
 async fn empty_database() -> Pool {
@@ -85,6 +108,52 @@ async fn the_options_are_the_documented_ones() {
             .or_else(|_| row.try_get::<i64, _>(0).map(|number| number.to_string()));
         assert_eq!(value.unwrap(), expected, "{pragma}");
     }
+}
+
+#[tokio::test]
+async fn the_check_finds_settings_that_lose_or_double_events() {
+    let store = SqliteStore::new(empty_database().await);
+    store.migrate().await.unwrap();
+    assert_eq!(store.check().await.unwrap(), Vec::<String>::new());
+
+    let careless = SqliteStore::options(empty_file())
+        .synchronous(SqliteSynchronous::Normal)
+        .journal_mode(SqliteJournalMode::Memory);
+    let store = SqliteStore::new(SqlitePool::connect_with(careless).await.unwrap());
+    store.migrate().await.unwrap();
+    let advice = store.check().await.unwrap();
+    assert_eq!(advice.len(), 2, "{advice:#?}");
+    assert!(advice[0].contains("synchronous = FULL"), "{advice:#?}");
+    assert!(advice[1].contains("journal_mode = WAL"), "{advice:#?}");
+}
+
+/// A purge has a connection of its own, which does not see a database in memory.
+#[tokio::test]
+async fn a_database_in_memory_is_purged() {
+    let pool = SqlitePoolOptions::new().max_connections(1);
+    let pool = pool.connect("sqlite::memory:").await.unwrap();
+    let store = SqliteStore::new(pool.clone());
+    store.migrate().await.unwrap();
+    query("INSERT INTO bondify_events VALUES (x'00', NULL, 1)").execute(&pool).await.unwrap();
+    assert_eq!(store.purge().await.unwrap(), 1);
+}
+
+/// Another program may set no busy time-out.
+#[tokio::test]
+async fn a_call_waits_for_another_writer_without_a_busy_time_out() {
+    let pool = empty_database().await;
+    SqliteStore::new(pool.clone()).migrate().await.unwrap();
+    let impatient = SqliteStore::options(file()).busy_timeout(Duration::ZERO);
+    let store = SqliteStore::new(SqlitePool::connect_with(impatient).await.unwrap());
+    let store = store.timeout(cases::LONG);
+    let writer = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let key = EventKey::new("", "");
+    let end = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        writer.rollback().await.unwrap();
+    };
+    let (claimed, ()) = futures_util::future::join(store.claim(&key, cases::LONG), end).await;
+    assert!(matches!(claimed.unwrap(), Claimed::Acquired(_)));
 }
 
 #[tokio::test]

@@ -15,8 +15,8 @@ use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
 use crate::{
-    Database, EXPIRED_ROW, EXPIRES_MILLIS, Inbox, KEY_TYPE, NOW_MILLIS, Pool, Store, another_pool,
-    empty_database, one_connection,
+    CHANGES, Database, EXPIRED_ROW, EXPIRES_MILLIS, Inbox, KEY_TYPE, NOW_MILLIS, Pool, Store,
+    another_pool, empty_database, one_connection, swallow,
 };
 
 /// Longer than any test takes.
@@ -47,7 +47,7 @@ async fn acquire(store: &Store, key: &EventKey) -> LeaseToken {
     }
 }
 
-fn event(session_token: &str) -> Event {
+pub(crate) fn event(session_token: &str) -> Event {
     let secret = Secret::new("whsec_test").unwrap();
     let delivery = Payload::confirmed().session_token(session_token).signed_with(&secret);
     delivery.verified_by(&secret).unwrap()
@@ -262,6 +262,7 @@ async fn a_lease_begins_after_the_wait_for_a_lock() {
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_claims_do_not_fail() {
     let (_pool, store) = store().await;
+    let store = store.timeout(LONG);
     let mut claims = JoinSet::new();
     for n in 0..500 {
         let store = store.clone();
@@ -440,6 +441,77 @@ async fn a_claim_sees_what_was_committed_while_it_waited() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     transaction.commit().await.unwrap();
     assert_eq!(claim.await.unwrap(), Claimed::Completed);
+}
+
+/// Records an event in a transaction of its own.
+async fn recorded(pool: &Pool, inbox: &Inbox, event: &Event) -> Result<Recorded, sqlx::Error> {
+    let mut transaction = pool.begin().await.unwrap();
+    let recorded = inbox.record(&mut transaction, event).await;
+    transaction.commit().await.unwrap();
+    recorded
+}
+
+/// Triggers and columns of other programs, such as an audit or an online change of the schema.
+#[tokio::test]
+async fn a_table_that_others_have_changed_has_the_same_outcomes() {
+    for &change in CHANGES {
+        let (pool, inbox) = inbox().await;
+        run(&pool, change).await;
+        let store = Store::new(pool.clone());
+
+        let first = acquire(&store, &key()).await;
+        assert_eq!(store.claim(&key(), LONG).await.unwrap(), Claimed::InFlight, "{change}");
+        assert!(store.renew(&key(), &first, LONG).await.unwrap(), "{change}");
+        assert!(store.release(&key(), &first).await.unwrap(), "{change}");
+        assert!(!store.release(&key(), &first).await.unwrap(), "{change}");
+        let second = acquire(&store, &key()).await;
+        assert!(!store.renew(&key(), &first, LONG).await.unwrap(), "{change}");
+        assert!(!store.complete(&key(), &first, LONG).await.unwrap(), "{change}");
+        assert!(store.complete(&key(), &second, LONG).await.unwrap(), "{change}");
+        assert_eq!(store.claim(&key(), LONG).await.unwrap(), Claimed::Completed, "{change}");
+        assert!(!store.complete(&key(), &second, LONG).await.unwrap(), "{change}");
+
+        let recorded = async |session| recorded(&pool, &inbox, &event(session)).await.unwrap();
+        assert_eq!(recorded("sess_1").await, Recorded::Duplicate, "{change}");
+        assert_eq!(recorded("sess_2").await, Recorded::New, "{change}");
+        assert_eq!(recorded("sess_2").await, Recorded::Duplicate, "{change}");
+        let recorded_key = event("sess_2").key();
+        assert_eq!(store.claim(&recorded_key, LONG).await.unwrap(), Claimed::Completed, "{change}");
+        acquire(&store, &event("sess_3").key()).await;
+        assert_eq!(recorded("sess_3").await, Recorded::New, "{change}");
+
+        insert_expired(&pool, 250).await;
+        assert_eq!(store.purge().await.unwrap(), 250, "{change}");
+    }
+}
+
+/// A trigger can make a write do nothing.
+#[tokio::test]
+async fn a_swallowed_write_is_an_error_and_no_outcome() {
+    for operation in ["INSERT", "UPDATE", "DELETE"] {
+        let Some(swallow) = swallow(operation) else { continue };
+        let (pool, inbox) = inbox().await;
+        let store = Store::new(pool.clone());
+        let token = acquire(&store, &key()).await;
+        run(&pool, swallow).await;
+
+        let failed = match operation {
+            "INSERT" => store.claim(&event("sess_2").key(), LONG).await.unwrap_err(),
+            "UPDATE" => store.complete(&key(), &token, LONG).await.unwrap_err(),
+            _ => store.release(&key(), &token).await.unwrap_err(),
+        };
+        let source = failed.source().unwrap().to_string();
+        assert!(source.contains("check the table for triggers"), "{source}");
+        // A lease is still a lease for its holder.
+        let answer = store.claim(&key(), LONG).await;
+        assert!(matches!(answer, Ok(Claimed::InFlight) | Err(_)), "{operation}: {answer:?}");
+        let answer = match operation {
+            "INSERT" => recorded(&pool, &inbox, &event("sess_2")).await,
+            "UPDATE" => recorded(&pool, &inbox, &event("sess_1")).await,
+            _ => continue,
+        };
+        assert!(matches!(answer, Err(sqlx::Error::Protocol(_))), "{operation}: {answer:?}");
+    }
 }
 
 /// Concurrent transactions of different events do not block each other.
