@@ -3,7 +3,7 @@
 use bondify_emulator::{Emulator, Persona, ProjectSettings};
 use bondify_testkit::{Answer, ScriptedServer, within_a_minute};
 use serde_json::json;
-use snapbox::{IntoData, assert_data_eq, str};
+use snapbox::{assert_data_eq, str};
 
 use crate::support::{self, Finished, bondify};
 
@@ -56,17 +56,13 @@ async fn sessions_are_listed() {
     within_a_minute(async {
         let emulator = emulator().await;
         let listed = run(emulator.url(), &["sessions"]).await;
-        let mut lines: Vec<_> =
-            listed.stdout.lines().map(|line| &line[line.find(' ').unwrap()..]).collect();
+        let lines = listed.stdout.lines().map(|line| line.split_once(' ').unwrap().1);
+        let mut lines: Vec<_> = lines.collect();
         lines.sort_unstable();
-        assert_data_eq!(
-            lines.join("\n"),
-            str![[r#"
- cancelled proj_blog sess_[..]
- confirmed proj_shop sess_[..] 7 Ada\u{1b}[2J
-"#]]
-            .raw()
-        );
+        let [cancelled, confirmed] = lines[..] else { panic!("{listed}") };
+        assert!(cancelled.starts_with("cancelled proj_blog sess_"), "{listed}");
+        assert!(confirmed.starts_with("confirmed proj_shop sess_"), "{listed}");
+        assert!(confirmed.ends_with(r" 7 Ada\u{1b}[2J"), "{listed}");
         assert_eq!(listed.code, Some(0));
         let args = ["sessions", "--project", "proj_shop", "--json"];
         let [session] = &run(emulator.url(), &args).await.json()[..] else { panic!("one") };
