@@ -62,7 +62,7 @@ async fn outages(receiver: &str, store: Store, mode: Mode) {
     let books = Books::open(&store, mode).await;
     let balancer = Proxy::start(nobody()).await.expect("a port is free");
     let emulator = emulator(balancer.address(), FAST).await;
-    let catch_up = ["catch-up", emulator.url(), emulator.developer_token()];
+    let catch_up = ["catch-up", emulator.url(), emulator.developer_token(), "0"];
     let arguments = books.arguments(&catch_up);
     let mut fleet = Fleet::start(receiver, arguments, books.ledger.clone(), RECEIVERS).await;
     let (all, mut users, mut given_up) = (0..=RECEIVERS - 1, 0, 0);

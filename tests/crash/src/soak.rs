@@ -46,6 +46,9 @@ const SHORT: Duration = Duration::from_secs(4);
 /// login whose completion was lost.
 const LONG: Duration = Duration::from_secs(16);
 
+/// The age from which on a login is caught up with. It is longer than any outage, for the same reason.
+const MIN_AGE: Duration = Duration::from_secs(30);
+
 /// The number of receivers.
 const FLEET: usize = 3;
 
@@ -57,7 +60,7 @@ const FORGED: usize = 1_000_000_000;
 
 /// The time that a soak waits for the last logins to take effect, and to take effect again.
 const LAST_LOGINS: Duration = Duration::from_secs(180);
-const LATE_DOUBLES: Duration = Duration::from_secs(30);
+const LATE_DOUBLES: Duration = Duration::from_secs(40);
 
 /// Runs a fleet for about `length` with every [`Trouble`] in turn, and prints figures.
 ///
@@ -216,7 +219,8 @@ impl Site {
         let books = Books::of(url, Mode::Claims, LEASE).await;
         let balancer = Proxy::start(nobody()).await.expect("a port is free");
         let emulator = Arc::new(emulator(balancer.address(), Duration::from_secs(2)).await);
-        let ways = ["catch-up", emulator.url(), emulator.developer_token()];
+        let min_age = MIN_AGE.as_secs().to_string();
+        let ways = ["catch-up", emulator.url(), emulator.developer_token(), &min_age];
         let arguments = books.arguments(&ways);
         let fleet = Fleet::start(receiver, arguments, books.ledger.clone(), size).await;
         balancer.redirect(Upstream::Tcp(fleet.address(0)));

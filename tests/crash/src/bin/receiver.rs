@@ -1,8 +1,8 @@
 //! The receiver that the tests start: `receiver NUMBER MODE STORE LEDGER LEASE`, the lease in
 //! milliseconds. It prints the address that it listens on, and exits when its standard input ends.
 //!
-//! With the further arguments `catch-up URL TOKEN` it catches up every two seconds by the developer
-//! API at the URL, and handles the logins of `POST /poll`, whose body is a session token, and of
+//! With the further arguments `catch-up URL TOKEN AGE` it catches up every two seconds by the developer
+//! API at the URL with logins of that age in seconds, and handles the logins of `POST /poll`, whose body is a session token, and of
 //! `POST /proof`, whose body is a proof. With `poll URL TOKEN…` it polls these sessions there and exits; with
 //! `race URL COUNT` it generates so many sessions itself.
 
@@ -63,12 +63,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let queue = post(on_job).with_state((bondify.clone(), shop.clone()));
     let mut app = app.route("/queue", queue);
     match others {
-        [what, url, token] if what == "catch-up" => {
+        [what, url, token, age] if what == "catch-up" => {
             let developer = client(url)?.developer(token)?;
             app = app.merge(other_ways(client(url)?.sessions(PROJECT), &bondify, &shop));
             let shop = shop.clone();
             CatchUp::new(&developer, &bondify, PROJECT)
-                .min_age(Duration::ZERO)
+                .min_age(Duration::from_secs(age.parse()?))
                 .every(Duration::from_secs(2))
                 .spawn(async move |event: Event| shop.handle(&event).await);
         }
