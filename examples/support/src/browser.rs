@@ -1,4 +1,4 @@
-//! A real browser to test pages in: headless Chromium, which ChromeDriver drives.
+//! A real browser to test pages in: headless Chromium, or Firefox if `BONDIFY_TEST_BROWSER` is `firefox`.
 
 use std::{
     fs,
@@ -11,8 +11,10 @@ use std::{
 
 use bondify_testkit::skipped;
 use fantoccini::{
-    Client, ClientBuilder, Locator, elements::Element, error::CmdError,
-    wd::WebDriverCompatibleCommand,
+    Client, ClientBuilder, Locator,
+    elements::Element,
+    error::CmdError,
+    wd::{WebDriverCompatibleCommand, WindowHandle},
 };
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -24,7 +26,64 @@ use url::{ParseError, Url};
 pub struct Browser {
     client: Client,
     // Dropped last: it ends the browser.
-    _driver: Driver,
+    driver: Driver,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Chromium,
+    Firefox,
+}
+
+impl Kind {
+    fn chosen() -> Self {
+        match std::env::var("BONDIFY_TEST_BROWSER").as_deref() {
+            Ok("firefox") => Self::Firefox,
+            _ => Self::Chromium,
+        }
+    }
+
+    fn driver(self) -> &'static str {
+        match self {
+            Self::Chromium => "chromedriver",
+            Self::Firefox => "geckodriver",
+        }
+    }
+
+    fn driver_arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Chromium => &["--port=0"],
+            // The second one allows `Browser::go_offline`.
+            Self::Firefox => &["--port=0", "--allow-system-access"],
+        }
+    }
+
+    /// The settings of a browser whose pages run scripts, or not.
+    fn capabilities(self, scripts: bool) -> Value {
+        match self {
+            Self::Chromium => json!({
+                "browserName": "chrome",
+                "timeouts": {"script": 60_000, "pageLoad": 60_000},
+                "goog:loggingPrefs": {"browser": "ALL"},
+                // Chromium's sandbox works neither for root nor in most containers.
+                "goog:chromeOptions": {
+                    "args": ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage"],
+                    "prefs": match scripts {
+                        true => json!({}),
+                        false => json!({"profile.managed_default_content_settings.javascript": 2}),
+                    },
+                },
+            }),
+            Self::Firefox => json!({
+                "browserName": "firefox",
+                "timeouts": {"script": 60_000, "pageLoad": 60_000},
+                "moz:firefoxOptions": {
+                    "args": ["-headless"],
+                    "prefs": {"javascript.enabled": scripts},
+                },
+            }),
+        }
+    }
 }
 
 /// The screen that a page is shown on.
@@ -55,51 +114,54 @@ impl Device {
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Browser {
-    /// Opens a window. Returns `None` and reports it if ChromeDriver is not installed.
+    /// Opens a window. Returns `None` and reports it if the browser's driver is not installed.
     ///
     /// # Panics
     ///
-    /// If Chromium does not start; in CI also if ChromeDriver is not installed.
+    /// If the browser does not start; in CI also if its driver is not installed.
     pub async fn open() -> Option<Self> {
-        Self::open_with(json!({})).await
+        Self::open_with(true).await
     }
 
-    /// Opens a window in which pages run no scripts. Returns `None` and reports it if ChromeDriver is not
-    /// installed.
+    /// Opens a window in which pages run no scripts. Returns `None` and reports it if the browser's
+    /// driver is not installed.
     ///
     /// # Panics
     ///
-    /// If Chromium does not start; in CI also if ChromeDriver is not installed.
+    /// If the browser does not start; in CI also if its driver is not installed.
     pub async fn open_without_scripts() -> Option<Self> {
-        Self::open_with(json!({"profile.managed_default_content_settings.javascript": 2})).await
+        Self::open_with(false).await
     }
 
-    async fn open_with(preferences: Value) -> Option<Self> {
-        let driver = Driver::start()?;
-        let capabilities = json!({
-            "browserName": "chrome",
-            "timeouts": {"script": 60_000, "pageLoad": 60_000},
-            "goog:loggingPrefs": {"browser": "ALL"},
-            // Chromium's sandbox works neither for root nor in most containers.
-            "goog:chromeOptions": {
-                "args": ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage"],
-                "prefs": preferences,
-            },
-        });
-        let Value::Object(capabilities) = capabilities else { unreachable!() };
+    async fn open_with(scripts: bool) -> Option<Self> {
+        let kind = Kind::chosen();
+        let mut driver = Driver::start(kind)?;
+        let Value::Object(capabilities) = kind.capabilities(scripts) else { unreachable!() };
         let mut builder = ClientBuilder::new(HttpConnector::new());
         let client = builder.capabilities(capabilities).connect(&driver.url()).await;
-        let browser = Self { client: client.expect("Chromium starts"), _driver: driver };
+        let client = client.expect("the browser starts");
+        driver.session = client.session_id().await.expect("there is a session");
+        let browser = Self { client, driver };
         browser.show_on(Device::SCREEN).await;
         Some(browser)
     }
 
-    /// Shows pages as on this device from now on.
+    /// Whether the browser is Chromium. Some methods work in Chromium only.
+    #[must_use]
+    pub fn is_chromium(&self) -> bool {
+        self.driver.kind == Kind::Chromium
+    }
+
+    /// Shows pages as on this device from now on. In Firefox only the size changes, to at least 450 pixels.
     ///
     /// # Panics
     ///
     /// If the browser has ended. The other methods panic then, too.
     pub async fn show_on(&self, Device { width, height, dark }: Device) {
+        if !self.is_chromium() {
+            self.client.set_window_size(width, height).await.expect("the window changes its size");
+            return;
+        }
         let theme = if dark { "dark" } else { "light" };
         self.devtools(
             "Emulation.setDeviceMetricsOverride",
@@ -116,11 +178,78 @@ impl Browser {
         .await;
     }
 
-    /// Lets pages run their scripts, or not, from now on.
+    /// Cuts the browser off the network, or connects it again.
     ///
     /// # Panics
     ///
-    /// If the browser is gone.
+    /// If the browser has ended.
+    pub async fn go_offline(&self, offline: bool) {
+        if self.is_chromium() {
+            let conditions = json!({
+                "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1,
+            });
+            self.devtools("Network.emulateNetworkConditions", conditions).await;
+        } else {
+            self.command("moz/context", json!({"context": "chrome"})).await;
+            self.value_of(&format!("Services.io.offline = {offline}")).await;
+            self.command("moz/context", json!({"context": "content"})).await;
+        }
+    }
+
+    /// Freezes the page as browsers freeze a tab in the background, or wakes it up. In Chromium only.
+    ///
+    /// # Panics
+    ///
+    /// In another browser.
+    pub async fn freeze(&self, frozen: bool) {
+        let state = if frozen { "frozen" } else { "active" };
+        self.devtools("Page.setWebLifecycleState", json!({"state": state})).await;
+    }
+
+    /// Opens a tab and goes on in it. Returns the tab that was left.
+    ///
+    /// # Panics
+    ///
+    /// If the browser has ended.
+    pub async fn open_tab(&self) -> Tab {
+        let left = self.client.window().await.expect("there is a window");
+        let opened = self.client.new_window(true).await.expect("a tab opens");
+        self.client.switch_to_window(opened.handle).await.expect("the tab is there");
+        Tab(left)
+    }
+
+    /// Goes on in a tab.
+    ///
+    /// # Panics
+    ///
+    /// If the tab is closed.
+    pub async fn switch_to(&self, tab: &Tab) {
+        self.client.switch_to_window(tab.0.clone()).await.expect("the tab is there");
+    }
+
+    /// Closes the current tab. The next call must be [`switch_to`](Self::switch_to).
+    ///
+    /// # Panics
+    ///
+    /// If the browser has ended.
+    pub async fn close_tab(&self) {
+        self.client.close_window().await.expect("the tab closes");
+    }
+
+    /// Goes back by one page, as the Back button does.
+    ///
+    /// # Panics
+    ///
+    /// If the page is not loaded within a minute.
+    pub async fn back(&self) {
+        self.client.back().await.expect("the page opens");
+    }
+
+    /// Lets pages run their scripts, or not, from now on. In Chromium only.
+    ///
+    /// # Panics
+    ///
+    /// In another browser.
     pub async fn run_scripts(&self, run: bool) {
         self.devtools("Emulation.setScriptExecutionDisabled", json!({"value": !run})).await;
     }
@@ -151,8 +280,9 @@ impl Browser {
     /// If it is not true within a minute.
     pub async fn wait_until(&self, expression: &str) {
         let start = Instant::now();
-        let condition = format!("Boolean({expression})");
-        while self.value_of(&condition).await != true {
+        let condition = format!("return Boolean({expression})");
+        // An error means that the next page is being loaded.
+        while !matches!(self.client.execute(&condition, Vec::new()).await, Ok(Value::Bool(true))) {
             assert!(start.elapsed() < TIMEOUT, "never true: {expression}\n{}", self.text().await);
             sleep(Duration::from_millis(10)).await;
         }
@@ -231,11 +361,11 @@ impl Browser {
         focused.send_keys(keys).await.expect("it takes keys");
     }
 
-    /// The messages in the browser's console since the last call.
+    /// The messages in the browser's console since the last call. In Chromium only.
     ///
     /// # Panics
     ///
-    /// If the browser has ended.
+    /// In another browser.
     pub async fn complaints(&self) -> Vec<String> {
         let log = self.command("se/log", json!({"type": "browser"})).await;
         let entries = log.as_array().into_iter().flatten();
@@ -284,7 +414,11 @@ impl Browser {
     }
 }
 
-/// A command that only ChromeDriver knows.
+/// A tab of a [`Browser`].
+#[derive(Debug)]
+pub struct Tab(WindowHandle);
+
+/// A command that only one driver knows.
 #[derive(Debug)]
 struct DriverCommand {
     path: &'static str,
@@ -301,68 +435,80 @@ impl WebDriverCompatibleCommand for DriverCommand {
     }
 }
 
-/// A ChromeDriver on a free port.
+/// A driver on a free port.
 #[derive(Debug)]
 struct Driver {
+    kind: Kind,
     process: Child,
     port: u16,
+    session: Option<String>,
 }
 
 impl Driver {
-    /// Returns `None` and reports it if ChromeDriver is not installed.
-    fn start() -> Option<Self> {
+    /// Returns `None` and reports it if the driver is not installed.
+    fn start(kind: Kind) -> Option<Self> {
         // ChromeDriver chooses a port that is free for IPv6, and ends if the port is not free for IPv4.
         for _attempt in 0..100 {
-            let mut command = Command::new("chromedriver");
-            command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+            let mut command = Command::new(kind.driver());
+            command.args(kind.driver_arguments()).stdout(Stdio::piped()).stderr(Stdio::null());
             let process = match command.spawn() {
                 Ok(process) => process,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    skipped("chromedriver", "is not installed");
+                    skipped(kind.driver(), "is not installed");
                     return None;
                 }
-                Err(error) => panic!("chromedriver: {error}"),
+                Err(error) => panic!("{}: {error}", kind.driver()),
             };
-            let driver = Self::listening(process);
+            let driver = Self::listening(kind, process);
             if driver.is_some() {
                 return driver;
             }
         }
-        panic!("chromedriver ended without printing its port");
+        panic!("{} ended without printing its port", kind.driver());
     }
 
     /// Returns `None` if the process ends before it listens.
-    fn listening(mut process: Child) -> Option<Self> {
+    fn listening(kind: Kind, mut process: Child) -> Option<Self> {
         let output = process.stdout.take().expect("is piped");
         let mut lines = BufReader::new(output).lines().map_while(Result::ok);
         let port = lines.find_map(|line| {
-            line.rsplit_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
+            let port = match kind {
+                Kind::Chromium => line.rsplit_once("successfully on port ")?.1,
+                Kind::Firefox => line.rsplit_once("Listening on 127.0.0.1:")?.1,
+            };
+            port.trim_end_matches('.').parse().ok()
         });
         let Some(port) = port else {
             let _status = process.wait();
             return None;
         };
         std::thread::spawn(move || lines.for_each(drop));
-        Some(Self { process, port })
+        Some(Self { kind, process, port, session: None })
     }
 
     fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Ends the browsers of this ChromeDriver, and the process.
+    /// Ends the browser of this driver. ChromeDriver ends, too.
     fn shut_down(&self) -> std::io::Result<()> {
+        let request = match (self.kind, &self.session) {
+            (Kind::Chromium, _) => "GET /shutdown".to_owned(),
+            (Kind::Firefox, Some(session)) => format!("DELETE /session/{session}"),
+            (Kind::Firefox, None) => return Ok(()),
+        };
         let mut connection = TcpStream::connect(("127.0.0.1", self.port))?;
         connection.set_read_timeout(Some(TIMEOUT))?;
-        connection
-            .write_all(b"GET /shutdown HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        let rest = "host: localhost\r\nconnection: close\r\n\r\n";
+        connection.write_all(format!("{request} HTTP/1.1\r\n{rest}").as_bytes())?;
         connection.read_to_end(&mut Vec::new()).map(drop)
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        if self.shut_down().is_err() {
+        let ends = self.shut_down().is_ok() && self.kind == Kind::Chromium;
+        if !ends {
             let _already_ended = self.process.kill();
         }
         let _status = self.process.wait();
