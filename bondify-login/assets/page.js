@@ -1,32 +1,43 @@
+
+// The refresh is for browsers that do not run this script. The parser adds it to this element, where
+// it has no effect once the element is out of the page.
+document.getElementById("without-script")?.remove();
+
 const main = document.querySelector("main");
 const finish = document.getElementById("finish");
 
 // The login is confirmed already: finish it.
 if (finish?.elements.proof.value) finish.submit();
 
+function decided({ state, proof }) {
+  if (state !== "confirmed") return location.reload();
+  finish.elements.proof.value = proof;
+  finish.submit();
+}
+
+const note = document.querySelector("[data-lost]");
+const waiting = note?.textContent;
+function lost(isLost) {
+  const text = isLost ? note?.dataset.lost : waiting;
+  if (note && note.textContent !== text) note.textContent = text;
+}
+
 if (main.dataset.events) {
-  const events = new EventSource(main.dataset.events);
-  events.addEventListener("state", (event) => {
-    events.close();
-    const { state, proof } = JSON.parse(event.data);
-    if (state === "confirmed") {
-      finish.elements.proof.value = proof;
-      finish.submit();
-    } else {
-      location.reload();
-    }
-  });
-  // The browser reopens a lost connection, but not a connection that was refused.
-  events.addEventListener("error", () => {
-    if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
+  const start = () => follow(location.href, main.dataset.events, decided, lost);
+  let end = start();
+  // The Back button shows the page as it was when it was left, maybe decided.
+  addEventListener("pageshow", ({ persisted }) => {
+    if (!persisted) return;
+    end();
+    end = start();
   });
 }
 
 const time = document.querySelector("time[data-seconds]");
 if (time) {
-  const end = performance.now() + Number(time.dataset.seconds) * 1000;
+  const end = Date.now() + Number(time.dataset.seconds) * 1000;
   const show = () => {
-    const left = Math.max(0, Math.ceil((end - performance.now()) / 1000));
+    const left = Math.max(0, Math.ceil((end - Date.now()) / 1000));
     time.textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
   };
   show();

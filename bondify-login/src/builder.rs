@@ -113,14 +113,15 @@ impl LoginBuilder {
     }
 
     /// Sets the maximum number of connections that wait for a login, in this process. Pages
-    /// beyond that refresh themselves instead.
+    /// beyond that ask for the state every 3 seconds instead.
     pub fn max_waiting(mut self, connections: usize) -> Self {
         self.max_waiting = connections;
         self
     }
 
-    /// Sets the pause between two comments on a waiting connection. It must be shorter than the idle
-    /// time-outs of proxies. Some servers notice only at the next comment that a client has left.
+    /// Sets the pause between two heartbeats on a waiting connection. It must be shorter than the idle
+    /// time-outs of proxies. Some servers notice only at the next heartbeat that a client has left. A
+    /// page that misses two heartbeats opens another connection.
     pub fn keep_alive(mut self, pause: Duration) -> Self {
         self.keep_alive = pause;
         self

@@ -17,15 +17,15 @@ pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(60 * 60);
 pub(crate) const DEFAULT_MAX_WAITING: usize = 1024;
 
 /// The maximum number of waiting connections of one login, because browsers open at most six HTTP/1.1
-/// connections to a host. Other tabs refresh the page instead.
+/// connections to a host. Other tabs ask for the state instead.
 pub(crate) const MAX_WAITING_PER_LOGIN: usize = 3;
 
 /// The pause between polls where webhooks tell of decisions: a login of a minute costs 5 requests
 /// instead of 30, and one whose webhook is lost is finished while its user still looks at the page.
 pub(crate) const WEBHOOK_POLL_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The default pause between two comments: shorter than the idle time-outs of proxies, often 60 s. The
-/// server notices at the next comment that a client has disappeared.
+/// The default pause between two heartbeats: shorter than the idle time-outs of proxies, often 60 s. The
+/// server notices at the next heartbeat that a client has disappeared.
 pub(crate) const DEFAULT_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The pause before a browser opens a lost event stream again.

@@ -50,13 +50,17 @@ impl View<'_> {
         }
     }
 
-    /// The script of the page: the countdown, the events and the finish.
+    /// The script of the page: the countdown, the wait for the decision and the finish.
     ///
-    /// It expects the elements of the default page: `main` with `data-events`, the form `finish`
-    /// with the field `proof`, and for the countdown a `time` with `data-seconds`.
+    /// It expects the elements of the default page: `main` with `data-events` and the form `finish`
+    /// with the field `proof`. Three more are optional: a `time` with `data-seconds` for the countdown,
+    /// an element with `data-lost`, the text that it shows while the server does not answer, and
+    /// around the script an element with the id `without-script`. The script removes it. A refresh that
+    /// follows the script in there is for browsers that do not run scripts:
+    /// `<meta http-equiv="refresh" content="5">`.
     #[must_use]
     pub fn script(&self) -> &'static str {
-        include_str!("../assets/page.js")
+        concat!(include_str!("../assets/follow.js"), include_str!("../assets/page.js"))
     }
 }
 

@@ -112,34 +112,42 @@ impl Drop for Connection {
     }
 }
 
-/// The events of a connection. The first frame is sent at once, so that proxies forward the response's
-/// head.
+/// The events of a connection. The first heartbeat is sent at once: proxies then forward the response's
+/// head, and the page knows that the stream gets through.
 fn events(connection: Connection) -> impl Stream<Item = Bytes> + Send {
-    let first = format!("retry: {}\n\n", RECONNECT_AFTER.as_millis());
+    let retry = Bytes::from(format!("retry: {}\n", RECONNECT_AFTER.as_millis()));
+    let first = [retry, connection.heartbeat()];
     let rest = stream::unfold(Some(connection), async |connection| {
         let mut connection = connection?;
         Some(match connection.next().await {
-            Some(Frame::KeepAlive) => (Bytes::from_static(b":\n\n"), Some(connection)),
+            Some(Frame::Heartbeat) => (connection.heartbeat(), Some(connection)),
             Some(Frame::State(state)) => (event(&state), None),
             None => return None,
         })
     });
-    stream::iter([Bytes::from(first)]).chain(rest)
+    stream::iter(first).chain(rest)
 }
 
 enum Frame {
-    KeepAlive,
+    Heartbeat,
     State(State),
 }
 
 impl Connection {
+    /// The event from which the page knows that the stream is not silent. Its data is the pause
+    /// until the next one, in milliseconds.
+    fn heartbeat(&self) -> Bytes {
+        let pause = self.login.0.waits.keep_alive.as_millis();
+        format!("event: heartbeat\ndata: {pause}\n\n").into()
+    }
+
     /// Waits for the next frame. `None` when the process shuts down.
     async fn next(&mut self) -> Option<Frame> {
         let waits = &self.login.0.waits;
         let mut closed = waits.closed.subscribe();
         tokio::select! {
             state = &mut self.decision => Some(Frame::State(state)),
-            () = sleep(waits.keep_alive) => Some(Frame::KeepAlive),
+            () = sleep(waits.keep_alive) => Some(Frame::Heartbeat),
             _ = closed.wait_for(|closed| *closed) => None,
         }
     }

@@ -15,7 +15,7 @@ use actix_web::{
 };
 use bondify_login::{Login, SignedIn, actix_web::LoginExt};
 use bondify_testkit::http_suite::Server;
-use suite::{Framework, login_suite};
+use suite::{Framework, browser_suite, login_suite};
 
 struct ActixWeb;
 
@@ -63,3 +63,8 @@ async fn on_login(login: SignedIn, cookie: Data<&'static str>) -> HttpResponse {
 }
 
 login_suite!(ActixWeb);
+browser_suite!(in_a_browser: ActixWeb, Ours);
+browser_suite! { in_a_browser_with_a_single_page_app: ActixWeb, App:
+    a_phone_signs_a_browser_in
+    a_finish_whose_answer_is_lost_is_sent_again
+}

@@ -12,7 +12,7 @@ use axum::{
 };
 use bondify_login::{Login, SignedIn, axum::LoginExt};
 use bondify_testkit::http_suite::Server;
-use suite::{Framework, login_suite};
+use suite::{Framework, browser_suite, login_suite};
 use tokio::net::TcpListener;
 
 struct Axum;
@@ -32,3 +32,6 @@ async fn on_login(login: SignedIn, State(cookie): State<&'static str>) -> impl I
 }
 
 login_suite!(Axum);
+browser_suite!(in_a_browser: Axum, Ours);
+browser_suite!(in_a_browser_with_the_page_of_the_guide: Axum, OfTheGuide);
+browser_suite!(in_a_browser_with_a_single_page_app: Axum, App);

@@ -20,7 +20,7 @@ use rocket::{
     response::Redirect,
     routes,
 };
-use suite::{Framework, login_suite};
+use suite::{Framework, browser_suite, login_suite};
 use tokio::sync::oneshot;
 
 struct OnRocket;
@@ -58,3 +58,8 @@ fn on_login(login: SignedIn, jar: &CookieJar<'_>, cookie: &State<&'static str>) 
 }
 
 login_suite!(OnRocket);
+browser_suite!(in_a_browser: OnRocket, Ours);
+browser_suite! { in_a_browser_with_a_single_page_app: OnRocket, App:
+    a_phone_signs_a_browser_in
+    a_finish_whose_answer_is_lost_is_sent_again
+}

@@ -6,7 +6,7 @@ mod suite;
 
 use bondify_login::{Login, SignedIn, warp::LoginExt};
 use bondify_testkit::http_suite::Server;
-use suite::{Framework, login_suite};
+use suite::{Framework, browser_suite, login_suite};
 use tokio::net::TcpListener;
 use warp::{
     Filter, Reply,
@@ -35,3 +35,8 @@ async fn on_login(login: SignedIn) -> impl Reply {
 }
 
 login_suite!(Warp);
+browser_suite!(in_a_browser: Warp, Ours);
+browser_suite! { in_a_browser_with_a_single_page_app: Warp, App:
+    a_phone_signs_a_browser_in
+    a_finish_whose_answer_is_lost_is_sent_again
+}

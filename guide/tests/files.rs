@@ -20,6 +20,15 @@ fn the_pages_show_the_files() {
     }
 }
 
+/// The tests of the sign-in use it in browsers.
+#[test]
+fn the_page_of_ones_own_is_the_one_that_is_tested() {
+    let tested = include_str!("../../bondify-login/tests/suite/own_page.rs");
+    let (_, code) = tested.split_once("\n\n").unwrap();
+    let code = code.replace("pub(crate) ", "");
+    assert!(include_str!("../signing-in.md").contains(&format!("\n{code}```")), "{code}");
+}
+
 #[test]
 fn the_page_shows_how_the_example_records_metrics() {
     let page = include_str!("../monitoring.md");

@@ -1,15 +1,16 @@
 //! The attack suite: the same cases for all frameworks, over HTTP.
 
 mod attacks;
-mod browser;
+pub(crate) mod browser;
 mod cookies;
 mod flow;
+mod own_page;
 mod rig;
 mod waiting;
 
 pub(crate) use self::{
     attacks::*,
-    browser::*,
+    browser::browser_suite,
     cookies::*,
     flow::*,
     rig::{Framework, Rig},
@@ -35,9 +36,6 @@ macro_rules! login_suite {
             a_login_whose_webhook_was_handled_can_be_finished
             an_unreachable_api_is_shown
             a_slash_at_the_end_leads_nowhere_else
-            // browser
-            a_browser_signs_in_with_a_phone
-            a_single_page_app_signs_in_with_a_phone
             // attacks
             a_victims_browser_is_not_signed_in_as_the_attacker
             a_planted_cookie_is_useless_after_the_login

@@ -42,7 +42,7 @@ pub(crate) async fn waiting_connections_are_bounded<F: Framework>() {
     rig.until_waiting(4).await;
     let busy = soon(second.get("/login/events")).await;
     assert_eq!(busy.status, 503, "a fifth connection");
-    assert_eq!(second.get("/login").await.status, 200, "the page refreshes itself instead");
+    assert_eq!(second.get("/login").await.status, 200, "the page asks for the state instead");
     drop(tab);
     rig.until_waiting(3).await;
     rig.confirm(&second.token.clone(), "42");
@@ -70,6 +70,7 @@ pub(crate) async fn closing_ends_the_wait<F: Framework>() {
     rig.login.close();
     let ended = soon(tab.response()).await.unwrap();
     assert_eq!(ended.status, 200);
-    assert!(ended.body.starts_with("retry: 3000\n\n") && !ended.body.contains("event"));
+    assert!(ended.body.starts_with("retry: 3000\nevent: heartbeat\ndata: 100\n\n"), "{ended:?}");
+    assert!(!ended.body.contains("event: state"), "{ended:?}");
     assert_eq!(soon(browser.get("/login/events")).await.status, 503);
 }

@@ -1,13 +1,9 @@
 // @ts-check
 
-/**
- * The state of a login, as the server has it.
- * @typedef {{state: "start" | "waiting" | "confirmed" | "cancelled" | "expired" | "used" | "unavailable",
- *   deeplink?: string, qr_code?: string, expires_in?: number, name?: string, proof?: string}} Login
- * @typedef {{id: string, name: string, username: string | null}} User
- */
+/** @typedef {{id: string, name: string, username: string | null}} User */
 
-const main = /** @type {HTMLElement} */ (document.querySelector("main"));
+const view = /** @type {HTMLElement} */ (document.getElementById("view"));
+const note = /** @type {HTMLElement} */ (document.getElementById("note"));
 
 /**
  * Creates an element. Text is never read as HTML.
@@ -22,37 +18,81 @@ function element(tag, properties = {}, ...children) {
 }
 
 /**
- * @param {string} method
- * @returns {Promise<Login>}
+ * A button that can be pressed once, as its action replaces it.
+ * @param {string} label
+ * @param {() => void} act
  */
-async function login(method) {
-  const response = await fetch("/login", { method, headers: { accept: "application/json" } });
-  return response.json();
+function button(label, act) {
+  const made = element("button", { className: "primary" }, label);
+  made.addEventListener("click", () => {
+    made.toggleAttribute("disabled", true);
+    act();
+  });
+  return made;
 }
 
-async function start() {
-  const me = await fetch("/me");
-  if (me.ok) welcome(await me.json());
-  else show(await login("GET"));
+/** @param {boolean} isLost */
+function lost(isLost) {
+  note.textContent = isLost ? "No connection. Trying again …" : "";
+}
+
+/**
+ * Sends a request until the app answers, and returns the JSON of the answer. The answer of a proxy in
+ * its place is no JSON, or an error without a state.
+ * @param {string} method
+ * @param {string} path
+ * @param {Record<string, string>} [form]
+ */
+async function send(method, path, form) {
+  for (;;) {
+    const request = new AbortController();
+    const timeout = setTimeout(() => request.abort(), 10000);
+    try {
+      const body = form && new URLSearchParams(form);
+      const headers = { accept: "application/json" };
+      const answer = await fetch(path, { method, body, headers, signal: request.signal });
+      const json = await answer.json();
+      if (answer.ok || json.state) {
+        lost(false);
+        return json;
+      }
+    } catch {
+      // Nothing has answered.
+    } finally {
+      clearTimeout(timeout);
+    }
+    lost(true);
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+  }
+}
+
+/**
+ * Shows the user who is signed in, or else the login.
+ * @param {Login} [login]
+ */
+async function start(login) {
+  const user = await send("GET", "/me");
+  if (user) welcome(user);
+  else show(login ?? await send("GET", "/login"));
 }
 
 /** @param {Login} login */
 function show({ state, deeplink = "", qr_code = "", proof = "" }) {
   switch (state) {
     case "waiting":
-      main.replaceChildren(
+      view.replaceChildren(
         element("h1", {}, "Confirm in Telegram"),
         element("a", { className: "primary", href: deeplink, target: "_blank", rel: "noopener" }, "Open Telegram"),
         element("img", { alt: "QR code of the same link", src: `data:image/svg+xml,${encodeURIComponent(qr_code)}` }),
         element("p", {}, "Waiting for you to confirm …"),
       );
-      return wait();
+      return follow("/login", "/login/events", decided, lost);
     case "confirmed":
       return finish(proof);
     default:
-      main.replaceChildren(
+      view.replaceChildren(
         element("h1", {}, titles[state]),
-        element("button", { className: "primary", onclick: async () => show(await login("POST")) }, "Sign in with Telegram"),
+        button("Sign in with Telegram", async () => show(await send("POST", "/login"))),
       );
   }
 }
@@ -65,39 +105,33 @@ const titles = {
   unavailable: "Signing in is not possible right now",
 };
 
-function wait() {
-  const events = new EventSource("/login/events");
-  events.addEventListener("state", (event) => {
-    events.close();
-    show(JSON.parse(event.data));
-  });
-  // The browser opens a lost connection again by itself, but not one that was refused.
-  events.addEventListener("error", () => {
-    if (events.readyState === EventSource.CLOSED) setTimeout(start, 5000);
-  });
+/**
+ * Another tab may have signed the user in.
+ * @param {Login} login
+ */
+function decided(login) {
+  if (login.state === "confirmed") show(login);
+  else start(login);
 }
 
 /** @param {string} proof */
 async function finish(proof) {
-  const response = await fetch("/login/finish", {
-    method: "POST",
-    headers: { accept: "application/json" },
-    body: new URLSearchParams({ proof }),
-  });
-  if (response.ok) welcome(await response.json());
-  else show(await response.json());
+  view.replaceChildren(element("h1", {}, "Signing you in …"));
+  const answer = await send("POST", "/login/finish", { proof });
+  if (answer.state) start(answer);
+  else welcome(answer);
 }
 
 /** @param {User} user */
 function welcome(user) {
   const signOut = async () => {
-    await fetch("/me", { method: "DELETE" });
-    await start();
+    await send("DELETE", "/me");
+    start();
   };
-  main.replaceChildren(
+  view.replaceChildren(
     element("h1", {}, "Welcome, ", element("bdi", {}, user.name)),
     element("p", {}, `Telegram id ${user.id}`),
-    element("button", { onclick: signOut }, "Sign out"),
+    button("Sign out", signOut),
   );
 }
 

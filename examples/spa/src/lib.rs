@@ -1,4 +1,4 @@
-//! The server of the single-page app: three files, the sign-in, and the user as JSON.
+//! The server of the single-page app: four files, the sign-in, and the user as JSON.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 use axum::{
     Json, Router,
     extract::State,
-    http::{StatusCode, header},
+    http::header,
     response::{Html, IntoResponse},
     routing::get,
 };
@@ -29,6 +29,7 @@ pub fn app(login: &Login) -> Router {
         .route("/me", get(me).delete(sign_out))
         .route("/", get(page))
         .route("/app.js", get(script))
+        .route("/follow.js", get(follow))
         .route("/style.css", get(style))
         .with_state(Sessions::default())
 }
@@ -46,16 +47,17 @@ async fn on_login(
     (jar.add(cookie(session)), user)
 }
 
-async fn me(State(sessions): State<Sessions>, jar: CookieJar) -> Result<Json<Value>, StatusCode> {
-    let session = jar.get(SESSION).ok_or(StatusCode::UNAUTHORIZED)?;
-    lock(&sessions).get(session.value()).map(as_json).ok_or(StatusCode::UNAUTHORIZED)
+/// The user who is signed in, or `null`.
+async fn me(State(sessions): State<Sessions>, jar: CookieJar) -> Json<Value> {
+    let user = jar.get(SESSION).and_then(|it| lock(&sessions).get(it.value()).map(as_json));
+    user.unwrap_or_default()
 }
 
 async fn sign_out(State(sessions): State<Sessions>, jar: CookieJar) -> impl IntoResponse {
     if let Some(session) = jar.get(SESSION) {
         lock(&sessions).remove(session.value());
     }
-    (jar.remove(cookie(String::new())), StatusCode::NO_CONTENT)
+    (jar.remove(cookie(String::new())), Json(Value::Null))
 }
 
 fn as_json(user: &TelegramUser) -> Json<Value> {
@@ -82,6 +84,12 @@ async fn page() -> impl IntoResponse {
 
 async fn script() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/javascript")], include_str!("../assets/app.js"))
+}
+
+/// The part of the login page's script that waits for the decision. Copy it into your app.
+async fn follow() -> impl IntoResponse {
+    const FOLLOW: &str = include_str!("../../../bondify-login/assets/follow.js");
+    ([(header::CONTENT_TYPE, "text/javascript")], FOLLOW)
 }
 
 async fn style() -> impl IntoResponse {
