@@ -421,7 +421,7 @@ impl Front {
     /// Answers a request. Then the connection ends.
     async fn answer(self, mut browser: TcpStream, server: SocketAddr) -> io::Result<()> {
         let mut received = Vec::new();
-        while !received.windows(4).any(|end| end == b"\r\n\r\n") {
+        while !is_complete(&received) {
             if browser.read_buf(&mut received).await? == 0 {
                 return Ok(()); // Browsers open connections in advance.
             }
@@ -454,6 +454,16 @@ impl Front {
         copy_bidirectional(&mut browser, &mut server).await?;
         Ok(())
     }
+}
+
+/// Whether a request has been received with its body.
+fn is_complete(received: &[u8]) -> bool {
+    let received = String::from_utf8_lossy(received);
+    let Some((head, body)) = received.split_once("\r\n\r\n") else { return false };
+    let head = head.to_ascii_lowercase();
+    let length = head.split_once("content-length: ").map_or("0", |(_, rest)| rest);
+    let length = length.lines().next().unwrap_or_default();
+    body.len() >= length.parse::<usize>().unwrap()
 }
 
 /// The app's answer. Its page must have a body: Chromium replaces an empty 404 by its own page.
