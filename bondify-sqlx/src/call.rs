@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     engine::{Engine, Manner, Remedy},
-    sessions::InFlight,
+    sessions::{InFlight, PONG_TIMEOUT},
     table::Table,
 };
 
@@ -22,9 +22,6 @@ fn pauses() -> impl Iterator<Item = Duration> + Send {
 const SHORT_PAUSE: Duration = Duration::from_millis(20);
 
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-
-/// The time-out of the ping on a connection that is returned to the pool.
-pub(crate) const PONG_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A statement with its parameters and a time-out.
 #[derive(Clone, Copy)]

@@ -18,7 +18,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{call::PONG_TIMEOUT, engine::Engine};
+use crate::engine::Engine;
+
+/// The time-out of the ping on a connection that is returned to the pool, and of its end.
+pub(crate) const PONG_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a socket stays open for an answer that may still arrive, although other calls are answered:
 /// the server can be slow.

@@ -60,12 +60,11 @@ fn the_crates_depend_on_each_other_as_drawn() {
 }
 
 /// The circles that are left, by crate and module.
-const LEFT: [(&str, &[&str]); 5] = [
+const LEFT: [(&str, &[&str]); 4] = [
     ("bondify-axum", &["ext", "handler"]),
     ("bondify-core", &["bondify", "event", "pipeline", "signature"]),
     ("bondify-emulator", &["pages"]),
     ("bondify-login", &["adapter", "answer", "builder", "login", "page", "state", "wait"]),
-    ("bondify-sqlx", &["call", "sessions", "table"]),
 ];
 
 #[test]
