@@ -123,12 +123,14 @@ pub async fn run_watch(receiver: &str, store: Store, length: Duration) {
     for round in 1..=ROUNDS {
         let (goes_on, load) = site.load(logins);
         sleep(length / ROUNDS as u32).await;
-        let (memory, descriptors) = (resident_kib(&process), descriptors(&process));
+        let memory = resident_kib(&process);
         goes_on.send_replace(false);
         logins = load.await.expect("no arrival panics").logins;
         site.books.until_there_are(logins).await;
         // So that the list of sessions, which each catch-up reads, does not grow.
         site.emulator.reset();
+        // Those of requests are closed by now.
+        let descriptors = descriptors(&process);
         say(&format!(
             "{}, {round}/{ROUNDS}: {logins} logins, {memory} KiB, {descriptors} descriptors",
             site.store
