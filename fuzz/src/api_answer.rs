@@ -148,8 +148,9 @@ impl Bench {
             4 => {
                 let projects = developer.projects().await?;
                 if let Some(json) = json {
+                    // Of a repeated field, the client reads each and `json` has the last.
                     let listed = projects.records.len() + projects.unreadable as usize;
-                    assert_eq!(json["projects"].as_array().map(Vec::len), Some(listed));
+                    assert!(json["projects"].as_array().is_some_and(|list| list.len() <= listed));
                 }
             }
             5 => drop(developer.create_project("Shop", ProjectSettings::new()).await?),
