@@ -1,8 +1,9 @@
-use bondify_core::Bondify;
+use bondify_core::Projects;
 
 use crate::BondifyMiddleware;
 
-/// Attaches a [`Bondify`] to routes of an actix-web application. Only `Bondify` implements it.
+/// Attaches a [`Bondify`](crate::Bondify), or [`Projects`], to routes of an actix-web application. Only these
+/// implement it.
 ///
 /// ```
 /// use actix_web::{HttpResponse, web};
@@ -31,13 +32,14 @@ pub trait BondifyExt: sealed::Sealed {
     fn middleware(&self) -> BondifyMiddleware;
 }
 
-impl BondifyExt for Bondify {
+impl<B: Clone + Into<Projects> + sealed::Sealed> BondifyExt for B {
     fn middleware(&self) -> BondifyMiddleware {
-        BondifyMiddleware::new(self)
+        BondifyMiddleware::new(self.clone())
     }
 }
 
 mod sealed {
     pub trait Sealed {}
     impl Sealed for bondify_core::Bondify {}
+    impl Sealed for bondify_core::Projects {}
 }

@@ -4,22 +4,21 @@ use std::{
     future::{Future, Ready, ready},
     pin::Pin,
     rc::Rc,
-    sync::Arc,
 };
 
 use actix_web::{
-    Error, FromRequest, Handler, HttpMessage, HttpRequest, HttpResponse, ResponseError,
+    Error, HttpMessage, HttpRequest, HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
     dev::{Path, Payload, Service, ServiceRequest, ServiceResponse, Transform, Url, forward_ready},
     http::Method,
     rt,
 };
 use bondify_core::{
-    Bondify, Event, Reply,
-    adapter::{self, Delivery, misconfigured},
+    Event, Projects, Reply,
+    adapter::{Claim, Head},
 };
 
-use crate::{BondifyRejection, event::KeptRequest, headers::ActixHeaders};
+use crate::{BondifyRejection, event::KeptRequest, head::ActixHead};
 
 /// Calls the inner routes with verified events only. An event that was answered with 2xx is not
 /// handled again.
@@ -32,98 +31,17 @@ use crate::{BondifyRejection, event::KeptRequest, headers::ActixHeaders};
 pub struct BondifyMiddleware(Projects);
 
 impl BondifyMiddleware {
-    /// Creates a middleware that receives through `bondify`.
+    /// Creates a middleware that receives through a [`Bondify`](crate::Bondify), or through the one that
+    /// [`Projects`] choose by the request's head.
     #[must_use]
-    pub fn new(bondify: &Bondify) -> Self {
-        Self(Projects::One(bondify.clone()))
-    }
-
-    /// Creates a middleware that receives each request through the [`Bondify`] that `choose`
-    /// returns. The body is not read before.
-    ///
-    /// For a server of several projects. `choose` takes extractors, as a handler does. It finds the
-    /// project's secret, for instance in a database, and returns [`Bondify::for_project`], or an
-    /// error such as [`Reply::ProjectNotFound`], which is answered with 404.
-    /// [`drain`](Bondify::drain) of the one `Bondify` covers all projects that are derived from it.
-    ///
-    /// ```
-    /// use actix_web::web::{self, Data, Path};
-    /// use bondify_actix::{Bondify, BondifyEvent, BondifyMiddleware, Reply, Secret};
-    ///
-    /// struct Projects {
-    ///     bondify: Bondify,
-    /// }
-    ///
-    /// impl Projects {
-    ///     async fn secret_of(&self, _project: &str) -> Option<Secret> {
-    ///         None // from a database
-    ///     }
-    /// }
-    ///
-    /// async fn project(id: Path<String>, projects: Data<Projects>) -> Result<Bondify, Reply> {
-    ///     let secret = projects.secret_of(&id).await.ok_or(Reply::ProjectNotFound)?;
-    ///     Ok(projects.bondify.for_project(id.into_inner(), secret, []))
-    /// }
-    ///
-    /// async fn on_event(event: BondifyEvent, project: Path<String>) -> String {
-    ///     format!("{event} of {project}")
-    /// }
-    ///
-    /// fn routes(config: &mut web::ServiceConfig) {
-    ///     let middleware = BondifyMiddleware::for_projects(project);
-    ///     let webhook = web::resource("/webhooks/{project}").wrap(middleware);
-    ///     config.service(webhook.route(web::post().to(on_event)));
-    /// }
-    /// ```
-    #[must_use]
-    pub fn for_projects<H, Args>(choose: H) -> Self
-    where
-        H: Handler<Args, Output = Result<Bondify, Reply>> + Send + Sync,
-        Args: FromRequest + 'static,
-    {
-        Self(Projects::Chosen(Arc::new(move |request| {
-            let (choose, args) = (choose.clone(), Args::from_request(request, &mut Payload::None));
-            Box::pin(async move {
-                let args = args.await.map_err(Into::into)?;
-                Ok(adapter::choose(choose.call(args)).await)
-            })
-        })))
+    pub fn new(bondify: impl Into<Projects>) -> Self {
+        Self(bondify.into())
     }
 }
 
 impl fmt::Debug for BondifyMiddleware {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("BondifyMiddleware").field(&self.0).finish()
-    }
-}
-
-/// The projects that a middleware receives for.
-#[derive(Clone)]
-enum Projects {
-    One(Bondify),
-    Chosen(Arc<Choose>),
-}
-
-/// Chooses the project of a request, or returns the error of an extractor.
-type Choose = dyn Fn(&HttpRequest) -> Pin<Box<dyn Future<Output = Result<Result<Bondify, Reply>, Error>>>>
-    + Send
-    + Sync;
-
-impl Projects {
-    async fn of(&self, request: &ServiceRequest) -> Result<Result<Bondify, Reply>, Error> {
-        match self {
-            Self::One(bondify) => Ok(Ok(bondify.clone())),
-            Self::Chosen(choose) => choose(request.request()).await,
-        }
-    }
-}
-
-impl fmt::Debug for Projects {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::One(bondify) => bondify.fmt(f),
-            Self::Chosen(_) => f.write_str("chosen by request"),
-        }
     }
 }
 
@@ -169,27 +87,46 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let (inner, projects) = (self.inner.clone(), self.projects.clone());
         Box::pin(async move {
-            if request.method() != Method::POST {
-                let response = other_method(request.match_info());
-                return Ok(request.into_response(response));
+            if request.method() != Method::POST && has_matched(request.match_info()) {
+                return Ok(request.into_response(HttpResponse::MethodNotAllowed().finish()));
             }
-            let received = match projects.of(&request).await {
-                Ok(Ok(bondify)) => receive(&bondify, &mut request).await,
-                Ok(Err(reply)) => Err(reply),
-                Err(error) => return Ok(request.error_response(error)),
-            };
-            match received {
-                Ok(delivery) => {
-                    let kept = Rc::new(OnceCell::new());
-                    request.extensions_mut().insert(KeptRequest(Rc::downgrade(&kept)));
-                    match handle(delivery, inner, request).await {
-                        Ok(answer) => answer.map(ServiceResponse::map_into_boxed_body),
-                        Err(reply) => respond(kept.get(), BondifyRejection(reply)),
-                    }
+            let (event, claim) = match receive(&projects, &mut request).await {
+                Ok(received) => received,
+                Err(reply) => {
+                    let response = BondifyRejection(reply).error_response();
+                    return Ok(request.into_response(response));
                 }
-                Err(reply) => Ok(request.into_response(BondifyRejection(reply).error_response())),
+            };
+            let kept = Rc::new(OnceCell::new());
+            request.extensions_mut().insert(KeptRequest(Rc::downgrade(&kept)));
+            let handler = move || {
+                request.set_payload(Payload::from(event.raw().clone()));
+                request.extensions_mut().insert(event);
+                inner.call(request)
+            };
+            // A reset of the connection does not cancel the handler.
+            match claim.run_local(|rest| drop(rt::spawn(rest)), handler, status).await {
+                Ok(answer) => answer.map(ServiceResponse::map_into_boxed_body),
+                Err(reply) => respond(kept.get(), BondifyRejection(reply)),
             }
         })
+    }
+}
+
+async fn receive(
+    projects: &Projects,
+    request: &mut ServiceRequest,
+) -> Result<(Event, Claim), Reply> {
+    let bondify = projects.choose(&ActixHead(request.request())).await?;
+    let head = Head::of(&ActixHead(request.request()));
+    bondify.claim(head, request.take_payload()).await
+}
+
+/// The status that a claim is settled by.
+fn status<B>(answer: &Result<ServiceResponse<B>, Error>) -> u16 {
+    match answer {
+        Ok(response) => response.status().as_u16(),
+        Err(error) => error.as_response_error().status_code().as_u16(),
     }
 }
 
@@ -203,45 +140,8 @@ fn respond(
     Ok(ServiceResponse::new(request.clone(), rejection.error_response()))
 }
 
-/// The response to a request that is not a delivery: 405, or `MISCONFIGURED` if no part of the path is
-/// matched yet. The middleware then wraps a whole application, whose pages have other methods.
-fn other_method(path: &Path<Url>) -> HttpResponse {
-    if path.unprocessed() == path.as_str() {
-        BondifyRejection(misconfigured(NOT_A_POST)).error_response()
-    } else {
-        HttpResponse::MethodNotAllowed().finish()
-    }
-}
-
-const NOT_A_POST: &str = "the middleware got a request with a method other than POST; wrap the \
-    webhook's resource, not the application";
-
-async fn receive(bondify: &Bondify, request: &mut ServiceRequest) -> Result<Delivery, Reply> {
-    if request.extensions().contains::<Event>() {
-        return Err(misconfigured("the middleware is applied twice; wrap the route once"));
-    }
-    let body = request.take_payload();
-    adapter::receive(bondify, &ActixHeaders(request.headers()), body).await
-}
-
-fn handle<S, B>(
-    delivery: Delivery,
-    inner: Rc<S>,
-    mut request: ServiceRequest,
-) -> impl Future<Output = Result<Result<ServiceResponse<B>, Error>, Reply>>
-where
-    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
-    B: MessageBody + 'static,
-{
-    let handler = |event: Event| {
-        request.set_payload(Payload::from(event.raw().clone()));
-        request.extensions_mut().insert(event);
-        inner.call(request)
-    };
-    let status = |answer: &Result<ServiceResponse<B>, Error>| match answer {
-        Ok(response) => response.status().as_u16(),
-        Err(error) => error.as_response_error().status_code().as_u16(),
-    };
-    // A reset of the connection does not cancel the handler.
-    delivery.run_to_completion_by(|run| drop(rt::spawn(run)), handler, status)
+/// Returns `true` if a part of the path is matched: the middleware wraps a resource or a scope, which answers
+/// other methods with 405, and not a whole application.
+fn has_matched(path: &Path<Url>) -> bool {
+    path.unprocessed() != path.as_str()
 }

@@ -6,7 +6,7 @@ use bondify_core::{
     adapter::{define_bondify_user, misconfigured},
 };
 
-use crate::{BondifyRejection, headers::ActixHeaders};
+use crate::{BondifyRejection, head::ActixHead};
 
 define_bondify_user! {
     /// Extracts the user whose proof the request carries, in `Authorization: Bearer …` or, if it is not
@@ -46,8 +46,7 @@ impl FromRequest for BondifyUser {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let asked = proofs(request).map(|proofs| {
-            let headers = ActixHeaders(request.headers());
-            let asked = proofs.authenticate(&headers, request.extensions().get());
+            let asked = proofs.authenticate(&ActixHead(request), request.extensions().get());
             request.extensions_mut().insert(asked.clone());
             asked
         });

@@ -9,10 +9,10 @@ use actix_web::{
     HttpResponse, Route,
     web::{self, Data},
 };
-use bondify_actix::{BondifyExt, BondifyMiddleware};
+use bondify_actix::BondifyExt;
 use bondify_testkit::{
     Script,
-    http_suite::{Adapter, App, Attached, Body, PATH, PROJECTS_PATH, Server, project},
+    http_suite::{Adapter, App, Attached, Body, PATH, PROJECTS_PATH, Server, two_projects},
 };
 use handler::on_event;
 use serve::serve;
@@ -33,15 +33,8 @@ impl Adapter for Actix {
                         .service(web::resource(PATH).route(route)),
                 ),
                 Attached::ForProjects => {
-                    let bondify = bondify.clone();
-                    let choose = move |id: web::Path<String>| {
-                        let bondify = bondify.clone();
-                        async move { project(&bondify, &id).await }
-                    };
                     let resource = web::resource(format!("{PROJECTS_PATH}/{{id}}"));
-                    config.service(
-                        resource.wrap(BondifyMiddleware::for_projects(choose)).route(route),
-                    )
+                    config.service(resource.wrap(two_projects(&bondify).middleware()).route(route))
                 }
                 Attached::Reading(body) => config.service(once().route(reading(body))),
                 Attached::Twice => config.service(once().route(route.wrap(bondify.middleware()))),

@@ -1,16 +1,12 @@
 use axum::{
-    body::Body,
     handler::Handler,
     routing::{MethodRouter, post},
 };
-use bondify_core::Bondify;
+use bondify_core::Projects;
 
-use crate::handler::BondifyHandler;
+use crate::handler::{BondifyHandler, BondifyLayer};
 
-/// [`bondify_tower::BondifyLayer`] on axum's body type.
-pub type BondifyLayer = bondify_tower::BondifyLayer<Body>;
-
-/// Attaches a [`Bondify`] to routes of an axum router. Only `Bondify` implements it.
+/// Attaches a [`Bondify`](crate::Bondify), or [`Projects`], to routes of an axum router. Only these implement it.
 ///
 /// ```
 /// use axum::{Router, http::StatusCode, routing::any};
@@ -30,7 +26,7 @@ pub type BondifyLayer = bondify_tower::BondifyLayer<Body>;
 ///
 /// A client that hangs up and a time-out around the route do not cancel the handler: it continues in a
 /// task of its own, in the request's `tracing` span, but without its task-locals.
-/// [`Bondify::drain`] waits for it.
+/// [`drain`](crate::Bondify::drain) waits for it.
 ///
 /// Attach Bondify to a route once. A route that has it twice answers 500 `MISCONFIGURED` and logs what to
 /// change. A `RequestBodyLimitLayer` around the route applies before Bondify's own limit, and Bondify
@@ -54,7 +50,7 @@ pub trait BondifyExt: sealed::Sealed {
     fn layer(&self) -> BondifyLayer;
 }
 
-impl BondifyExt for Bondify {
+impl<B: Clone + Into<Projects> + sealed::Sealed> BondifyExt for B {
     fn post<H, T, S>(&self, handler: H) -> MethodRouter<S>
     where
         H: Handler<T, S>,
@@ -65,11 +61,12 @@ impl BondifyExt for Bondify {
     }
 
     fn layer(&self) -> BondifyLayer {
-        BondifyLayer::new(self)
+        BondifyLayer::new(self.clone())
     }
 }
 
 mod sealed {
     pub trait Sealed {}
     impl Sealed for bondify_core::Bondify {}
+    impl Sealed for bondify_core::Projects {}
 }

@@ -1,4 +1,5 @@
 use axum::{
+    body::Body,
     extract::Request,
     handler::Handler,
     response::{IntoResponse, Response},
@@ -6,7 +7,8 @@ use axum::{
 use bondify_core::adapter;
 use futures_util::future::BoxFuture;
 
-use crate::BondifyLayer;
+/// [`bondify_tower::BondifyLayer`] on axum's body type.
+pub type BondifyLayer = bondify_tower::BondifyLayer<Body>;
 
 /// A handler behind a [`BondifyLayer`]. The layer on a route would add one more boxed service and
 /// one more boxed body to each request.

@@ -4,7 +4,6 @@
 mod event;
 mod ext;
 mod handler;
-mod projects;
 #[cfg(feature = "proof")]
 mod user;
 
@@ -12,8 +11,8 @@ mod user;
 pub use bondify_core::Shutdown;
 pub use bondify_core::{
     self, Bondify, BuildError, Builder, Cancelled, Claimed, Confirmed, DedupeStore, DrainTimedOut,
-    Event, EventKey, HandleError, Handled, LeaseToken, MemoryStore, Reply, Secret, SecretError,
-    StoreError, TelegramId, TelegramUser, Unknown, Verifier, async_trait,
+    Event, EventKey, HandleError, Handled, LeaseToken, MemoryStore, Projects, Reply, Secret,
+    SecretError, StoreError, TelegramId, TelegramUser, Unknown, Verifier, async_trait,
 };
 #[cfg(feature = "proof")]
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
@@ -24,6 +23,6 @@ pub use bondify_core::{Proof, ProofError, ProofVerifier};
 pub use crate::user::BondifyUser;
 pub use crate::{
     event::{BondifyEvent, BondifyRejection},
-    ext::{BondifyExt, BondifyLayer},
-    projects::post_for_projects,
+    ext::BondifyExt,
+    handler::BondifyLayer,
 };

@@ -1,14 +1,14 @@
 //! The parts that only adapters for web frameworks need.
 //!
-//! An adapter passes a request to [`receive`], runs its handler by
-//! [`Delivery::run_to_completion`], and answers with the handler's response or with the
-//! [`Reply`] in its place. It decides nothing else. This is a complete adapter for a framework whose
-//! requests hold their body:
+//! An adapter passes the head of a request, its body and the route's handler to
+//! [`Bondify::serve`](crate::Bondify::serve), and answers with the handler's response or with the [`Reply`] in
+//! its place. It decides nothing else. This is a complete adapter for a framework whose requests hold their
+//! body:
 //!
 //! ```
 //! use std::convert::Infallible;
 //!
-//! use bondify_core::{Bondify, Event, adapter};
+//! use bondify_core::{Bondify, Event, adapter::{self, Head}};
 //! use bytes::Bytes;
 //! use futures_util::stream;
 //! use http::{Request, Response};
@@ -16,15 +16,10 @@
 //! async fn receive(bondify: Bondify, request: Request<Bytes>) -> Response<Bytes> {
 //!     let (parts, body) = request.into_parts();
 //!     let body = stream::iter([Ok::<_, Infallible>(body)]);
-//!     let answered = match adapter::receive(&bondify, &parts.headers, body).await {
-//!         // A client that hangs up drops this future, but cannot stop the handler.
-//!         Ok(delivery) => {
-//!             let status = |response: &Response<Bytes>| response.status().as_u16();
-//!             delivery.run_to_completion(handler, status).await
-//!         }
-//!         Err(reply) => Err(reply),
-//!     };
-//!     answered.unwrap_or_else(adapter::response)
+//!     let status = |response: &Response<Bytes>| response.status().as_u16();
+//!     // A client that hangs up drops this future, but cannot stop the handler.
+//!     let served = bondify.serve(Head::of(&parts), body, handler, status).await;
+//!     served.unwrap_or_else(adapter::response)
 //! }
 //!
 //! async fn handler(event: Event) -> Response<Bytes> {
@@ -32,12 +27,19 @@
 //! }
 //! ```
 //!
+//! - **Head.** [`RequestHead`] is implemented for `http` 1. For a framework with other types, implement it for
+//!   a newtype.
+//! - **Event.** [`define_bondify_event!`] defines the framework's extractor or guard; the handler puts the
+//!   event where that finds it. Without an event the extractor answers [`misconfigured`].
+//! - **Several projects.** Take `impl Into<Projects>` in place of a `Bondify`, and ask
+//!   [`Projects::choose`](crate::Projects::choose) first.
+//! - **Handlers that cannot be wrapped**, as in Rocket: call [`Bondify::claim`](crate::Bondify::claim), keep the
+//!   [`Claim`] where it is dropped with the request, and [settle](Claim::settle) it by the final status.
+//! - **Futures that are not `Send`**, as in actix-web: call `claim`, then [`Claim::run_local`].
+//!
 //! The HTTP contract suite of `bondify-testkit` proves an adapter right.
 
-use std::error::Error;
-
-use bytes::{Buf, Bytes};
-use futures_util::Stream;
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 #[cfg(feature = "proof")]
@@ -50,39 +52,13 @@ pub use crate::{
     __define_bondify_event as define_bondify_event,
     __define_bondify_rejection as define_bondify_rejection,
     cookies::visit_cookies,
+    head::{Head, RequestHead},
     headers::Headers,
-    pipeline::{Claim, Delivery, Handling, Receive, Run, Settle, choose},
+    pipeline::Claim,
 };
 use crate::{Bondify, Reply, pipeline};
 
-/// Takes every step before the handler: reads the body, verifies it, and claims the event. While another
-/// delivery of the event is being handled, it waits.
-///
-/// The returned future borrows nothing. It is `Send` if `body` is. Dropping it leaves
-/// nothing claimed.
-///
-/// # Errors
-///
-/// The [`Reply`] to send instead of running the handler:
-///
-/// - [`UnsupportedMediaType`](Reply::UnsupportedMediaType), [`PayloadTooLarge`](Reply::PayloadTooLarge) or
-///   [`UnreadableBody`](Reply::UnreadableBody) if the body is not JSON, is over the limit, or does not
-///   arrive;
-/// - [`MissingSignature`](Reply::MissingSignature), [`InvalidSignature`](Reply::InvalidSignature),
-///   [`ParseError`](Reply::ParseError) or [`StaleEvent`](Reply::StaleEvent) if it does not verify;
-/// - [`Duplicate`](Reply::Duplicate) if the event was handled before, [`InFlight`](Reply::InFlight) if it
-///   is still being handled after the wait;
-/// - [`StoreUnavailable`](Reply::StoreUnavailable) if the dedupe store does not answer.
-pub fn receive<S, C, E>(bondify: &Bondify, headers: &dyn Headers, body: S) -> Receive<S>
-where
-    S: Stream<Item = Result<C, E>>,
-    C: Buf,
-    E: Into<Box<dyn Error + Send + Sync>>,
-{
-    Receive::new(&bondify.pipeline, headers, body)
-}
-
-/// The size in bytes up to which [`receive`] reads a body, for frameworks that need a limit of their own.
+/// The size in bytes up to which a body is read, for frameworks that need a limit of their own.
 ///
 /// It is larger than the body limit: an oversized body is read and discarded, so that its sender reads the
 /// answer instead of a connection reset.

@@ -7,8 +7,8 @@ use std::{
 #[cfg(feature = "proof")]
 use crate::ProofVerifier;
 use crate::{
-    BuildError, DedupeStore, DrainTimedOut, Event, HandleError, Handled, MemoryStore, Secret,
-    StoreError, Verifier, limits, pipeline::Pipeline, settings::Settings, telemetry,
+    BuildError, DedupeStore, DrainTimedOut, MemoryStore, Secret, StoreError, Verifier, limits,
+    pipeline::Pipeline, settings::Settings, telemetry,
 };
 
 /// Receives Bondify's webhooks: verifies each delivery, deduplicates its event, and settles it by
@@ -16,7 +16,7 @@ use crate::{
 ///
 /// It is a handle: clones share everything. An application builds one with [`builder`](Self::builder),
 /// attaches it to a route with its framework's adapter, and calls [`drain`](Self::drain) when it ends.
-/// Adapters [receive](crate::adapter::receive) through it.
+/// Adapters [serve](Self::serve) requests through it.
 ///
 /// ```
 /// use std::{error::Error, time::Duration};
@@ -93,69 +93,6 @@ impl Bondify {
     #[must_use]
     pub fn is_verify_only(&self) -> bool {
         self.pipeline.is_verify_only()
-    }
-
-    /// Handles an event that did not arrive by webhook, exactly as a webhook is handled. The event takes
-    /// effect once, whichever way it arrives first.
-    ///
-    /// A login can arrive by webhook, by a poll, in a proof, in the developer API's list of sessions, and
-    /// from your own queue. The [`Event`] has the same [`key`](Event::key) each time. Its
-    /// documentation lists how to get one.
-    ///
-    /// ```
-    /// use std::{error::Error, io};
-    ///
-    /// use bondify_core::{Bondify, Event, Handled};
-    ///
-    /// async fn on_poll(bondify: &Bondify, event: Event) -> Result<(), Box<dyn Error>> {
-    ///     match bondify.handle(event, async move |event| sign_in(event).await).await? {
-    ///         Handled::Now(account) => println!("signed in to account {account}"),
-    ///         Handled::Before => println!("signed in before"),
-    ///     }
-    ///     Ok(())
-    /// }
-    ///
-    /// async fn sign_in(event: Event) -> Result<u64, io::Error> {
-    ///     println!("{event}"); // for instance an insert into a table of users
-    ///     Ok(1)
-    /// }
-    /// ```
-    ///
-    /// The event is claimed under the key of its webhook. While another handler of it runs, in
-    /// this process or another that shares the store, this waits for up to the
-    /// [`wait`](Builder::wait) of a delivery. The lease is renewed while the handler runs.
-    /// `Ok` completes the event for good. After `Err` or a panic the next delivery or call handles it
-    /// again.
-    ///
-    /// A completion that the store does not take in time is tried again after this has returned.
-    /// A process that ends after its last call, such as a scheduled job, has to call
-    /// [`drain`](Self::drain) first; otherwise a later delivery may reach a handler again.
-    ///
-    /// Dropping the returned future before the handler starts leaves nothing claimed. A handler
-    /// that has started runs to completion, on the tokio runtime that the future is dropped on.
-    ///
-    /// With [`verify_only`](Builder::verify_only) nothing is claimed: the handler runs in every
-    /// call, as it does for every delivery.
-    ///
-    /// # Errors
-    ///
-    /// - [`HandleError::Stale`] if the event is outside the [`tolerance`](Builder::tolerance).
-    /// - [`HandleError::InFlight`] if another handler of the event is still running after the wait, or
-    ///   [`drain`](Self::drain) was called meanwhile.
-    /// - [`HandleError::StoreUnavailable`] if the store does not answer, unless
-    ///   [`fail_open`](Builder::fail_open) is set.
-    /// - [`HandleError::Handler`] with the handler's error, and [`HandleError::Panicked`] if it panicked.
-    pub async fn handle<T, E, F>(
-        &self,
-        event: Event,
-        handler: impl FnOnce(Event) -> F,
-    ) -> Result<Handled<T>, HandleError<E>>
-    where
-        F: Future<Output = Result<T, E>> + Send + 'static,
-        T: Send + 'static,
-        E: Send + 'static,
-    {
-        self.pipeline.clone().handle(event, handler).await
     }
 
     /// Runs a background task of the application, such as a worker of a queue, until it ends or

@@ -24,3 +24,9 @@ impl Headers for http::HeaderMap {
         values.iter().for_each(|value| visit(value.as_bytes()));
     }
 }
+
+impl Headers for http::request::Parts {
+    fn visit(&self, name: &'static str, visit: &mut dyn FnMut(&[u8])) {
+        self.headers.visit(name, visit);
+    }
+}

@@ -16,12 +16,10 @@
 //!    a release.
 //! 6. A lost lease changes nothing in the store, and its loss is logged.
 
-mod held;
-mod manager;
-mod runtime;
+mod call;
+mod leases;
 
 pub(crate) use self::{
-    held::Holder,
-    manager::{Attempt, Lease, LeaseManager},
-    runtime::Call,
+    call::Call,
+    leases::{Attempt, Holder, Lease, Leases},
 };

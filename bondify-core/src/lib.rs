@@ -16,6 +16,8 @@ mod bondify;
 mod cookies;
 mod event;
 #[cfg(feature = "pipeline")]
+mod head;
+#[cfg(feature = "pipeline")]
 mod headers;
 #[cfg(feature = "pipeline")]
 mod lease;
@@ -23,8 +25,12 @@ mod lease;
 mod limits;
 #[cfg(feature = "pipeline")]
 mod pipeline;
+#[cfg(feature = "pipeline")]
+mod projects;
 #[cfg(feature = "proof")]
 mod proof;
+#[cfg(feature = "pipeline")]
+mod receive;
 #[cfg(feature = "pipeline")]
 mod reply;
 #[cfg(feature = "pipeline")]
@@ -55,10 +61,12 @@ pub use crate::{
 #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
 pub use crate::{
     bondify::{Bondify, Builder},
-    pipeline::{DrainTimedOut, HandleError, Handled},
+    pipeline::DrainTimedOut,
+    projects::Projects,
+    receive::{HandleError, Handled},
     reply::Reply,
     settings::BuildError,
-    store::{Claimed, DedupeStore, ImmediateStore, LeaseToken, MemoryStore, StoreError},
+    store::{Claimed, DedupeStore, LeaseToken, MemoryStore, StoreError},
 };
 
 #[cfg(all(feature = "pipeline", any(unix, windows)))]

@@ -1,19 +1,16 @@
-//! The steps of a delivery: it is read, verified, claimed, handled and settled.
+//! The steps of a delivery: its body is read, its event is claimed, its claim is settled.
 
-mod admission;
+mod body;
 mod claim;
-mod delivery;
-mod handle;
-mod receive;
-mod request;
+mod claiming;
+mod deadlines;
 mod shared;
 mod waiting;
 
-pub use self::{
-    claim::{Claim, Settle},
-    delivery::{Delivery, Handling, Run},
-    handle::{HandleError, Handled},
-    receive::{Receive, choose},
-    shared::DrainTimedOut,
+pub(crate) use self::{
+    body::{read, read_limit},
+    claiming::NotClaimed,
+    deadlines::Deadlines,
+    shared::Pipeline,
 };
-pub(crate) use self::{request::read_limit, shared::Pipeline};
+pub use self::{claim::Claim, shared::DrainTimedOut};

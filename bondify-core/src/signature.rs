@@ -6,7 +6,6 @@ mod keyring;
 mod secret;
 mod verifier;
 
-pub(crate) use self::secret::SecretName;
 #[cfg(feature = "proof")]
 pub(crate) use self::{clock::Clock, keyring::Keyring};
 pub use self::{

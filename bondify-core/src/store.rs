@@ -11,6 +11,6 @@ pub(crate) use self::dedupe::within;
 pub use self::key::EventKey;
 #[cfg(feature = "pipeline")]
 pub use self::{
-    dedupe::{Claimed, DedupeStore, ImmediateStore, LeaseToken, StoreError},
+    dedupe::{Claimed, DedupeStore, LeaseToken, StoreError},
     memory::MemoryStore,
 };

@@ -14,18 +14,13 @@ pub(crate) use self::metrics::{
     Operation, WaitingDuplicate, completion_retried, describe, renewed, timed,
 };
 #[cfg(feature = "metrics")]
-use crate::signature::SecretName;
-use crate::{
-    Event, Reply, Verifier,
-    limits::{DELIVERY_TIMEOUT, STORE_TIMEOUT, TIME_TO_ANSWER, WARNING_INTERVAL},
-};
+use crate::event::SecretName;
+use crate::{Event, Reply, Verifier, limits::WARNING_INTERVAL};
 
 /// The record of a delivery, which is reported when it is dropped.
 pub(crate) struct Record {
     pub(crate) span: Span,
-    pub(crate) received: Instant,
-    /// The time at which Bondify stops waiting for the answer. `None` for a call of `handle`.
-    pub(crate) answer_by: Option<Instant>,
+    started: Instant,
     source: Source,
     handler: Option<RunningHandler>,
     event: &'static str,
@@ -149,15 +144,9 @@ impl Record {
         );
         // Without a subscriber the span is not entered at each poll for the `log` crate.
         let span = if span.is_disabled() { Span::none() } else { span };
-        let received = Instant::now();
-        let answer_by = match source {
-            Source::Webhook => Some(received + DELIVERY_TIMEOUT),
-            Source::Handle => None,
-        };
         Self {
             span,
-            received,
-            answer_by,
+            started: Instant::now(),
             source,
             handler: None,
             event: NO_EVENT,
@@ -200,25 +189,16 @@ impl Record {
         self.handler = Some(RunningHandler::start(self.source, self.event));
     }
 
-    pub(crate) fn handled(&mut self, accepted: bool) {
-        if self.answer_by.is_some_and(|answer_by| Instant::now() > answer_by) {
+    /// Records the end of a handler. `is_late`: Bondify has stopped waiting for the answer.
+    pub(crate) fn handled(&mut self, accepted: bool, is_late: bool) {
+        if is_late {
             tracing::warn!(
                 parent: &self.span,
-                elapsed = ?self.received.elapsed(),
+                elapsed = ?self.started.elapsed(),
                 "the delivery was answered too late: Bondify has stopped waiting for it"
             );
         }
         self.settled(if accepted { ACCEPTED } else { REJECTED });
-    }
-
-    /// The time until which the answer may wait for the store. The answer is then in time for Bondify,
-    /// unless the handler itself took too long.
-    pub(crate) fn settle_by(&self) -> Instant {
-        let now = Instant::now();
-        let by_store = now + STORE_TIMEOUT;
-        self.answer_by.map_or(by_store, |answer_by| {
-            by_store.min(answer_by - TIME_TO_ANSWER).max(now + TIME_TO_ANSWER)
-        })
     }
 
     pub(crate) fn panicked(&mut self) {
@@ -237,7 +217,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         if !self.span.is_disabled() {
             self.span.record("outcome", self.outcome);
-            self.span.record("elapsed_ms", self.received.elapsed().as_millis() as u64);
+            self.span.record("elapsed_ms", self.started.elapsed().as_millis() as u64);
         }
         #[cfg(feature = "metrics")]
         deliveries(self.source, self.event, self.outcome, self.signed_by.take()).increment(1);

@@ -2,11 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use bondify_core::{Bondify, MemoryStore, Reply, Secret};
+use bondify_core::{Bondify, MemoryStore, Projects, Reply, Secret};
 use bondify_testkit::{Payload, ProbeStore, WebhookRequest, within_a_minute};
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
 fn secret(of: &str) -> Secret {
     Secret::new(format!("whsec_{of}")).unwrap()
@@ -100,6 +107,37 @@ async fn draining_covers_dropped_projects() {
     assert_eq!(late.running, 1);
     resume.notify_one();
     within_a_minute(platform.drain(Duration::from_secs(30))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_project_is_chosen_by_the_head_of_a_delivery_and_of_no_other_request() {
+    let platform = platform();
+    let (asked, shop) = (Arc::new(AtomicUsize::new(0)), project(&platform, "shop"));
+    let counted = asked.clone();
+    let projects = Projects::new(&platform, move |head| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        assert_eq!((head.method(), head.path()), ("POST", "/webhooks/shop"));
+        let mut signed = 0;
+        head.visit("x-bondify-signature", &mut |_| signed += 1);
+        assert_eq!(signed, 1);
+        let shop = shop.clone();
+        async move { Ok(shop) }
+    });
+    let (mut head, _) = delivery("shop").to_http("/webhooks/shop?page=1", |body| body).into_parts();
+    let chosen = projects.choose(&head).await.unwrap();
+    assert_eq!(handle(&chosen, &delivery("shop")).await, Ok(200));
+    // The `Bondify` refuses it.
+    head.method = http::Method::GET;
+    projects.choose(&head).await.unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_choice_that_takes_too_long_is_answered_with_503() {
+    let slow = Projects::new(&platform(), |_| pending());
+    let start = Instant::now();
+    let refused = slow.choose(&delivery("shop")).await.unwrap_err();
+    assert_eq!((refused, start.elapsed().as_secs()), (Reply::StoreUnavailable, 5));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@ use std::future;
 
 use bondify_core::{
     Event, Reply,
-    adapter::{self, define_bondify_event, define_bondify_rejection, misconfigured},
+    adapter::{self, Head, define_bondify_event, define_bondify_rejection, misconfigured},
 };
 use rocket::{
     Data, Ignite, Request, Rocket, Sentinel,
@@ -13,7 +13,7 @@ use rocket::{
 use tokio_util::io::ReaderStream;
 
 use crate::{
-    headers::RocketHeaders,
+    head::RocketHead,
     mount::{Mounted, lacks_state, response_to},
     probe::Probe,
     request_state::RequestState,
@@ -79,11 +79,10 @@ impl<'r> FromData<'r> for BondifyEvent {
 async fn receive(request: &Request<'_>, data: Data<'_>) -> Result<Event, Reply> {
     let state = RequestState::of(request);
     let bondify = state.bondify().ok_or_else(|| misconfigured(ADVICE))?;
-    // One byte more than `receive` reads of a body, so that a truncated body does not look complete.
+    // One byte more than is read of a body, so that a truncated body does not look complete.
     let body = data.open((adapter::read_limit(&bondify) + 1).bytes());
-    let delivery =
-        adapter::receive(&bondify, &RocketHeaders(request), ReaderStream::new(body)).await?;
-    let (event, claim) = delivery.into_parts();
+    let head = Head::of(&RocketHead(request));
+    let (event, claim) = bondify.claim(head, ReaderStream::new(body)).await?;
     state.set_claim(claim);
     Ok(event)
 }

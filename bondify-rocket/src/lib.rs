@@ -3,10 +3,9 @@
 
 mod event;
 mod ext;
-mod headers;
+mod head;
 mod mount;
 mod probe;
-mod projects;
 mod request_state;
 #[cfg(feature = "proof")]
 mod user;
@@ -15,8 +14,8 @@ mod user;
 pub use bondify_core::Shutdown;
 pub use bondify_core::{
     self, Bondify, BuildError, Builder, Cancelled, Claimed, Confirmed, DedupeStore, DrainTimedOut,
-    Event, EventKey, HandleError, Handled, LeaseToken, MemoryStore, Reply, Secret, SecretError,
-    StoreError, TelegramId, TelegramUser, Unknown, Verifier, async_trait,
+    Event, EventKey, HandleError, Handled, LeaseToken, MemoryStore, Projects, Reply, Secret,
+    SecretError, StoreError, TelegramId, TelegramUser, Unknown, Verifier, async_trait,
 };
 #[cfg(feature = "proof")]
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
@@ -29,5 +28,4 @@ pub use crate::{
     event::{BondifyEvent, BondifyRejection},
     ext::BondifyExt,
     mount::BondifyMount,
-    projects::Projects,
 };

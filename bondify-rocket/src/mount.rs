@@ -5,12 +5,12 @@ use std::{
     mem,
     panic::AssertUnwindSafe,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     task::Poll,
     time::Duration,
 };
 
-use bondify_core::{Bondify, Reply, adapter::misconfigured};
+use bondify_core::{Projects, Reply, adapter::misconfigured};
 use futures_util::FutureExt;
 use rocket::{
     Build, Data, Ignite, Orbit, Request, Response, Rocket, Route,
@@ -19,7 +19,7 @@ use rocket::{
     route::{self, Handler, Outcome},
 };
 
-use crate::{probe::takes_event, projects::Mounting, request_state::RequestState};
+use crate::{head::RocketHead, probe::takes_event, request_state::RequestState};
 
 /// Mounts routes whose handlers are called with verified events only. An event that was answered with 2xx
 /// is not handled again. It is the fairing of [`BondifyExt::mount`](crate::BondifyExt::mount).
@@ -40,8 +40,7 @@ use crate::{probe::takes_event, projects::Mounting, request_state::RequestState}
 /// ```
 #[must_use = "a fairing does nothing until it is attached"]
 pub struct BondifyMount {
-    bondify: Bondify,
-    mounting: Arc<Mounting>,
+    projects: Projects,
     base: String,
     routes: Mutex<Vec<Route>>,
     drain_timeout: Duration,
@@ -52,15 +51,9 @@ impl BondifyMount {
     /// [`drain_timeout`](Self::drain_timeout) sets another: 10 s.
     pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-    pub(crate) fn new(
-        bondify: &Bondify,
-        mounting: Mounting,
-        base: &str,
-        routes: Vec<Route>,
-    ) -> Self {
+    pub(crate) fn new(projects: Projects, base: &str, routes: Vec<Route>) -> Self {
         Self {
-            bondify: bondify.clone(),
-            mounting: Arc::new(mounting),
+            projects,
             base: base.to_owned(),
             routes: Mutex::new(routes),
             drain_timeout: Self::DEFAULT_DRAIN_TIMEOUT,
@@ -76,7 +69,7 @@ impl BondifyMount {
 
     fn guarded(&self, mut route: Route) -> Route {
         let inner = mem::replace(&mut route.handler, Box::new(route::dummy_handler));
-        route.handler = Box::new(BondifyHandler { inner, mounting: self.mounting.clone() });
+        route.handler = Box::new(BondifyHandler { inner, projects: self.projects.clone() });
         route
     }
 }
@@ -148,7 +141,7 @@ impl Fairing for BondifyMount {
     }
 
     async fn on_shutdown(&self, _: &Rocket<Orbit>) {
-        if let Err(error) = self.bondify.drain(self.drain_timeout).await {
+        if let Err(error) = self.projects.bondify().drain(self.drain_timeout).await {
             rocket::error!("{error}");
         }
     }
@@ -197,14 +190,14 @@ const WITHOUT_EVENT: &str = "its handler ran without a `BondifyEvent`; take one,
 #[derive(Clone)]
 struct BondifyHandler {
     inner: Box<dyn Handler>,
-    mounting: Arc<Mounting>,
+    projects: Projects,
 }
 
 #[rocket::async_trait]
 impl Handler for BondifyHandler {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
         let state = RequestState::of(request);
-        match self.mounting.choose(request).await {
+        match self.projects.choose(&RocketHead(request)).await {
             Ok(bondify) => state.set_bondify(Some(bondify)),
             Err(reply) => return Outcome::Success(response_to(reply)),
         }
@@ -222,7 +215,7 @@ impl Handler for BondifyHandler {
             }
             Ok(Err(_panic)) => match state.take_claim() {
                 Some(claim) => {
-                    claim.panicked().await;
+                    claim.panicked();
                     Outcome::Success(response_to(Reply::HandlerPanicked))
                 }
                 None => Outcome::Error(Status::InternalServerError),

@@ -11,7 +11,7 @@ use rocket::{
 
 use crate::{
     BondifyRejection,
-    headers::RocketHeaders,
+    head::RocketHead,
     mount::{lacks_state, write},
 };
 
@@ -74,7 +74,7 @@ impl<'r> FromRequest<'r> for BondifyUser {
 
 async fn authenticate(request: &Request<'_>) -> Authenticated {
     match request.rocket().state::<ProofVerifier>() {
-        Some(proofs) => Authenticated(proofs.authenticate(&RocketHeaders(request), None).await),
+        Some(proofs) => Authenticated(proofs.authenticate(&RocketHead(request), None).await),
         None => Authenticated(Err(misconfigured(ADVICE))),
     }
 }

@@ -7,10 +7,10 @@ mod serve;
 
 use std::collections::HashMap;
 
-use bondify_rocket::{Bondify, BondifyEvent, BondifyExt, Projects, Reply, Secret};
+use bondify_rocket::{Bondify, BondifyEvent, BondifyExt, Secret};
 use bondify_testkit::{
     Script,
-    http_suite::{Adapter, App, Attached, Body, PROJECTS_PATH, Server, project},
+    http_suite::{Adapter, App, Attached, Body, PROJECTS_PATH, Server, two_projects},
 };
 use handler::{BASE, answer, on_event};
 use rocket::{
@@ -39,9 +39,7 @@ impl Adapter for OnRocket {
             // Only routes are mounted through it.
             Attached::Everywhere => return None,
             Attached::ForProjects => {
-                let projects = ById(bondify.clone());
-                let routes = routes![of_project];
-                rocket.attach(bondify.mount_for_projects(PROJECTS_PATH, routes, projects))
+                rocket.attach(two_projects(&bondify).mount(PROJECTS_PATH, routes![of_project]))
             }
             Attached::Once => rocket.attach(bondify.mount(BASE, routes![on_event])),
             // It launches only because another route is mounted through Bondify.
@@ -57,17 +55,6 @@ impl Adapter for OnRocket {
                 .attach(bondify.mount(BASE, routes![on_event])),
         })
         .await
-    }
-}
-
-/// Chooses the project by the path.
-struct ById(Bondify);
-
-#[rocket::async_trait]
-impl Projects for ById {
-    async fn choose(&self, request: &Request<'_>) -> Result<Bondify, Reply> {
-        let id = request.uri().path().segments().last().unwrap_or_default();
-        project(&self.0, id).await
     }
 }
 

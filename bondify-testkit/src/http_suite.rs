@@ -4,10 +4,10 @@
 //! [`http_suite!`](crate::http_suite!) to one test per case. The cases do not depend on the framework.
 //!
 //! ```
-//! use axum::{Router, body::Bytes, extract::Path, http::StatusCode, response::IntoResponse, routing::post};
-//! use bondify_axum::{BondifyEvent, BondifyExt, post_for_projects};
+//! use axum::{Router, body::Bytes, http::StatusCode, response::IntoResponse, routing::post};
+//! use bondify_axum::{BondifyEvent, BondifyExt};
 //! use bondify_testkit::http_suite::{
-//!     Adapter, App, Attached, Body, PATH, PROJECTS_PATH, Server, project,
+//!     Adapter, App, Attached, Body, PATH, PROJECTS_PATH, Server, two_projects,
 //! };
 //!
 //! struct Axum;
@@ -25,12 +25,8 @@
 //!             Attached::Twice => app(bondify.post(on_event).route_layer(bondify.layer())),
 //!             Attached::Everywhere => app(post(on_event)).layer(bondify.layer()),
 //!             Attached::ForProjects => {
-//!                 let choose = move |Path(id): Path<String>| {
-//!                     let bondify = bondify.clone();
-//!                     async move { project(&bondify, &id).await }
-//!                 };
 //!                 let path = format!("{PROJECTS_PATH}/{{id}}");
-//!                 Router::new().route(&path, post_for_projects(choose, on_event))
+//!                 Router::new().route(&path, two_projects(&bondify).post(on_event))
 //!             }
 //!             Attached::Reading(body) => app(match body {
 //!                 Body::Nothing => bondify.post(async move || script.without_event()),
@@ -65,7 +61,7 @@ mod settling;
 pub use self::proxied::*;
 pub use self::{
     accepting::*,
-    adapter::{Adapter, App, Attached, Body, PATH, PROJECTS_PATH, Server, project},
+    adapter::{Adapter, App, Attached, Body, PATH, PROJECTS_PATH, Server, two_projects},
     concurrency::*,
     hang_ups::*,
     leases::*,

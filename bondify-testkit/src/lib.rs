@@ -4,6 +4,7 @@
 mod connection;
 pub mod cookies;
 mod deadline;
+mod delivery;
 mod engine;
 #[cfg(all(feature = "engines", unix))]
 #[cfg_attr(docsrs, doc(cfg(all(feature = "engines", unix))))]
@@ -22,6 +23,7 @@ pub mod user_suite;
 pub use crate::{
     connection::{Connection, Response},
     deadline::within_a_minute,
+    delivery::Delivery,
     engine::{engine_url, skipped},
     payload::Payload,
     probe::{Call, ProbeStore, STORE_ERROR},

@@ -2,11 +2,13 @@ use std::{convert::Infallible, future::Future};
 
 use bondify_core::{
     Bondify, Event, Reply, SIGNATURE_HEADER, Secret, Verifier, VerifyError,
-    adapter::{self, Delivery, Headers},
+    adapter::{Head, Headers, RequestHead},
 };
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, Request};
+
+use crate::Delivery;
 
 /// A request as Bondify sends it, or a forged one.
 ///
@@ -105,7 +107,8 @@ impl WebhookRequest {
         bondify: &Bondify,
     ) -> impl Future<Output = Result<Delivery, Reply>> + Send + use<> {
         let body = stream::iter([Ok::<_, Infallible>(self.body.clone())]);
-        adapter::receive(bondify, self, body)
+        let received = bondify.claim(Head::of(self), body);
+        async move { received.await.map(|(event, claim)| Delivery::new(event, claim)) }
     }
 
     /// Converts the request for services that use `http` 1. `body` converts its body.
@@ -147,6 +150,16 @@ impl WebhookRequest {
             head.extend([name, ": ", value, "\r\n"]);
         }
         head + "\r\n"
+    }
+}
+
+impl RequestHead for WebhookRequest {
+    fn method(&self) -> &str {
+        "POST"
+    }
+
+    fn path(&self) -> &str {
+        "/"
     }
 }
 

@@ -1,8 +1,8 @@
-use bondify_core::Bondify;
+use bondify_core::Projects;
 
 use crate::BondifyLayer;
 
-/// Attaches a [`Bondify`] to tower services. Only `Bondify` implements it.
+/// Attaches a [`Bondify`](bondify_core::Bondify), or [`Projects`], to tower services. Only these implement it.
 ///
 /// ```
 /// use bondify_tower::{Bondify, BondifyEvent, BondifyExt, BondifyRejection};
@@ -29,13 +29,14 @@ pub trait BondifyExt: sealed::Sealed {
     fn layer<B>(&self) -> BondifyLayer<B>;
 }
 
-impl BondifyExt for Bondify {
+impl<T: Clone + Into<Projects> + sealed::Sealed> BondifyExt for T {
     fn layer<B>(&self) -> BondifyLayer<B> {
-        BondifyLayer::new(self)
+        BondifyLayer::new(self.clone())
     }
 }
 
 mod sealed {
     pub trait Sealed {}
     impl Sealed for bondify_core::Bondify {}
+    impl Sealed for bondify_core::Projects {}
 }

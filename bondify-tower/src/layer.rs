@@ -3,17 +3,16 @@ use std::{
     fmt,
     marker::PhantomData,
     mem,
-    sync::Arc,
     task::{Context, Poll},
 };
 
 use bondify_core::{
-    Bondify, Event, Reply,
-    adapter::{self, misconfigured},
+    Event, Projects, Reply,
+    adapter::{self, Head},
 };
 use bytes::Bytes;
-use futures_util::{FutureExt, future::BoxFuture};
-use http::{Method, Request, Response, request::Parts};
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyDataStream, Full};
 use tower_layer::Layer;
@@ -68,45 +67,11 @@ pub struct BondifyLayer<B = Full<Bytes>> {
 }
 
 impl<B> BondifyLayer<B> {
-    /// Creates a layer that receives through `bondify`.
+    /// Creates a layer that receives through a [`Bondify`](bondify_core::Bondify), or through the one that [`Projects`] choose by
+    /// the request's head.
     #[must_use]
-    pub fn new(bondify: &Bondify) -> Self {
-        Self { projects: Projects::One(bondify.clone()), body: PhantomData }
-    }
-
-    /// Creates a layer that receives each request through the `Bondify` that `choose` returns, by
-    /// the request's head, such as its path. The body is not read before.
-    ///
-    /// For a server of several projects: `choose` finds the project's secret, for instance in a
-    /// database, and returns [`Bondify::for_project`], or an error such as
-    /// [`Reply::ProjectNotFound`], which is answered with 404. [`drain`](Bondify::drain) of the one
-    /// `Bondify` covers all projects that are derived from it.
-    ///
-    /// ```
-    /// use bondify_tower::{Bondify, BondifyLayer, Reply, Secret};
-    ///
-    /// async fn secret_of(_project: &str) -> Option<Secret> {
-    ///     None // from a database
-    /// }
-    ///
-    /// fn layer<B>(bondify: Bondify) -> BondifyLayer<B> {
-    ///     BondifyLayer::for_projects(move |head: http::request::Parts| {
-    ///         let bondify = bondify.clone();
-    ///         async move {
-    ///             let project = head.uri.path().rsplit('/').next().unwrap_or_default();
-    ///             let secret = secret_of(project).await.ok_or(Reply::ProjectNotFound)?;
-    ///             Ok(bondify.for_project(project, secret, []))
-    ///         }
-    ///     })
-    /// }
-    /// ```
-    pub fn for_projects<C, F>(choose: C) -> Self
-    where
-        C: Fn(Parts) -> F + Send + Sync + 'static,
-        F: Future<Output = Result<Bondify, Reply>> + Send + 'static,
-    {
-        let choose = move |head: &Parts| choose(head.clone()).boxed();
-        Self { projects: Projects::Chosen(Arc::new(choose)), body: PhantomData }
+    pub fn new(bondify: impl Into<Projects>) -> Self {
+        Self { projects: bondify.into(), body: PhantomData }
     }
 
     /// Receives a delivery and calls `inner`, which has to be ready, with its event. For adapters
@@ -114,9 +79,8 @@ impl<B> BondifyLayer<B> {
     ///
     /// # Errors
     ///
-    /// The [`Reply`] to send instead of a response of `inner`: [`Reply::Misconfigured`] if the request is
-    /// not a `POST` or came through the layer before, the errors of [`adapter::receive`], and
-    /// [`Reply::HandlerPanicked`]. An error of `inner` is the inner `Result`'s.
+    /// The [`Reply`] to send instead of a response of `inner`: the errors of [`Projects::choose`] and of
+    /// [`Bondify::serve`](bondify_core::Bondify::serve). An error of `inner` is the inner `Result`'s.
     pub async fn deliver<S, In, Out>(
         &self,
         mut inner: S,
@@ -129,28 +93,14 @@ impl<B> BondifyLayer<B> {
         Out: Send + 'static,
     {
         let (mut parts, body) = request.into_parts();
-        if parts.method != Method::POST {
-            return Err(misconfigured(NOT_A_POST));
-        }
-        if parts.extensions.get::<Event>().is_some() {
-            return Err(misconfigured("the layer is applied twice; apply it to the route once"));
-        }
-        let chosen;
-        let bondify = match &self.projects {
-            Projects::One(bondify) => bondify,
-            Projects::Chosen(choose) => {
-                chosen = adapter::choose(choose(&parts)).await?;
-                &chosen
-            }
-        };
-        let body = BodyDataStream::new(body);
-        let delivery = adapter::receive(bondify, &parts.headers, body).await?;
+        let bondify = self.projects.choose(&parts).await?;
+        let (head, body) = (Head::of(&parts), BodyDataStream::new(body));
         let handler = move |event: Event| {
             let body = B::from(event.raw().clone());
             parts.extensions.insert(event);
             inner.call(Request::from_parts(parts, body))
         };
-        delivery.run_to_completion(handler, status).await
+        bondify.serve(head, body, handler, status).await
     }
 }
 
@@ -162,22 +112,9 @@ impl<B> Clone for BondifyLayer<B> {
 
 impl<B> fmt::Debug for BondifyLayer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("BondifyLayer");
-        match &self.projects {
-            Projects::One(bondify) => shown.field("bondify", bondify).finish(),
-            Projects::Chosen(_) => shown.finish_non_exhaustive(),
-        }
+        f.debug_tuple("BondifyLayer").field(&self.projects).finish()
     }
 }
-
-/// The projects that a layer receives for.
-#[derive(Clone)]
-enum Projects {
-    One(Bondify),
-    Chosen(Arc<Choose>),
-}
-
-type Choose = dyn Fn(&Parts) -> BoxFuture<'static, Result<Bondify, Reply>> + Send + Sync;
 
 impl<S, B> Layer<S> for BondifyLayer<B> {
     type Service = BondifyService<S, B>;
@@ -230,9 +167,6 @@ where
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
-
-const NOT_A_POST: &str = "the layer got a request with a method other than POST; apply it to the \
-    webhook's route for POST only, not to a whole router";
 
 /// The status that a response is settled by. The server drops the connection on an error of the
 /// service, so that is a failure too.

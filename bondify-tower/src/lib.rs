@@ -12,8 +12,8 @@ mod user;
 pub use bondify_core::Shutdown;
 pub use bondify_core::{
     self, Bondify, BuildError, Builder, Cancelled, Claimed, Confirmed, DedupeStore, DrainTimedOut,
-    Event, EventKey, HandleError, Handled, LeaseToken, MemoryStore, Reply, Secret, SecretError,
-    StoreError, TelegramId, TelegramUser, Unknown, Verifier, async_trait,
+    Event, EventKey, HandleError, Handled, LeaseToken, MemoryStore, Projects, Reply, Secret,
+    SecretError, StoreError, TelegramId, TelegramUser, Unknown, Verifier, async_trait,
 };
 #[cfg(feature = "proof")]
 #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]

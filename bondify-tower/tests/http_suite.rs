@@ -8,11 +8,11 @@ use std::io;
 
 use bondify_testkit::{
     Script,
-    http_suite::{Adapter, App, Attached, PATH, PROJECTS_PATH, Server, project},
+    http_suite::{Adapter, App, Attached, PATH, PROJECTS_PATH, Server, two_projects},
 };
-use bondify_tower::{Bondify, BondifyEvent, BondifyExt, BondifyLayer};
+use bondify_tower::{Bondify, BondifyEvent, BondifyExt};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, request::Parts};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serve::{Answer, boxed, serve};
@@ -55,15 +55,7 @@ fn route(bondify: &Bondify, script: Script, attached: Attached) -> Route<Incomin
         Attached::Once | Attached::Everywhere => cloneable(once.layer(handler(script))),
         Attached::Never => cloneable(handler(script)),
         Attached::ForProjects => {
-            let bondify = bondify.clone();
-            let layer = BondifyLayer::<Full<Bytes>>::for_projects(move |head: Parts| {
-                let bondify = bondify.clone();
-                async move {
-                    let id = head.uri.path().rsplit('/').next().unwrap_or_default();
-                    project(&bondify, id).await
-                }
-            });
-            cloneable(layer.layer(handler(script)))
+            cloneable(two_projects(bondify).layer::<Full<Bytes>>().layer(handler(script)))
         }
         Attached::Twice => cloneable(twice.layer(once.layer(handler(script)))),
     }

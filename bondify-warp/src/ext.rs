@@ -1,15 +1,20 @@
-use std::{convert::Infallible, future::ready};
+use std::convert::Infallible;
 
-use bondify_core::{Bondify, Reply, adapter};
+use bondify_core::{
+    Projects,
+    adapter::{Head, Headers, RequestHead},
+};
 use warp::{
-    Filter, Rejection,
+    Filter,
     http::{HeaderMap, Method},
+    path::FullPath,
     reply::Response,
 };
 
 use crate::{BondifyEvent, Hook};
 
-/// Creates filters that receive through a [`Bondify`]. Only `Bondify` implements it.
+/// Creates filters that receive through a [`Bondify`](crate::Bondify), or through [`Projects`]. Only these
+/// implement it.
 ///
 /// [`webhook`](Self::webhook) is for a handler that takes the event only, [`hook`](Self::hook) for one
 /// that takes the values of other filters too. Both always respond and never reject: they need no
@@ -19,7 +24,7 @@ use crate::{BondifyEvent, Hook};
 /// 500 `MISCONFIGURED` and log what to add.
 ///
 /// A client that hangs up does not cancel the handler: it continues in a task of its own, in the
-/// request's `tracing` span, but without its task-locals. [`Bondify::drain`] waits for it.
+/// request's `tracing` span, but without its task-locals. [`drain`](crate::Bondify::drain) waits for it.
 pub trait BondifyExt: sealed::Sealed {
     /// The filter that calls `on_event` with verified events only. An event that was answered
     /// with 2xx is not handled again.
@@ -92,11 +97,11 @@ pub trait BondifyExt: sealed::Sealed {
     ) -> impl Filter<Extract = (Hook,), Error = Infallible> + Clone + Send + Sync + use<Self>;
 }
 
-impl BondifyExt for Bondify {
+impl<B: Clone + Into<Projects> + sealed::Sealed> BondifyExt for B {
     fn webhook<H, F, R>(
         &self,
         on_event: H,
-    ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + use<H, F, R>
+    ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + use<B, H, F, R>
     where
         H: Fn(BondifyEvent) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = R> + Send + 'static,
@@ -107,80 +112,45 @@ impl BondifyExt for Bondify {
 
     fn hook(
         &self,
-    ) -> impl Filter<Extract = (Hook,), Error = Infallible> + Clone + Send + Sync + use<> {
-        let bondify = self.clone();
-        let request = warp::method().and(warp::header::headers_cloned());
-        let unread = request.and(warp::body::stream());
-        let receive = move |method, headers: HeaderMap, body| match method {
-            Method::POST => Hook::new(adapter::receive(&bondify, &headers, body)),
-            _ => Hook::misconfigured(NOT_A_POST),
+    ) -> impl Filter<Extract = (Hook,), Error = Infallible> + Clone + Send + Sync + use<B> {
+        let projects: Projects = self.clone().into();
+        let head = warp::method().and(warp::path::full()).and(warp::header::headers_cloned());
+        let unread = head.and(warp::body::stream());
+        let receive = move |method, path, headers, body| {
+            let (projects, head) = (projects.clone(), WarpHead { method, path, headers });
+            Hook::new(async move {
+                let bondify = projects.choose(&head).await?;
+                bondify.claim(Head::of(&head), body).await
+            })
         };
-        unread.map(receive).or(warp::any().map(|| Hook::misconfigured(WITHOUT_BODY))).unify()
+        unread.map(receive).or(warp::any().map(Hook::without_body)).unify()
     }
 }
 
-/// Extracts a [`Hook`] for a server of several projects. Each request is received through the
-/// [`Bondify`] that the filter `project` extracts. The body is not read before.
-///
-/// `project` matches the path and the method, finds the project's secret, for instance in a
-/// database, and extracts [`Bondify::for_project`], or an error such as
-/// [`Reply::ProjectNotFound`], which is answered with 404. [`drain`](Bondify::drain) of the one
-/// `Bondify` covers all projects that are derived from it.
-///
-/// ```
-/// use bondify_warp::{
-///     Bondify, BondifyEvent, Hook, Secret, bondify_core::Reply, hook_for_projects,
-/// };
-/// use warp::{Filter, http::StatusCode};
-///
-/// async fn secret_of(_project: &str) -> Option<Secret> {
-///     None // from a database
-/// }
-///
-/// async fn project(id: String, bondify: Bondify) -> Result<Bondify, Reply> {
-///     let secret = secret_of(&id).await.ok_or(Reply::ProjectNotFound)?;
-///     Ok(bondify.for_project(id, secret, []))
-/// }
-///
-/// async fn on_event(event: BondifyEvent) -> StatusCode {
-///     println!("handled {event}");
-///     StatusCode::NO_CONTENT
-/// }
-///
-/// fn routes(bondify: Bondify) -> impl Filter<Extract: warp::Reply, Error = warp::Rejection> {
-///     let project = warp::path!("webhooks" / String)
-///         .and(warp::post())
-///         .then(move |id| project(id, bondify.clone()));
-///     hook_for_projects(project).then(|hook: Hook| hook.run(on_event))
-/// }
-/// ```
-pub fn hook_for_projects<P>(
-    project: P,
-) -> impl Filter<Extract = (Hook,), Error = Rejection> + Clone + Send + Sync
-where
-    P: Filter<Extract = (Result<Bondify, Reply>,), Error = Rejection>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-{
-    let request = warp::header::headers_cloned().and(warp::body::stream());
-    let unread = request.map(|headers, body| Some((headers, body))).or(warp::any().map(|| None));
-    project.and(unread.unify()).map(|chosen, unread: Option<(HeaderMap, _)>| match unread {
-        Some((headers, body)) => Hook::new(async move {
-            let bondify = adapter::choose(ready(chosen)).await?;
-            adapter::receive(&bondify, &headers, body).await
-        }),
-        None => Hook::misconfigured(WITHOUT_BODY),
-    })
+struct WarpHead {
+    method: Method,
+    path: FullPath,
+    headers: HeaderMap,
 }
 
-const NOT_A_POST: &str = "the filter got a request with a method other than POST; put the filters of \
-    the path and `warp::post()` before it";
-const WITHOUT_BODY: &str =
-    "another filter took the body, or Bondify is applied twice; apply only one of them";
+impl Headers for WarpHead {
+    fn visit(&self, name: &'static str, visit: &mut dyn FnMut(&[u8])) {
+        self.headers.visit(name, visit);
+    }
+}
+
+impl RequestHead for WarpHead {
+    fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    fn path(&self) -> &str {
+        self.path.as_str()
+    }
+}
 
 mod sealed {
     pub trait Sealed {}
     impl Sealed for bondify_core::Bondify {}
+    impl Sealed for bondify_core::Projects {}
 }

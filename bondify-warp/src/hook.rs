@@ -2,7 +2,7 @@ use std::{fmt, pin::Pin};
 
 use bondify_core::{
     Event, Reply,
-    adapter::{Delivery, misconfigured},
+    adapter::{Claim, misconfigured},
 };
 use warp::{Reply as _, reply::Response};
 
@@ -26,17 +26,18 @@ use crate::{BondifyEvent, BondifyRejection};
 /// }
 /// ```
 #[must_use = "nothing is received until it is run"]
-pub struct Hook(Pin<Box<dyn Future<Output = Result<Delivery, Reply>> + Send>>);
+pub struct Hook(Pin<Box<dyn Future<Output = Received> + Send>>);
+
+/// A verified and claimed event, or the answer in its place.
+type Received = Result<(Event, Claim), Reply>;
 
 impl Hook {
-    pub(crate) fn new(
-        received: impl Future<Output = Result<Delivery, Reply>> + Send + 'static,
-    ) -> Self {
+    pub(crate) fn new(received: impl Future<Output = Received> + Send + 'static) -> Self {
         Self(Box::pin(received))
     }
 
-    pub(crate) fn misconfigured(advice: &'static str) -> Self {
-        Self::new(async { Err(misconfigured(advice)) })
+    pub(crate) fn without_body() -> Self {
+        Self::new(async { Err(misconfigured(WITHOUT_BODY)) })
     }
 
     /// Receives the delivery, calls `on_event` with the verified event, and settles the delivery by the
@@ -57,11 +58,14 @@ impl Hook {
         F: Future<Output = R> + Send + 'static,
         R: warp::Reply + 'static,
     {
-        let handler = async move |event: Event| on_event(BondifyEvent(event)).await.into_response();
-        let delivery = self.0.await?;
-        delivery.run_to_completion(handler, |response| response.status().as_u16()).await
+        let (event, claim) = self.0.await?;
+        let handler = async move || on_event(BondifyEvent(event)).await.into_response();
+        claim.run(handler, |response: &Response| response.status().as_u16()).await
     }
 }
+
+const WITHOUT_BODY: &str =
+    "another filter took the body, or Bondify is applied twice; apply only one of them";
 
 impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,7 +11,7 @@ mod user;
 pub use bondify_core::Shutdown;
 pub use bondify_core::{
     self, Bondify, BuildError, Builder, Cancelled, Claimed, Confirmed, DedupeStore, DrainTimedOut,
-    Event, EventKey, HandleError, Handled, LeaseToken, MemoryStore, Secret, SecretError,
+    Event, EventKey, HandleError, Handled, LeaseToken, MemoryStore, Projects, Secret, SecretError,
     StoreError, TelegramId, TelegramUser, Unknown, Verifier, async_trait,
 };
 #[cfg(feature = "proof")]
@@ -23,6 +23,6 @@ pub use bondify_core::{Proof, ProofError, ProofVerifier};
 pub use crate::user::{BondifyUser, user};
 pub use crate::{
     event::{BondifyEvent, BondifyRejection},
-    ext::{BondifyExt, hook_for_projects},
+    ext::BondifyExt,
     hook::Hook,
 };

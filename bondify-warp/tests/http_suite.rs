@@ -5,8 +5,8 @@
 mod handler;
 mod serve;
 
-use bondify_testkit::http_suite::{Adapter, App, Attached, Body, Server, project};
-use bondify_warp::{Bondify, BondifyExt, Hook, hook_for_projects};
+use bondify_testkit::http_suite::{Adapter, App, Attached, Body, Server, two_projects};
+use bondify_warp::{Bondify, BondifyExt, Hook};
 use handler::on_event;
 use serve::serve;
 use warp::{Filter, filters::BoxedFilter};
@@ -26,16 +26,13 @@ impl Adapter for Warp {
                 Some(serve(warp::path::end().and(bondify.webhook(on_event))).await)
             }
             Attached::ForProjects => {
-                let choose = move |id: String| {
-                    let bondify = bondify.clone();
-                    async move { project(&bondify, &id).await }
-                };
                 let path = warp::path!("webhooks" / "projects" / String).and(warp::post());
+                let path = path.map(drop).untuple_one();
                 let run = move |hook: Hook| {
                     let script = script.clone();
                     hook.run(|event| on_event(event, script))
                 };
-                Some(serve(hook_for_projects(path.then(choose)).then(run)).await)
+                Some(serve(path.and(two_projects(&bondify).hook()).then(run)).await)
             }
             // A handler without Bondify, or without the event, does not compile.
             Attached::Never | Attached::Reading(Body::Nothing) => None,

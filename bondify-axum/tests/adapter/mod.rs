@@ -1,15 +1,15 @@
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Path, RawForm, Request, State},
+    extract::{RawForm, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{MethodRouter, post},
 };
-use bondify_axum::{Bondify, BondifyEvent, BondifyExt, post_for_projects};
+use bondify_axum::{Bondify, BondifyEvent, BondifyExt};
 use bondify_testkit::{
     Failure, Script,
-    http_suite::{Adapter, App, Attached, Body, PATH, PROJECTS_PATH, Server, project},
+    http_suite::{Adapter, App, Attached, Body, PATH, PROJECTS_PATH, Server, two_projects},
 };
 use tokio::net::TcpListener;
 
@@ -23,16 +23,10 @@ impl Adapter for Axum {
             Attached::Never => app(post(on_event)),
             Attached::Twice => app(bondify.post(on_event).route_layer(bondify.layer())),
             Attached::Everywhere => app(post(on_event)).layer(bondify.layer()),
-            Attached::ForProjects => Router::new().route(
-                &format!("{PROJECTS_PATH}/{{id}}"),
-                post_for_projects(
-                    move |Path(id): Path<String>| {
-                        let bondify = bondify.clone();
-                        async move { project(&bondify, &id).await }
-                    },
-                    on_event,
-                ),
-            ),
+            Attached::ForProjects => {
+                let path = format!("{PROJECTS_PATH}/{{id}}");
+                Router::new().route(&path, two_projects(&bondify).post(on_event))
+            }
             Attached::Reading(body) => app(reading(&bondify, body)),
         };
         let app = app.with_state(script);

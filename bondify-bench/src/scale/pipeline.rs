@@ -1,8 +1,8 @@
 use std::{convert::Infallible, future::pending};
 
 use bondify_core::{
-    Bondify, MemoryStore, Reply, SIGNATURE_HEADER,
-    adapter::{self, Delivery},
+    Bondify, Event, MemoryStore, Reply, SIGNATURE_HEADER,
+    adapter::{Claim, Head, Headers, RequestHead},
 };
 use bytes::Bytes;
 use futures_util::stream;
@@ -40,8 +40,8 @@ impl Pipeline {
     pub(super) fn occupy(&self, handlers: usize) {
         self.runtime.block_on(async {
             for number in 0..handlers as u64 {
-                let delivery = self.receive(request(number)).await.expect("is fresh");
-                drop(delivery.run_to_completion(async |_| pending::<()>().await, |()| 200));
+                let (_event, claim) = self.receive(request(number)).await.expect("is fresh");
+                drop(claim.run(async || pending::<()>().await, |()| 200));
             }
         });
     }
@@ -57,11 +57,8 @@ impl Pipeline {
         self.runtime.block_on(async {
             for request in requests {
                 match self.receive(request).await {
-                    Ok(delivery) => {
-                        delivery
-                            .run_to_completion(async |_| 200, |&status| status)
-                            .await
-                            .expect("runs");
+                    Ok((_event, claim)) => {
+                        claim.run(async || 200, |&status| status).await.expect("runs");
                     }
                     Err(reply) => assert_eq!(reply.status(), 200),
                 }
@@ -70,9 +67,28 @@ impl Pipeline {
         (thread_time() - start).as_nanos() as f64 / deliveries as f64
     }
 
-    async fn receive(&self, (headers, body): (HeaderMap, Bytes)) -> Result<Delivery, Reply> {
+    async fn receive(&self, (headers, body): (HeaderMap, Bytes)) -> Result<(Event, Claim), Reply> {
         let body = stream::iter([Ok::<_, Infallible>(body)]);
-        adapter::receive(&self.bondify, &headers, body).await
+        self.bondify.claim(Head::of(&Post(headers)), body).await
+    }
+}
+
+/// The head of a delivery.
+struct Post(HeaderMap);
+
+impl Headers for Post {
+    fn visit(&self, name: &'static str, visit: &mut dyn FnMut(&[u8])) {
+        self.0.visit(name, visit);
+    }
+}
+
+impl RequestHead for Post {
+    fn method(&self) -> &str {
+        "POST"
+    }
+
+    fn path(&self) -> &str {
+        "/"
     }
 }
 

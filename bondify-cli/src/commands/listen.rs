@@ -14,7 +14,10 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::post,
 };
-use bondify_core::{Bondify, Event, adapter};
+use bondify_core::{
+    Bondify, Event,
+    adapter::{self, Head},
+};
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use reqwest::Url;
@@ -139,12 +142,11 @@ struct Listener {
 
 async fn receive(State(listener): State<Listener>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let received =
-        adapter::receive(&listener.bondify, &head.headers, body.into_data_stream()).await;
+    let received = listener.bondify.claim(Head::of(&head), body.into_data_stream()).await;
     let handled = match received {
-        Ok(delivery) => {
-            let handler = async move |event| listener.handle(event, &head.headers).await;
-            delivery.run_to_completion(handler, |response| response.status().as_u16()).await
+        Ok((event, claim)) => {
+            let handler = async move || listener.handle(event, &head.headers).await;
+            claim.run(handler, |response: &Response| response.status().as_u16()).await
         }
         Err(reply) => {
             listener.show(Received::refused(reply));

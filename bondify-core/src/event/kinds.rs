@@ -3,8 +3,8 @@ use std::{fmt, time::SystemTime};
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{payload::Text, user::TelegramUser};
-use crate::{EventKey, signature::SecretName};
+use super::{payload::Text, secret_name::SecretName, user::TelegramUser};
+use crate::EventKey;
 
 /// An event of a login session.
 ///

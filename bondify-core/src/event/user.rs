@@ -6,7 +6,7 @@ use std::{
 use bytestring::ByteString;
 
 use super::{
-    parse::ParseError,
+    error::ParseError,
     payload::{Payload, Text},
     telegram_id::TelegramId,
 };

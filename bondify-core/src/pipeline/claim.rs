@@ -1,77 +1,100 @@
 use std::{
     error::Error,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use futures_util::{FutureExt, future::BoxFuture};
-use tokio::sync::watch;
+use futures_util::FutureExt;
+use tokio::runtime::Handle;
 use tracing::{Instrument, Span};
 
+use super::deadlines::Deadlines;
 use crate::{
-    StoreError,
-    lease::{Call, Lease},
+    Reply,
+    lease::{Holder, Lease},
     telemetry::Record,
 };
 
-/// The right to handle an event, held until it is settled.
+/// The right to handle a verified event, held until it is settled.
 ///
-/// It is for adapters of frameworks whose guards cannot wrap the handler. In other adapters
-/// [`Delivery::run`](super::delivery::Delivery::run) settles the delivery. A claim that is dropped
-/// unsettled is released in the background, so that a retry is handled.
+/// An adapter [runs](Self::run) its handler by it. One whose framework cannot wrap the handler keeps the claim
+/// and [settles](Self::settle) it by the final response. A claim that is dropped unsettled is released in the
+/// background, so that a retry is handled.
 #[must_use = "dropping a claim releases its event"]
 pub struct Claim {
     lease: Option<Lease>,
     record: Record,
-    _running: Arc<watch::Receiver<()>>,
+    deadlines: Deadlines,
+    holder: Arc<Holder>,
 }
 
 impl Claim {
+    /// `lease` is `None` if the event is handled without one.
     pub(super) fn new(
         lease: Option<Lease>,
-        record: Record,
-        running: Arc<watch::Receiver<()>>,
+        mut record: Record,
+        deadlines: Deadlines,
+        holder: Arc<Holder>,
     ) -> Self {
-        Self { lease, record, _running: running }
+        record.handling();
+        Self { lease, record, deadlines, holder }
     }
 
-    /// Settles the delivery by the status of its answer: 2xx completes the event for good, any other
-    /// status leaves it to a retry. Errors of the store are logged and do not change the answer.
-    pub fn settle(mut self, status: u16) -> Settle {
+    /// Calls `handler`, polls its future, settles the claim by the `status` of its response, and returns the
+    /// response. Errors of the store are logged and do not change it.
+    ///
+    /// A client that hangs up does not cancel the handler: if the returned future is dropped before its end,
+    /// the handler continues in a task of its own, on the tokio runtime that it is dropped on, and is settled.
+    ///
+    /// # Errors
+    ///
+    /// [`Reply::HandlerPanicked`] if the handler or `status` panics. The event is then left to a retry.
+    pub fn run<F, S>(
+        self,
+        handler: impl FnOnce() -> F,
+        status: S,
+    ) -> impl Future<Output = Result<F::Output, Reply>> + Send
+    where
+        F: Future<Output: Send> + Send + 'static,
+        S: FnOnce(&F::Output) -> u16 + Send + 'static,
+    {
+        let handling = self.call(handler);
+        finish_by(self.finish(handling, status), spawn_rest)
+    }
+
+    /// Runs a handler as [`run`](Self::run) does, where futures need not be `Send`. `spawn` has to spawn the
+    /// future of a handler that is dropped before its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Reply::HandlerPanicked`], as for `run`.
+    pub fn run_local<F, S>(
+        self,
+        spawn: fn(Pin<Box<dyn Future<Output = ()>>>),
+        handler: impl FnOnce() -> F,
+        status: S,
+    ) -> impl Future<Output = Result<F::Output, Reply>>
+    where
+        F: Future + 'static,
+        S: FnOnce(&F::Output) -> u16 + 'static,
+    {
+        let handling = self.call(handler);
+        finish_by(self.finish(handling, status), move |rest| spawn(Box::pin(rest.map(drop))))
+    }
+
+    /// Settles the claim by the status of the response: 2xx completes the event for good, any other status
+    /// leaves it to a retry. Errors of the store are logged. Await it before the response is sent.
+    pub async fn settle(mut self, status: u16) {
         let accepted = (200..300).contains(&status);
-        self.record.handled(accepted);
-        self.end(accepted)
-    }
-
-    /// Settles the delivery of a handler that panicked. The event is left to a retry.
-    pub fn panicked(mut self) -> Settle {
-        self.record.panicked();
-        self.end(false)
-    }
-
-    pub(super) fn handling(&mut self) {
-        self.record.handling();
-    }
-
-    pub(super) fn span(&self) -> &Span {
-        &self.record.span
-    }
-
-    fn end(mut self, accepted: bool) -> Settle {
-        let lease = self.lease.take();
-        let call = self.span().in_scope(|| lease.and_then(|lease| lease.settle(accepted)));
-        match call {
-            None | Some(Call::Done(Ok(()))) => Settle(None),
-            Some(call) => Settle(Some(self.completed(call).boxed())),
-        }
-    }
-
-    /// Waits for a completion, in time to answer.
-    async fn completed(self, call: Call<Result<(), StoreError>>) {
-        let completed = call.answer(self.record.settle_by()).instrument(self.span().clone());
-        if let Err(error) = completed.await {
+        self.record.handled(accepted, self.deadlines.is_too_late());
+        // Dropping the lease releases it. The response does not wait for that.
+        let Some(lease) = self.lease.take().filter(|_| accepted) else { return };
+        let completion = self.span().in_scope(|| lease.complete());
+        let completed = completion.answer(self.deadlines.settle_by());
+        if let Err(error) = completed.instrument(self.span().clone()).await {
             tracing::error!(
                 parent: self.span(),
                 error = &error as &dyn Error,
@@ -79,28 +102,102 @@ impl Claim {
             );
         }
     }
-}
 
-/// The future that [`Claim::settle`] returns.
-#[must_use = "await it before the answer is sent"]
-pub struct Settle(Option<BoxFuture<'static, ()>>);
-
-impl Future for Settle {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().map_or(Poll::Ready(()), |end| end.poll_unpin(context))
+    /// Releases the claim of a handler that panicked, so that the event is left to a retry.
+    pub fn panicked(mut self) {
+        self.record.panicked();
     }
-}
 
-impl fmt::Debug for Settle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settle").finish_non_exhaustive()
+    /// The future of the handler. `None` if it panics already.
+    fn call<F>(&self, handler: impl FnOnce() -> F) -> Option<F> {
+        self.span().in_scope(|| catch_unwind(AssertUnwindSafe(handler)).ok())
+    }
+
+    /// Polls the handler to its end and settles the claim.
+    fn finish<F, S>(
+        self,
+        handling: Option<F>,
+        status: S,
+    ) -> impl Future<Output = Result<F::Output, Reply>>
+    where
+        F: Future,
+        S: FnOnce(&F::Output) -> u16,
+    {
+        let span = self.span().clone();
+        // Not an `async fn`, which would hold its arguments twice.
+        let finish = async move {
+            let response = match handling {
+                Some(handling) => AssertUnwindSafe(handling).catch_unwind().await.ok(),
+                None => None,
+            };
+            let status = response
+                .as_ref()
+                .and_then(|response| catch_unwind(AssertUnwindSafe(|| status(response))).ok());
+            match (response, status) {
+                (Some(response), Some(status)) => {
+                    self.settle(status).await;
+                    Ok(response)
+                }
+                _ => {
+                    self.panicked();
+                    Err(Reply::HandlerPanicked)
+                }
+            }
+        };
+        finish.instrument(span)
+    }
+
+    fn span(&self) -> &Span {
+        &self.holder.span
     }
 }
 
 impl fmt::Debug for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Claim").finish_non_exhaustive()
+    }
+}
+
+/// A future that is spawned if it is dropped before its end. It is written by hand, since only a `Drop` can
+/// tell that a client hung up.
+struct Finish<R, S: FnOnce(Pin<Box<R>>) + Clone + Unpin> {
+    /// `None` once it has ended.
+    rest: Option<Pin<Box<R>>>,
+    spawn: S,
+}
+
+impl<R: Future, S: FnOnce(Pin<Box<R>>) + Clone + Unpin> Future for Finish<R, S> {
+    type Output = R::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R::Output> {
+        let Some(rest) = &mut self.rest else { return Poll::Pending }; // polled after its end
+        let output = ready!(rest.as_mut().poll(context));
+        self.rest = None;
+        Poll::Ready(output)
+    }
+}
+
+impl<R, S: FnOnce(Pin<Box<R>>) + Clone + Unpin> Drop for Finish<R, S> {
+    fn drop(&mut self) {
+        if let Some(rest) = self.rest.take() {
+            (self.spawn.clone())(rest);
+        }
+    }
+}
+
+/// Runs `rest` to its end: `spawn` gets it if the returned future is dropped before.
+fn finish_by<R: Future>(
+    rest: R,
+    spawn: impl FnOnce(Pin<Box<R>>) + Clone + Unpin,
+) -> impl Future<Output = R::Output> {
+    Finish { rest: Some(Box::pin(rest)), spawn }
+}
+
+fn spawn_rest(rest: impl Future<Output: Send> + Send + 'static) {
+    match Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn(rest)),
+        Err(_) => {
+            tracing::error!("a handler was cancelled: it was dropped outside of a tokio runtime")
+        }
     }
 }

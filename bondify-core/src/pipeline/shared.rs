@@ -4,9 +4,7 @@ use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
 use super::waiting::Waiting;
-use crate::{
-    DedupeStore, Event, EventKey, Secret, Verifier, lease::LeaseManager, settings::Settings,
-};
+use crate::{DedupeStore, Event, EventKey, Secret, Verifier, lease::Leases, settings::Settings};
 
 /// The pipeline of one project.
 pub(crate) struct Pipeline {
@@ -20,7 +18,7 @@ pub(crate) struct Pipeline {
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     /// `None` if deliveries are not claimed.
-    pub(crate) leases: Option<LeaseManager>,
+    pub(crate) leases: Option<Leases>,
     /// `true` if handled events can reach the handler again after a restart.
     pub(crate) forgets_on_restart: bool,
     /// Counts the application's background tasks, for `drain`: each holds a receiver.
@@ -44,7 +42,7 @@ impl Pipeline {
         let shared = Shared {
             settings,
             forgets_on_restart: store.as_ref().is_none_or(|store| store.forgets_on_restart()),
-            leases: store.map(|store| LeaseManager::new(store, lease, retention)),
+            leases: store.map(|store| Leases::new(store, lease, retention)),
             waiting: Waiting::default(),
             tasks: watch::Sender::new(()),
             running: watch::Sender::new(()),

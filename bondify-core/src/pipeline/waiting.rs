@@ -70,6 +70,11 @@ pub(super) struct Place<'a> {
 }
 
 impl Waiting {
+    /// Returns `true` if a delivery waits for a claim of `key`.
+    pub(super) fn has_line(&self, key: &EventKey) -> bool {
+        self.lines().contains_key(key)
+    }
+
     pub(super) fn join(&self, key: EventKey) -> Place<'_> {
         let line = {
             let mut lines = self.lines();
@@ -87,15 +92,15 @@ impl Waiting {
 }
 
 impl Place<'_> {
+    /// The view of the head, if this place is the head of the line.
+    pub(super) fn try_head(&self) -> Option<MutexGuard<'_, View>> {
+        self.line.head.try_lock().ok()
+    }
+
     /// Waits until this place is the head of the line.
     pub(super) async fn head(&self, give_up: Instant) -> Result<MutexGuard<'_, View>, Elapsed> {
-        match self.line.head.try_lock() {
-            Ok(view) => Ok(view), // without a timer
-            Err(_) => {
-                let _waiting = WaitingDuplicate::start();
-                timeout_at(give_up, self.line.head.lock()).await
-            }
-        }
+        let _waiting = WaitingDuplicate::start();
+        timeout_at(give_up, self.line.head.lock()).await
     }
 
     /// Records that a claim failed, for all places that are in the line now.

@@ -6,8 +6,7 @@ use bytestring::ByteString;
 use crate::StoreError;
 use crate::{
     Confirmed, Event, EventKey, ParseError, TelegramUser,
-    event::{Field, Payload, Text},
-    signature::SecretName,
+    event::{Field, Payload, SecretName, Text},
 };
 
 /// The statement, signed by Bondify, that a user confirmed a login session.

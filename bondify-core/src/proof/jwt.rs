@@ -11,10 +11,7 @@ use serde_core::Serialize;
 use serde_json::{Map, Value};
 
 use super::claims::ProofError;
-use crate::{
-    Secret, Signature,
-    signature::{Keyring, SecretName},
-};
+use crate::{Secret, Signature, event::SecretName, signature::Keyring};
 
 const HEADER: &str = r#"{"typ":"JWT","alg":"HS256"}"#;
 

@@ -2,10 +2,8 @@ use std::{fmt, iter, sync::Arc};
 
 use arc_swap::ArcSwap;
 
-use super::{
-    digest::Signature,
-    secret::{Secret, SecretName},
-};
+use super::{digest::Signature, secret::Secret};
+use crate::event::SecretName;
 
 /// The secrets that are accepted at the moment. Reading them without a lock saves 35 of the 375 ns
 /// of a signature check and parse, compared to an `RwLock`.

@@ -13,6 +13,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::digest::Signature;
+use crate::event::SecretName;
 
 /// A project's webhook secret, the key that Bondify signs deliveries with.
 ///
@@ -28,9 +29,6 @@ pub struct Secret {
     key: Arc<Hmac>,
     name: SecretName,
 }
-
-/// The name of a secret, if it has one.
-pub(crate) type SecretName = Option<Arc<str>>;
 
 type Hmac = HmacCore<Sha256>;
 

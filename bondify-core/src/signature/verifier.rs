@@ -6,14 +6,14 @@ use std::{
 
 use bytes::Bytes;
 
-#[cfg(feature = "metrics")]
-use super::secret::SecretName;
 use super::{
     clock::Clock,
     digest::{MalformedSignature, Signature},
     keyring::Keyring,
     secret::Secret,
 };
+#[cfg(feature = "metrics")]
+use crate::event::SecretName;
 use crate::{Event, ParseError, limits};
 
 /// Turns signed bytes into an [`Event`]: checks the signature, then the JSON, then the age.

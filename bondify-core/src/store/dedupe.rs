@@ -94,26 +94,6 @@ pub trait DedupeStore: Send + Sync + 'static {
     fn forgets_on_restart(&self) -> bool {
         false
     }
-
-    /// Returns this store if it answers without waiting. Its calls then need no future, task or timer. The
-    /// default is `None`. A store that wraps another should forward the call; without it the store is
-    /// slower, but correct.
-    fn as_immediate(&self) -> Option<&dyn ImmediateStore> {
-        None
-    }
-}
-
-/// A store that answers without waiting, such as one in memory. [`DedupeStore::as_immediate`] returns it.
-/// Each method has to do the same as the method of [`DedupeStore`].
-pub trait ImmediateStore {
-    /// Takes the lease of `key`, as [`DedupeStore::claim`] does.
-    fn claim_now(&self, key: &EventKey, lease: Duration) -> Claimed;
-
-    /// Completes `key`, as [`DedupeStore::complete`] does.
-    fn complete_now(&self, key: &EventKey, token: &LeaseToken, retention: Duration) -> bool;
-
-    /// Releases `key`, as [`DedupeStore::release`] does.
-    fn release_now(&self, key: &EventKey, token: &LeaseToken) -> bool;
 }
 
 /// The result of a claim.
@@ -216,9 +196,5 @@ impl<S: DedupeStore + ?Sized> DedupeStore for Arc<S> {
 
     fn forgets_on_restart(&self) -> bool {
         (**self).forgets_on_restart()
-    }
-
-    fn as_immediate(&self) -> Option<&dyn ImmediateStore> {
-        (**self).as_immediate()
     }
 }

@@ -24,7 +24,7 @@ use self::{
     tick::tick,
 };
 use super::{
-    dedupe::{Claimed, DedupeStore, ImmediateStore, LeaseToken, StoreError},
+    dedupe::{Claimed, DedupeStore, LeaseToken, StoreError},
     key::EventKey,
 };
 use crate::limits::{self, KEYS_PER_SHARD, MAX_SHARDS, SWEEP_INTERVAL, WARNING_INTERVAL};
@@ -137,7 +137,8 @@ impl fmt::Debug for MemoryStore {
 #[async_trait]
 impl DedupeStore for MemoryStore {
     async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
-        Ok(self.claim_now(key, lease))
+        self.ensure_sweeper();
+        Ok(self.0.claim(key, lease))
     }
 
     async fn renew(
@@ -155,34 +156,15 @@ impl DedupeStore for MemoryStore {
         token: &LeaseToken,
         retention: Duration,
     ) -> Result<bool, StoreError> {
-        Ok(self.complete_now(key, token, retention))
+        Ok(self.0.complete(key, token, retention))
     }
 
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
-        Ok(self.release_now(key, token))
+        Ok(self.0.release(key, token))
     }
 
     fn forgets_on_restart(&self) -> bool {
         true
-    }
-
-    fn as_immediate(&self) -> Option<&dyn ImmediateStore> {
-        Some(self)
-    }
-}
-
-impl ImmediateStore for MemoryStore {
-    fn claim_now(&self, key: &EventKey, lease: Duration) -> Claimed {
-        self.ensure_sweeper();
-        self.0.claim(key, lease)
-    }
-
-    fn complete_now(&self, key: &EventKey, token: &LeaseToken, retention: Duration) -> bool {
-        self.0.complete(key, token, retention)
-    }
-
-    fn release_now(&self, key: &EventKey, token: &LeaseToken) -> bool {
-        self.0.release(key, token)
     }
 }
 

@@ -4,9 +4,8 @@ use std::{
     time::Duration,
 };
 
-use bondify_core::{
-    Bondify, Event, EventKey, HandleError, Handled, LeaseToken, Reply, adapter::Delivery,
-};
+use bondify_core::{Bondify, Event, EventKey, HandleError, Handled, LeaseToken, Reply};
+use bondify_testkit::Delivery;
 use fastrand::Rng;
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::{Instant, sleep, timeout};
@@ -199,7 +198,7 @@ async fn in_parts<F: Future<Output = u16>>(
             Ok(status)
         }
         Err(_panic) => {
-            claim.panicked().await;
+            claim.panicked();
             Err(Reply::HandlerPanicked)
         }
     }

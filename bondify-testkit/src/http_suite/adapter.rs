@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, sync::Arc};
 
-use bondify_core::{Bondify, DedupeStore, MemoryStore, Reply, Secret};
+use bondify_core::{Bondify, DedupeStore, MemoryStore, Projects, Reply, Secret};
 use tokio::task::{AbortHandle, yield_now};
 
 use crate::Script;
@@ -12,19 +12,23 @@ pub const PATH: &str = "/webhooks/bondify";
 /// `/`.
 pub const PROJECTS_PATH: &str = "/webhooks/projects";
 
-/// Returns the `Bondify` of the project `id`, as an application finds it in its database. Adapters call
-/// it for [`Attached::ForProjects`].
-///
-/// # Errors
-///
-/// [`Reply::ProjectNotFound`] for any id but `shop` and `blog`.
-pub async fn project(bondify: &Bondify, id: &str) -> Result<Bondify, Reply> {
-    yield_now().await;
-    if ["shop", "blog"].contains(&id) {
-        Ok(bondify.for_project(id, project_secret(id), []))
-    } else {
-        Err(Reply::ProjectNotFound)
-    }
+/// The projects `shop` and `blog`, which are chosen by the last segment of the path. Adapters attach them for
+/// [`Attached::ForProjects`].
+#[must_use]
+pub fn two_projects(bondify: &Bondify) -> Projects {
+    let platform = bondify.clone();
+    Projects::new(bondify, move |head| {
+        let id = head.path().rsplit('/').next().unwrap_or_default().to_owned();
+        let platform = platform.clone();
+        async move {
+            yield_now().await;
+            if ["shop", "blog"].contains(&&*id) {
+                Ok(platform.for_project(&*id, project_secret(&id), []))
+            } else {
+                Err(Reply::ProjectNotFound)
+            }
+        }
+    })
 }
 
 pub(super) fn project_secret(id: &str) -> Secret {
@@ -74,7 +78,7 @@ pub enum Attached {
     /// Around the whole application, by mistake: it gets the requests for every path and method.
     Everywhere,
     /// Per request, as intended for several projects: `POST` [`PROJECTS_PATH`]`/{id}` is received
-    /// through the `Bondify` that [`project`] returns.
+    /// through [`two_projects`].
     ForProjects,
     /// Once, to a handler that takes the body in this form and not the event. It calls
     /// [`Script::without_event`] and answers 200.

@@ -6,11 +6,11 @@ use std::future::ready;
 
 use bondify_testkit::{
     Script,
-    http_suite::{Adapter, App, Attached, PATH, PROJECTS_PATH, Server, project},
+    http_suite::{Adapter, App, Attached, PATH, PROJECTS_PATH, Server, two_projects},
 };
-use bondify_tower::{BondifyEvent, BondifyExt, BondifyLayer};
+use bondify_tower::{BondifyEvent, BondifyExt};
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use poem::{
     Route, RouteMethod,
@@ -34,14 +34,6 @@ impl Adapter for Poem {
             })
         };
         let handler = service_fn(move |request| on_event(script.clone(), request));
-        let projects = bondify.clone();
-        let for_projects = BondifyLayer::<Full<Bytes>>::for_projects(move |head: Parts| {
-            let bondify = projects.clone();
-            async move {
-                let id = head.uri.path().rsplit('/').next().unwrap_or_default();
-                project(&bondify, id).await
-            }
-        });
         let path = match attached {
             Attached::Everywhere => "/".to_owned(),
             Attached::ForProjects => format!("{PROJECTS_PATH}/:id"),
@@ -53,7 +45,10 @@ impl Adapter for Poem {
                 Attached::Everywhere => RouteMethod::new()
                     .get(layer().layer(handler.clone()).compat())
                     .post(layer().layer(handler).compat()),
-                Attached::ForProjects => post(for_projects.layer(handler).compat()),
+                Attached::ForProjects => {
+                    let layer = two_projects(&bondify).layer::<Full<Bytes>>();
+                    post(layer.layer(handler).compat())
+                }
                 Attached::Reading(_) => post(layer().layer(reading).compat()),
                 Attached::Once => post(layer().layer(handler).compat()),
                 // The handler takes a body of another type, and finds no event.

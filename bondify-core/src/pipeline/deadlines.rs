@@ -1,0 +1,57 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::limits::{DELIVERY_TIMEOUT, STORE_TIMEOUT, TIME_TO_ANSWER};
+
+/// The times by which the steps of a delivery end.
+#[derive(Clone, Copy)]
+pub(crate) struct Deadlines {
+    received: Instant,
+    wait: Duration,
+    /// The time at which Bondify stops waiting for the answer. `None` for a call of `handle`.
+    pub(crate) answer_by: Option<Instant>,
+}
+
+impl Deadlines {
+    /// The deadlines of a webhook whose duplicates wait for `wait`.
+    pub(crate) fn of_webhook(wait: Duration) -> Self {
+        let received = Instant::now();
+        Self { received, wait, answer_by: Some(received + DELIVERY_TIMEOUT) }
+    }
+
+    /// The deadlines of a call of `handle`, which nobody stops waiting for.
+    pub(crate) fn of_call(wait: Duration) -> Self {
+        Self { received: Instant::now(), wait, answer_by: None }
+    }
+
+    /// The time until which the body is read.
+    pub(crate) fn read_by(&self) -> Instant {
+        self.received + DELIVERY_TIMEOUT
+    }
+
+    /// The time until which the delivery waits for another one.
+    pub(crate) fn wait_until(&self) -> Instant {
+        self.received + self.wait
+    }
+
+    /// The time until which the delivery waits for the store.
+    pub(crate) fn give_up(&self) -> Instant {
+        self.wait_until().max(self.received + STORE_TIMEOUT) + TIME_TO_ANSWER
+    }
+
+    /// The time until which the answer may wait for a completion. The answer is then in time for Bondify,
+    /// unless the handler itself took too long.
+    pub(crate) fn settle_by(&self) -> Instant {
+        let now = Instant::now();
+        let by_store = now + STORE_TIMEOUT;
+        self.answer_by.map_or(by_store, |answer_by| {
+            by_store.min(answer_by - TIME_TO_ANSWER).max(now + TIME_TO_ANSWER)
+        })
+    }
+
+    /// Returns `true` once Bondify has stopped waiting for the answer.
+    pub(crate) fn is_too_late(&self) -> bool {
+        self.answer_by.is_some_and(|answer_by| Instant::now() > answer_by)
+    }
+}

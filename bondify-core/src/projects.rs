@@ -1,0 +1,115 @@
+use std::{fmt, sync::Arc};
+
+use futures_util::future::{BoxFuture, Either, FutureExt, ready};
+use tokio::time::timeout;
+
+use crate::{
+    Bondify, Reply,
+    head::{RequestHead, is_delivery},
+    limits::STORE_TIMEOUT,
+    telemetry::{Record, Source},
+};
+
+/// Chooses the [`Bondify`] of each request, for a server of several projects. Attach it to a route as a
+/// `Bondify` is attached.
+///
+/// ```
+/// use bondify_core::{Bondify, Projects, Reply, Secret};
+///
+/// #[derive(Clone)]
+/// struct App {
+///     bondify: Bondify,
+/// }
+///
+/// impl App {
+///     async fn secret_of(&self, _project: &str) -> Option<Secret> {
+///         None // from a database
+///     }
+///
+///     /// Receives for the project that is the last segment of the path.
+///     fn projects(self) -> Projects {
+///         Projects::new(&self.bondify.clone(), move |head| {
+///             let id = head.path().rsplit('/').next().unwrap_or_default().to_owned();
+///             let app = self.clone();
+///             async move {
+///                 let secret = app.secret_of(&id).await.ok_or(Reply::ProjectNotFound)?;
+///                 Ok(app.bondify.for_project(id, secret, []))
+///             }
+///         })
+///     }
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Projects {
+    bondify: Bondify,
+    /// `None` if every request is for `bondify`.
+    choose: Option<Arc<Choose>>,
+}
+
+type Choose = dyn Fn(&dyn RequestHead) -> BoxFuture<'static, Result<Bondify, Reply>> + Send + Sync;
+
+impl Projects {
+    /// Chooses by `choose`, which gets the head of a request: its method, path and headers. It finds the
+    /// project's secret, for instance in a database, and returns [`Bondify::for_project`] of `bondify`, or an
+    /// error such as [`Reply::ProjectNotFound`], which is answered with 404. The body is not read before.
+    /// [`drain`](Bondify::drain) of `bondify` covers all projects that are derived from it.
+    ///
+    /// A choice that takes longer than 5 seconds is answered with 503.
+    pub fn new<C, F>(bondify: &Bondify, choose: C) -> Self
+    where
+        C: Fn(&dyn RequestHead) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Bondify, Reply>> + Send + 'static,
+    {
+        let choose = move |head: &dyn RequestHead| choose(head).boxed();
+        Self { bondify: bondify.clone(), choose: Some(Arc::new(choose)) }
+    }
+
+    /// The `Bondify` whose [`drain`](Bondify::drain) covers all projects. For adapters.
+    #[must_use]
+    pub fn bondify(&self) -> &Bondify {
+        &self.bondify
+    }
+
+    /// Chooses the `Bondify` of a request, before its body is read. For adapters.
+    ///
+    /// # Errors
+    ///
+    /// The [`Reply`] to send: the application's own, or [`Reply::StoreUnavailable`] if the choice takes
+    /// longer than 5 seconds. It is logged and counted.
+    pub fn choose(
+        &self,
+        head: &dyn RequestHead,
+    ) -> impl Future<Output = Result<Bondify, Reply>> + Send + use<> {
+        let choice = match &self.choose {
+            Some(choose) if is_delivery(head) => choose(head),
+            _ => return Either::Left(ready(Ok(self.bondify.clone()))),
+        };
+        Either::Right(async {
+            let chosen = timeout(STORE_TIMEOUT, choice).await.unwrap_or_else(|_late| {
+                tracing::error!(
+                    "choosing a request's project took too long: it is answered with 503"
+                );
+                Err(Reply::StoreUnavailable)
+            });
+            chosen.map_err(|reply| Record::start(Source::Webhook).refused(reply))
+        })
+    }
+}
+
+impl From<Bondify> for Projects {
+    fn from(bondify: Bondify) -> Self {
+        Self { bondify, choose: None }
+    }
+}
+
+impl From<&Bondify> for Projects {
+    fn from(bondify: &Bondify) -> Self {
+        bondify.clone().into()
+    }
+}
+
+impl fmt::Debug for Projects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Projects").field("bondify", &self.bondify).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,77 @@
+use std::{fmt, panic::AssertUnwindSafe};
+
+use bondify_core::{Event, Reply, adapter::Claim};
+use futures_util::FutureExt;
+
+/// A verified and claimed event, for tests without a server.
+/// [`WebhookRequest::receive_by`](crate::WebhookRequest::receive_by) returns it.
+#[must_use = "dropping a delivery releases its event"]
+pub struct Delivery {
+    event: Event,
+    claim: Claim,
+}
+
+impl Delivery {
+    pub(crate) fn new(event: Event, claim: Claim) -> Self {
+        Self { event, claim }
+    }
+
+    /// Runs the handler, settles the claim by the `status` of its response, and returns the response. Dropping
+    /// the returned future cancels the handler, as a framework does whose handlers cannot be wrapped.
+    ///
+    /// # Errors
+    ///
+    /// [`Reply::HandlerPanicked`] if the handler or `status` panics.
+    pub async fn run<F: Future>(
+        self,
+        handler: impl FnOnce(Event) -> F,
+        status: impl FnOnce(&F::Output) -> u16,
+    ) -> Result<F::Output, Reply> {
+        let Self { event, claim } = self;
+        let handling = AssertUnwindSafe(async {
+            let response = handler(event).await;
+            let status = status(&response);
+            (response, status)
+        });
+        match handling.catch_unwind().await {
+            Ok((response, status)) => {
+                claim.settle(status).await;
+                Ok(response)
+            }
+            Err(_panic) => {
+                claim.panicked();
+                Err(Reply::HandlerPanicked)
+            }
+        }
+    }
+
+    /// Runs the handler by [`Claim::run`], as adapters do. The handler continues if the returned future is
+    /// dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Reply::HandlerPanicked`] if the handler or `status` panics.
+    pub fn run_to_completion<F, S>(
+        self,
+        handler: impl FnOnce(Event) -> F,
+        status: S,
+    ) -> impl Future<Output = Result<F::Output, Reply>> + Send
+    where
+        F: Future<Output: Send> + Send + 'static,
+        S: FnOnce(&F::Output) -> u16 + Send + 'static,
+    {
+        let Self { event, claim } = self;
+        claim.run(|| handler(event), status)
+    }
+
+    /// Returns the event and its claim.
+    pub fn into_parts(self) -> (Event, Claim) {
+        (self.event, self.claim)
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("event", &self.event).finish_non_exhaustive()
+    }
+}
