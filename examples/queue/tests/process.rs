@@ -45,7 +45,7 @@ async fn killed_twice_it_loses_no_event_and_none_takes_effect_again(database: Da
         let mut stored = vec![false; EVENTS];
         // Kills the process after its first effects, while many jobs wait or run, and once more after the
         // next. Before each kill new events arrive, and others are left for the end.
-        for (events, effects) in [(50, 1), (75, 10)] {
+        for (events, effects) in [(50, 1), (75, 5)] {
             let example = Example::start(BINARY, &[("DATABASE_URL", &database.url)]);
             let mut deliveries = deliver(&requests[..events], &stored, example.address());
             let first = deliveries.join_next().await.expect("many are sent");
