@@ -1,13 +1,7 @@
 //! Each proxy, with the file that the page shows, in front of a receiver.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    fs,
-    net::{SocketAddr, TcpListener},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
@@ -16,137 +10,31 @@ use axum::{
     routing::get,
 };
 use bondify_axum::{Bondify, BondifyEvent, BondifyExt, Secret};
-use bondify_testkit::{Payload, WebhookRequest, skipped, within_a_minute};
+use bondify_testkit::{Payload, WebhookRequest, within_a_minute};
+use example_support::proxy::{CADDY, HAPROXY, Kind, NGINX, Proxy, block, replace};
 use futures_util::{StreamExt, future::join_all, stream};
-use reqwest::{Client, Response};
-use tempfile::TempDir;
+use reqwest::Response;
 use tokio::{net, time::sleep};
 
 const PAGE: &str = include_str!("../reverse-proxies.md");
 
-/// A proxy of the page.
-struct Kind {
-    program: &'static str,
-    /// The tag of its code block on the page.
-    tag: &'static str,
-    /// The name of its file.
-    file: &'static str,
-    arguments: &'static [&'static str],
-    /// Puts ports, certificates and the receiver's address into the page's file.
-    adapt: fn(&str, &Place<'_>) -> String,
-}
-
-/// The port, the receiver and the folder of a proxy.
-struct Place<'a> {
-    port: u16,
-    receiver: SocketAddr,
-    folder: &'a Path,
-}
-
-const NGINX: Kind = Kind {
-    program: "nginx",
-    tag: "nginx",
-    file: "nginx.conf",
-    arguments: &["-p", ".", "-e", "stderr", "-c"],
-    adapt: |file, place| {
-        let file = replace(file, "listen 443 ssl", &format!("listen 127.0.0.1:{} ssl", place.port));
-        let file = replace(&file, "/etc/ssl/app.example/fullchain.pem", "certificate.pem");
-        let file = replace(&file, "/etc/ssl/app.example/privkey.pem", "key.pem");
-        let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-        let folders = kinds.map(|kind| format!("{kind}_temp_path {kind};\n")).concat();
-        format!(
-            "daemon off; master_process off; pid nginx.pid; events {{}}\n\
-             http {{ access_log off; {folders}{file} }}\n",
-        )
-    },
-};
-
-const CADDY: Kind = Kind {
-    program: "caddy",
-    tag: "caddyfile",
-    file: "Caddyfile",
-    arguments: &["run", "--adapter", "caddyfile", "--config"],
-    // It makes the certificate itself here too, but nobody signs it.
-    adapt: |file, place| {
-        let test = format!(
-            "{{\nadmin off\nlocal_certs\nskip_install_trust\nauto_https disable_redirects\n\
-             https_port {}\n",
-            place.port
-        );
-        let rest = file.strip_prefix("{\n").expect("it begins with the global options");
-        test + rest
-    },
-};
-
-const HAPROXY: Kind = Kind {
-    program: "haproxy",
-    tag: "haproxy",
-    file: "haproxy.cfg",
-    arguments: &["-db", "-f"],
-    adapt: |file, place| {
-        let both = place.folder.join("both.pem");
-        let file = replace(file, "bind :443", &format!("bind 127.0.0.1:{}", place.port));
-        replace(&file, "/etc/haproxy/app.example.pem", &both.display().to_string())
-    },
-};
-
-/// Replaces what the page has exactly once.
-fn replace(file: &str, from: &str, to: &str) -> String {
-    assert_eq!(file.matches(from).count(), 1, "{from} in {file}");
-    file.replace(from, to)
-}
-
-/// The page's code block with that tag.
-fn block(tag: &str) -> &'static str {
-    let (_, rest) = PAGE.split_once(&format!("```{tag}\n")).expect("the page has the file");
-    rest.split_once("```").expect("the block ends").0
-}
-
-/// A running proxy in front of a receiver. It ends when dropped.
+/// A proxy with the file that the page shows, in front of a receiver.
 struct Rig {
-    process: Child,
-    client: Client,
-    url: String,
+    proxy: Proxy,
     secret: Secret,
-    _folder: TempDir,
-}
-
-impl Drop for Rig {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
 }
 
 impl Rig {
-    /// `None` if the proxy is not installed, which is [`skipped`].
     async fn start(kind: &Kind) -> Option<Self> {
         let secret = Secret::new("whsec_test").unwrap();
-        let receiver = receiver(&secret).await;
-        let mut log = String::new();
-        // A port may be taken by another process before the proxy listens.
-        for _ in 0..5 {
-            let folder = tempfile::tempdir().unwrap();
-            certify(folder.path());
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let place = Place { port, receiver, folder: folder.path() };
-            let mut process = spawn(kind, &place)?;
-            let client = Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
-            let address = SocketAddr::from(([127, 0, 0, 1], port));
-            let client = client.resolve("app.example", address).build().unwrap();
-            let url = format!("https://app.example:{port}");
-            if answers(&mut process, &client, &url).await {
-                return Some(Self { process, client, url, secret, _folder: folder });
-            }
-            process.kill().ok();
-            process.wait().ok();
-            log = fs::read_to_string(folder.path().join("log")).unwrap();
-        }
-        panic!("{} does not start: {log}", kind.program);
+        let receiver = receiver(&secret).await.to_string();
+        let file = replace(block(PAGE, kind.tag), "127.0.0.1:3000", &receiver);
+        let proxy = Proxy::start(kind, &file).await?;
+        Some(Self { proxy, secret })
     }
 
     async fn send(&self, request: &WebhookRequest) -> Response {
-        let mut post = self.client.post(format!("{}/webhooks/bondify", self.url));
+        let mut post = self.proxy.client.post(format!("{}/webhooks/bondify", self.proxy.url));
         for (name, value) in request.headers() {
             post = post.header(name, value);
         }
@@ -160,7 +48,12 @@ impl Rig {
     }
 
     async fn get(&self, path: &str) -> Response {
-        self.client.get(format!("{}{path}", self.url)).send().await.expect("the proxy answers")
+        self.proxy
+            .client
+            .get(format!("{}{path}", self.proxy.url))
+            .send()
+            .await
+            .expect("the proxy answers")
     }
 }
 
@@ -187,52 +80,6 @@ async fn receiver(secret: &Secret) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async { axum::serve(listener, app).await });
     address
-}
-
-fn certify(folder: &Path) {
-    let output = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
-        .args(["-nodes", "-days", "2", "-subj", "/CN=app.example"])
-        .args(["-keyout", "key.pem", "-out", "certificate.pem"])
-        .current_dir(folder)
-        .output()
-        .expect("openssl is installed");
-    assert!(output.status.success(), "{output:?}");
-    let read = |name| fs::read_to_string(folder.join(name)).unwrap();
-    fs::write(folder.join("both.pem"), read("certificate.pem") + &read("key.pem")).unwrap();
-}
-
-fn spawn(kind: &Kind, place: &Place<'_>) -> Option<Child> {
-    let file = replace(block(kind.tag), "127.0.0.1:3000", &place.receiver.to_string());
-    let path = place.folder.join(kind.file);
-    fs::write(&path, (kind.adapt)(&file, place)).unwrap();
-    let log = fs::File::create(place.folder.join("log")).unwrap();
-    // Debian has nginx and HAProxy where only root's `PATH` leads.
-    let debian = Path::new("/usr/sbin").join(kind.program);
-    let mut command = Command::new(if debian.exists() { &*debian } else { kind.program.as_ref() });
-    command.args(kind.arguments).arg(&path).current_dir(place.folder);
-    command.env("HOME", place.folder).env("XDG_DATA_HOME", place.folder);
-    command.env("XDG_CONFIG_HOME", place.folder);
-    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-    match command.spawn() {
-        Ok(process) => Some(process),
-        Err(_) => {
-            skipped(kind.program, "is not installed");
-            None
-        }
-    }
-}
-
-/// Waits until the proxy answers. `false` if it has ended.
-async fn answers(process: &mut Child, client: &Client, url: &str) -> bool {
-    // Caddy listens before it has its certificate.
-    while client.get(url).send().await.is_err() {
-        if process.try_wait().unwrap().is_some() {
-            return false;
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
-    true
 }
 
 /// The signature covers the bytes: spaces, escapes and the order of fields.
@@ -273,7 +120,7 @@ async fn answers_pass(kind: &Kind) {
 
 async fn login_passes(kind: &Kind) {
     let Some(rig) = Rig::start(kind).await else { return };
-    let request = rig.client.get(format!("{}/origin", rig.url));
+    let request = rig.proxy.client.get(format!("{}/origin", rig.proxy.url));
     let response = request.header("sec-fetch-site", "same-origin").send().await.unwrap();
     assert_eq!(response.text().await.unwrap(), "same-origin");
     let mut events = rig.get("/events").await;

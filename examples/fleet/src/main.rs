@@ -3,6 +3,9 @@
 //! Several instances behind one store handle each event once. Served by `axum-server`, which has
 //! a time-out for the head of a request.
 //!
+//! It announces its end to a proxy: with `ANNOUNCE_SECONDS`, SIGTERM makes `/ready` answer 503 for that
+//! time before the server accepts no more connections.
+//!
 //! Run it with `BONDIFY_WEBHOOK_SECRET=whsec_… BONDIFY_STORE=sqlite:events.db cargo run -p
 //! example-fleet`; `PORT` is 3000 and `HOST` 127.0.0.1 unless set. Ctrl-C and SIGTERM end it once
 //! the running handlers are done.
@@ -12,12 +15,15 @@
 use std::{
     env,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use anyhow::Context;
-use axum::{Router, http::StatusCode};
+use axum::{Router, http::StatusCode, routing::get};
 use axum_server::{Handle, Server};
 use bondify_axum::{Bondify, BondifyEvent, BondifyExt, DedupeStore, MemoryStore, Secret, Shutdown};
 use bondify_redis::{RedisStore, redis};
@@ -26,14 +32,18 @@ use bondify_sqlx::{
     sqlx::{PgPool, SqlitePool},
 };
 use example_support::{port, usage};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::sleep};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let secret = Secret::from_env("BONDIFY_WEBHOOK_SECRET").unwrap_or_else(usage);
     let choice = env::var("BONDIFY_STORE").unwrap_or_else(|_| "memory".to_owned());
     let bondify = Bondify::builder(secret).store(store(&choice).await?).build()?;
-    let app = Router::new().route("/webhooks/bondify", bondify.post(on_event));
+    let (stopping, announcement) = (Arc::new(AtomicBool::new(false)), announcement());
+    let stops = stopping.clone();
+    let app = Router::new()
+        .route("/webhooks/bondify", bondify.post(on_event))
+        .route("/ready", get(async move || ready(&stops)));
 
     let shutdown = Shutdown::on_signal()?;
     let address = SocketAddr::from((host(), port()));
@@ -46,6 +56,8 @@ async fn main() -> anyhow::Result<()> {
     let server = server.first_request_timeout(HEAD_TIMEOUT);
     tokio::spawn(async move {
         shutdown.requested().await;
+        stopping.store(true, Relaxed);
+        sleep(announcement).await;
         handle.graceful_shutdown(Some(Duration::from_secs(5))); // then open connections are cut off
     });
     server.serve(app.into_make_service()).await?;
@@ -58,6 +70,19 @@ fn host() -> IpAddr {
         Ok(host) => host.parse().unwrap_or_else(|_| usage(format!("HOST is no address: {host}"))),
         Err(_) => Ipv4Addr::LOCALHOST.into(),
     }
+}
+
+/// The time for a proxy to notice that this instance will stop, from the environment variable
+/// `ANNOUNCE_SECONDS`: several times the interval of its checks.
+fn announcement() -> Duration {
+    let seconds = env::var("ANNOUNCE_SECONDS").unwrap_or_else(|_| "0".to_owned());
+    let number = seconds.parse().map(Duration::from_secs);
+    number.unwrap_or_else(|_| usage(format!("ANNOUNCE_SECONDS is no number: {seconds}")))
+}
+
+/// Whether a proxy should send requests to this instance.
+fn ready(stopping: &AtomicBool) -> StatusCode {
+    if stopping.load(Relaxed) { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::NO_CONTENT }
 }
 
 /// The time that a client has to send the head of a request. `axum::serve` has none.

@@ -5,6 +5,8 @@
 #[cfg(feature = "browser")]
 pub mod browser;
 pub mod process;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 
 use std::{env, fmt, process::exit};
 

@@ -282,7 +282,7 @@ pub fn a_missing_or_bad_setting_is_exit_code_2_and_named(binary: &str) {
 pub struct Example {
     process: Child,
     lines: mpsc::Receiver<String>,
-    port: String,
+    address: SocketAddr,
 }
 
 impl Example {
@@ -303,12 +303,12 @@ impl Example {
         command.envs(variables.iter().copied());
         let mut process = command.spawn().expect("it starts");
         let lines = read_lines(process.stdout.take().expect("is piped"));
-        let mut this = Self { process, lines, port: String::new() };
+        let mut this = Self { process, lines, address: (Ipv4Addr::LOCALHOST, 0).into() };
         let line = this.line();
-        let port = line
-            .strip_prefix("listening on http://127.0.0.1:")
-            .and_then(|rest| rest.strip_suffix("/webhooks/bondify"));
-        this.port = port.unwrap_or_else(|| panic!("{line}")).to_owned();
+        let address = line
+            .strip_prefix("listening on http://")
+            .and_then(|rest| rest.strip_suffix("/webhooks/bondify")?.parse().ok());
+        this.address = address.unwrap_or_else(|| panic!("{line}"));
         this
     }
 
@@ -323,34 +323,30 @@ impl Example {
     }
 
     /// The address that the example listens on.
-    ///
-    /// # Panics
-    ///
-    /// Never.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port.parse().expect("a port")).into()
+        self.address
     }
 
-    /// Sends the signal, which ends the example without error output and with exit code 0.
+    /// Sends the signal, which ends the example without error output and with exit code 0. Returns the
+    /// rest of the lines that it printed.
     ///
     /// # Panics
     ///
     /// If it ends in another way.
-    pub fn is_ended_by(self, signal: &str) {
+    pub fn is_ended_by(self, signal: &str) -> Vec<String> {
         send_signal(signal, self.process.id());
-        self.ends_with_success();
+        self.ends_with_success()
     }
 
     fn connect(&self, send: &str) -> TcpStream {
-        let mut connection =
-            TcpStream::connect(format!("127.0.0.1:{}", self.port)).expect("it listens");
+        let mut connection = TcpStream::connect(self.address).expect("it listens");
         connection.write_all(send.as_bytes()).expect("it reads");
         connection
     }
 
     /// Waits until it has ended, and asserts that it printed no error.
-    fn ends_with_success(mut self) {
+    fn ends_with_success(mut self) -> Vec<String> {
         let status = wait_for(|| self.process.try_wait().expect("it is ours"));
         let status = status.expect("it ends");
         let mut errors = String::new();
@@ -358,6 +354,7 @@ impl Example {
         stderr.read_to_string(&mut errors).expect("it can be read");
         let quiet = errors.lines().all(|line| line.contains(" INFO "));
         assert!(status.success() && quiet, "{status}: {errors}");
+        self.lines.iter().collect()
     }
 
     fn handles_the_readmes_delivery(&self, session: &str) {
@@ -379,7 +376,7 @@ impl Example {
     /// If the README has no delivery.
     #[must_use]
     pub fn answer_to_the_readmes_delivery(&self, session: &str) -> String {
-        let here = format!("127.0.0.1:{}", self.port);
+        let here = self.address.to_string();
         let commands = readme_commands().replace("127.0.0.1:3000", &here);
         let commands = commands.replace("sess_abc123", session);
         assert!(commands.contains(&here) && commands.contains(session), "{commands}");
@@ -406,8 +403,15 @@ impl Drop for Example {
 }
 
 /// The settings of examples, and the variable that adds a backtrace to an error.
-const VARIABLES: [&str; 5] =
-    ["BONDIFY_WEBHOOK_SECRET", "BONDIFY_STORE", "DATABASE_URL", "PORT", "RUST_BACKTRACE"];
+const VARIABLES: [&str; 7] = [
+    "ANNOUNCE_SECONDS",
+    "BONDIFY_WEBHOOK_SECRET",
+    "BONDIFY_STORE",
+    "DATABASE_URL",
+    "HOST",
+    "PORT",
+    "RUST_BACKTRACE",
+];
 
 fn without_settings(mut command: Command) -> Command {
     for variable in VARIABLES {
