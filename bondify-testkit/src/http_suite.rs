@@ -14,6 +14,7 @@
 //!
 //! impl Adapter for Axum {
 //!     async fn serve(App { bondify, script, attached, .. }: App) -> Option<Server> {
+//!         let reading = script.clone();
 //!         let on_event = async move |event: BondifyEvent| match script.handle(&event).await {
 //!             Ok(status) => StatusCode::from_u16(status).unwrap().into_response(),
 //!             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -29,8 +30,8 @@
 //!                 Router::new().route(&path, two_projects(&bondify).post(on_event))
 //!             }
 //!             Attached::Reading(body) => app(match body {
-//!                 Body::Nothing => bondify.post(async move || script.without_event()),
-//!                 _ => bondify.post(async move |_body: Bytes| script.without_event()),
+//!                 Body::Nothing => bondify.post(async move || reading.without_event()),
+//!                 _ => bondify.post(async move |_body: Bytes| reading.without_event()),
 //!             }),
 //!         };
 //!         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
