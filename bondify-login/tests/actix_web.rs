@@ -66,5 +66,5 @@ login_suite!(ActixWeb);
 browser_suite!(in_a_browser: ActixWeb, Ours);
 browser_suite! { in_a_browser_with_a_single_page_app: ActixWeb, App:
     a_phone_signs_a_browser_in
-    a_finish_whose_answer_is_lost_is_sent_again
+    a_finish_that_is_lost_is_sent_again
 }

@@ -61,5 +61,5 @@ login_suite!(OnRocket);
 browser_suite!(in_a_browser: OnRocket, Ours);
 browser_suite! { in_a_browser_with_a_single_page_app: OnRocket, App:
     a_phone_signs_a_browser_in
-    a_finish_whose_answer_is_lost_is_sent_again
+    a_finish_that_is_lost_is_sent_again
 }

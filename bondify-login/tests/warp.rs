@@ -38,5 +38,5 @@ login_suite!(Warp);
 browser_suite!(in_a_browser: Warp, Ours);
 browser_suite! { in_a_browser_with_a_single_page_app: Warp, App:
     a_phone_signs_a_browser_in
-    a_finish_whose_answer_is_lost_is_sent_again
+    a_finish_that_is_lost_is_sent_again
 }

@@ -55,7 +55,7 @@ macro_rules! browser_suite {
             the_back_button_leads_to_a_page_that_is_up_to_date
             a_restart_behind_nginx_is_survived
             seven_tabs_leave_connections_for_others
-            a_finish_whose_answer_is_lost_is_sent_again
+            a_finish_that_is_lost_is_sent_again
         }
     };
     ($module:ident: $framework:ty, $page:ident) => {
@@ -263,7 +263,7 @@ pub(crate) async fn a_blocked_script_does_not_keep_the_user_out<F: Framework>(pa
     site.signed_in(&browser).await;
 }
 
-pub(crate) async fn a_finish_whose_answer_is_lost_is_sent_again<F: Framework>(page: Page) {
+pub(crate) async fn a_finish_that_is_lost_is_sent_again<F: Framework>(page: Page) {
     let site = Site::start::<F>(page).await;
     let Some(browser) = Browser::open().await else { return };
     site.begin(&browser).await;
@@ -385,7 +385,7 @@ struct Front(Arc<Mutex<Faults>>);
 struct Faults {
     holds_events: bool,
     blocks_scripts: bool,
-    /// The beginning of the requests that are forwarded, but whose answers are lost.
+    /// The beginning of the requests that are lost.
     loses: Option<&'static str>,
     /// The first lines of the requests so far.
     requests: Vec<String>,
@@ -437,12 +437,11 @@ impl Front {
         if faults.holds_events && path.starts_with("/login/events") {
             return std::future::pending().await;
         }
-        let mut server = TcpStream::connect(server).await?;
-        server.write_all(format!("{line}\r\nconnection: close\r\n{rest}").as_bytes()).await?;
         if faults.loses.is_some_and(|lost| line.starts_with(lost)) {
-            server.read_u8().await?;
             return Ok(());
         }
+        let mut server = TcpStream::connect(server).await?;
+        server.write_all(format!("{line}\r\nconnection: close\r\n{rest}").as_bytes()).await?;
         if faults.blocks_scripts {
             let mut status = Vec::new();
             while !status.ends_with(b"\r\n") {
