@@ -23,6 +23,7 @@ pub struct Session {
     deeplink: String,
     expires_at: Option<SystemTime>,
     poll_until: Instant,
+    date: Option<SystemTime>,
 }
 
 impl Session {
@@ -46,6 +47,7 @@ impl Session {
             deeplink: deeplink.into(),
             expires_at: Some(expires_at),
             poll_until: Instant::now() + left.min(Self::MAX_LIFETIME),
+            date: None,
         }
     }
 
@@ -68,8 +70,17 @@ impl Session {
         self.expires_at
     }
 
-    /// The time left until the session expires.
-    pub(crate) fn time_left(&self) -> Duration {
+    /// The time at which the API generated the session, by its own clock, if it sends it. Compare it with this
+    /// machine's clock, by which proofs are verified.
+    #[must_use]
+    pub fn date(&self) -> Option<SystemTime> {
+        self.date
+    }
+
+    /// The time left until the session expires. It is measured from the arrival of the API's response, so this
+    /// machine's clock does not matter.
+    #[must_use]
+    pub fn time_left(&self) -> Duration {
         self.poll_until.saturating_duration_since(Instant::now())
     }
 
@@ -108,6 +119,7 @@ impl GenerateResponse {
             deeplink: self.deeplink.required("deeplink")?,
             expires_at,
             poll_until: Instant::now() + Session::lifetime(expires_at, date),
+            date,
         })
     }
 }

@@ -49,6 +49,12 @@ impl Sessions {
         self
     }
 
+    /// The pause between two polls.
+    #[must_use]
+    pub fn poll_interval(&self) -> Duration {
+        self.poll_interval
+    }
+
     /// Begins a login.
     ///
     /// # Errors

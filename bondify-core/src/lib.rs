@@ -66,7 +66,7 @@ pub use crate::{
     receive::{HandleError, Handled},
     reply::Reply,
     settings::BuildError,
-    store::{Claimed, DedupeStore, LeaseToken, MemoryStore, StoreError},
+    store::{Claimed, DedupeStore, LeaseToken, MemoryStore, MemoryWakeups, StoreError, Wakeups},
 };
 
 #[cfg(all(feature = "pipeline", any(unix, windows)))]

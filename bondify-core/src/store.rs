@@ -1,10 +1,12 @@
-//! Dedupe stores: the trait, the key of an event, and the store in memory.
+//! Dedupe stores: the trait, the key of an event, and the store in memory. And wake-ups, likewise.
 
 #[cfg(feature = "pipeline")]
 mod dedupe;
 mod key;
 #[cfg(feature = "pipeline")]
 mod memory;
+#[cfg(feature = "pipeline")]
+mod wakeups;
 
 #[cfg(feature = "pipeline")]
 pub(crate) use self::dedupe::within;
@@ -13,4 +15,5 @@ pub use self::key::EventKey;
 pub use self::{
     dedupe::{Claimed, DedupeStore, LeaseToken, StoreError},
     memory::MemoryStore,
+    wakeups::{MemoryWakeups, Wakeups},
 };

@@ -4,14 +4,15 @@ use std::future::{Ready, ready};
 
 use ::actix_web::{
     Error, FromRequest, Handler, HttpMessage, HttpRequest, HttpResponse, Responder,
+    body::to_bytes,
     dev::Payload,
     error::InternalError,
-    http::{StatusCode, header},
+    http::{StatusCode, header::HeaderMap},
+    rt::spawn,
     web::{self, ServiceConfig},
 };
 use bondify_core::adapter::misconfigured;
 use bytes::Bytes;
-use futures_util::future::{FutureExt, LocalBoxFuture};
 
 use crate::{Login, SignedIn, adapter};
 
@@ -48,54 +49,89 @@ impl LoginExt for Login {
         Args: FromRequest + 'static,
     {
         let login = web::Data::new(self.clone());
-        let finish = move |login: web::Data<Login>, request: HttpRequest, form: Form| {
-            finish(login, on_login.clone(), request, form)
+        let finish = move |login: web::Data<Login>, request: HttpRequest, payload: web::Payload| {
+            finish(login, on_login.clone(), request, payload)
         };
         let resource = move |path: &str| web::resource(path).app_data(login.clone());
         move |config: &mut ServiceConfig| {
-            let page = resource(path).get(page).post(begin);
-            let events = resource(&format!("{path}/events")).get(events);
+            let page = resource(path).get(page).route(web::head().to(page)).post(begin);
+            let waiting = resource(&format!("{path}/events"));
+            let waiting = waiting.get(events).route(web::head().to(events));
             let finish = resource(&format!("{path}/finish")).post(finish);
-            config.service(page).service(events).service(finish);
+            config.service(page).service(waiting).service(finish);
         }
     }
 }
 
-async fn page(login: web::Data<Login>, Form(request): Form) -> HttpResponse {
-    response(adapter::page(&login, &request).await)
+async fn page(login: web::Data<Login>, request: HttpRequest) -> HttpResponse {
+    response(adapter::page(&login, &head_of(&request)).await)
 }
 
-async fn begin(login: web::Data<Login>, Form(request): Form) -> HttpResponse {
-    response(adapter::begin(&login, &request).await)
+async fn begin(
+    login: web::Data<Login>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
+    match adapter::read_form(head_of(&request), payload).await {
+        Ok(form) => response(adapter::begin(&login, &form).await),
+        Err(refusal) => response(refusal),
+    }
 }
 
-async fn events(login: web::Data<Login>, Form(request): Form) -> HttpResponse {
-    response(adapter::events(&login, &request).await)
+async fn events(login: web::Data<Login>, request: HttpRequest) -> HttpResponse {
+    response(adapter::events(&login, &head_of(&request)).await)
 }
 
 async fn finish<H, Args>(
     login: web::Data<Login>,
     on_login: H,
     request: HttpRequest,
-    Form(form): Form,
+    payload: web::Payload,
 ) -> HttpResponse
 where
     H: Handler<Args, Output: Responder>,
-    Args: FromRequest,
+    Args: FromRequest + 'static,
 {
-    let finished = match adapter::finish(&login, &form).await {
-        Ok(finished) => finished,
+    let form = match adapter::read_form(head_of(&request), payload).await {
+        Ok(form) => form,
         Err(refusal) => return response(refusal),
     };
-    request.extensions_mut().insert(finished.signed_in);
-    let mut response = match Args::from_request(&request, &mut Payload::None).await {
-        Ok(args) => on_login.call(args).await.respond_to(&request).map_into_boxed_body(),
-        Err(error) => HttpResponse::from_error(error),
+    let finishing = match adapter::finish(&login, &form).await {
+        Ok(finishing) => finishing,
+        Err(refusal) => return response(refusal),
     };
-    if let Ok(set_cookie) = header::HeaderValue::from_bytes(finished.set_cookie.as_bytes()) {
-        response.headers_mut().append(header::SET_COOKIE, set_cookie);
-    }
-    response
+    request.extensions_mut().insert(finishing.signed_in().clone());
+    // A client that hangs up drops this function's future, but not the task.
+    let answered = spawn(async move {
+        let answer = match Args::from_request(&request, &mut Payload::None).await {
+            Ok(args) => on_login.call(args).await.respond_to(&request).map_into_boxed_body(),
+            Err(error) => HttpResponse::from_error(error),
+        };
+        match read(answer).await {
+            Some(answer) => finishing.answer(answer).await,
+            None => adapter::panicked(),
+        }
+    });
+    let answered = answered.await.unwrap_or_else(|_| adapter::panicked());
+    response(answered.map(adapter::Body::Full))
+}
+
+/// Reads the answer of the app's handler.
+async fn read(answer: HttpResponse) -> Option<http::Response<Bytes>> {
+    let (head, body) = answer.into_parts();
+    let mut answer = http::Response::new(to_bytes(body).await.ok()?);
+    *answer.status_mut() = http::StatusCode::from_u16(head.status().as_u16()).ok()?;
+    *answer.headers_mut() = adapter::headers(pairs(head.headers()));
+    Some(answer)
+}
+
+fn head_of(request: &HttpRequest) -> http::Request<Bytes> {
+    let headers = pairs(request.headers());
+    adapter::request(request.method().as_str(), &request.uri().to_string(), headers)
+}
+
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
 }
 
 fn response(response: http::Response<adapter::Body>) -> HttpResponse {
@@ -108,30 +144,6 @@ fn response(response: http::Response<adapter::Body>) -> HttpResponse {
     match body {
         adapter::Body::Full(bytes) => builder.body(bytes),
         events => builder.streaming(events.into_stream()),
-    }
-}
-
-/// A request whose body is a form.
-struct Form(http::Request<Bytes>);
-
-impl FromRequest for Form {
-    type Error = Error;
-    type Future = LocalBoxFuture<'static, Result<Self, Error>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (request, payload) = (request.clone(), payload.take());
-        async move {
-            let form = adapter::read_form(payload).await.map_err(|refusal| {
-                Error::from(InternalError::from_response(
-                    "the form cannot be read",
-                    response(refusal),
-                ))
-            })?;
-            let headers = request.headers().iter();
-            let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
-            Ok(Self(adapter::request(&request.uri().to_string(), headers, form)))
-        }
-        .boxed_local()
     }
 }
 

@@ -4,29 +4,40 @@
 //!
 //! | method | path | |
 //! |---|---|---|
-//! | `GET` | `/login` | [`page`] |
+//! | `GET`, `HEAD` | `/login` | [`page`] |
 //! | `POST` | `/login` | [`begin`] |
-//! | `GET` | `/login/events` | [`events`] |
-//! | `POST` | `/login/finish` | [`finish`], then the app's handler |
+//! | `GET`, `HEAD` | `/login/events` | [`events`] |
+//! | `POST` | `/login/finish` | [`finish`], the app's handler, [`Finishing::answer`] |
 //!
-//! It reads the form with [`read_form`] and contains no decisions.
+//! It reads forms with [`read_form`], and no body of a `GET`. URIs have the whole path, with the prefix of a
+//! router. It contains no decisions.
 
 use std::{convert::Infallible, fmt, pin::pin};
 
+use bondify_core::{EventKey, Reply, adapter::response};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{
     Stream, StreamExt,
     stream::{self, BoxStream},
 };
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header::SET_COOKIE};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONTENT_LENGTH, ORIGIN, SET_COOKIE},
+};
+use tokio::time::timeout;
+use tracing::Instrument;
 
-pub use crate::limits::MAX_FORM_BYTES;
 use crate::{
-    Login, SignedIn, State,
-    answer::{self, Answer},
+    Login, State,
+    answer::{self, Answer, page_path},
+    finish::NotFinishing,
+    limits::FORM_TIMEOUT,
+    login::Settings,
+    pending::Pending,
     return_to::sanitize,
     same_origin::is_same_origin,
 };
+pub use crate::{finish::Finishing, limits::MAX_FORM_BYTES};
 
 /// The body of a response.
 #[expect(clippy::exhaustive_enums, reason = "an adapter has to send every kind")]
@@ -54,70 +65,87 @@ impl fmt::Debug for Body {
     }
 }
 
-/// Reads a form.
+/// Reads the form of a request, whose body is still empty.
 ///
 /// # Errors
 ///
-/// The response to send instead: 413 if the form has more than [`MAX_FORM_BYTES`], and 400 if the body
-/// cannot be read.
+/// The response to send instead: 413 if the form has more than [`MAX_FORM_BYTES`], 408 if it does not arrive
+/// within 10 seconds, and 400 if it breaks off.
 pub async fn read_form<C, E>(
+    request: Request<Bytes>,
     body: impl Stream<Item = Result<C, E>>,
-) -> Result<Bytes, Response<Body>>
+) -> Result<Request<Bytes>, Response<Body>>
 where
     C: Buf,
 {
+    let read = timeout(FORM_TIMEOUT, read_all(body)).await;
+    let form = read.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT)).map_err(answer::empty)?;
+    let length = request.headers().get(CONTENT_LENGTH).map(HeaderValue::as_bytes);
+    // Rocket ends the body where the connection broke.
+    if length.is_some_and(|length| length != form.len().to_string().as_bytes()) {
+        return Err(answer::empty(StatusCode::BAD_REQUEST));
+    }
+    Ok(request.map(|_| form))
+}
+
+async fn read_all<C: Buf, E>(body: impl Stream<Item = Result<C, E>>) -> Result<Bytes, StatusCode> {
     let (mut body, mut form) = (pin!(body), BytesMut::new());
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|_| answer::empty(StatusCode::BAD_REQUEST))?;
+        let chunk = chunk.map_err(|_| StatusCode::BAD_REQUEST)?;
         if form.len() + chunk.remaining() > MAX_FORM_BYTES {
-            return Err(answer::empty(StatusCode::PAYLOAD_TOO_LARGE));
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
         form.put(chunk);
     }
     Ok(form.freeze())
 }
 
-/// Builds the request, for frameworks that do not use `http` 1. Invalid headers are left out.
+/// Builds the request without its body, for frameworks that do not use `http` 1. Invalid headers are left
+/// out.
 pub fn request<'a>(
+    method: &str,
     uri: &str,
     headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-    form: Bytes,
 ) -> Request<Bytes> {
-    let mut request = Request::new(form);
+    let mut request = Request::new(Bytes::new());
+    *request.method_mut() = method.parse().unwrap_or_default();
     *request.uri_mut() = uri.parse().unwrap_or_default();
-    let headers = headers.into_iter().filter_map(|(name, value)| {
-        Some((HeaderName::try_from(name).ok()?, HeaderValue::from_bytes(value).ok()?))
-    });
-    for (name, value) in headers {
-        request.headers_mut().append(name, value);
-    }
+    *request.headers_mut() = self::headers(headers);
     request
 }
 
-/// The result of [`finish`].
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Finished {
-    /// The user, for the app's handler.
-    pub signed_in: SignedIn,
-    /// The value of `Set-Cookie` that removes the login cookie, for the handler's response.
-    pub set_cookie: HeaderValue,
+/// Builds the headers, for frameworks that do not use `http` 1. Invalid headers are left out.
+pub fn headers<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> HeaderMap {
+    let headers = headers.into_iter();
+    let headers = headers.filter_map(|(name, value)| {
+        Some((HeaderName::try_from(name).ok()?, HeaderValue::from_bytes(value).ok()?))
+    });
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(name, value);
+    }
+    map
 }
 
 /// Answers with the page, or with the state as JSON.
 pub async fn page(login: &Login, request: &Request<Bytes>) -> Response<Body> {
     let Login(settings) = login;
     let answer = Answer::at_page(settings, request);
-    match settings.sealer.open(request.headers()) {
+    let query = request.uri().query().unwrap_or_default().as_bytes();
+    let return_to = field(query, "return_to");
+    let return_to = return_to.as_deref().map(sanitize);
+    let mut logins = settings.logins(request, false).into_iter();
+    let has_id = field(query, "id").is_some();
+    // A new visit is not about a login that is finished or leads elsewhere.
+    let is_asked_for = |login: &Pending| {
+        has_id || !login.is_finished && return_to.is_none_or(|path| login.return_to == path)
+    };
+    match logins.find(is_asked_for) {
         Some(pending) => {
-            let state = settings.state(&pending).await;
-            answer.show(StatusCode::OK, &state, &pending.return_to)
+            let state = login.state(&pending).await;
+            answer.about(&pending).show(StatusCode::OK, &state, &pending.return_to)
         }
-        None => {
-            let query = request.uri().query().unwrap_or_default();
-            let return_to = field(query.as_bytes(), "return_to").unwrap_or_default();
-            answer.show(StatusCode::OK, &State::Start, sanitize(&return_to))
-        }
+        None => answer.show(StatusCode::OK, &State::Start, return_to.unwrap_or("/")),
     }
 }
 
@@ -127,17 +155,22 @@ pub async fn begin(login: &Login, request: &Request<Bytes>) -> Response<Body> {
     let answer = Answer::at_page(settings, request);
     let return_to = field(request.body(), "return_to").unwrap_or_default();
     let return_to = sanitize(&return_to);
-    if !is_same_origin(request.headers(), &settings.origin) {
-        return answer.show(StatusCode::FORBIDDEN, &State::Start, return_to);
+    if let Some(state) = settings.other_origin(request) {
+        return answer.show(StatusCode::FORBIDDEN, &state, return_to);
     }
-    match settings.begin(return_to).await {
+    let page = page_path(request.uri().path(), false);
+    let before = settings.sealer.open(request.headers());
+    match settings.begin(page, return_to, &before).await {
         Ok(begun) => {
+            let answer = answer.about(&begun.login);
             let mut response = if answer.wants_json() {
                 answer.show(StatusCode::OK, &begun.state, return_to)
             } else {
                 answer.redirect()
             };
-            response.headers_mut().insert(SET_COOKIE, begun.set_cookie);
+            for set_cookie in begun.set_cookies {
+                response.headers_mut().append(SET_COOKIE, set_cookie);
+            }
             response
         }
         Err(state) => answer.show(StatusCode::BAD_GATEWAY, &state, return_to),
@@ -146,44 +179,85 @@ pub async fn begin(login: &Login, request: &Request<Bytes>) -> Response<Body> {
 
 /// Answers with a stream of server-sent events, which sends the decision when the user has decided.
 pub async fn events(login: &Login, request: &Request<Bytes>) -> Response<Body> {
-    match login.0.sealer.open(request.headers()) {
+    match login.0.logins(request, true).into_iter().next() {
+        Some(_) if request.method() == Method::HEAD => answer::events(stream::empty().boxed()),
         Some(pending) => login.wait(pending).map_or_else(answer::busy, answer::events),
         None => answer::without_login(),
     }
 }
 
-/// Finishes the login, so that the app's handler can be called.
+/// Claims the login, so that the app's handler can be called. Pass the handler's answer to
+/// [`Finishing::answer`]. A client that hangs up must not stop that: see [`to_completion`].
 ///
 /// # Errors
 ///
-/// The response to send instead: 403 if the form is of another site; 400 if no login has begun in this
-/// browser, and if the proof is missing, invalid, expired or of another login; 409 if the login was
-/// finished before; 503 if the dedupe store is unavailable.
-pub async fn finish(login: &Login, request: &Request<Bytes>) -> Result<Finished, Response<Body>> {
+/// The response to send instead: that of the first finish if the browser repeats it within 30 seconds; 403 if
+/// the form is of another site; 400 if no login has begun in this browser, and if the proof is missing,
+/// invalid, expired or of another login; 409 if the login was finished before; 503 if the dedupe store is
+/// unavailable.
+pub async fn finish(login: &Login, request: &Request<Bytes>) -> Result<Finishing, Response<Body>> {
     let Login(settings) = login;
     let answer = Answer::below_page(settings, request);
-    if !is_same_origin(request.headers(), &settings.origin) {
-        return Err(answer.show(StatusCode::FORBIDDEN, &State::Start, "/"));
+    if let Some(state) = settings.other_origin(request) {
+        return Err(answer.show(StatusCode::FORBIDDEN, &state, "/"));
     }
-    let pending = settings.sealer.open(request.headers());
-    let (Some(pending), Some(proof)) = (pending, field(request.body(), "proof")) else {
+    let Some(proof) = field(request.body(), "proof") else {
         return Err(answer.show(StatusCode::BAD_REQUEST, &State::Start, "/"));
     };
-    let finished = settings.finish(&pending, &proof).await;
-    let return_to = pending.return_to;
-    match finished {
-        Ok(user) => {
-            let signed_in = SignedIn { user, return_to };
-            Ok(Finished { signed_in, set_cookie: settings.sealer.removal() })
-        }
-        Err(state) => {
+    let finishing = login.finish(settings.logins(request, true), &proof).await;
+    finishing.map_err(|not| match not {
+        NotFinishing::Answered(response) => response.map(Body::Full),
+        NotFinishing::State(state, return_to) => {
             let status = match state {
                 State::Used => StatusCode::CONFLICT,
                 State::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::BAD_REQUEST,
             };
-            Err(answer.show(status, &state, &return_to))
+            answer.show(status, &state, &return_to)
         }
+    })
+}
+
+/// Runs the app's handler and [`Finishing::answer`] in a task, which a client that hangs up cannot stop. A
+/// panic is answered with 500, and leaves the login unfinished.
+pub async fn to_completion(
+    handler: impl Future<Output = Response<Bytes>> + Send + 'static,
+) -> Response<Bytes> {
+    let answered = tokio::spawn(handler.in_current_span()).await;
+    answered.unwrap_or_else(|_| panicked())
+}
+
+/// The answer after the app's handler has panicked.
+#[must_use]
+pub fn panicked() -> Response<Bytes> {
+    response(Reply::HandlerPanicked)
+}
+
+impl Settings {
+    /// The logins of this browser that have begun at the page and that the request is about, the newest
+    /// first: all, or the one with the `id` in the query. The request is to the page or `below` it.
+    fn logins(&self, request: &Request<Bytes>, below: bool) -> Vec<Pending> {
+        let page = page_path(request.uri().path(), below);
+        let id = field(request.uri().query().unwrap_or_default().as_bytes(), "id");
+        let mut logins = self.sealer.open(request.headers());
+        logins.retain(|login| login.page == page && id.as_ref().is_none_or(|id| login.id == *id));
+        logins
+    }
+
+    /// The state to show for a form that was not sent by a page of this origin.
+    fn other_origin(&self, request: &Request<Bytes>) -> Option<State> {
+        if is_same_origin(request.headers(), &self.origin) {
+            return None;
+        }
+        self.forms_of_others.get_or_insert_with(&EventKey::new("", ""), || {
+            tracing::warn!(
+                sender = ?request.headers().get(ORIGIN),
+                origin = self.origin,
+                "form refused: it was sent by a page of another origin; if users open the app there, set \
+                 the origin of the login to it or redirect them"
+            );
+        });
+        Some(State::OtherOrigin { origin: self.origin.clone() })
     }
 }
 

@@ -10,13 +10,15 @@ use http::{
     },
 };
 
-use crate::{State, View, adapter::Body, login::Settings};
+use crate::{State, View, adapter::Body, login::Settings, pending::Pending};
 
 /// The response to a request, with a state.
 pub(crate) struct Answer<'a> {
     settings: &'a Settings,
     request: &'a Request<Bytes>,
     page_url: String,
+    /// The login that the response is about.
+    id: Option<String>,
 }
 
 impl<'a> Answer<'a> {
@@ -24,13 +26,17 @@ impl<'a> Answer<'a> {
     /// router or a proxy adds.
     pub(crate) fn at_page(settings: &'a Settings, request: &'a Request<Bytes>) -> Self {
         let page_url = page_url(request.uri().path());
-        Self { settings, request, page_url }
+        Self { settings, request, page_url, id: None }
     }
 
     /// Answers at a path one segment below the page's.
     pub(crate) fn below_page(settings: &'a Settings, request: &'a Request<Bytes>) -> Self {
         let page_url = format!("../{}", segment_from_end(request.uri().path(), 1));
-        Self { settings, request, page_url }
+        Self { settings, request, page_url, id: None }
+    }
+
+    pub(crate) fn about(self, login: &Pending) -> Self {
+        Self { id: Some(login.id.clone()), ..self }
     }
 
     /// Whether the client asks for JSON. Browsers that navigate ask for HTML.
@@ -39,9 +45,11 @@ impl<'a> Answer<'a> {
         accepted.is_some_and(|types| types.contains("application/json"))
     }
 
+    /// Redirects to the page of the login.
     pub(crate) fn redirect(&self) -> Response<Body> {
         let mut response = empty(StatusCode::SEE_OTHER);
-        if let Ok(page_url) = HeaderValue::try_from(&self.page_url) {
+        let id = self.id.as_deref().unwrap_or_default();
+        if let Ok(page_url) = HeaderValue::try_from(format!("{}?id={id}", self.page_url)) {
             response.headers_mut().insert(LOCATION, page_url);
         }
         response
@@ -54,8 +62,11 @@ impl<'a> Answer<'a> {
         return_to: &str,
     ) -> Response<Body> {
         let mut response = if self.wants_json() {
-            let json = state.to_json().to_string();
-            with_headers(json, [(CONTENT_TYPE, "application/json")])
+            let mut json = state.to_json();
+            if let Some(id) = &self.id {
+                json["id"] = id.as_str().into();
+            }
+            with_headers(json.to_string(), [(CONTENT_TYPE, "application/json")])
         } else {
             self.page(state, return_to)
         };
@@ -74,6 +85,7 @@ impl<'a> Answer<'a> {
             return_to,
             nonce: &nonce,
             page_url: &self.page_url,
+            id: self.id.as_deref(),
         });
         let mut response = with_headers(html, [(CONTENT_TYPE, "text/html; charset=utf-8")]);
         let policy = format!(
@@ -85,6 +97,16 @@ impl<'a> Answer<'a> {
             response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
         }
         response
+    }
+}
+
+/// The path of the page, from its own path or from one that is `below` it by a segment. It names the page in
+/// cookies.
+pub(crate) fn page_path(path: &str, below: bool) -> &str {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    match path.rsplit_once('/') {
+        Some((page, _)) if below => page,
+        _ => path,
     }
 }
 
@@ -115,7 +137,7 @@ pub(crate) fn events(events: BoxStream<'static, Bytes>) -> Response<Body> {
     response
 }
 
-/// The answer if no more connections may wait.
+/// The answer if no connection may wait.
 pub(crate) fn busy() -> Response<Body> {
     let mut response = empty(StatusCode::SERVICE_UNAVAILABLE);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
@@ -172,6 +194,18 @@ mod tests {
             assert_eq!(page_url(path), relative);
             let page = Url::parse("https://shop.example").unwrap().join(path).unwrap();
             assert_eq!(page.join(relative).unwrap().path(), absolute);
+        }
+    }
+
+    #[test]
+    fn all_routes_of_a_page_have_the_same_page_path() {
+        for page in ["/login", "/shop/login", ""] {
+            for path in [page.to_owned(), format!("{page}/")] {
+                assert_eq!(page_path(&path, false), page);
+            }
+            for path in ["events", "finish"] {
+                assert_eq!(page_path(&format!("{page}/{path}"), true), page);
+            }
         }
     }
 }

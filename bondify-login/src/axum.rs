@@ -2,10 +2,10 @@
 
 use ::axum::{
     Router,
-    body::Body,
-    extract::{FromRequest, FromRequestParts, Request, State},
+    body::{Body, to_bytes},
+    extract::{FromRequestParts, OriginalUri, Request, State},
     handler::Handler,
-    http::{self, header::SET_COOKIE, request::Parts},
+    http::{self, request::Parts},
     response::Response,
     routing::{get, post},
 };
@@ -51,7 +51,7 @@ impl LoginExt for Login {
         S: Clone + Send + Sync + 'static,
     {
         let login = self.clone();
-        let finish = async |State(state), form: Form| finish(login, on_login, state, form).await;
+        let finish = async |State(state), request| finish(login, on_login, state, request).await;
         Router::new()
             .route(path, get(page).post(begin).with_state(self.clone()))
             .route(&format!("{path}/events"), get(events).with_state(self.clone()))
@@ -59,51 +59,67 @@ impl LoginExt for Login {
     }
 }
 
-async fn page(State(login): State<Login>, Form(request): Form) -> Response {
+async fn page(State(login): State<Login>, request: Request) -> Response {
+    let (request, _) = split(request);
     adapter::page(&login, &request).await.map(into_body)
 }
 
-async fn begin(State(login): State<Login>, Form(request): Form) -> Response {
-    adapter::begin(&login, &request).await.map(into_body)
+async fn begin(State(login): State<Login>, request: Request) -> Response {
+    match with_form(request).await {
+        Ok(request) => adapter::begin(&login, &request).await.map(into_body),
+        Err(refusal) => refusal,
+    }
 }
 
-async fn events(State(login): State<Login>, Form(request): Form) -> Response {
+async fn events(State(login): State<Login>, request: Request) -> Response {
+    let (request, _) = split(request);
     adapter::events(&login, &request).await.map(into_body)
 }
 
-async fn finish<H, T, S>(login: Login, on_login: H, state: S, Form(request): Form) -> Response
+async fn finish<H, T, S>(login: Login, on_login: H, state: S, request: Request) -> Response
 where
     H: Handler<T, S>,
+    S: Send + 'static,
 {
-    let finished = match adapter::finish(&login, &request).await {
-        Ok(finished) => finished,
+    let request = match with_form(request).await {
+        Ok(request) => request,
+        Err(refusal) => return refusal,
+    };
+    let finishing = match adapter::finish(&login, &request).await {
+        Ok(finishing) => finishing,
         Err(refusal) => return refusal.map(into_body),
     };
     let mut request = request.map(|_form| Body::empty());
-    request.extensions_mut().insert(finished.signed_in);
-    let mut response = on_login.call(request, state).await;
-    response.headers_mut().append(SET_COOKIE, finished.set_cookie);
-    response
+    request.extensions_mut().insert(finishing.signed_in().clone());
+    let answered = adapter::to_completion(async {
+        let (head, body) = on_login.call(request, state).await.into_parts();
+        match to_bytes(body, usize::MAX).await {
+            Ok(body) => finishing.answer(Response::from_parts(head, body)).await,
+            Err(_) => adapter::panicked(),
+        }
+    });
+    answered.await.map(Body::from)
+}
+
+/// The request without its body, and with the path that the client sent, which routers shorten.
+fn split(request: Request) -> (http::Request<Bytes>, Body) {
+    let (mut head, body) = request.into_parts();
+    if let Some(OriginalUri(uri)) = head.extensions.get() {
+        head.uri = uri.clone();
+    }
+    (http::Request::from_parts(head, Bytes::new()), body)
+}
+
+async fn with_form(request: Request) -> Result<http::Request<Bytes>, Response> {
+    let (request, body) = split(request);
+    let read = adapter::read_form(request, body.into_data_stream()).await;
+    read.map_err(|refusal| refusal.map(into_body))
 }
 
 fn into_body(body: adapter::Body) -> Body {
     match body {
         adapter::Body::Full(bytes) => bytes.into(),
         events => Body::from_stream(events.into_stream()),
-    }
-}
-
-/// A request whose body is a form.
-struct Form(http::Request<Bytes>);
-
-impl<S: Sync> FromRequest<S> for Form {
-    type Rejection = Response;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
-        let (parts, body) = request.into_parts();
-        let form = adapter::read_form(body.into_data_stream()).await;
-        let form = form.map_err(|refusal| refusal.map(into_body))?;
-        Ok(Self(http::Request::from_parts(parts, form)))
     }
 }
 

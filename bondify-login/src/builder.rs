@@ -1,19 +1,24 @@
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
 use bondify_client::{Sessions, is_loopback};
-use bondify_core::Bondify;
+use bondify_core::{Bondify, Wakeups};
 use url::Url;
 
 use crate::{
     Login, View,
-    limits::{DEFAULT_KEEP_ALIVE, DEFAULT_MAX_WAITING, MIN_KEY_BYTES, WEBHOOK_POLL_INTERVAL},
+    limits::{
+        CLOCK_SKEW, DEFAULT_KEEP_ALIVE, DEFAULT_MAX_WAITING, KEEP_ANSWER_FOR, KNOW_FINISHED_FOR,
+        LOOK_FOR, MAX_KEPT_ANSWERS, MAX_KNOWN_FINISHED, MAX_LOOKS, MIN_KEY_BYTES, WARNING_INTERVAL,
+        WEBHOOK_POLL_INTERVAL,
+    },
     login::Settings,
     page,
     pending::Sealer,
+    recent::Recent,
     wait::Waits,
 };
 
@@ -24,6 +29,7 @@ pub struct LoginBuilder {
     bondify: Bondify,
     origin: String,
     cookie_key: Vec<u8>,
+    old_cookie_keys: Vec<Vec<u8>>,
     allow_http: bool,
     app_name: Option<String>,
     page: page::Render,
@@ -32,6 +38,7 @@ pub struct LoginBuilder {
     max_waiting: usize,
     keep_alive: Duration,
     clock: Clock,
+    wakeups: Option<Arc<dyn Wakeups>>,
 }
 
 pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -52,6 +59,7 @@ impl LoginBuilder {
             bondify: bondify.clone(),
             origin: String::new(),
             cookie_key: Vec::new(),
+            old_cookie_keys: Vec::new(),
             allow_http: false,
             app_name: None,
             page: Arc::new(page::default_page),
@@ -59,6 +67,7 @@ impl LoginBuilder {
             max_waiting: DEFAULT_MAX_WAITING,
             keep_alive: DEFAULT_KEEP_ALIVE,
             clock: Arc::new(SystemTime::now),
+            wakeups: None,
         }
     }
 
@@ -72,9 +81,17 @@ impl LoginBuilder {
     /// Sets the secret that the login cookie is encrypted and authenticated with: 32 random bytes
     /// or more, the same on every instance and after a restart. Required.
     ///
-    /// A new key ends the logins that have begun and are not finished; their users begin again.
+    /// A new key ends the logins that have begun and are not finished, unless the old one is
+    /// [accepted](Self::also_accept_cookie_key) for 15 minutes more.
     pub fn cookie_key(mut self, key: impl AsRef<[u8]>) -> Self {
         self.cookie_key = key.as_ref().to_vec();
+        self
+    }
+
+    /// Also accepts cookies that were encrypted with this key. To change the key without ending logins, let
+    /// each instance accept the new key first, then use it and accept the old one.
+    pub fn also_accept_cookie_key(mut self, key: impl AsRef<[u8]>) -> Self {
+        self.old_cookie_keys.push(key.as_ref().to_vec());
         self
     }
 
@@ -106,14 +123,21 @@ impl LoginBuilder {
     /// find a decision whose webhook was lost. Default: `false`.
     ///
     /// `notify` wakes the logins that wait in its own process. Of several instances, one receives
-    /// the webhook: pass the event on to all of them, or leave this off.
+    /// the webhook: set [`wakeups`](Self::wakeups), or leave this off.
     pub fn webhooks(mut self, arrive: bool) -> Self {
         self.slowed_to = if arrive { WEBHOOK_POLL_INTERVAL } else { Duration::ZERO };
         self
     }
 
-    /// Sets the maximum number of connections that wait for a login, in this process. Pages
-    /// beyond that ask for the state every 3 seconds instead.
+    /// Sets the wake-ups that the instances share: a webhook that one of them receives then wakes the page that
+    /// waits at another. Without them [`Login::notify`] wakes the pages of its own process.
+    pub fn wakeups(mut self, wakeups: impl Wakeups) -> Self {
+        self.wakeups = Some(Arc::new(wakeups));
+        self
+    }
+
+    /// Sets the maximum number of connections that wait for a login, in this process. When all wait, a
+    /// further one takes the place of the oldest, whose page asks for the state every 3 seconds instead.
     pub fn max_waiting(mut self, connections: usize) -> Self {
         self.max_waiting = connections;
         self
@@ -144,15 +168,20 @@ impl LoginBuilder {
     /// [`VerifyOnly`](BuildError::VerifyOnly) if the `Bondify` is `verify_only`.
     pub fn build(self) -> Result<Login, BuildError> {
         let origin = origin(&self.origin, self.allow_http)?;
-        if self.cookie_key.len() < MIN_KEY_BYTES {
-            return Err(BuildError::ShortKey(self.cookie_key.len()));
+        let mut keys = self.old_cookie_keys.iter().chain([&self.cookie_key]);
+        if let Some(short) = keys.find(|key| key.len() < MIN_KEY_BYTES) {
+            return Err(BuildError::ShortKey(short.len()));
         }
         if self.bondify.is_verify_only() {
             return Err(BuildError::VerifyOnly);
         }
         Ok(Login(Arc::new(Settings {
-            proofs: self.bondify.proofs().project(self.sessions.project_id()),
-            sealer: Sealer::new(&self.cookie_key, origin.starts_with("https://")),
+            proofs: self.bondify.proofs().leeway(CLOCK_SKEW).project(self.sessions.project_id()),
+            sealer: Sealer::new(
+                &self.cookie_key,
+                &self.old_cookie_keys,
+                origin.starts_with("https://"),
+            ),
             slow_polls: self.sessions.clone().slowed_to(self.slowed_to),
             sessions: self.sessions,
             bondify: self.bondify,
@@ -161,6 +190,12 @@ impl LoginBuilder {
             page: self.page,
             waits: Waits::new(self.max_waiting, self.keep_alive),
             clock: self.clock,
+            wakeups: self.wakeups,
+            listening: OnceLock::new(),
+            looks: Recent::new(LOOK_FOR, MAX_LOOKS),
+            finished: Recent::new(KNOW_FINISHED_FOR, MAX_KNOWN_FINISHED),
+            answers: Recent::new(KEEP_ANSWER_FOR, MAX_KEPT_ANSWERS),
+            forms_of_others: Recent::new(WARNING_INTERVAL, 1),
         })))
     }
 }
@@ -240,6 +275,7 @@ mod tests {
     fn a_short_or_missing_key_is_refused() {
         assert_eq!(error(builder().cookie_key([7; 31])), BuildError::ShortKey(31));
         assert_eq!(error(builder().cookie_key("")), BuildError::ShortKey(0));
+        assert_eq!(error(builder().also_accept_cookie_key([7; 31])), BuildError::ShortKey(31));
         assert!(builder().build().is_ok());
     }
 

@@ -14,12 +14,14 @@ mod answer;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod axum;
+mod begin;
 mod builder;
 mod finish;
 mod limits;
 mod login;
 mod page;
 mod pending;
+mod recent;
 mod return_to;
 #[cfg(feature = "rocket")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rocket")))]

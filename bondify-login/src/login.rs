@@ -1,21 +1,26 @@
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
 use bondify_client::{Session, SessionStatus, Sessions};
-use bondify_core::{Bondify, Event, Proof, ProofError, ProofVerifier};
-use futures_util::{StreamExt, stream::SelectAll};
-use http::HeaderValue;
-use tokio::sync::Notify;
+use bondify_core::{Bondify, Event, EventKey, Proof, ProofError, ProofVerifier, Verifier, Wakeups};
+use bytes::Bytes;
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, Shared, ready},
+    stream::{self, SelectAll},
+};
+use http::Response;
+use tokio::{sync::Notify, time::sleep};
 
 use crate::{
     LoginBuilder, State,
     builder::Clock,
-    limits::FINISH_GRACE,
     page,
-    pending::{Pending, Sealer},
+    pending::{Pending, Sealer, session_key},
+    recent::Recent,
     wait::Waits,
 };
 
@@ -40,7 +45,21 @@ pub(crate) struct Settings {
     pub(crate) page: page::Render,
     pub(crate) waits: Waits,
     pub(crate) clock: Clock,
+    pub(crate) wakeups: Option<Arc<dyn Wakeups>>,
+    /// Set once a task listens to the wake-ups.
+    pub(crate) listening: OnceLock<()>,
+    /// The last answer of the API for each session.
+    pub(crate) looks: Recent<Look>,
+    /// The sessions whose login this process has finished.
+    pub(crate) finished: Recent<()>,
+    /// The answers of the handler, for browsers that repeat a finish.
+    pub(crate) answers: Recent<Response<Bytes>>,
+    /// Says whether a warning about a form of another origin was logged a short time ago.
+    pub(crate) forms_of_others: Recent<()>,
 }
+
+/// One request for the state of a session, shared by all who ask at the time.
+pub(crate) type Look = Shared<BoxFuture<'static, State>>;
 
 impl Login {
     /// Returns a builder of the sign-in to the project of `sessions`. `bondify` verifies proofs
@@ -49,12 +68,23 @@ impl Login {
         LoginBuilder::new(sessions, bondify)
     }
 
-    /// Polls Bondify at once for the event's login, if this process waits for it. Call it in the
-    /// handler of the webhook, so that the browser does not have to wait for the next poll, and
-    /// switch on [`webhooks`](LoginBuilder::webhooks).
+    /// Polls Bondify at once for the event's login, if this process waits for it, or another one with the
+    /// same [`wakeups`](LoginBuilder::wakeups). Call it in the handler of the webhook, so that the browser
+    /// does not have to wait for the next poll, and switch on [`webhooks`](LoginBuilder::webhooks).
     pub fn notify(&self, event: &Event) {
-        if let Some(session_token) = event.session_token() {
-            self.0.waits.wake(session_token);
+        let Some(session_token) = event.session_token() else { return };
+        let session = session_key(session_token);
+        self.0.woken(&session);
+        if let Some(wakeups) = self.0.wakeups.clone() {
+            tokio::spawn(async move {
+                if let Err(error) = wakeups.wake(&session).await {
+                    let cause = &error as &dyn std::error::Error;
+                    tracing::warn!(
+                        error = cause,
+                        "a wake-up is lost: other instances find the login by polling"
+                    );
+                }
+            });
         }
     }
 
@@ -63,74 +93,114 @@ impl Login {
     pub fn close(&self) {
         self.0.waits.close();
     }
-}
 
-/// A login that has just begun.
-pub(crate) struct Begun {
-    pub(crate) state: State,
-    pub(crate) set_cookie: HeaderValue,
-}
-
-impl Settings {
-    /// Begins a login.
-    ///
-    /// # Errors
-    ///
-    /// `Unavailable` if the API cannot be reached or refuses the project, and if its link is not usable.
-    pub(crate) async fn begin(&self, return_to: &str) -> Result<Begun, State> {
-        let session = self.sessions.generate().await.map_err(|error| unavailable(&error))?;
-        let now = (self.clock)();
-        let login = Pending::begin(&session, return_to.to_owned(), now);
-        let set_cookie = self.sealer.seal(&login, now).filter(|_| is_link(&login.deeplink));
-        let set_cookie = set_cookie.ok_or_else(|| {
-            tracing::error!("no login can begin: the link from Bondify's API is not usable");
-            State::Unavailable
-        })?;
-        Ok(Begun { state: login.waiting(now), set_cookie })
+    /// Begins to listen to the wake-ups of other instances, once.
+    pub(crate) fn listen(&self) {
+        let Self(settings) = self;
+        let Some(wakeups) = &settings.wakeups else { return };
+        settings.listening.get_or_init(|| {
+            let (mut woken, mut closed) = (wakeups.listen(), settings.waits.closed());
+            let settings = Arc::downgrade(settings);
+            tokio::spawn(async move {
+                loop {
+                    let session = tokio::select! {
+                        session = woken.next() => session,
+                        _closed_or_dropped = closed.changed() => None,
+                    };
+                    let (Some(session), Some(settings)) = (session, settings.upgrade()) else {
+                        return;
+                    };
+                    settings.woken(&session);
+                }
+            });
+        });
     }
 
-    /// Requests the state once.
-    pub(crate) async fn state(&self, login: &Pending) -> State {
-        let now = (self.clock)();
-        if login.is_over(now) {
-            return State::Expired;
+    /// The state of the login. Everybody who asks within a second shares one request to the API.
+    pub(crate) fn state(&self, login: &Pending) -> Look {
+        let Self(settings) = self;
+        if let Some(state) = settings.known_state(login) {
+            return ready(state).boxed().shared();
         }
-        match self.sessions.status(&login.session_token).await {
-            Ok(status) => self.state_of(login, status),
-            Err(error) if error.is_transient() => login.waiting(now),
-            Err(error) => unavailable(&error),
-        }
+        settings.looks.get_or_insert_with(&login.key(), || {
+            let (settings, login) = (settings.clone(), login.clone());
+            async move { settings.look(&login).await }.boxed().shared()
+        })
     }
 
     /// Polls until the login is decided. Once woken it polls at once, and then at the client's
     /// interval, as a webhook may be faster than the API.
     pub(crate) async fn decision(&self, login: &Pending, woken: &Notify) -> State {
-        let session = Session::resume(&login.session_token, &login.deeplink, login.expires_at());
-        let mut polls = SelectAll::from_iter([self.slow_polls.statuses(&session)]);
+        let Self(settings) = self;
+        let end = login.is_over_at();
+        let session = Session::resume(&login.session_token, &login.deeplink, end);
+        let polls = |sessions: &Sessions| {
+            sessions.statuses(&session).map(|status| settings.state_of_answer(login, status))
+        };
+        let pause = settings.slow_polls.poll_interval();
+        let slow_polls = stream::once(self.state(login))
+            .chain(stream::once(sleep(pause)).flat_map(|()| polls(&settings.slow_polls)));
+        let mut all = SelectAll::from_iter([slow_polls.boxed()]);
         loop {
-            let status = tokio::select! {
-                status = polls.next() => status.unwrap_or(Ok(SessionStatus::Used(None))),
+            let state = tokio::select! {
+                state = all.next() => state.unwrap_or(State::Used),
                 () = woken.notified() => {
-                    if polls.len() == 1 {
-                        polls.push(self.sessions.statuses(&session));
+                    if let Some(state) = settings.known_state(login) {
+                        return state;
+                    }
+                    if all.len() == 1 {
+                        all.push(polls(&settings.sessions).boxed());
                     }
                     continue;
                 }
             };
-            match status {
-                Ok(SessionStatus::Pending) => {}
+            match state {
+                State::Waiting { .. } => {}
                 // The other poll may be in flight, with the answer that this one lacks.
-                Ok(SessionStatus::Used(None)) if polls.len() > 1 => {}
-                Ok(status) => return self.state_of(login, status),
-                Err(error) => return unavailable(&error),
+                State::Used if all.len() > 1 => {}
+                state => {
+                    let look = ready(state.clone()).boxed().shared();
+                    settings.looks.insert(&login.key(), look);
+                    return state;
+                }
             }
         }
     }
+}
 
-    fn state_of(&self, login: &Pending, status: SessionStatus) -> State {
-        match status {
-            SessionStatus::Pending => login.waiting((self.clock)()),
-            SessionStatus::Confirmed(confirmed) | SessionStatus::Used(Some(confirmed)) => {
+impl Settings {
+    /// Looks at once for the decision of a session, if this process waits for it.
+    fn woken(&self, session: &EventKey) {
+        self.looks.remove(session);
+        self.waits.wake(session);
+    }
+
+    /// The state that is known without a request to the API.
+    fn known_state(&self, login: &Pending) -> Option<State> {
+        if login.is_finished || self.finished.get(&login.key()).is_some() {
+            Some(State::Used)
+        } else if (self.clock)() >= login.is_over_at() {
+            Some(State::Expired)
+        } else {
+            None
+        }
+    }
+
+    async fn look(&self, login: &Pending) -> State {
+        match self.sessions.status(&login.session_token).await {
+            Err(error) if error.is_transient() => login.waiting((self.clock)()),
+            answer => self.state_of_answer(login, answer),
+        }
+    }
+
+    fn state_of_answer(
+        &self,
+        login: &Pending,
+        answer: Result<SessionStatus, bondify_client::Error>,
+    ) -> State {
+        match answer {
+            Ok(SessionStatus::Pending) => login.waiting((self.clock)()),
+            Ok(SessionStatus::Confirmed(confirmed) | SessionStatus::Used(Some(confirmed))) => {
                 match self.verify(login, confirmed.proof()) {
                     Ok(proof) => State::Confirmed {
                         user: proof.user().clone(),
@@ -143,20 +213,43 @@ impl Settings {
                     }
                 }
             }
-            SessionStatus::Cancelled { .. } => State::Cancelled,
-            SessionStatus::Expired => State::Expired,
-            _ => State::Used,
+            Ok(SessionStatus::Cancelled { .. }) => State::Cancelled,
+            Ok(SessionStatus::Expired) => State::Expired,
+            Ok(_) => State::Used,
+            Err(error) => unavailable(&error),
         }
     }
 
     /// Verifies that `proof` is of this login.
-    pub(crate) fn verify(&self, login: &Pending, proof: &str) -> Result<Proof, Unproven> {
-        let proof = self.proofs.verify(proof).map_err(|error| match error {
-            ProofError::Expired => Unproven::Expired,
-            error => Unproven::Refused(error),
-        })?;
+    fn verify(&self, login: &Pending, proof: &str) -> Result<Proof, Unproven> {
+        let proof = self.proof(proof)?;
         let is_of_this = proof.session_token() == login.session_token;
         if is_of_this { Ok(proof) } else { Err(Unproven::OtherLogin) }
+    }
+
+    pub(crate) fn proof(&self, proof: &str) -> Result<Proof, Unproven> {
+        self.proofs.verify(proof).map_err(|error| match error {
+            ProofError::Expired => Unproven::Expired,
+            ProofError::NotYetValid => Unproven::Clock,
+            error => Unproven::Refused(error),
+        })
+    }
+
+    /// Whether proofs will be accepted by this server's clock.
+    pub(crate) fn checks_clock(&self, session: &Session, now: SystemTime) -> bool {
+        let Some(date) = session.date() else { return true };
+        let (ahead, behind) = (now.duration_since(date), date.duration_since(now));
+        let difference = ahead.or(behind).unwrap_or_default();
+        if difference <= Verifier::SKEW {
+            return true;
+        }
+        tracing::error!(
+            seconds = difference.as_secs(),
+            direction = if now > date { "ahead" } else { "behind" },
+            "no login can begin: the clock of this server differs from that of Bondify's API by more than \
+             5 minutes; set it, for example by NTP"
+        );
+        false
     }
 }
 
@@ -165,83 +258,41 @@ impl Settings {
 pub(crate) enum Unproven {
     #[error("the proof has expired")]
     Expired,
+    #[error(
+        "the proof is not valid yet: the clock of this server is behind that of Bondify's API by more than \
+         5 minutes"
+    )]
+    Clock,
     #[error("{0}")]
     Refused(ProofError),
     #[error("the proof is of another login")]
     OtherLogin,
 }
 
-/// Whether the link opens Telegram or a page, and cannot run a script.
-fn is_link(deeplink: &str) -> bool {
-    ["https://", "http://", "tg://"].iter().any(|scheme| deeplink.starts_with(scheme))
-}
-
-fn unavailable(error: &bondify_client::Error) -> State {
-    tracing::error!(error = error as &dyn std::error::Error, "Bondify's API refused a login");
+pub(crate) fn unavailable(error: &bondify_client::Error) -> State {
+    let cause = error as &dyn std::error::Error;
+    if error.is_transient() {
+        tracing::error!(error = cause, "Bondify's API could not be reached for a login");
+    } else {
+        tracing::error!(error = cause, "Bondify's API refused a login");
+    }
     State::Unavailable
 }
 
 impl Pending {
-    /// Whether the login can no longer be finished.
-    pub(crate) fn is_over(&self, now: SystemTime) -> bool {
-        now >= self.expires_at() + FINISH_GRACE
-    }
-
+    /// Bondify decides when the login expires: `now` may be the time of another instance's clock.
     pub(crate) fn waiting(&self, now: SystemTime) -> State {
-        match self.expires_at().duration_since(now) {
-            Ok(left) if left > Duration::ZERO => {
-                State::Waiting { deeplink: self.deeplink.clone(), expires_in: left }
-            }
-            _ => State::Expired,
-        }
+        let expires_in = self.expires_at().duration_since(now).unwrap_or(Duration::ZERO);
+        State::Waiting { deeplink: self.deeplink.clone(), expires_in }
     }
 }
 
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { origin, waits, .. } = &*self.0;
+        let Settings { origin, waits, clock, .. } = &*self.0;
         f.debug_struct("Login")
             .field("origin", origin)
-            .field("waiting", &waits.len())
+            .field("waiting", &waits.len(clock()))
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bondify_client::Client;
-    use bondify_core::Secret;
-    use bondify_testkit::{Answer, ScriptedServer};
-    use serde_json::json;
-    use tokio::time::timeout;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_lost_webhook_is_found_by_a_slow_poll() {
-        timeout(Duration::from_secs(10), async {
-            let answers = ["pending", "cancelled"];
-            let answers = answers.map(|status| Answer::json(200, json!({"status": status})));
-            let api = ScriptedServer::start(answers).await;
-            let interval = Duration::from_millis(500);
-            let client = Client::builder().base_url(api.url()).poll_interval(interval);
-            let sessions = client.build().unwrap().sessions("proj_1");
-            let bondify = Bondify::builder(Secret::new("whsec_test").unwrap()).build().unwrap();
-            let builder = Login::builder(sessions, &bondify).origin("https://shop.example");
-            let mut builder = builder.cookie_key([7; 32]).webhooks(true);
-            assert_eq!(builder.slowed_to, LoginBuilder::WEBHOOK_POLL_INTERVAL);
-            builder.slowed_to = Duration::from_secs(1);
-            let Login(settings) = builder.build().unwrap();
-
-            let now = SystemTime::now();
-            let session = Session::resume("sess_1", "https://t.me/b", now + FINISH_GRACE);
-            let login = Pending::begin(&session, "/".into(), now);
-            let decision = settings.decision(&login, &Notify::new()).await;
-            assert!(matches!(decision, State::Cancelled), "{decision:?}");
-            let [first, second] = &api.requests()[..] else { panic!("not two polls") };
-            assert!(second.at - first.at >= Duration::from_secs(1), "as slow as was set");
-        })
-        .await
-        .unwrap();
     }
 }

@@ -21,13 +21,16 @@ pub struct View<'a> {
     /// The page's own URL, relative to the page. A form that is posted to it begins a login. The form
     /// may have a `return_to`.
     pub page_url: &'a str,
+    /// The id of the login in URLs, without which they mean the newest login.
+    pub(crate) id: Option<&'a str>,
 }
 
 impl View<'_> {
     /// The URL of the server-sent events. The event `state` contains the decision as JSON.
     #[must_use]
     pub fn events_url(&self) -> String {
-        self.below_page("events")
+        let id = self.id.map(|id| format!("?id={id}")).unwrap_or_default();
+        self.below_page("events") + &id
     }
 
     /// The URL of the form that finishes the login. The form must have the `proof`.
@@ -92,7 +95,7 @@ impl Page<'_> {
             State::Start => Some("Sign in with Telegram"),
             State::Used => Some("Sign in again"),
             State::Cancelled | State::Expired | State::Unavailable => Some("Try again"),
-            State::Waiting { .. } | State::Confirmed { .. } => None,
+            State::Waiting { .. } | State::Confirmed { .. } | State::OtherOrigin { .. } => None,
         }
     }
 

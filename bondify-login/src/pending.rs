@@ -1,44 +1,74 @@
-//! The cookie of a login that has begun.
+//! The cookies of the logins that have begun. Each login has a cookie of its own, so that several tabs of
+//! a browser can sign in at the same time.
 
 use std::{
+    cmp::Reverse,
     fmt,
     time::{Duration, SystemTime},
 };
 
 use bondify_client::Session;
-use bondify_core::adapter::visit_cookies;
+use bondify_core::{EventKey, adapter::visit_cookies};
 use cookie::{Cookie, CookieJar, Key, SameSite};
 use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{FINISH_GRACE, MAX_LIFETIME};
+use crate::limits::{CLOCK_SKEW, MAX_LIFETIME};
 
 /// A login that has begun, in the form of the browser's cookie.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Pending {
+    /// The end of the cookie's name. It names the login in the URLs of the page.
+    #[serde(skip)]
+    pub(crate) id: String,
     pub(crate) session_token: String,
     pub(crate) deeplink: String,
-    /// The expiry time, in seconds since 1970.
+    /// In milliseconds since 1970.
+    begun_at: u64,
+    /// In seconds since 1970.
     expires_at: u64,
+    /// The path of the page that began the login. Only this page shows and finishes it.
+    pub(crate) page: String,
     pub(crate) return_to: String,
+    /// Whether another tab of the browser has signed in meanwhile.
+    pub(crate) is_finished: bool,
 }
 
 impl Pending {
-    pub(crate) fn begin(session: &Session, return_to: String, now: SystemTime) -> Self {
-        let latest = now + MAX_LIFETIME;
-        let expires_at = session.expires_at().filter(|expires_at| *expires_at > now);
-        let expires_at = expires_at.unwrap_or(now + Session::DEFAULT_LIFETIME).min(latest);
-        let since_epoch = expires_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self {
+    /// The lifetime of the session is measured by Bondify's clock.
+    pub(crate) fn begin(
+        session: &Session,
+        page: &str,
+        return_to: &str,
+        now: SystemTime,
+    ) -> Option<Self> {
+        let expires_at = now + session.time_left().min(MAX_LIFETIME);
+        let since_1970 = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
+        Some(Self {
+            id: format!("{:016x}", getrandom::u64().ok()?),
             session_token: session.session_token().to_owned(),
             deeplink: session.deeplink().to_owned(),
-            expires_at: since_epoch.as_secs(),
-            return_to,
-        }
+            begun_at: u64::try_from(since_1970(now)?.as_millis()).ok()?,
+            expires_at: since_1970(expires_at)?.as_secs(),
+            page: page.to_owned(),
+            return_to: return_to.to_owned(),
+            is_finished: false,
+        })
     }
 
+    /// The expiry time by the clock of the instance that began the login.
     pub(crate) fn expires_at(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(self.expires_at)
+    }
+
+    /// The key of the session in this process's memory and in wake-ups, which reveals nothing.
+    pub(crate) fn key(&self) -> EventKey {
+        session_key(&self.session_token)
+    }
+
+    /// The time from which the login cannot be finished, even if the clocks of the instances differ.
+    pub(crate) fn is_over_at(&self) -> SystemTime {
+        self.expires_at() + CLOCK_SKEW
     }
 }
 
@@ -48,62 +78,73 @@ impl fmt::Debug for Pending {
     }
 }
 
-/// Encrypts and authenticates the cookie.
+pub(crate) fn session_key(session_token: &str) -> EventKey {
+    EventKey::new("bondify-login", session_token)
+}
+
+/// Encrypts and authenticates the cookies.
 pub(crate) struct Sealer {
     key: Key,
+    old_keys: Vec<Key>,
     secure: bool,
 }
 
 impl Sealer {
-    pub(crate) fn new(key: &[u8], secure: bool) -> Self {
-        Self { key: Key::derive_from(key), secure }
+    pub(crate) fn new(key: &[u8], old_keys: &[Vec<u8>], secure: bool) -> Self {
+        let old_keys = old_keys.iter().map(|key| Key::derive_from(key)).collect();
+        Self { key: Key::derive_from(key), old_keys, secure }
     }
 
-    /// The cookie's name. Browsers accept a `__Host-` cookie only from this host, so that no other host
-    /// of the domain can set it.
-    fn name(&self) -> &'static str {
-        if self.secure { "__Host-bondify-login" } else { "bondify-login" }
+    /// The beginning of the cookies' names. Browsers accept a `__Host-` cookie only from this host, so that
+    /// no other host of the domain can set it.
+    fn prefix(&self) -> &'static str {
+        if self.secure { "__Host-bondify-login-" } else { "bondify-login-" }
     }
 
     /// The value of `Set-Cookie` with the encrypted login.
     pub(crate) fn seal(&self, login: &Pending, now: SystemTime) -> Option<HeaderValue> {
-        let lifetime = login.expires_at().duration_since(now).unwrap_or_default() + FINISH_GRACE;
+        let lifetime = login.is_over_at().duration_since(now).unwrap_or_default();
         let seconds = i64::try_from(lifetime.as_secs()).ok()?;
-        let mut cookie = self.cookie(serde_json::to_string(login).ok()?);
+        let mut cookie = self.cookie(&login.id, serde_json::to_string(login).ok()?);
         cookie.set_max_age(cookie::time::Duration::seconds(seconds));
-        let mut jar = CookieJar::new();
+        let (name, mut jar) = (cookie.name().to_owned(), CookieJar::new());
         jar.private_mut(&self.key).add(cookie);
-        HeaderValue::try_from(jar.get(self.name())?.to_string()).ok()
+        HeaderValue::try_from(jar.get(&name)?.to_string()).ok()
     }
 
-    /// The value of `Set-Cookie` that removes the cookie.
-    pub(crate) fn removal(&self) -> HeaderValue {
-        HeaderValue::from_static(match self.secure {
-            true => "__Host-bondify-login=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0",
-            false => "bondify-login=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0",
-        })
+    /// The value of `Set-Cookie` that removes the login's cookie.
+    pub(crate) fn removal(&self, login: &Pending) -> Option<HeaderValue> {
+        let mut removal = self.cookie(&login.id, String::new());
+        removal.set_max_age(cookie::time::Duration::ZERO);
+        HeaderValue::try_from(removal.to_string()).ok()
     }
 
-    /// Returns the login of the browser that sent these headers. A browser may send several cookies
-    /// with this name. The first that can be decrypted is used.
-    pub(crate) fn open(&self, headers: &HeaderMap) -> Option<Pending> {
-        let mut opened = None;
+    /// Returns the logins of the browser that sent these headers, the newest first. A cookie that this key
+    /// and the old keys do not decrypt is not ours.
+    pub(crate) fn open(&self, headers: &HeaderMap) -> Vec<Pending> {
+        let mut opened = Vec::new();
         visit_cookies(headers, &mut |name, value| {
-            if opened.is_none() && name == self.name().as_bytes() {
-                opened = self.decrypt(value);
+            if let Some(id) = name.strip_prefix(self.prefix().as_bytes()) {
+                opened.extend(self.decrypt(id, value));
             }
         });
+        opened.sort_by_key(|login| Reverse(login.begun_at));
         opened
     }
 
-    fn decrypt(&self, value: &[u8]) -> Option<Pending> {
-        let sealed = self.cookie(str::from_utf8(value).ok()?.to_owned());
-        let opened = CookieJar::new().private(&self.key).decrypt(sealed)?;
-        serde_json::from_str(opened.value()).ok()
+    fn decrypt(&self, id: &[u8], value: &[u8]) -> Option<Pending> {
+        let (id, value) = (str::from_utf8(id).ok()?, str::from_utf8(value).ok()?);
+        let sealed = self.cookie(id, value.to_owned());
+        let opened = [&self.key]
+            .into_iter()
+            .chain(&self.old_keys)
+            .find_map(|key| CookieJar::new().private(key).decrypt(sealed.clone()))?;
+        let login = serde_json::from_str(opened.value()).ok()?;
+        Some(Pending { id: id.to_owned(), ..login })
     }
 
-    fn cookie(&self, value: String) -> Cookie<'static> {
-        Cookie::build((self.name(), value))
+    fn cookie(&self, id: &str, value: String) -> Cookie<'static> {
+        Cookie::build((format!("{}{id}", self.prefix()), value))
             .http_only(true)
             .secure(self.secure)
             .same_site(SameSite::Lax)
@@ -118,13 +159,22 @@ mod tests {
 
     use super::*;
 
+    fn sealer(key: u8) -> Sealer {
+        Sealer::new(&[key; 32], &[], true)
+    }
+
     fn login() -> Pending {
-        let session = Session::resume("sess_1", "https://t.me/b", SystemTime::now());
-        Pending::begin(&session, "/basket".into(), SystemTime::now())
+        let now = SystemTime::now();
+        let session = Session::resume("sess_1", "https://t.me/b", now);
+        Pending::begin(&session, "/login", "/basket", now).unwrap()
     }
 
     fn headers(cookie: &str) -> HeaderMap {
         HeaderMap::from_iter([(COOKIE, HeaderValue::try_from(cookie).unwrap())])
+    }
+
+    fn opens(sealer: &Sealer, cookie: &str) -> bool {
+        !sealer.open(&headers(cookie)).is_empty()
     }
 
     fn sealed(sealer: &Sealer) -> String {
@@ -134,55 +184,61 @@ mod tests {
 
     #[test]
     fn the_cookie_is_bound_to_the_host_and_hidden_from_scripts() {
-        let sealer = Sealer::new(&[7; 32], true);
-        let set = sealer.seal(&login(), SystemTime::now()).unwrap();
-        let set = set.to_str().unwrap();
-        assert!(set.starts_with("__Host-bondify-login="), "{set}");
-        for attribute in ["HttpOnly", "Secure", "SameSite=Lax", "Path=/", "Max-Age="] {
-            assert!(set.contains(attribute), "{set}");
+        let (sealer, login) = (sealer(7), login());
+        let set = sealer.seal(&login, SystemTime::now()).unwrap();
+        let removal = sealer.removal(&login).unwrap();
+        for set in [set.to_str().unwrap(), removal.to_str().unwrap()] {
+            assert!(set.starts_with(&format!("__Host-bondify-login-{}=", login.id)), "{set}");
+            for attribute in ["HttpOnly", "Secure", "SameSite=Lax", "Path=/", "Max-Age="] {
+                assert!(set.contains(attribute), "{set}");
+            }
+            assert!(!set.contains("Domain") && !set.contains("sess_1"), "{set}");
         }
-        assert!(!set.contains("Domain") && !set.contains("sess_1"), "{set}");
-        for secure in [true, false] {
-            let sealer = Sealer::new(&[7; 32], secure);
-            let mut removal = sealer.cookie(String::new());
-            removal.set_max_age(cookie::time::Duration::ZERO);
-            assert_eq!(sealer.removal(), removal.to_string());
-        }
+        assert!(removal.to_str().unwrap().contains("Max-Age=0"));
     }
 
     #[test]
     fn only_the_same_key_and_name_open_it() {
-        let sealer = Sealer::new(&[7; 32], true);
-        let cookie = sealed(&sealer);
-        let opened = sealer.open(&headers(&format!("a=b; {cookie}; c"))).unwrap();
-        assert_eq!(opened.session_token, "sess_1");
-        assert_eq!(opened.return_to, "/basket");
-        assert!(Sealer::new(&[8; 32], true).open(&headers(&cookie)).is_none());
+        let cookie = sealed(&sealer(7));
+        let [opened] = &sealer(7).open(&headers(&format!("a=b; {cookie}; c")))[..] else {
+            panic!("not one login")
+        };
+        assert_eq!((&*opened.session_token, &*opened.return_to), ("sess_1", "/basket"));
+        assert!(!opens(&sealer(8), &cookie));
         let insecure = cookie.trim_start_matches("__Host-");
-        assert!(Sealer::new(&[7; 32], false).open(&headers(insecure)).is_none());
-        assert!(sealer.open(&HeaderMap::new()).is_none());
+        assert!(!opens(&Sealer::new(&[7; 32], &[], false), insecure));
+        let (name, value) = cookie.split_once('=').unwrap();
+        assert!(!opens(&sealer(7), &format!("{name}0={value}")), "the name of another login");
+        assert!(sealer(7).open(&HeaderMap::new()).is_empty());
+    }
+
+    #[test]
+    fn cookies_of_an_old_key_open_and_new_ones_have_the_new_key() {
+        let rotating = Sealer::new(&[8; 32], &[vec![6; 32], vec![7; 32]], true);
+        assert!(opens(&rotating, &sealed(&sealer(7))));
+        assert!(opens(&sealer(8), &sealed(&rotating)));
+        assert!(!opens(&sealer(7), &sealed(&rotating)));
     }
 
     #[test]
     fn no_changed_or_truncated_cookie_opens() {
-        let sealer = Sealer::new(&[7; 32], true);
+        let sealer = sealer(7);
         let cookie = sealed(&sealer);
         let value = cookie.find('=').unwrap() + 1;
         for length in value..cookie.len() {
-            assert!(sealer.open(&headers(&cookie[..length])).is_none(), "{length}");
+            assert!(!opens(&sealer, &cookie[..length]), "{length}");
         }
         for at in value..cookie.len() {
             let mut changed = cookie.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
-            let changed = String::from_utf8(changed).unwrap();
-            assert!(sealer.open(&headers(&changed)).is_none(), "{at}");
+            assert!(!opens(&sealer, &String::from_utf8(changed).unwrap()), "{at}");
         }
     }
 
     #[test]
     fn a_planted_cookie_of_the_same_name_does_not_hide_the_real_one() {
-        let sealer = Sealer::new(&[7; 32], true);
-        let both = format!("__Host-bondify-login=planted; {}", sealed(&sealer));
-        assert!(sealer.open(&headers(&both)).is_some());
+        let (sealer, real) = (sealer(7), sealed(&sealer(7)));
+        let (name, _) = real.split_once('=').unwrap();
+        assert!(opens(&sealer, &format!("{name}=planted; {real}")));
     }
 }

@@ -1,7 +1,9 @@
 //! Routes for Rocket.
 
 use std::{
-    fmt, mem,
+    fmt,
+    io::Cursor,
+    mem,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -10,13 +12,12 @@ use ::rocket::{
     data::{self, FromData, ToByteUnit},
     fairing::{self, Fairing, Info, Kind},
     http::{Method, Status},
-    response::{Responder, stream::ByteStream},
+    response::{Response, stream::ReaderStream},
     route::{self, Handler, Outcome},
 };
 use bondify_core::adapter::misconfigured;
 use bytes::Bytes;
-use futures_util::stream;
-use http::HeaderValue;
+use futures_util::{StreamExt, stream};
 
 use crate::{Login, SignedIn, adapter};
 
@@ -42,7 +43,8 @@ pub trait LoginExt: sealed::Sealed {
     /// is called once for each login, in the browser that began it. Its data is [`SignedIn`]:
     /// `#[post("/finish", data = "<login>")]`.
     ///
-    /// The fairing also ends the waiting connections when the shutdown begins.
+    /// The fairing also ends the waiting connections when the shutdown begins. It reads your route's whole
+    /// response, to send it again to a browser that repeats the request.
     fn mount(&self, base: &str, on_login: Vec<Route>) -> LoginMount;
 }
 
@@ -70,14 +72,14 @@ impl fmt::Debug for LoginMount {
 #[async_trait]
 impl Fairing for LoginMount {
     fn info(&self) -> Info {
-        Info { name: "Bondify login", kind: Kind::Ignite | Kind::Shutdown }
+        Info { name: "Bondify login", kind: Kind::Ignite | Kind::Response | Kind::Shutdown }
     }
 
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
         let on_login = mem::take(&mut *lock(&self.on_login));
         let finish = on_login.into_iter().map(|mut route| {
             let inner = mem::replace(&mut route.handler, Box::new(route::dummy_handler));
-            route.handler = Box::new(Finish { login: self.login.clone(), inner });
+            route.handler = Box::new(OnLogin { login: self.login.clone(), inner });
             route
         });
         let page = |method, path, endpoint| {
@@ -90,6 +92,19 @@ impl Fairing for LoginMount {
         ];
         let routes: Vec<_> = pages.into_iter().chain(finish).collect();
         Ok(rocket.mount(self.base.as_str(), routes))
+    }
+
+    /// Finishes the login with the final response, which has the cookies of Rocket's jar.
+    async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
+        let Some(finishing) = Finish::of(request).and_then(|finish| lock(&finish.claimed).take())
+        else {
+            return;
+        };
+        let answer = match response.body_mut().to_bytes().await {
+            Ok(body) => finishing.answer(answer_of(response, body.into())).await,
+            Err(_) => adapter::panicked(),
+        };
+        *response = response_of(answer.map(adapter::Body::Full));
     }
 
     async fn on_shutdown(&self, _: &Rocket<Orbit>) {
@@ -115,50 +130,50 @@ struct Page {
 impl Handler for Page {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
         let Self { login, endpoint } = self;
-        let answer = match read(request, data).await {
-            Ok(form) => match endpoint {
-                Endpoint::Page => adapter::page(login, &form).await,
-                Endpoint::Begin => adapter::begin(login, &form).await,
-                Endpoint::Events => adapter::events(login, &form).await,
+        let answer = match endpoint {
+            Endpoint::Page => adapter::page(login, &head_of(request)).await,
+            Endpoint::Events => adapter::events(login, &head_of(request)).await,
+            Endpoint::Begin => match read(request, data).await {
+                Ok(form) => adapter::begin(login, &form).await,
+                Err(refusal) => refusal,
             },
-            Err(refusal) => refusal,
         };
-        respond(request, answer)
+        Outcome::Success(response_of(answer))
     }
 }
 
-/// The app's handler. Its data guard, [`SignedIn`], finishes the login.
+/// The app's handler. Its data guard, [`SignedIn`], claims the login.
 #[derive(Clone)]
-struct Finish {
+struct OnLogin {
     login: Login,
     inner: Box<dyn Handler>,
 }
 
-/// The result of a finish, kept in the request's local cache.
-struct Finishing {
+#[async_trait]
+impl Handler for OnLogin {
+    async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
+        request.local_cache(|| {
+            let (claimed, refusal) = (Mutex::new(None), Mutex::new(None));
+            Some(Finish { login: self.login.clone(), claimed, refusal })
+        });
+        let outcome = self.inner.handle(request, data).await;
+        let refusal = Finish::of(request).and_then(|finish| lock(&finish.refusal).take());
+        refusal.map_or(outcome, |refusal| Outcome::Success(response_of(refusal)))
+    }
+}
+
+/// The finish of a request, kept in its local cache.
+struct Finish {
     login: Login,
-    result: Mutex<Option<Result<HeaderValue, Answer>>>,
+    claimed: Mutex<Option<adapter::Finishing>>,
+    refusal: Mutex<Option<Answer>>,
 }
 
 type Answer = http::Response<adapter::Body>;
 
-#[async_trait]
-impl Handler for Finish {
-    async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
-        let finishing = request.local_cache(|| {
-            Some(Finishing { login: self.login.clone(), result: Mutex::new(None) })
-        });
-        let mut outcome = self.inner.handle(request, data).await;
-        let result = finishing.as_ref().and_then(|finishing| lock(&finishing.result).take());
-        match (result, &mut outcome) {
-            (Some(Err(refusal)), _) => return respond(request, refusal),
-            (Some(Ok(set_cookie)), Outcome::Success(response)) => {
-                let set_cookie = set_cookie.to_str().unwrap_or_default().to_owned();
-                response.adjoin_raw_header("set-cookie", set_cookie);
-            }
-            _ => {}
-        }
-        outcome
+impl Finish {
+    fn of<'r>(request: &'r Request<'_>) -> Option<&'r Self> {
+        request.local_cache(|| None::<Self>).as_ref()
     }
 }
 
@@ -167,52 +182,67 @@ impl<'r> FromData<'r> for SignedIn {
     type Error = ();
 
     async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> data::Outcome<'r, Self> {
-        let Some(finishing) = request.local_cache(|| None::<Finishing>) else {
+        let Some(finish) = Finish::of(request) else {
             let reply = misconfigured("use SignedIn only in the route that `login.mount` gets");
             return data::Outcome::Error((Status::new(reply.status()), ()));
         };
-        let finished = match read(request, data).await {
-            Ok(form) => adapter::finish(&finishing.login, &form).await,
+        let claimed = match read(request, data).await {
+            Ok(form) => adapter::finish(&finish.login, &form).await,
             Err(refusal) => Err(refusal),
         };
-        let (result, outcome) = match finished {
-            Ok(finished) => (Ok(finished.set_cookie), data::Outcome::Success(finished.signed_in)),
+        match claimed {
+            Ok(finishing) => {
+                let signed_in = finishing.signed_in().clone();
+                *lock(&finish.claimed) = Some(finishing);
+                data::Outcome::Success(signed_in)
+            }
             Err(refusal) => {
                 let status = Status::new(refusal.status().as_u16());
-                (Err(refusal), data::Outcome::Error((status, ())))
+                *lock(&finish.refusal) = Some(refusal);
+                data::Outcome::Error((status, ()))
             }
-        };
-        *lock(&finishing.result) = Some(result);
-        outcome
+        }
     }
 }
 
 /// Reads the request, whose body is a form.
 async fn read(request: &Request<'_>, data: Data<'_>) -> Result<http::Request<Bytes>, Answer> {
-    let body = data.open(adapter::MAX_FORM_BYTES.bytes() + 1).into_bytes().await;
-    let body = stream::iter([body.map(|body| Bytes::from(body.into_inner()))]);
-    let form = adapter::read_form(body).await?;
-    let headers: Vec<_> = request.headers().iter().collect();
-    let headers = headers.iter().map(|header| (header.name().as_str(), header.value().as_bytes()));
-    Ok(adapter::request(&request.uri().to_string(), headers, form))
+    let body = data.open(adapter::MAX_FORM_BYTES.bytes() + 1).into_bytes();
+    let body = stream::once(async { body.await.map(|body| Bytes::from(body.into_inner())) });
+    adapter::read_form(head_of(request), body).await
 }
 
-fn respond<'r>(request: &'r Request<'_>, answer: Answer) -> Outcome<'r> {
+fn head_of(request: &Request<'_>) -> http::Request<Bytes> {
+    let headers: Vec<_> = request.headers().iter().collect();
+    let headers = headers.iter().map(|header| (header.name().as_str(), header.value().as_bytes()));
+    adapter::request(request.method().as_str(), &request.uri().to_string(), headers)
+}
+
+/// The app's response, for the sign-in.
+fn answer_of(response: &Response<'_>, body: Bytes) -> http::Response<Bytes> {
+    let headers: Vec<_> = response.headers().iter().collect();
+    let headers = headers.iter().map(|header| (header.name().as_str(), header.value().as_bytes()));
+    let mut answer = http::Response::new(body);
+    *answer.headers_mut() = adapter::headers(headers);
+    *answer.status_mut() = http::StatusCode::from_u16(response.status().code).unwrap_or_default();
+    answer
+}
+
+fn response_of(answer: Answer) -> Response<'static> {
     let (parts, body) = answer.into_parts();
-    let response = match body {
-        adapter::Body::Full(bytes) => bytes.to_vec().respond_to(request),
-        adapter::Body::Events(events) => ByteStream(events).respond_to(request),
-    };
-    let mut response = match response {
-        Ok(response) => response,
-        Err(status) => return Outcome::Error(status),
-    };
-    response.set_status(Status::new(parts.status.as_u16()));
+    let mut response = Response::build();
+    response.status(Status::new(parts.status.as_u16()));
     for (name, value) in &parts.headers {
         let value = value.to_str().unwrap_or_default().to_owned();
-        response.set_raw_header(name.as_str().to_owned(), value);
+        response.raw_header_adjoin(name.as_str().to_owned(), value);
     }
-    Outcome::Success(response)
+    match body {
+        adapter::Body::Full(bytes) => response.sized_body(bytes.len(), Cursor::new(bytes)),
+        adapter::Body::Events(events) => {
+            response.streamed_body(ReaderStream::from(events.map(Cursor::new)))
+        }
+    };
+    response.finalize()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -33,6 +33,12 @@ pub enum State {
     Used,
     /// Bondify refused the project or could not be reached. In JSON `unavailable`.
     Unavailable,
+    /// The form was sent by a page of another address, such as `http://` in place of `https://`. In JSON
+    /// `other_origin`.
+    OtherOrigin {
+        /// The [origin](crate::LoginBuilder::origin) at which users have to open the app.
+        origin: String,
+    },
 }
 
 impl State {
@@ -47,6 +53,7 @@ impl State {
             Self::Expired => "expired",
             Self::Used => "used",
             Self::Unavailable => "unavailable",
+            Self::OtherOrigin { .. } => "other_origin",
         }
     }
 
@@ -64,6 +71,7 @@ impl State {
                 "name": user.name(),
                 "proof": proof,
             }),
+            Self::OtherOrigin { origin } => json!({"state": self.name(), "origin": origin}),
             _ => json!({"state": self.name()}),
         }
     }

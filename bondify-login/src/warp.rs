@@ -1,15 +1,19 @@
 //! Routes for warp.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    convert::Infallible,
+    sync::{Mutex, PoisonError},
+};
 
 use ::warp::{
     Buf, Filter, Rejection,
     filters::path::FullPath,
-    http::{HeaderMap, Request, header::SET_COOKIE},
+    http::{HeaderMap, Method, Request},
     reply::{self, Reply, Response},
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
+use http_body_util::BodyExt;
 
 use crate::{Login, SignedIn, adapter};
 
@@ -53,11 +57,12 @@ impl LoginExt for Login {
         F: Future<Output = R> + Send + 'static,
         R: Reply + 'static,
     {
-        let at_end = ::warp::path::end;
+        let at_page = ::warp::path::end;
         let below = |segment: &'static str| ::warp::path(segment).and(::warp::path::end());
-        let page = at_end().and(::warp::get()).and(self.form()).then(page);
-        let begin = at_end().and(::warp::post()).and(self.form()).then(begin);
-        let events = below("events").and(::warp::get()).and(self.form()).then(events);
+        let get_or_head = || ::warp::get().or(::warp::head()).unify();
+        let page = at_page().and(get_or_head()).and(self.head()).then(page);
+        let begin = at_page().and(::warp::post()).and(self.form()).then(begin);
+        let events = below("events").and(get_or_head()).and(self.head()).then(events);
         let finish = below("finish")
             .and(::warp::post())
             .and(self.form())
@@ -66,14 +71,11 @@ impl LoginExt for Login {
     }
 }
 
-/// A request whose body is a form, or the response to send instead.
+/// A request with its form, or the response to send instead.
 type Form = Result<(Login, Request<Bytes>), Response>;
 
-async fn page(form: Form) -> Response {
-    match form {
-        Ok((login, request)) => response(adapter::page(&login, &request).await),
-        Err(refusal) => refusal,
-    }
+async fn page((login, request): (Login, Request<Bytes>)) -> Response {
+    response(adapter::page(&login, &request).await)
 }
 
 async fn begin(form: Form) -> Response {
@@ -83,29 +85,33 @@ async fn begin(form: Form) -> Response {
     }
 }
 
-async fn events(form: Form) -> Response {
-    match form {
-        Ok((login, request)) => response(adapter::events(&login, &request).await),
-        Err(refusal) => refusal,
-    }
+async fn events((login, request): (Login, Request<Bytes>)) -> Response {
+    response(adapter::events(&login, &request).await)
 }
 
 async fn finish<F>(form: Form, on_login: impl Fn(SignedIn) -> F) -> Response
 where
-    F: Future<Output: Reply>,
+    F: Future<Output: Reply> + Send + 'static,
 {
     let (login, request) = match form {
         Ok(form) => form,
         Err(refusal) => return refusal,
     };
-    match adapter::finish(&login, &request).await {
-        Ok(finished) => {
-            let mut response = on_login(finished.signed_in).await.into_response();
-            response.headers_mut().append(SET_COOKIE, finished.set_cookie);
-            response
+    let finishing = match adapter::finish(&login, &request).await {
+        Ok(finishing) => finishing,
+        Err(refusal) => return response(refusal),
+    };
+    let handler = on_login(finishing.signed_in().clone());
+    let answered = adapter::to_completion(async {
+        let (head, body) = handler.await.into_response().into_parts();
+        match body.collect().await {
+            Ok(body) => {
+                finishing.answer(::warp::http::Response::from_parts(head, body.to_bytes())).await
+            }
+            Err(_) => adapter::panicked(),
         }
-        Err(refusal) => response(refusal),
-    }
+    });
+    answered.await.map(Into::into)
 }
 
 fn response(response: ::warp::http::Response<adapter::Body>) -> Response {
@@ -130,31 +136,37 @@ fn synced<T>(
 }
 
 impl Login {
+    /// Passes the request on without its body.
+    fn head(
+        &self,
+    ) -> impl Filter<Extract = ((Self, Request<Bytes>),), Error = Infallible> + Clone + Send + Sync + use<>
+    {
+        let login = self.clone();
+        let query = ::warp::query::raw().or(::warp::any().map(String::new)).unify();
+        ::warp::method()
+            .and(::warp::path::full())
+            .and(query)
+            .and(::warp::header::headers_cloned())
+            .map(move |method: Method, path: FullPath, query: String, headers: HeaderMap| {
+                let uri = format!("{}?{query}", path.as_str());
+                let mut request = adapter::request(method.as_str(), &uri, []);
+                *request.headers_mut() = headers;
+                (login.clone(), request)
+            })
+    }
+
     fn form(
         &self,
     ) -> impl Filter<Extract = (Form,), Error = Rejection> + Clone + Send + Sync + use<> {
-        let login = self.clone();
-        let query = ::warp::query::raw().or(::warp::any().map(String::new)).unify();
-        let read = move |path: FullPath, query: String, headers, body| {
-            read(login.clone(), format!("{}?{query}", path.as_str()), headers, body)
-        };
-        ::warp::path::full()
-            .and(query)
-            .and(::warp::header::headers_cloned())
-            .and(::warp::body::stream())
-            .then(read)
+        self.head().and(::warp::body::stream()).then(read)
     }
 }
 
 async fn read(
-    login: Login,
-    uri: String,
-    headers: HeaderMap,
+    (login, request): (Login, Request<Bytes>),
     body: impl Stream<Item = Result<impl Buf, ::warp::Error>>,
 ) -> Form {
-    let form = adapter::read_form(body).await.map_err(response)?;
-    let mut request = adapter::request(&uri, [], form);
-    *request.headers_mut() = headers;
+    let request = adapter::read_form(request, body).await.map_err(response)?;
     Ok((login, request))
 }
 

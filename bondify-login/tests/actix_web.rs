@@ -9,13 +9,16 @@ use std::{future::pending, sync::mpsc, thread};
 use actix_web::{
     App, HttpResponse, HttpServer,
     dev::ServerHandle,
-    http::header::{LOCATION, SET_COOKIE},
+    http::{
+        StatusCode,
+        header::{LOCATION, SET_COOKIE},
+    },
     rt::System,
     web::Data,
 };
 use bondify_login::{Login, SignedIn, actix_web::LoginExt};
 use bondify_testkit::http_suite::Server;
-use suite::{Framework, browser_suite, login_suite};
+use suite::{Framework, browser_suite, handle, login_suite};
 
 struct ActixWeb;
 
@@ -28,6 +31,7 @@ impl Framework for ActixWeb {
                     App::new()
                         .app_data(Data::new("session"))
                         .configure(login.routes("/login", on_login))
+                        .configure(login.routes("/link", on_login))
                 };
                 let server = HttpServer::new(app).workers(2).disable_signals();
                 let server = server.bind("127.0.0.1:0").unwrap();
@@ -56,6 +60,9 @@ impl Drop for Stopper {
 }
 
 async fn on_login(login: SignedIn, cookie: Data<&'static str>) -> HttpResponse {
+    if let Err(status) = handle(&login).await {
+        return HttpResponse::new(StatusCode::from_u16(status).unwrap());
+    }
     HttpResponse::SeeOther()
         .insert_header((SET_COOKIE, format!("{}={}; HttpOnly; Path=/", **cookie, login.user.id())))
         .insert_header((LOCATION, login.return_to))

@@ -7,28 +7,33 @@ mod suite;
 use axum::{
     Router,
     extract::State,
-    http::header::SET_COOKIE,
+    http::{StatusCode, header::SET_COOKIE},
     response::{IntoResponse, Redirect},
 };
 use bondify_login::{Login, SignedIn, axum::LoginExt};
 use bondify_testkit::http_suite::Server;
-use suite::{Framework, browser_suite, login_suite};
+use suite::{Framework, browser_suite, handle, login_suite};
 use tokio::net::TcpListener;
 
 struct Axum;
 
 impl Framework for Axum {
     async fn serve(login: Login) -> Server {
-        let app = Router::new().merge(login.routes("/login", on_login)).with_state("session");
+        let app = Router::new().merge(login.routes("/login", on_login));
+        let app = app.merge(login.routes("/link", on_login)).with_state("session");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         Server::new(address, async { axum::serve(listener, app).await.unwrap() })
     }
 }
 
-async fn on_login(login: SignedIn, State(cookie): State<&'static str>) -> impl IntoResponse {
+async fn on_login(
+    login: SignedIn,
+    State(cookie): State<&'static str>,
+) -> Result<impl IntoResponse, StatusCode> {
+    handle(&login).await.map_err(|status| StatusCode::from_u16(status).unwrap())?;
     let cookie = format!("{cookie}={}; HttpOnly; Path=/", login.user.id());
-    ([(SET_COOKIE, cookie)], Redirect::to(&login.return_to))
+    Ok(([(SET_COOKIE, cookie)], Redirect::to(&login.return_to)))
 }
 
 login_suite!(Axum);

@@ -2,20 +2,32 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::Duration;
+use std::{
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
 
 use bondify_client::Client;
-use bondify_core::{Bondify, Secret};
+use bondify_core::{Bondify, MemoryWakeups, Secret};
 use bondify_login::{
     Login, LoginBuilder,
     adapter::{self, Body},
 };
 use bondify_testkit::{Answer, Payload, ScriptedServer};
 use bytes::Bytes;
-use futures_util::{StreamExt, future::join};
+use futures_util::{
+    StreamExt,
+    future::{join, join_all},
+    stream::BoxStream,
+};
 use http::{Request, header::SET_COOKIE};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tracing::subscriber::{DefaultGuard, set_default};
 
 const SECRET: &str = "whsec_test";
 const TOKEN: &str = "sess_1";
@@ -54,20 +66,36 @@ impl Rig {
     }
 
     fn request(&self, form: &'static str) -> Request<Bytes> {
-        let request = Request::post("/login").header("cookie", &self.cookie);
+        self.request_to("/login", form)
+    }
+
+    fn request_to(&self, path: &str, form: &'static str) -> Request<Bytes> {
+        let request = Request::post(path).header("cookie", &self.cookie);
         request.header("origin", "https://shop.example").body(Bytes::from(form)).unwrap()
     }
 
     /// The decision that a connection receives.
     async fn decision(&self) -> Value {
-        let events = adapter::events(&self.login, &self.request("")).await.into_body();
-        let Body::Events(mut events) = events else { panic!("no events") };
+        let mut events = self.events().await;
         while let Some(frame) = events.next().await {
             if let Some(data) = frame.strip_prefix(b"event: state\ndata: ") {
                 return serde_json::from_slice(data).unwrap();
             }
         }
         panic!("no decision")
+    }
+
+    async fn events(&self) -> BoxStream<'static, Bytes> {
+        let request = self.request_to("/login/events", "");
+        let events = adapter::events(&self.login, &request).await.into_body();
+        let Body::Events(events) = events else { panic!("no events") };
+        events
+    }
+
+    async fn page(&self) -> String {
+        let page = adapter::page(&self.login, &self.request("")).await.into_body();
+        let Body::Full(page) = page else { panic!("no page") };
+        String::from_utf8(page.to_vec()).unwrap()
     }
 
     fn polls(&self) -> usize {
@@ -155,6 +183,25 @@ async fn where_webhooks_arrive_a_waiting_login_polls_slowly() {
     .await;
 }
 
+/// The poll interval is an hour, and the webhook arrives at another instance.
+#[tokio::test]
+async fn a_webhook_wakes_the_browser_of_another_instance() {
+    within_seconds(async {
+        let wakeups = MemoryWakeups::new();
+        let (of_one, of_other) = (wakeups.clone(), wakeups);
+        let answers = [status("pending"), confirmed()];
+        let waiting = Rig::begin_with(LONG, answers, |it| it.wakeups(of_one)).await;
+        let other = Rig::begin_with(LONG, [], |it| it.wakeups(of_other)).await;
+        let webhook = async {
+            waiting.polled(1).await;
+            other.notify();
+        };
+        let (decision, ()) = join(waiting.decision(), webhook).await;
+        assert_eq!((&decision["state"], waiting.polls()), (&"confirmed".into(), 2));
+    })
+    .await;
+}
+
 /// With a slow poll every 15 seconds, only those that follow the webhook can be this fast.
 #[tokio::test]
 async fn a_webhook_that_is_faster_than_the_api_is_followed_by_fast_polls() {
@@ -186,9 +233,10 @@ async fn a_login_is_finished_without_another_request() {
         let rig = Rig::begin(SHORT, [confirmed()]).await;
         let proof = rig.decision().await["proof"].as_str().unwrap().to_owned();
         let form: &'static str = format!("proof={proof}").leak();
-        let finished = adapter::finish(&rig.login, &rig.request(form)).await.unwrap();
-        assert_eq!(finished.signed_in.user.id().as_str(), "123456789");
-        assert_eq!(finished.signed_in.return_to, "/");
+        let request = rig.request_to("/login/finish", form);
+        let finishing = adapter::finish(&rig.login, &request).await.unwrap();
+        assert_eq!(finishing.signed_in().user.id().as_str(), "123456789");
+        assert_eq!(finishing.signed_in().return_to, "/");
         assert_eq!(rig.polls(), 1);
     })
     .await;
@@ -222,15 +270,143 @@ async fn a_proof_of_another_secret_is_shown_as_unavailable() {
 async fn a_page_waits_while_the_api_does_not_answer() {
     within_seconds(async {
         let rig = Rig::begin(SHORT, [Answer::none(), Answer::json(404, json!({}))]).await;
-        let page = async || {
-            let page = adapter::page(&rig.login, &rig.request("")).await.into_body();
-            let Body::Full(page) = page else { panic!("no page") };
-            String::from_utf8(page.to_vec()).unwrap()
-        };
-        assert!(page().await.contains("Waiting for you to confirm"));
-        assert!(page().await.contains("not possible right now"), "the project is gone");
+        assert!(rig.page().await.contains("Waiting for you to confirm"));
+        while !rig.page().await.contains("not possible right now") {
+            sleep(Duration::from_millis(50)).await; // until the answers are no longer shared
+        }
     })
     .await;
+}
+
+#[tokio::test]
+async fn all_who_ask_within_a_second_share_an_answer() {
+    within_seconds(async {
+        let slowly = Answer::text(200, &format!("{:150}", r#"{"status":"pending"}"#)).trickling();
+        let rig = Rig::begin(LONG, [slowly]).await;
+        let mut events: Vec<_> = Vec::new();
+        for _ in 0..50 {
+            let mut waiting = rig.events().await;
+            waiting.next().await.unwrap();
+            events.push(waiting);
+        }
+        let pages = join_all((0..50).map(|_| rig.page())).await;
+        assert!(pages.iter().all(|page| page.contains("Waiting for you to confirm")));
+        assert_eq!(rig.polls(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_read_loses_its_place() {
+    within_seconds(async {
+        let answers = [status("pending"), confirmed()];
+        let rig = Rig::begin_with(SHORT, answers, |it| it.max_waiting(1)).await;
+        let unread = rig.events().await;
+        assert_eq!(rig.decision().await["state"], "confirmed", "the newer one has the place");
+        let frames = unread.map(|frame| String::from_utf8(frame.to_vec()).unwrap());
+        let frames: String = frames.collect().await;
+        assert!(!frames.contains("event: state"), "{frames}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_place_ends_with_its_login_whatever_the_connection_does() {
+    within_seconds(async {
+        let ahead = Arc::new(AtomicU64::new(0));
+        let clock = {
+            let ahead = ahead.clone();
+            move || SystemTime::now() + Duration::from_secs(ahead.load(Ordering::Relaxed))
+        };
+        let rig = Rig::begin_with(SHORT, [status("pending")], |it| it.clock(clock)).await;
+        let unread = rig.events().await;
+        assert!(format!("{:?}", rig.login).contains("waiting: 1"), "{:?}", rig.login);
+        ahead.store(60 * 60, Ordering::Relaxed);
+        assert!(format!("{:?}", rig.login).contains("waiting: 0"), "{:?}", rig.login);
+        drop(unread);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_log_tells_an_api_that_is_away_from_one_that_refuses() {
+    within_seconds(async {
+        let (log, _guard) = Log::capture();
+        let rig = Rig::begin(SHORT, [Answer::none(), Answer::json(404, json!({}))]).await;
+        for expected in ["Bondify's API could not be reached", "Bondify's API refused a login"] {
+            assert!(!log.text().contains(expected), "{}", log.text());
+            let refused = adapter::begin(&rig.login, &rig.request("")).await;
+            assert_eq!(refused.status(), 502);
+            assert!(log.text().contains(expected), "{}", log.text());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_log_names_a_clock_that_is_wrong() {
+    within_seconds(async {
+        let (log, _guard) = Log::capture();
+        let begun = json!({"session_token": TOKEN, "deeplink": "https://t.me/b"});
+        let begun = Answer::json(200, begun).header("date", "Mon, 30 Nov 2020 12:00:00 GMT");
+        let rig = Rig::begin(SHORT, [begun]).await;
+        let refused = adapter::begin(&rig.login, &rig.request("")).await;
+        assert_eq!(refused.status(), 502);
+        let text = log.text();
+        assert!(
+            text.contains("the clock of this server differs") && text.contains("ahead"),
+            "{text}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_log_names_both_origins_of_a_refused_form_once_a_minute() {
+    within_seconds(async {
+        let (log, _guard) = Log::capture();
+        let rig = Rig::begin(SHORT, []).await;
+        for _ in 0..3 {
+            let mut form = rig.request("");
+            form.headers_mut().insert("origin", "http://www.shop.example".parse().unwrap());
+            assert_eq!(adapter::begin(&rig.login, &form).await.status(), 403);
+        }
+        let text = log.text();
+        let warnings: Vec<_> = text.lines().filter(|line| line.contains("WARN")).collect();
+        let [warning] = warnings[..] else { panic!("{text}") };
+        for origin in ["http://www.shop.example", "https://shop.example"] {
+            assert!(warning.contains(origin), "{warning}");
+        }
+    })
+    .await;
+}
+
+/// What is logged in this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn capture() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        (log, set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[tokio::test]

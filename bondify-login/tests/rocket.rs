@@ -15,18 +15,19 @@ use rocket::{
     Config, State,
     config::{LogLevel, Shutdown},
     fairing::AdHoc,
-    http::{Cookie, CookieJar},
+    http::{Cookie, CookieJar, Status},
     post,
     response::Redirect,
     routes,
 };
-use suite::{Framework, browser_suite, login_suite};
+use suite::{Framework, browser_suite, handle, login_suite};
 use tokio::sync::oneshot;
 
 struct OnRocket;
 
 impl Framework for OnRocket {
     const PASSES_ALL_BYTES: bool = false;
+    const ANSWERS_HALF_FORMS: bool = false;
 
     async fn serve(login: Login) -> Server {
         let config = Config {
@@ -44,7 +45,8 @@ impl Framework for OnRocket {
             Box::pin(async {})
         });
         let rocket = rocket::custom(config).manage("session");
-        let rocket = rocket.attach(login.mount("/login", routes![on_login])).attach(report);
+        let rocket = rocket.attach(login.mount("/login", routes![on_login]));
+        let rocket = rocket.attach(login.mount("/link", routes![on_login])).attach(report);
         let server = tokio::spawn(rocket.launch());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, starting.await.unwrap()));
         Server::new(address, async { drop(server.await.unwrap().unwrap()) })
@@ -52,9 +54,14 @@ impl Framework for OnRocket {
 }
 
 #[post("/finish", data = "<login>")]
-fn on_login(login: SignedIn, jar: &CookieJar<'_>, cookie: &State<&'static str>) -> Redirect {
+async fn on_login(
+    login: SignedIn,
+    jar: &CookieJar<'_>,
+    cookie: &State<&'static str>,
+) -> Result<Redirect, Status> {
+    handle(&login).await.map_err(Status::new)?;
     jar.add(Cookie::new(**cookie, login.user.id().to_string()));
-    Redirect::to(login.return_to)
+    Ok(Redirect::to(login.return_to))
 }
 
 login_suite!(OnRocket);

@@ -6,7 +6,7 @@ mod suite;
 
 use bondify_login::{Login, SignedIn, warp::LoginExt};
 use bondify_testkit::http_suite::Server;
-use suite::{Framework, browser_suite, login_suite};
+use suite::{Framework, browser_suite, handle, login_suite};
 use tokio::net::TcpListener;
 use warp::{
     Filter, Reply,
@@ -14,7 +14,7 @@ use warp::{
         StatusCode,
         header::{LOCATION, SET_COOKIE},
     },
-    reply::with_header,
+    reply::{Response, with_header},
 };
 
 struct Warp;
@@ -22,16 +22,20 @@ struct Warp;
 impl Framework for Warp {
     async fn serve(login: Login) -> Server {
         let routes = warp::path("login").and(login.routes(on_login));
+        let routes = routes.or(warp::path("link").and(login.routes(on_login)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         Server::new(address, warp::serve(routes).incoming(listener).run())
     }
 }
 
-async fn on_login(login: SignedIn) -> impl Reply {
+async fn on_login(login: SignedIn) -> Response {
+    if let Err(status) = handle(&login).await {
+        return StatusCode::from_u16(status).unwrap().into_response();
+    }
     let cookie = format!("session={}; HttpOnly; Path=/", login.user.id());
     let reply = with_header(StatusCode::SEE_OTHER, SET_COOKIE, cookie);
-    with_header(reply, LOCATION, login.return_to)
+    with_header(reply, LOCATION, login.return_to).into_response()
 }
 
 login_suite!(Warp);

@@ -25,6 +25,12 @@ impl EventKey {
         Self::digest(namespace, &self.0)
     }
 
+    /// The key with these [bytes](Self::as_bytes), for engines that send them back.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The key's bytes, for engines that store them as they are.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {

@@ -11,6 +11,10 @@ use bondify_core::Secret;
 use bondify_emulator::Persona;
 use bondify_login::Login;
 use bondify_testkit::Payload;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::{
     Framework, Rig,
@@ -50,7 +54,7 @@ pub(crate) async fn a_planted_cookie_is_useless_after_the_login<F: Framework>() 
     let proof = victim.proof().await;
     assert_eq!(session(&victim.finish(&proof).await), Some("42"));
 
-    assert_eq!(attacker.json("GET", "/login").await["state"], "waiting");
+    assert_eq!(attacker.json("GET", "/login").await["state"], "used");
     let refused = attacker.finish(&proof).await;
     assert_eq!((refused.status, session(&refused)), (400, None));
 }
@@ -65,7 +69,7 @@ pub(crate) async fn a_stolen_link_or_token_cannot_finish_a_login<F: Framework>()
             let refused = thief.finish(stolen).await;
             assert_eq!((refused.status, session(&refused)), (400, None));
         }
-        thief.cookie = format!("{COOKIE}={}", victim.token);
+        thief.cookie = format!("{COOKIE}0={}", victim.token);
         assert_eq!(thief.get("/login/events").await.status, 404);
         assert_eq!(thief.json("GET", "/login").await["state"], "start");
         assert_eq!(thief.finish("").await.status, 400);
@@ -92,7 +96,7 @@ pub(crate) async fn forged_truncated_and_swapped_cookies_are_ignored<F: Framewor
     rig.confirm(&browser.token.clone(), "42");
     let proof = browser.clone().proof().await;
     let real = browser.cookie.clone();
-    let value = real.split_once('=').unwrap().1;
+    let (name, value) = real.split_once('=').unwrap();
     let other = Rig::with::<F>(Duration::from_secs(600), |login| login.cookie_key([8; 32])).await;
     let foreign = other.begin().await.cookie;
     let plain = format!(
@@ -102,13 +106,15 @@ pub(crate) async fn forged_truncated_and_swapped_cookies_are_ignored<F: Framewor
     let changed = if value.starts_with('A') { "B" } else { "A" };
     for forged in [
         String::new(),
-        format!("{COOKIE}="),
-        format!("{COOKIE}={plain}"),
-        format!("{COOKIE}={}", &value[..value.len() - 1]),
-        format!("{COOKIE}={}", &value[..value.len() / 2]),
-        format!("{COOKIE}={changed}{}", &value[1..]),
-        format!("{COOKIE}={value}A"),
-        format!("bondify-login={value}"),
+        format!("{name}="),
+        format!("{name}={plain}"),
+        format!("{name}={}", &value[..value.len() - 1]),
+        format!("{name}={}", &value[..value.len() / 2]),
+        format!("{name}={changed}{}", &value[1..]),
+        format!("{name}={value}A"),
+        format!("{name}0={value}"),
+        format!("{COOKIE}={value}"),
+        format!("{}={value}", name.trim_start_matches("__Host-")),
         format!("session={value}"),
         foreign,
     ] {
@@ -135,13 +141,13 @@ pub(crate) async fn an_expired_cookie_cannot_finish_a_login<F: Framework>() {
     let mut browser = rig.begin().await;
     rig.confirm(&browser.token.clone(), "42");
     let proof = browser.proof().await;
-    ahead.store(661, Ordering::Relaxed);
+    ahead.store(902, Ordering::Relaxed);
     assert_eq!(browser.json("GET", "/login").await["state"], "expired");
     let refused = browser.finish(&proof).await;
     assert_eq!((refused.status, session(&refused)), (400, None));
     assert!(refused.body.contains("The login has expired"), "{}", refused.body);
     // Before that it is valid.
-    ahead.store(640, Ordering::Relaxed);
+    ahead.store(890, Ordering::Relaxed);
     assert_eq!(session(&browser.finish(&proof).await), Some("42"));
 }
 
@@ -246,11 +252,6 @@ pub(crate) async fn a_finished_login_cannot_be_replayed<F: Framework>() {
     let mut replayed = browser.clone();
     assert_eq!(session(&browser.finish(&proof).await), Some("42"));
 
-    let refused = replayed.clone().finish(&proof).await;
-    assert_eq!((refused.status, session(&refused)), (409, None));
-    assert!(refused.body.contains("This login is finished"), "{}", refused.body);
-    assert!(refused.body.contains("href=\"/\""), "{}", refused.body);
-
     // Another instance, with the same dedupe store.
     let login = Login::builder(sessions(rig.emulator.url()), &rig.bondify);
     let login = login.origin(ORIGIN).cookie_key(KEY).build().unwrap();
@@ -258,22 +259,8 @@ pub(crate) async fn a_finished_login_cannot_be_replayed<F: Framework>() {
     replayed.server = other.address();
     let refused = replayed.finish(&proof).await;
     assert_eq!((refused.status, session(&refused)), (409, None));
-}
-
-/// A double click, two tabs.
-pub(crate) async fn one_of_many_concurrent_finishes_succeeds<F: Framework>() {
-    let rig = Rig::start::<F>().await;
-    let mut browser = rig.begin().await;
-    rig.confirm(&browser.token.clone(), "42");
-    let proof = browser.proof().await;
-    let finishes = (0..8).map(|_| {
-        let (mut browser, proof) = (browser.clone(), &proof);
-        async move { browser.finish(proof).await }
-    });
-    let answers = futures_util::future::join_all(finishes).await;
-    let sessions: Vec<_> = answers.iter().filter_map(session).collect();
-    assert_eq!(sessions, ["42"]);
-    assert_eq!(answers.iter().filter(|answer| answer.status == 409).count(), 7);
+    assert!(refused.body.contains("This login is finished"), "{}", refused.body);
+    assert!(refused.body.contains("Sign in again"), "{}", refused.body);
 }
 
 pub(crate) async fn names_run_no_script<F: Framework>() {
@@ -314,4 +301,22 @@ pub(crate) async fn other_methods_change_nothing<F: Framework>() {
     }
     rig.until_waiting(0).await;
     assert_eq!((browser.cookie, rig.emulator.sessions().len()), (cookie, 1));
+}
+
+pub(crate) async fn head_is_answered_like_get<F: Framework>() {
+    let rig = Rig::start::<F>().await;
+    let browser = rig.begin().await;
+    for path in ["/login", "/login/events"] {
+        let mut connection = TcpStream::connect(browser.server).await.unwrap();
+        let request = format!(
+            "HEAD {path} HTTP/1.1\r\nhost: shop.example\r\ncookie: {}\r\nconnection: close\r\n\r\n",
+            browser.cookie
+        );
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut head = String::new();
+        soon(connection.read_to_string(&mut head)).await.unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{path}: {head}");
+        assert_eq!(head.matches("\r\n\r\n").count(), 1, "{path} has no body: {head}");
+    }
+    rig.until_waiting(0).await;
 }

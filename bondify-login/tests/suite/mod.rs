@@ -3,17 +3,23 @@
 mod attacks;
 pub(crate) mod browser;
 mod cookies;
+mod finishing;
 mod flow;
+mod forms;
 mod own_page;
 mod rig;
+mod tabs;
 mod waiting;
 
 pub(crate) use self::{
     attacks::*,
     browser::browser_suite,
     cookies::*,
+    finishing::*,
     flow::*,
+    forms::*,
     rig::{Framework, Rig},
+    tabs::*,
     waiting::*,
 };
 
@@ -48,13 +54,30 @@ macro_rules! login_suite {
             no_site_can_frame_a_page
             a_proof_of_another_project_is_refused
             a_finished_login_cannot_be_replayed
-            one_of_many_concurrent_finishes_succeeds
             names_run_no_script
             an_oversized_form_is_refused
             other_methods_change_nothing
+            head_is_answered_like_get
             // cookies
             cookies_of_other_applications_change_nothing
             cookies_with_similar_names_are_ignored
+            // finishing
+            a_hang_up_while_the_handler_runs_loses_no_login
+            many_concurrent_finishes_get_the_same_answer
+            a_handler_that_fails_leaves_the_login_unfinished
+            a_copied_cookie_learns_nothing_after_the_login
+            clocks_may_differ_by_minutes
+            a_clock_that_is_wrong_begins_no_login
+            // forms
+            a_form_that_is_held_back_is_refused
+            a_request_for_the_page_needs_no_body
+            a_form_that_breaks_off_begins_nothing
+            a_page_of_another_origin_is_told_which_one_to_use
+            // tabs
+            tabs_finish_their_own_logins
+            the_oldest_of_too_many_logins_is_removed
+            a_login_that_was_left_does_not_decide_where_the_next_one_leads
+            a_login_is_finished_at_the_page_that_began_it
             // waiting
             waiting_connections_are_bounded
             a_client_that_leaves_ends_its_wait

@@ -1,4 +1,7 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
 
 use bondify_client::{Client, Sessions};
 use bondify_core::{Bondify, Secret};
@@ -9,16 +12,20 @@ use serde_json::Value;
 
 pub(crate) const PROJECT: &str = "proj_login";
 pub(crate) const ORIGIN: &str = "https://shop.example";
-pub(crate) const COOKIE: &str = "__Host-bondify-login";
+/// The beginning of the cookies' names.
+pub(crate) const COOKIE: &str = "__Host-bondify-login-";
 pub(crate) const KEY: [u8; 32] = [7; 32];
 
-/// A framework under test. It serves a login at `/login`, whose handler sets the cookie `session` to the
-/// user's id and redirects to `return_to`.
+/// A framework under test. It serves a login at `/login` and at `/link`. The handler calls
+/// [`handle`](super::handle), sets the cookie `session` to the user's id, and redirects to `return_to`.
 pub(crate) trait Framework {
     async fn serve(login: Login) -> Server;
 
     /// Whether the framework passes on headers that are not UTF-8.
     const PASSES_ALL_BYTES: bool = true;
+
+    /// Whether a form that is held back is always answered. Otherwise its connection may be closed.
+    const ANSWERS_HALF_FORMS: bool = true;
 }
 
 /// A local Bondify, and an app that uses it.
@@ -40,13 +47,22 @@ impl Rig {
         lifetime: Duration,
         set: impl FnOnce(LoginBuilder) -> LoginBuilder,
     ) -> Self {
+        Self::with_clock::<F>(lifetime, SystemTime::now, set).await
+    }
+
+    /// Starts both. The server has this clock.
+    pub(crate) async fn with_clock<F: Framework>(
+        lifetime: Duration,
+        clock: impl Fn() -> SystemTime + Clone + Send + Sync + 'static,
+        set: impl FnOnce(LoginBuilder) -> LoginBuilder,
+    ) -> Self {
         let project = ProjectSettings::new().id(PROJECT).name("Shop").public_access(true);
         let emulator = Emulator::builder().project(project).session_lifetime(lifetime);
         let emulator = emulator.start().await.unwrap();
         let secret = emulator.project(PROJECT).unwrap().secret().clone();
-        let bondify = Bondify::builder(secret.clone()).build().unwrap();
+        let bondify = Bondify::builder(secret.clone()).clock(clock.clone()).build().unwrap();
         let login = Login::builder(sessions(emulator.url()), &bondify);
-        let login = login.origin(ORIGIN).cookie_key(KEY).app_name("Shop");
+        let login = login.origin(ORIGIN).cookie_key(KEY).app_name("Shop").clock(clock);
         let login = set(login.keep_alive(Duration::from_millis(100))).build().unwrap();
         let server = F::serve(login.clone()).await;
         Self { emulator, secret, bondify, login, server }
@@ -55,10 +71,18 @@ impl Rig {
     /// Returns a browser that has begun a login.
     pub(crate) async fn begin(&self) -> Browser {
         let mut browser = self.browser();
-        let begun = browser.post("/login", "").await;
-        assert_eq!((begun.status, begun.header("location")), (303, Some("./login")));
-        browser.token = self.emulator.sessions()[0].token.to_string();
+        self.begin_in(&mut browser, "").await;
         browser
+    }
+
+    /// Begins a login in the browser, and returns the URL of its page.
+    pub(crate) async fn begin_in(&self, browser: &mut Browser, form: &str) -> String {
+        let begun = browser.post("/login", form).await;
+        assert_eq!(begun.status, 303, "{begun:?}");
+        browser.token = self.emulator.sessions()[0].token.to_string();
+        let page = begun.header("location").unwrap();
+        assert!(page.starts_with("./login?id="), "{page}");
+        page.trim_start_matches('.').to_owned()
     }
 
     /// Returns a browser without cookies.
@@ -76,11 +100,13 @@ pub(crate) fn sessions(url: &str) -> Sessions {
     client.build().unwrap().sessions(PROJECT)
 }
 
-/// A minimal browser: it keeps the login cookie and sends forms with its origin.
+/// A minimal browser: it keeps the login cookies and sends forms with its origin.
 #[derive(Clone)]
 pub(crate) struct Browser {
     pub(crate) server: SocketAddr,
+    /// The header `Cookie`.
     pub(crate) cookie: String,
+    /// The session of the newest login.
     pub(crate) token: String,
 }
 
@@ -114,13 +140,20 @@ impl Browser {
     ) -> Response {
         let mut connection = self.send(method, path, headers, form).await;
         let response = connection.response().await.unwrap();
-        for (_, set) in response.headers.iter().filter(|(name, _)| name == "set-cookie") {
-            if let Some(value) = set.strip_prefix(COOKIE) {
-                let value = value.split(';').next().unwrap();
-                self.cookie = format!("{COOKIE}{value}");
-            }
-        }
+        self.keep_cookies(&response);
         response
+    }
+
+    fn keep_cookies(&mut self, response: &Response) {
+        let set = response.headers.iter().filter(|(name, _)| name == "set-cookie");
+        for set in set.map(|(_, set)| set).filter(|set| set.starts_with(COOKIE)) {
+            let (cookie, attributes) = set.split_once(';').unwrap();
+            let name = cookie.split_inclusive('=').next().unwrap();
+            let kept = self.cookie.split("; ").filter(|it| !it.is_empty() && !it.starts_with(name));
+            let is_removal = attributes.ends_with("Max-Age=0");
+            let cookies: Vec<_> = kept.chain((!is_removal).then_some(cookie)).collect();
+            self.cookie = cookies.join("; ");
+        }
     }
 
     pub(crate) async fn send(
@@ -141,9 +174,24 @@ impl Browser {
         connection
     }
 
+    /// Requests the state until it is this one, as requests within a second share an answer.
+    pub(crate) async fn until(&mut self, page: &str, state: &str) -> Value {
+        loop {
+            let json = self.json("GET", page).await;
+            if json["state"] == state {
+                return json;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Waits for the decision, through server-sent events.
     pub(crate) async fn decision(&mut self) -> Value {
-        let events = self.get("/login/events").await;
+        self.decision_at("/login/events").await
+    }
+
+    pub(crate) async fn decision_at(&mut self, url: &str) -> Value {
+        let events = self.get(url).await;
         assert_eq!(events.header("content-type"), Some("text/event-stream"), "{events:?}");
         let data = events.body.split_once("event: state\ndata: ").unwrap().1;
         serde_json::from_str(data).unwrap()

@@ -36,20 +36,20 @@ impl Rig {
     /// Signs the persona in, and returns the cookie of the session.
     async fn sign_in(&self, persona: Persona) -> String {
         let begun = self.request("POST", "/login", "", "").await;
-        let login = cookie(&begun, "bondify-login");
+        let login = cookie(&begun, "bondify-login-");
         self.emulator.confirm(&self.emulator.sessions()[0].token, persona).unwrap();
         let events = self.request("GET", "/login/events", &login, "").await;
         let proof = events.body.split_once("\"proof\":\"").unwrap().1.split('"').next().unwrap();
         let done = self.request("POST", "/login/finish", &login, &format!("proof={proof}")).await;
         assert_eq!((done.status, done.header("location")), (303, Some("/")), "{done:?}");
-        cookie(&done, "session")
+        cookie(&done, "session=")
     }
 }
 
-/// The cookie of this name that is set, as it is sent back.
-fn cookie(response: &Response, name: &str) -> String {
+/// The cookie that is set and starts like this, as it is sent back.
+fn cookie(response: &Response, start: &str) -> String {
     let mut set = response.headers.iter().filter(|(header, _)| header == "set-cookie");
-    let (_, set) = set.find(|(_, set)| set.starts_with(&format!("{name}="))).unwrap();
+    let (_, set) = set.find(|(_, set)| set.starts_with(start)).unwrap();
     assert!(set.contains("HttpOnly") && set.contains("SameSite=Lax"), "{set}");
     set.split(';').next().unwrap().to_owned()
 }
