@@ -56,13 +56,13 @@ async fn a_sentinel_is_followed_with_narrow_rights() {
     let Some(mut pair) = RedisPair::start() else { return };
     let Some(sentinel) = pair.sentinel("shop") else { return };
     for engine in [&pair.primary, &pair.replica] {
-        let rights = crate::rights::rights("behind Sentinels");
+        let rights = rights::rights("behind Sentinels");
         let admin = connect(engine.url()).await;
         let () = tell(&admin, &format!("ACL SETUSER narrow on >secret {rights}")).await;
     }
     let user = RedisConnectionInfo::default().set_username("narrow").set_password("secret");
     let node = SentinelNodeConnectionInfo::default().set_redis_connection_info(user);
-    let client = SentinelClient::build(vec![sentinel.url()], "shop".into(), Some(node), Master);
+    let client = SentinelClient::build(vec![sentinel.url()], "shop", Some(node), Master);
     let store = RedisStore::open(client.unwrap()).timeout(TIMEOUT);
     within_a_minute(async {
         let load = Load::start(&store);

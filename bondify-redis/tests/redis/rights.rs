@@ -54,7 +54,7 @@ async fn the_rights_in_the_readme_are_enough_on_a_cluster() {
         let () = tell(&admin, &format!("ACL SETUSER narrow reset on >secret {rights}")).await;
     }
     let builder = ClusterClient::builder(urls.split(',')).response_timeout(PATIENT);
-    let client = builder.username("narrow".to_owned()).password("secret".to_owned()).build();
+    let client = builder.username("narrow").password("secret").build();
     let store = RedisStore::open(client.expect("Redis URLs")).timeout(PATIENT);
     for number in 0..20 {
         let session = format!("{:016x}, {number}", getrandom::u64().expect("the system has some"));
