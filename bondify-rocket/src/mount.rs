@@ -183,10 +183,10 @@ fn note_status(outcome: &Outcome<'_>, state: &RequestState) {
     }
 }
 
-/// A route's handler, mounted through Bondify.
 const WITHOUT_EVENT: &str = "its handler ran without a `BondifyEvent`; take one, or mount the route by \
     `.mount(..)`";
 
+/// A route's handler, mounted through Bondify.
 #[derive(Clone)]
 struct BondifyHandler {
     inner: Box<dyn Handler>,
