@@ -6,7 +6,7 @@ use std::{
 
 use bondify_login::SignedIn;
 use futures_util::future::join_all;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::sleep};
 
 use super::{
     Framework, Rig,
@@ -18,6 +18,9 @@ use super::{
 const SLOW: &str = "77";
 /// The user whose handler fails at first.
 const FAILING: &str = "500";
+
+/// The time in which a server notices a reset, which has no answer to wait for.
+const TIME_TO_NOTICE: Duration = Duration::from_millis(250);
 
 static CALLS: LazyLock<Mutex<HashMap<String, u32>>> = LazyLock::new(Mutex::default);
 static STARTED: Semaphore = Semaphore::const_new(0);
@@ -63,9 +66,9 @@ pub(crate) async fn a_hang_up_while_the_handler_runs_loses_no_login<F: Framework
     let first = browser.send("POST", "/login/finish", headers, &form).await;
     soon(STARTED.acquire()).await.unwrap().forget();
     first.reset().unwrap();
-    let again = browser.send("POST", "/login/finish", headers, &form).await;
+    sleep(TIME_TO_NOTICE).await;
+    let mut again = browser.send("POST", "/login/finish", headers, &form).await;
     MAY_END.add_permits(1);
-    let mut again = again;
     let answer = soon(again.response()).await.unwrap();
     assert_eq!((answer.status, session(&answer)), (303, Some(SLOW)), "{answer:?}");
     // The answer was lost on its way.
