@@ -2,8 +2,9 @@
 
 /**
  * The state of a login, as the server has it.
- * @typedef {{state: "start" | "waiting" | "confirmed" | "cancelled" | "expired" | "used" | "unavailable",
- *   deeplink?: string, qr_code?: string, expires_in?: number, name?: string, proof?: string}} Login
+ * @typedef {{state: "start" | "waiting" | "confirmed" | "cancelled" | "expired" | "used" | "unavailable" |
+ *   "other_origin", id?: string, origin?: string, deeplink?: string, qr_code?: string,
+ *   expires_in?: number, name?: string, proof?: string}} Login
  */
 
 /**

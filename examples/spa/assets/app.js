@@ -77,7 +77,9 @@ async function start(login) {
 }
 
 /** @param {Login} login */
-function show({ state, deeplink = "", qr_code = "", proof = "" }) {
+function show({ state, id, deeplink = "", qr_code = "", proof = "", origin = "" }) {
+  // Other tabs may have logins of their own.
+  const query = id ? `?id=${id}` : "";
   switch (state) {
     case "waiting":
       view.replaceChildren(
@@ -86,9 +88,14 @@ function show({ state, deeplink = "", qr_code = "", proof = "" }) {
         element("img", { alt: "QR code of the same link", src: `data:image/svg+xml,${encodeURIComponent(qr_code)}` }),
         element("p", {}, "Waiting for you to confirm …"),
       );
-      return follow("/login", "/login/events", decided, lost);
+      return follow(`/login${query}`, `/login/events${query}`, decided, lost);
     case "confirmed":
-      return finish(proof);
+      return finish(`/login/finish${query}`, proof);
+    case "other_origin":
+      return view.replaceChildren(
+        element("h1", {}, "Signing in does not work at this address"),
+        element("a", { href: origin }, origin),
+      );
     default:
       view.replaceChildren(
         element("h1", {}, titles[state]),
@@ -114,10 +121,13 @@ function decided(login) {
   else start(login);
 }
 
-/** @param {string} proof */
-async function finish(proof) {
+/**
+ * @param {string} path
+ * @param {string} proof
+ */
+async function finish(path, proof) {
   view.replaceChildren(element("h1", {}, "Signing you in …"));
-  const answer = await send("POST", "/login/finish", { proof });
+  const answer = await send("POST", path, { proof });
   if (answer.state) start(answer);
   else welcome(answer);
 }

@@ -8,14 +8,11 @@ use std::{
 use axum::{
     Json, Router,
     extract::State,
-    http::header,
+    http::{HeaderMap, header},
     response::{Html, IntoResponse},
     routing::get,
 };
-use axum_extra::extract::{
-    CookieJar,
-    cookie::{Cookie, SameSite},
-};
+use bondify_core::adapter::visit_cookies;
 use bondify_login::{Login, SignedIn, TelegramUser, axum::LoginExt};
 use serde_json::{Value, json};
 
@@ -35,29 +32,26 @@ pub fn app(login: &Login) -> Router {
 }
 
 /// Gives the browser a new session, and the app the user.
-async fn on_login(
-    login: SignedIn,
-    State(sessions): State<Sessions>,
-    jar: CookieJar,
-) -> impl IntoResponse {
+async fn on_login(login: SignedIn, State(sessions): State<Sessions>) -> impl IntoResponse {
     let [a, b] = [(); 2].map(|()| getrandom::u64().expect("the system has randomness"));
     let session = format!("{a:016x}{b:016x}");
     let user = as_json(&login.user);
-    lock(&sessions).insert(session.clone(), login.user);
-    (jar.add(cookie(session)), user)
+    let set_cookie = cookie(&session);
+    lock(&sessions).insert(session, login.user);
+    ([(header::SET_COOKIE, set_cookie)], user)
 }
 
 /// The user who is signed in, or `null`.
-async fn me(State(sessions): State<Sessions>, jar: CookieJar) -> Json<Value> {
-    let user = jar.get(SESSION).and_then(|it| lock(&sessions).get(it.value()).map(as_json));
+async fn me(State(sessions): State<Sessions>, headers: HeaderMap) -> Json<Value> {
+    let user = session(&headers).and_then(|it| lock(&sessions).get(&it).map(as_json));
     user.unwrap_or_default()
 }
 
-async fn sign_out(State(sessions): State<Sessions>, jar: CookieJar) -> impl IntoResponse {
-    if let Some(session) = jar.get(SESSION) {
-        lock(&sessions).remove(session.value());
+async fn sign_out(State(sessions): State<Sessions>, headers: HeaderMap) -> impl IntoResponse {
+    if let Some(session) = session(&headers) {
+        lock(&sessions).remove(&session);
     }
-    (jar.remove(cookie(String::new())), Json(Value::Null))
+    ([(header::SET_COOKIE, cookie("") + "; Max-Age=0")], Json(Value::Null))
 }
 
 fn as_json(user: &TelegramUser) -> Json<Value> {
@@ -68,11 +62,21 @@ fn lock(sessions: &Sessions) -> std::sync::MutexGuard<'_, HashMap<String, Telegr
     sessions.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const SESSION: &str = "session";
+/// The session of the browser. The cookies are read as bytes, since one that another application has set may
+/// be in any encoding.
+fn session(headers: &HeaderMap) -> Option<String> {
+    let mut session = None;
+    visit_cookies(headers, &mut |name, value| {
+        if name == b"session" && session.is_none() {
+            session = String::from_utf8(value.to_vec()).ok();
+        }
+    });
+    session
+}
 
 /// Behind TLS, add `Secure` and the prefix `__Host-`.
-fn cookie(session: String) -> Cookie<'static> {
-    Cookie::build((SESSION, session)).http_only(true).same_site(SameSite::Lax).path("/").build()
+fn cookie(session: &str) -> String {
+    format!("session={session}; HttpOnly; SameSite=Lax; Path=/")
 }
 
 async fn page() -> impl IntoResponse {

@@ -46,6 +46,8 @@ async fn confirming_on_the_phone_signs_the_app_in_without_loading_a_page() {
         assert_eq!(browser.value_of("window.loaded").await, "once");
         assert_eq!(browser.barriers().await, [""; 0], "signed in");
 
+        // A cookie of another application, in an encoding of its own.
+        browser.value_of("document.cookie = 'city=Zürich; path=/'").await;
         browser.goto(&url).await;
         browser.wait_for_text("Welcome, ").await;
         browser.click("button").await;
