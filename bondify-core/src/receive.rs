@@ -129,7 +129,7 @@ impl Bondify {
     ///
     /// The event is claimed under the key of its webhook. While another handler of it runs, in
     /// this process or another that shares the store, this waits for up to the
-    /// [`wait`](Builder::wait) of a delivery. The lease is renewed while the handler runs.
+    /// [`wait`](crate::Builder::wait) of a delivery. The lease is renewed while the handler runs.
     /// `Ok` completes the event for good. After `Err` or a panic the next delivery or call handles it
     /// again.
     ///
@@ -140,16 +140,16 @@ impl Bondify {
     /// Dropping the returned future before the handler starts leaves nothing claimed. A handler
     /// that has started runs to completion, on the tokio runtime that the future is dropped on.
     ///
-    /// With [`verify_only`](Builder::verify_only) nothing is claimed: the handler runs in every
+    /// With [`verify_only`](crate::Builder::verify_only) nothing is claimed: the handler runs in every
     /// call, as it does for every delivery.
     ///
     /// # Errors
     ///
-    /// - [`HandleError::Stale`] if the event is outside the [`tolerance`](Builder::tolerance).
+    /// - [`HandleError::Stale`] if the event is outside the [`tolerance`](crate::Builder::tolerance).
     /// - [`HandleError::InFlight`] if another handler of the event is still running after the wait, or
     ///   [`drain`](Self::drain) was called meanwhile.
     /// - [`HandleError::StoreUnavailable`] if the store does not answer, unless
-    ///   [`fail_open`](Builder::fail_open) is set.
+    ///   [`fail_open`](crate::Builder::fail_open) is set.
     /// - [`HandleError::Handler`] with the handler's error, and [`HandleError::Panicked`] if it panicked.
     pub async fn handle<T, E, F>(
         &self,

@@ -62,7 +62,7 @@ const FORGED: usize = 1_000_000_000;
 const LAST_LOGINS: Duration = Duration::from_secs(180);
 const LATE_DOUBLES: Duration = Duration::from_secs(40);
 
-/// Runs a fleet for about `length` with every [`Trouble`] in turn, and prints figures.
+/// Runs a fleet for about `length` with every kind of trouble in turn, and prints figures.
 ///
 /// # Panics
 ///
