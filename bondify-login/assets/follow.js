@@ -74,7 +74,12 @@ function follow(page, events, decided, lost) {
     // A request in flight may be lost, too.
     if ((request || !isHeard) && !document.hidden) ask();
   }, pause);
-  const wake = () => document.hidden || ask();
+  function wake() {
+    if (document.hidden) return;
+    // The stream may have gone silent meanwhile, and this answer may be a second old.
+    isHeard = false;
+    ask();
+  }
   for (const type of ["focus", "online", "pageshow"]) addEventListener(type, wake, { signal });
   document.addEventListener("visibilitychange", wake, { signal });
   signal.addEventListener("abort", () => {
