@@ -85,12 +85,13 @@ async fn each_state_is_shown_on_each_device() {
     browser.wait_for_text("Waiting for you to confirm").await;
     let token = emulator.sessions()[0].token.clone();
     emulator.confirm(&token, Persona::default()).unwrap();
+    let of_login = browser.value_of("location.href").await;
     browser.goto(&page).await;
     browser.wait_for_text("Confirmed").await;
     browser.run_scripts(true).await; // for axe-core
     look(&browser, "confirmed").await;
     emulator.use_proof(&token).unwrap();
-    browser.goto(&page).await;
+    browser.goto(of_login.as_str().unwrap()).await;
     browser.wait_for_text("This login is finished").await;
     look(&browser, "used").await;
     emulator.delete_project(PROJECT).unwrap();

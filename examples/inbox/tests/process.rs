@@ -10,7 +10,7 @@ fn each_login_counts_once(database_url: &str) {
         return;
     }
     let logins = |example: &Example, session: &str| {
-        let answer = example.answer_to_the_readmes_delivery(session);
+        let answer = example.answer_to_the_guides_delivery(session);
         assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
         let line = example.line();
         let count = line.rsplit_once(": ").and_then(|(_, rest)| rest.strip_suffix(" logins"));

@@ -219,7 +219,7 @@ async fn a_lease_is_lost(server: &Server) -> Recording {
     let mut held = server.start_posts(PATH, 1).await;
     server.script.started(started + 1).await;
     server.store.set_down(true);
-    sleep(Duration::from_millis(1100)).await;
+    sleep(Duration::from_millis(5500)).await;
     let lost = sum(&server.metrics().await, LOST);
     server.store.set_down(false);
     rises(server, LOST, lost).await;

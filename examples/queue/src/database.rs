@@ -39,7 +39,7 @@ impl Codec<Job> for Raw {
 }
 
 /// The maximum number of attempts of a job. With the pauses between them they take six hours.
-pub(crate) const ATTEMPTS: usize = 45;
+pub(crate) const ATTEMPTS: usize = 46;
 
 const QUEUE: &str = "bondify";
 

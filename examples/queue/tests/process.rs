@@ -87,12 +87,12 @@ async fn a_job_that_fails_is_listed_and_can_be_retried(database: Database) {
         }
         database.have_failed(1, 1).await;
         assert_eq!(database.run("dead"), "");
-        database.fast_forward(44, 1).await; // its pauses take hours
+        database.fast_forward(45, 1).await; // its pauses take hours
         let list = database.run("dead");
         assert_eq!(list.lines().count(), 1, "{list}");
         assert!(list.contains(": error returned from database: "), "{list}");
         assert!(!list.contains("Ada"), "{list}");
-        assert_eq!(database.attempts().await, 45);
+        assert_eq!(database.attempts().await, 46);
 
         database.execute("ALTER TABLE logins RENAME COLUMN other TO name").await;
         assert_eq!(database.run("retry"), "1 jobs to retry\n");

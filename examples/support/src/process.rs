@@ -18,8 +18,8 @@ const SECRET: &str = "whsec_test";
 macro_rules! process_tests {
     ($binary:expr) => {
         #[test]
-        fn the_readmes_delivery_is_handled_once() {
-            $crate::process::the_readmes_delivery_is_handled_once($binary);
+        fn the_guides_delivery_is_handled_once() {
+            $crate::process::the_guides_delivery_is_handled_once($binary);
         }
 
         #[cfg(unix)]
@@ -52,18 +52,18 @@ macro_rules! process_tests {
     };
 }
 
-/// Sends the delivery of the root README from a shell, twice. It is handled once.
+/// Sends the delivery of the guide from a shell, twice. It is handled once.
 ///
 /// # Panics
 ///
-/// If the answers are not those of the README.
-pub fn the_readmes_delivery_is_handled_once(binary: &str) {
+/// If the answers are not those of the guide.
+pub fn the_guides_delivery_is_handled_once(binary: &str) {
     if !has_curl_and_openssl() {
         return;
     }
     let (example, session) = (Example::start(binary, &[]), new_session());
-    example.handles_the_readmes_delivery(&session);
-    example.takes_the_readmes_delivery_for_a_duplicate(&session);
+    example.handles_the_guides_delivery(&session);
+    example.takes_the_guides_delivery_for_a_duplicate(&session);
 }
 
 /// An event that one instance has handled is a duplicate for another with the same `variables`.
@@ -77,11 +77,11 @@ pub fn instances_share_a_store(binary: &str, variables: &[(&str, &str)]) {
     }
     let session = new_session();
     let [first, second] = [0, 1].map(|_| Example::start(binary, variables));
-    first.handles_the_readmes_delivery(&session);
-    second.takes_the_readmes_delivery_for_a_duplicate(&session);
+    first.handles_the_guides_delivery(&session);
+    second.takes_the_guides_delivery_for_a_duplicate(&session);
     drop((first, second));
     let restarted = Example::start(binary, variables);
-    restarted.takes_the_readmes_delivery_for_a_duplicate(&session);
+    restarted.takes_the_guides_delivery_for_a_duplicate(&session);
 }
 
 /// A new session token. A store may still have the tokens of earlier runs.
@@ -97,7 +97,7 @@ pub fn own_address() -> SocketAddr {
     (Ipv4Addr::new(127, a, b, c.clamp(2, 254)), 9464).into()
 }
 
-/// Whether curl and openssl are installed, which the README's commands need.
+/// Whether curl and openssl are installed, which the guide's commands need.
 ///
 /// # Panics
 ///
@@ -112,11 +112,11 @@ pub fn has_curl_and_openssl() -> bool {
     found
 }
 
-/// The block of shell commands in the README that calls curl.
-fn readme_commands() -> &'static str {
-    let readme = include_str!("../../../README.md");
-    let mut blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
-    blocks.find(|block| block.contains("curl")).expect("the README calls curl")
+/// The block of shell commands in the guide that calls curl.
+fn guide_commands() -> &'static str {
+    let page = include_str!("../../../guide/testing.md");
+    let mut blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.find(|block| block.contains("curl")).expect("the guide calls curl")
 }
 
 /// SIGINT and SIGTERM end the example without error output and with exit code 0, as soon as it listens.
@@ -357,27 +357,27 @@ impl Example {
         self.lines.iter().collect()
     }
 
-    fn handles_the_readmes_delivery(&self, session: &str) {
-        let answer = self.answer_to_the_readmes_delivery(session);
+    fn handles_the_guides_delivery(&self, session: &str) {
+        let answer = self.answer_to_the_guides_delivery(session);
         assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
         let line = self.line();
         assert!(line.starts_with("handled auth.confirmed "), "{line}");
     }
 
-    fn takes_the_readmes_delivery_for_a_duplicate(&self, session: &str) {
-        let answer = self.answer_to_the_readmes_delivery(session);
+    fn takes_the_guides_delivery_for_a_duplicate(&self, session: &str) {
+        let answer = self.answer_to_the_guides_delivery(session);
         assert!(answer.ends_with(r#"{"status":"duplicate"}"#), "{answer}");
     }
 
-    /// Sends the README's delivery with this session token, and returns the answer.
+    /// Sends the guide's delivery with this session token, and returns the answer.
     ///
     /// # Panics
     ///
-    /// If the README has no delivery.
+    /// If the guide has no delivery.
     #[must_use]
-    pub fn answer_to_the_readmes_delivery(&self, session: &str) -> String {
+    pub fn answer_to_the_guides_delivery(&self, session: &str) -> String {
         let here = self.address.to_string();
-        let commands = readme_commands().replace("127.0.0.1:3000", &here);
+        let commands = guide_commands().replace("127.0.0.1:3000", &here);
         let commands = commands.replace("sess_abc123", session);
         assert!(commands.contains(&here) && commands.contains(session), "{commands}");
         String::from_utf8_lossy(&shell(&commands).stdout).into_owned()

@@ -83,7 +83,7 @@ impl Server {
 
 fn hook(store: impl DedupeStore, script: &Script) -> MethodRouter {
     // A duplicate does not wait, and a held handler has its lease renewed soon.
-    let builder = Bondify::builder(secret()).wait(Duration::ZERO).lease(Duration::from_secs(1));
+    let builder = Bondify::builder(secret()).wait(Duration::ZERO).lease(Duration::from_secs(5));
     let script = script.clone();
     builder.store(store).build().unwrap().post(async move |event: BondifyEvent| {
         StatusCode::from_u16(script.handle(&event).await.unwrap()).unwrap()
