@@ -381,7 +381,7 @@ async fn the_log_names_both_origins_of_a_refused_form_once_a_minute() {
     .await;
 }
 
-/// What is logged in this thread.
+/// The lines that are logged in this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

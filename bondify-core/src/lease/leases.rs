@@ -33,7 +33,7 @@ struct Shared {
     lease: Duration,
     retention: Duration,
     home: Mutex<Option<Home>>,
-    /// What the renewer looks after. A lease that has ended stays until the next renewal, or until the
+    /// The leases that the renewer renews. A lease that has ended stays until the next renewal, or until the
     /// vector is full.
     held: Mutex<Vec<Weak<Held>>>,
 }

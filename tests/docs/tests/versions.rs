@@ -98,7 +98,7 @@ fn crate_of(name: String, root: &str) -> Crate {
     Crate { version, frameworks, rust: number(rust).to_owned(), name }
 }
 
-/// What follows `KEY = ` in a manifest.
+/// The text after `KEY = ` in a manifest.
 fn value<'a>(manifest: &'a str, key: &str) -> Option<&'a str> {
     manifest.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "))
 }
