@@ -85,9 +85,8 @@ async fn each_state_is_shown_on_each_device() {
     browser.wait_for_text("Waiting for you to confirm").await;
     let token = emulator.sessions()[0].token.clone();
     emulator.confirm(&token, Persona::default()).unwrap();
+    browser.wait_for_text("Confirmed").await; // by its own refresh
     let of_login = browser.value_of("location.href").await;
-    browser.goto(&page).await;
-    browser.wait_for_text("Confirmed").await;
     browser.run_scripts(true).await; // for axe-core
     look(&browser, "confirmed").await;
     emulator.use_proof(&token).unwrap();
