@@ -33,8 +33,8 @@ pub mod secrets {}
 #[doc = include_str!("../testing.md")]
 pub mod testing {}
 
-#[doc = include_str!("../when-the-server-was-away.md")]
-pub mod when_the_server_was_away {}
+#[doc = include_str!("../after-an-outage.md")]
+pub mod after_an_outage {}
 
 #[doc = include_str!("../monitoring.md")]
 pub mod monitoring {}

@@ -187,6 +187,9 @@ impl Repository {
         if is_crate_readme(path) {
             return Err(advice_on_readme_link(link, &self.address));
         }
+        if path.starts_with("guide") && link.starts_with("..") {
+            return Err(format!("it is dead in the book: write {}/blob/main/…", self.address));
+        }
         self.check_file(path.parent().unwrap_or(Path::new("")), link).map(|_| ())
     }
 
@@ -426,7 +429,8 @@ mod tests {
              [h](https://docs.rs/tower/0.5/x) [i](https://elsewhere.example)\n\
              [j](https://elsewhere.example/x#y) [k](mailto:a@b.example)\n",
         );
-        assert_sound(PAGE, "[a](secrets.md#keep-them) [b](../bondify-core) [c](./secrets.md)");
+        assert_sound(PAGE, "[a](secrets.md#keep-them) [b](./secrets.md)");
+        assert_sound("README.md", "[a](bondify-core)");
     }
 
     #[test]
@@ -485,7 +489,11 @@ mod tests {
             "no heading for #x",
         );
         assert_fault(PAGE, "[a](secrets.md#x)", "no heading for #x");
-        assert_fault(PAGE, "[a](../bondify-core/Cargo.toml#L1)", "needs a Markdown page");
+        assert_fault(
+            README,
+            "[a](https://git.example/us/blob/main/bondify-core/Cargo.toml#L1)",
+            "needs a Markdown page",
+        );
     }
 
     #[test]
@@ -529,8 +537,14 @@ mod tests {
 
     #[test]
     fn a_link_out_of_the_repository_is_a_fault() {
-        assert_fault(PAGE, "[a](../../x)", "leaves the repository");
+        assert_fault("README.md", "[a](../x)", "leaves the repository");
         assert_fault(PAGE, "[a](/guide)", "leaves the repository");
+    }
+
+    #[test]
+    fn a_relative_link_out_of_the_guide_is_a_fault() {
+        assert_fault(PAGE, "[a](../bondify-core/Cargo.toml)", "dead in the book");
+        assert_sound(PAGE, "[a](https://git.example/us/blob/main/bondify-core/Cargo.toml)");
     }
 
     #[test]
