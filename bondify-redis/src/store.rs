@@ -22,6 +22,9 @@ use crate::{
     settings,
 };
 
+/// The default of [`RedisStore::timeout`].
+const TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The value of a completed key. The value of a lease is its token, eight bytes. Redis shares small
 /// numbers, so they take no memory.
 const COMPLETED: &str = "1";
@@ -75,7 +78,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         Self {
             connections: Arc::new(Connections::new(client)),
             prefix: "bondify:".to_owned(),
-            timeout: Duration::from_secs(2),
+            timeout: TIMEOUT,
         }
     }
 

@@ -6,6 +6,7 @@
 mod drawing;
 mod imports;
 mod page;
+mod quantities;
 mod quotes;
 mod repository;
 mod slug;
@@ -13,5 +14,6 @@ mod slug;
 pub use crate::{
     drawing::{Arrows, arrows},
     imports::{Modules, between_folders, circles, reached},
+    quantities::{Constants, Quantity, Stated},
     repository::{Fault, Report, Repository},
 };

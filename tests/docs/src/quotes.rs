@@ -143,6 +143,40 @@ pub(crate) fn has(source: &str, message: &str) -> bool {
     source.contains(message) || (1..words.len() - 1).any(is_value)
 }
 
+/// The names that other programs have.
+const FOREIGN_NAMES: [&str; 9] = [
+    "AF_INET",               // systemd
+    "AF_INET6",              // systemd
+    "AF_UNIX",               // systemd
+    "CREDENTIALS_DIRECTORY", // systemd
+    "STATE_DIRECTORY",       // systemd
+    "METH_GET",              // HAProxy
+    "REDIS_URL",             // of the reader
+    "TCP_NODELAY",           // the operating system
+    "VERIFY_IDENTITY",       // MySQL
+];
+
+/// The names on a page that are not of other programs: codes of answers, environment variables and metrics.
+pub(crate) fn names_of_page(markdown: &str) -> Vec<Located> {
+    let mut found = Vec::new();
+    for (line, text) in (1..).zip(markdown.lines()) {
+        let ours = names(text).filter(|name| !FOREIGN_NAMES.contains(name));
+        found.extend(ours.map(|name| Located { line, text: name.to_owned() }));
+    }
+    found
+}
+
+/// The words in capitals with underscores, and those that begin with `bondify_`.
+pub(crate) fn names(text: &str) -> impl Iterator<Item = &str> {
+    let is_end = |character: char| !character.is_ascii_alphanumeric() && character != '_';
+    text.split(is_end).filter(|word| {
+        let is_capitals = !word.contains(|character: char| character.is_ascii_lowercase());
+        let begins = word.starts_with(|character: char| character.is_ascii_uppercase());
+        let is_metric = word.starts_with("bondify_") && word.matches('_').count() > 1;
+        is_metric || (begins && is_capitals && word.trim_end_matches('_').contains('_'))
+    })
+}
+
 /// Source code as its messages are read: in one line, without comments.
 pub(crate) fn readable(source: &str) -> String {
     let lines = source.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -205,6 +239,15 @@ mod tests {
         assert!(!has(source, "the clock is bad:"));
         assert!(!has(source, "a cause is wrong:"));
         assert!(has(source, "the secret is wrong:"));
+    }
+
+    #[test]
+    fn codes_variables_and_metrics_are_names() {
+        let page = "answers `IN_FLIGHT`\nset `A_B` and `bondify_a_total`, not A, bondify_axum or $TCP_NODELAY";
+        let found: Vec<_> =
+            names_of_page(page).into_iter().map(|name| (name.line, name.text)).collect();
+        let expected = [(1, "IN_FLIGHT"), (2, "A_B"), (2, "bondify_a_total")];
+        assert_eq!(found, expected.map(|(line, name)| (line, name.to_owned())));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     fmt, fs, io,
     path::{Component, Path, PathBuf},
 };
@@ -69,22 +69,52 @@ impl Repository {
     ///
     /// If a directory or a file cannot be read.
     pub fn check_quotes(&self) -> io::Result<Vec<Fault>> {
-        let (mut pages, mut sources) = (Vec::new(), Vec::new());
-        self.find(Path::new(""), &["node_modules", "src", "target"], &[".md"], &mut pages)?;
+        let source = self.source()?;
+        self.check_texts(quotes::fixed_texts, |text, page| {
+            quotes::has(&source, text) || page.rust.contains(text)
+        })
+    }
+
+    /// Checks that each code of an answer, each metric and each environment variable in the guide or a README is in
+    /// the source.
+    ///
+    /// # Errors
+    ///
+    /// If a directory or a file cannot be read.
+    pub fn check_names(&self) -> io::Result<Vec<Fault>> {
+        let source = self.source()?;
+        let names: HashSet<_> = quotes::names(&source).collect();
+        self.check_texts(quotes::names_of_page, |name, _| names.contains(name))
+    }
+
+    /// The code of the crates and examples.
+    fn source(&self) -> io::Result<String> {
         let no_source = ["node_modules", "target", "tests", "fuzz"];
-        self.find(Path::new(""), &no_source, &[".rs", ".html", ".js"], &mut sources)?;
+        let mut paths = Vec::new();
+        self.find(Path::new(""), &no_source, &[".rs", ".html", ".js"], &mut paths)?;
         let mut source = String::new();
-        for path in sources {
+        for path in paths {
             source.push_str(&quotes::readable(&fs::read_to_string(self.root.join(path))?));
         }
+        Ok(source)
+    }
+
+    /// Checks texts of the guide and the READMEs.
+    fn check_texts(
+        &self,
+        texts: impl Fn(&str) -> Vec<Located>,
+        is_sound: impl Fn(&str, &Page) -> bool,
+    ) -> io::Result<Vec<Fault>> {
+        let mut pages = Vec::new();
+        self.find(Path::new(""), &["node_modules", "src", "target"], &[".md"], &mut pages)?;
         pages.retain(|path| path.starts_with("guide") || path.ends_with("README.md"));
         pages.sort();
         let mut faults = Vec::new();
         for path in pages {
             let markdown = fs::read_to_string(self.root.join(&path))?;
-            let code = Page::parse(&markdown).rust;
-            for Located { line, text } in quotes::fixed_texts(&markdown) {
-                if !quotes::has(&source, &text) && !code.contains(&text) {
+            let page = Page::parse(&markdown);
+            for Located { line, text } in texts(&markdown) {
+                if !is_sound(&text, &page) {
                     let advice = format!("no source has the text `{text}`");
                     faults.push(Fault { page: path.display().to_string(), line, advice });
                 }

@@ -27,3 +27,8 @@ fn every_link_leads_somewhere_and_no_line_is_hidden() {
 fn every_quoted_message_is_in_the_source() {
     assert_none(&repository().check_quotes().unwrap());
 }
+
+#[test]
+fn every_code_metric_and_environment_variable_is_in_the_source() {
+    assert_none(&repository().check_names().unwrap());
+}
