@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bodies_have_the_size_asked_for_and_sessions_of_their_own() {
+    fn each_body_has_the_requested_size_and_its_own_session() {
         for size in [USUAL_SIZE, 16 * 1024, 256 * 1024] {
             assert_eq!(body(size, 7).len(), size);
         }

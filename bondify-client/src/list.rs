@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_record_costs_one_record_and_its_path_is_named() {
+    fn a_malformed_record_is_left_out_and_its_path_is_reported() {
         let body = r#"{"rows":[{"id":"a"},{"id":null},{"id":"\ud83d"},7,null,["x"],{},{"id":1e400},
             {"id":"z","n":1e400}]}"#;
         let list = rows(body, 7).unwrap();

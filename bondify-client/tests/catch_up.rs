@@ -321,7 +321,7 @@ async fn an_event_whose_webhook_may_still_be_retried_is_left_to_the_webhook() {
 }
 
 #[tokio::test]
-async fn a_session_that_cannot_be_read_costs_one_session() {
+async fn a_session_that_cannot_be_read_is_left_out() {
     within_a_minute(async {
         let outage = Outage::start().await;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();

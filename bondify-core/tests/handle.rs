@@ -305,7 +305,7 @@ async fn with_verify_only_every_call_is_handled() {
 }
 
 #[tokio::test]
-async fn a_boxed_error_passes_through_a_question_mark() {
+async fn a_boxed_error_is_converted_by_the_question_mark_operator() {
     async fn application(bondify: &Bondify) -> Result<(), Box<dyn Error>> {
         let handler = async |_: Event| Err::<(), _>(Box::<dyn Error + Send + Sync>::from("boxed"));
         bondify.handle(polled("s"), handler).await?;

@@ -281,7 +281,7 @@ fn late(delay: Duration, is_held: bool) -> (FnStore, Arc<Mutex<Vec<&'static str>
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_is_a_third_spent_is_renewed_before_the_handler_starts() {
+async fn a_lease_older_than_a_third_is_renewed_before_the_handler_starts() {
     for (millis, expected) in [(3000, &["claim"][..]), (3400, &["claim", "renew"])] {
         // The renewer runs first at 3333 ms, when no lease is held yet.
         let (store, calls) = late(Duration::from_millis(millis), true);
@@ -447,7 +447,7 @@ async fn a_completion_ends_if_the_event_is_completed_or_held_by_another_delivery
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_completion_that_may_hold_the_lease_itself_goes_on() {
+async fn a_completion_that_may_hold_the_lease_continues() {
     let (completed_by, completed) = mpsc::channel();
     let mut claims = 0;
     let regained = Arc::new(AtomicUsize::new(0));
@@ -577,7 +577,7 @@ fn it_can_be_built_before_there_is_a_runtime() {
 }
 
 #[test]
-fn it_outlives_the_runtime_it_was_built_on() {
+fn it_works_after_the_end_of_the_runtime_that_built_it() {
     let bondify = current_thread().block_on(async { builder().store(remote()).build().unwrap() });
     for _ in 0..2 {
         assert_eq!(current_thread().block_on(handle(&bondify, &confirmed(), 200)), Ok(200));
@@ -585,7 +585,7 @@ fn it_outlives_the_runtime_it_was_built_on() {
 }
 
 #[test]
-fn it_outlives_the_block_on_it_was_built_in() {
+fn it_works_after_the_block_on_that_built_it() {
     let setup = current_thread();
     let lease = Duration::from_millis(300);
     for driven_for in [Duration::ZERO, 2 * lease] {
@@ -605,7 +605,7 @@ fn it_outlives_the_block_on_it_was_built_in() {
 }
 
 #[test]
-fn leases_are_renewed_outside_of_the_block_on_it_was_built_in() {
+fn leases_are_renewed_after_the_block_on_that_built_it() {
     let setup = current_thread();
     let lease = Duration::from_millis(600);
     let bondify = setup.block_on(async { builder().lease(lease).build().unwrap() });

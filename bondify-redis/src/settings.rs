@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_fault_is_told_with_its_remedy() {
+    fn each_fault_is_reported_with_its_remedy() {
         let told = |info: &str, now| {
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now);
             faults(info, now).collect::<Vec<_>>().join("\n")

@@ -239,7 +239,7 @@ async fn none(_event: BondifyEvent) -> Option<&'static str> {
 }
 
 #[tokio::test]
-async fn a_responder_that_fails_releases_the_event() {
+async fn a_failed_responder_releases_the_event() {
     let (bondify, store) = probed();
     let rocket = rocket(Script::default()).attach(bondify.mount(BASE, routes![none]));
     let server = serve(rocket).await.unwrap();
@@ -265,7 +265,7 @@ async fn forwarding(_event: BondifyEvent, _guard: Forwards) -> &'static str {
 
 // The first route's secret must not verify the second route's delivery.
 #[tokio::test]
-async fn a_route_that_forwards_leaves_the_delivery_to_the_next() {
+async fn a_forwarding_route_leaves_the_delivery_to_the_next_route() {
     let (bondify, store) = probed();
     let other = Bondify::builder(secret("whsec_other")).build().unwrap();
     let [mut next] = <[_; 1]>::try_from(routes![on_event]).unwrap();

@@ -164,7 +164,7 @@ async fn every_call_succeeds_after(rig: &Rig, harm: impl AsyncFn()) {
 }
 
 #[tokio::test]
-async fn connections_that_were_cut_are_no_error() {
+async fn closed_connections_cause_no_error() {
     let test = async {
         let rig = Rig::start().await;
         every_call_succeeds_after(&rig, async || rig.proxy.cut()).await;
@@ -173,7 +173,7 @@ async fn connections_that_were_cut_are_no_error() {
 }
 
 #[tokio::test]
-async fn terminated_sessions_are_no_error() {
+async fn terminated_sessions_cause_no_error() {
     let test = async {
         let rig = Rig::start().await;
         let terminate = async || {
@@ -190,7 +190,7 @@ async fn terminated_sessions_are_no_error() {
 
 /// As after a failover: the connections stay open, and their server has become read-only.
 #[tokio::test]
-async fn read_only_connections_are_no_error() {
+async fn read_only_connections_cause_no_error() {
     let test = async {
         let rig = Rig::start().await;
         every_call_succeeds_after(&rig, async || rig.demote().await).await;
@@ -223,7 +223,7 @@ async fn an_inbox_is_not_given_read_only_connections() {
 }
 
 #[tokio::test]
-async fn deaf_connections_are_no_error() {
+async fn silent_connections_cause_no_error() {
     let test = async {
         let rig = Rig::start().await;
         every_call_succeeds_after(&rig, async || rig.proxy.go_deaf()).await;
@@ -232,7 +232,7 @@ async fn deaf_connections_are_no_error() {
 }
 
 #[tokio::test]
-async fn deaf_connections_that_the_pool_tests_are_no_error() {
+async fn silent_connections_that_the_pool_tests_cause_no_error() {
     let test = async {
         let rig = Rig::with(|pool| pool.test_before_acquire(true)).await;
         every_call_succeeds_after(&rig, async || rig.proxy.go_deaf()).await;
@@ -243,7 +243,7 @@ async fn deaf_connections_that_the_pool_tests_are_no_error() {
 /// Under load, connections become silent in every state, also while they return to the pool. The sessions
 /// that the server may still have are limited, and the pool works again when they have ended.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pool_does_not_run_dry_when_connections_go_deaf_under_load() {
+async fn the_pool_has_connections_when_some_become_silent_under_load() {
     let test = async {
         let rig = Rig::start().await;
         for round in 0..3 {

@@ -97,13 +97,13 @@ macro_rules! http_suite {
             a_missing_signature_is_refused
             a_wrong_secret_is_refused
             a_tampered_body_is_refused
-            a_signature_of_another_form_is_refused
+            a_malformed_signature_is_refused
             conflicting_signatures_are_refused
             a_signed_body_that_is_no_event_is_refused
             an_unsigned_body_is_never_parsed
             an_event_that_is_too_old_is_refused
             an_event_from_the_future_is_refused
-            another_method_is_the_frameworks_answer
+            the_framework_answers_other_methods
             a_refusal_keeps_the_connection_alive
             a_handler_that_reads_the_body_itself_runs_for_signed_events_only
             an_extractor_without_bondify_is_a_misconfiguration
@@ -115,24 +115,24 @@ macro_rules! http_suite {
             a_failed_event_is_handled_again
             an_error_is_handled_again
             a_panic_is_handled_again
-            a_redirect_is_no_acknowledgement
-            any_2xx_is_an_acknowledgement
+            a_redirect_does_not_acknowledge_the_event
+            any_2xx_acknowledges_the_event
             both_events_of_one_session_are_handled
             // concurrency
             two_concurrent_deliveries_run_it_once
             fifty_concurrent_deliveries_run_it_once
             a_waiting_duplicate_takes_over_after_a_failure
-            a_waiting_duplicate_gives_up_with_409
+            a_waiting_duplicate_is_answered_with_409_after_the_wait
             different_events_do_not_wait_for_each_other
             draining_waits_for_the_running_handler
-            draining_sends_waiting_duplicates_away
+            draining_answers_waiting_duplicates_with_409
             // hang-ups
             a_client_that_hangs_up_does_not_stop_the_handler
             a_client_that_resets_does_not_stop_the_handler
             a_failure_after_a_hang_up_is_handled_again
             a_client_that_hangs_up_during_the_claim_loses_nothing
             a_client_that_resets_during_the_claim_loses_nothing
-            half_a_body_claims_nothing
+            an_incomplete_body_claims_nothing
             // leases
             a_lease_is_renewed_while_the_handler_runs
             a_crashed_handler_is_taken_over_after_its_lease
@@ -148,7 +148,7 @@ macro_rules! http_suite {
             a_store_error_stays_inside
             a_settlement_that_fails_keeps_the_answer
             secrets_rotate_while_running
-            verify_only_hands_over_every_delivery
+            verify_only_passes_every_delivery_to_the_handler
             namespaces_share_a_store
         }
     };

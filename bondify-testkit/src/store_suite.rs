@@ -110,7 +110,7 @@ macro_rules! __dedupe_store_cases {
             a_taken_over_lease_cannot_renew,
             a_completed_lease_cannot_be_used_again,
             a_released_lease_cannot_be_used_again,
-            every_lease_of_a_key_has_another_token,
+            every_lease_of_a_key_has_a_new_token,
             one_hundred_concurrent_claims_have_one_owner,
             a_concurrent_take_over_has_one_owner,
             concurrent_claims_and_releases_never_have_two_owners,
@@ -411,7 +411,7 @@ pub async fn a_released_lease_cannot_be_used_again<S: DedupeStore>(store: S) {
 }
 
 /// Each lease of a key has a new token, whichever way the lease before it ended.
-pub async fn every_lease_of_a_key_has_another_token<S: DedupeStore>(store: S) {
+pub async fn every_lease_of_a_key_has_a_new_token<S: DedupeStore>(store: S) {
     let key = fresh_key();
     let released = acquire(&store, &key, LONG).await;
     assert!(release(&store, &key, released).await);

@@ -153,7 +153,7 @@ pub async fn the_authorization_header_comes_before_the_cookie<A: Adapter>() {
 }
 
 /// A header of another scheme is ignored.
-pub async fn another_scheme_leaves_it_to_the_cookie<A: Adapter>() {
+pub async fn the_cookie_is_read_if_authorization_has_another_scheme<A: Adapter>() {
     let server = start::<A>(|proofs| proofs).await;
     let basic = "authorization: Basic YWRhOmxvdmVsYWNl\r\n";
     assert_accepted(&get(&server, ME, &(basic.to_owned() + &cookie(&token(&proof())))).await);
@@ -190,7 +190,7 @@ pub async fn cookies_with_similar_names_are_ignored<A: Adapter>() {
 }
 
 /// `ProofVerifier::cookie` sets the name of the cookie.
-pub async fn the_cookie_is_called_as_set<A: Adapter>() {
+pub async fn the_cookie_has_the_name_that_was_set<A: Adapter>() {
     let server = start::<A>(|proofs| proofs.cookie("login")).await;
     let token = token(&proof());
     assert_accepted(&get(&server, ME, &format!("cookie: login={token}\r\n")).await);
@@ -280,7 +280,7 @@ pub async fn one_of_concurrent_uses_is_accepted<A: Adapter>() {
 }
 
 /// Two extractors, or a middleware and an extractor, redeem the proof once.
-pub async fn asking_twice_in_one_request_uses_a_proof_up_once<A: Adapter>() {
+pub async fn two_extractors_in_one_request_use_a_proof_once<A: Adapter>() {
     let store = ProbeStore::new(MemoryStore::new());
     let server = start::<A>(|proofs| proofs.single_use(store.clone())).await;
     let headers = bearer(&token(&proof()));
@@ -320,8 +320,8 @@ macro_rules! user_suite {
             cookies_of_other_applications_change_nothing
             cookies_with_similar_names_are_ignored
             the_authorization_header_comes_before_the_cookie
-            another_scheme_leaves_it_to_the_cookie
-            the_cookie_is_called_as_set
+            the_cookie_is_read_if_authorization_has_another_scheme
+            the_cookie_has_the_name_that_was_set
             no_proof_is_refused
             a_malformed_proof_is_refused
             a_proof_signed_by_another_is_refused
@@ -331,7 +331,7 @@ macro_rules! user_suite {
             secrets_of_proofs_rotate_while_running
             a_proof_of_single_use_is_used_once
             one_of_concurrent_uses_is_accepted
-            asking_twice_in_one_request_uses_a_proof_up_once
+            two_extractors_in_one_request_use_a_proof_once
             a_store_of_used_proofs_that_is_down_accepts_no_proof
         }
     };

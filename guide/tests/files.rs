@@ -22,7 +22,7 @@ fn the_pages_show_the_files() {
 
 /// The tests of the sign-in use it in browsers.
 #[test]
-fn the_page_of_ones_own_is_the_one_that_is_tested() {
+fn the_tests_use_the_readers_own_page() {
     let tested = include_str!("../../bondify-login/tests/suite/own_page.rs");
     let (_, code) = tested.split_once("\n\n").unwrap();
     let code = code.replace("pub(crate) ", "");

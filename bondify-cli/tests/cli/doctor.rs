@@ -122,7 +122,7 @@ exit code: 0
 }
 
 #[tokio::test]
-async fn a_server_with_another_secret_is_named() {
+async fn a_server_with_a_different_secret_is_reported() {
     within_a_minute(async {
         let receiver = Receiver::start().await;
         let args = ["doctor", "--secret=whsec_other", "--url", &receiver.url];
@@ -214,7 +214,7 @@ async fn a_server_that_fails_at_signed_deliveries_is_named() {
 }
 
 #[tokio::test]
-async fn a_server_with_another_time_and_a_slow_one_are_named() {
+async fn a_server_with_a_wrong_clock_and_a_slow_server_are_reported() {
     within_a_minute(async {
         let late = server(async |delivery| {
             let mut answer = sound(&delivery);

@@ -86,7 +86,7 @@ async fn a_port_that_is_open_to_other_machines_says_so() {
 }
 
 #[tokio::test]
-async fn a_webhook_url_that_is_blocked_is_said_at_the_start() {
+async fn a_blocked_webhook_url_is_reported_at_the_start() {
     within_a_minute(async {
         let url = "https://192.0.2.1/hook";
         let (_emulator, ready) = emulate(&["--webhook-url", url]).await;
@@ -242,7 +242,7 @@ async fn generate(ready: &Value) -> u16 {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_said_and_answered_with_507() {
+async fn a_full_disk_is_reported_and_answered_with_507() {
     within_a_minute(async {
         let folder = tempdir().unwrap();
         let state = folder.path().join("state");

@@ -109,7 +109,7 @@ async fn settings_are_changed_and_the_others_are_kept() {
 }
 
 #[tokio::test]
-async fn an_odd_project_fails_the_list_and_the_others_are_listed() {
+async fn a_malformed_project_fails_the_command_and_the_others_are_listed() {
     within_a_minute(async {
         let list = Json(json!({"projects": [{"id": "p1", "is_active": 1}, {"id": null}]}));
         let api = Router::new().route("/api/v1/dev/projects", get(async || list));

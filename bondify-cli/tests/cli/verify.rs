@@ -39,7 +39,7 @@ exit code: 0
 }
 
 #[tokio::test]
-async fn an_event_that_receivers_refuse_is_noted() {
+async fn an_event_that_receivers_refuse_is_marked() {
     within_a_minute(async {
         assert_data_eq!(
             verify(BODY, &[]).await.to_string(),

@@ -210,7 +210,7 @@ async fn a_required_field_that_is_null_or_absent_is_an_error() {
 }
 
 #[tokio::test]
-async fn used_is_read_bare_with_a_user_and_with_a_proof() {
+async fn used_is_read_alone_with_a_user_and_with_a_proof() {
     within_a_minute(async {
         let user = json!({"status": "used", "telegram_id": "1", "telegram_name": "Ada"});
         let mut whole = user.clone();

@@ -259,7 +259,7 @@ async fn analytics_are_read_from_strings_and_without_side_fields() {
 }
 
 #[tokio::test]
-async fn an_odd_project_costs_one_project() {
+async fn a_malformed_project_is_left_out_of_the_list() {
     within_a_minute(async {
         let list = json!({"projects": [
             {"project_id": "p1", "name": "Shop", "active": 1},

@@ -111,7 +111,7 @@ async fn a_cancellation_in_the_list_is_as_old_as_its_session() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_not_over_is_no_event() {
+async fn a_session_in_progress_is_not_an_event() {
     within_a_minute(async {
         for status in ["pending", "expired", "paused"] {
             assert_eq!(listed(json!({ "status": status })).await, None, "{status}");

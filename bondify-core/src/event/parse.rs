@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_one_session_and_bodies_without_one_have_keys_of_their_own() {
+    fn events_of_one_session_and_bodies_without_a_session_have_different_keys() {
         let key = |json: &str| parse(json).unwrap().key();
         let confirmed = key(r#"{"event":"auth.confirmed","session_token":"s","telegram_id":"1",
                 "telegram_name":"","confirmed_at":1}"#);

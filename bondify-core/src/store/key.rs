@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn name_token_and_namespace_each_make_another_key() {
+    fn keys_differ_by_name_token_and_namespace() {
         let key = EventKey::new("auth.confirmed", "sess_1");
         assert_eq!(key, EventKey::new("auth.confirmed", "sess_1"));
         assert_ne!(key, EventKey::new("auth.cancelled", "sess_1"));

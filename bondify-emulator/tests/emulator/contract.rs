@@ -118,7 +118,7 @@ async fn each_status_has_its_fields() {
 }
 
 #[tokio::test]
-async fn used_has_user_and_proof_and_is_bare_on_request() {
+async fn used_has_user_and_proof_or_neither_on_request() {
     let emulator = plain().await;
     let token = generate(&emulator);
     emulator.confirm(&token, Persona::default()).unwrap();

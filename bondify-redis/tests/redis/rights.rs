@@ -102,7 +102,7 @@ async fn rights_on_other_keys_refuse_the_first_claim() {
 }
 
 #[tokio::test]
-async fn a_command_that_was_renamed_away_refuses_the_first_claim() {
+async fn the_first_claim_fails_if_a_command_was_renamed() {
     for command in ["SET", "GET", "DEL", "PEXPIRE", "EVAL", "EVALSHA"] {
         let rename = ["--rename-command", command, "", "--appendonly", "no"];
         let Some(server) = Engine::redis_with(rename) else { return };

@@ -57,7 +57,7 @@ pub async fn a_waiting_duplicate_takes_over_after_a_failure<A: Adapter>() {
 }
 
 /// The response has `Retry-After` and comes before Bondify's time-out.
-pub async fn a_waiting_duplicate_gives_up_with_409<A: Adapter>() {
+pub async fn a_waiting_duplicate_is_answered_with_409_after_the_wait<A: Adapter>() {
     let rig = Rig::with::<A>(|builder| builder.wait(Duration::from_millis(50))).await;
     let connections = begin_concurrently(&rig, 2, Step::held(200)).await;
     let [first, second] = connections.try_into().expect("there are two connections");
@@ -93,7 +93,7 @@ pub async fn draining_waits_for_the_running_handler<A: Adapter>() {
 }
 
 /// With 409, so that Bondify retries them after the restart.
-pub async fn draining_sends_waiting_duplicates_away<A: Adapter>() {
+pub async fn draining_answers_waiting_duplicates_with_409<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let connections = begin_concurrently(&rig, 2, Step::held(200)).await;
     let [first, second] = connections.try_into().expect("there are two connections");

@@ -94,7 +94,7 @@ pub async fn a_client_that_resets_during_the_claim_loses_nothing<A: Adapter>() {
 }
 
 /// An incomplete delivery claims nothing, and the server serves the next one.
-pub async fn half_a_body_claims_nothing<A: Adapter>() {
+pub async fn an_incomplete_body_claims_nothing<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let request = confirmed();
     let bytes = request.to_http1(PATH);

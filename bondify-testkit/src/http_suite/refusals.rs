@@ -73,7 +73,7 @@ pub async fn a_tampered_body_is_refused<A: Adapter>() {
 }
 
 /// The response is 401 to a signature that is not 64 hexadecimal digits.
-pub async fn a_signature_of_another_form_is_refused<A: Adapter>() {
+pub async fn a_malformed_signature_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let forms: [fn(&str) -> String; 6] = [
         |_| String::new(),
@@ -157,7 +157,7 @@ async fn get(rig: &Rig, path: &str) -> Response {
 }
 
 /// Bondify replies to deliveries only.
-pub async fn another_method_is_the_frameworks_answer<A: Adapter>() {
+pub async fn the_framework_answers_other_methods<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let response = get(&rig, PATH).await;
     assert_eq!(response.status, A::OTHER_METHOD_STATUS, "{response:?}");

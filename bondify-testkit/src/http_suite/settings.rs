@@ -64,7 +64,7 @@ pub async fn secrets_rotate_while_running<A: Adapter>() {
 }
 
 /// With `verify_only`, nothing is claimed, for handlers that deduplicate in a transaction.
-pub async fn verify_only_hands_over_every_delivery<A: Adapter>() {
+pub async fn verify_only_passes_every_delivery_to_the_handler<A: Adapter>() {
     let rig = Rig::with::<A>(|builder| builder.verify_only()).await;
     let request = confirmed();
     for runs in 1..=3 {

@@ -46,12 +46,12 @@ pub async fn a_panic_is_handled_again<A: Adapter>() {
 }
 
 /// A redirect releases the event, since Bondify counts it as a failure.
-pub async fn a_redirect_is_no_acknowledgement<A: Adapter>() {
+pub async fn a_redirect_does_not_acknowledge_the_event<A: Adapter>() {
     handles_again_after::<A>(Step::Answer(302), 302, None).await;
 }
 
 /// Each status from 200 to 299 completes the event.
-pub async fn any_2xx_is_an_acknowledgement<A: Adapter>() {
+pub async fn any_2xx_acknowledges_the_event<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     for status in [201, 202, 204, 299] {
         rig.script.then([Step::Answer(status)]);

@@ -40,10 +40,10 @@ macro_rules! network_store_suite {
     ($new_store:expr) => {
         $crate::__network_store_tests! {
             $new_store;
-            deaf_connections_are_replaced,
-            cut_connections_are_replaced,
+            silent_connections_are_replaced,
+            closed_connections_are_replaced,
             every_call_ends_without_an_answer,
-            a_failed_delivery_is_handled_again_although_connections_went_deaf,
+            a_failed_delivery_is_handled_again_after_connections_became_silent,
         }
     };
 }
@@ -66,12 +66,12 @@ macro_rules! __network_store_tests {
 
 /// The open connections become silent, as if a NAT or a load balancer had forgotten them. Within ten
 /// seconds each method succeeds on a new connection.
-pub async fn deaf_connections_are_replaced<S: DedupeStore>(store: S, proxy: &Proxy) {
+pub async fn silent_connections_are_replaced<S: DedupeStore>(store: S, proxy: &Proxy) {
     each_method_recovers(store, || proxy.go_deaf()).await;
 }
 
 /// The open connections are closed. Within ten seconds each method succeeds on a new connection.
-pub async fn cut_connections_are_replaced<S: DedupeStore>(store: S, proxy: &Proxy) {
+pub async fn closed_connections_are_replaced<S: DedupeStore>(store: S, proxy: &Proxy) {
     each_method_recovers(store, || proxy.cut()).await;
 }
 
@@ -94,7 +94,7 @@ pub async fn every_call_ends_without_an_answer<S: DedupeStore>(store: S, proxy: 
 
 /// The connections become silent while a handler runs, and the handler fails. Its answer does not wait for
 /// the store, and the next attempt of the delivery is handled within the time that Bondify waits.
-pub async fn a_failed_delivery_is_handled_again_although_connections_went_deaf<S: DedupeStore>(
+pub async fn a_failed_delivery_is_handled_again_after_connections_became_silent<S: DedupeStore>(
     store: S,
     proxy: &Proxy,
 ) {

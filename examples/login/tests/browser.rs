@@ -56,7 +56,7 @@ async fn cancelling_on_the_phone_is_told_by_the_browser() {
 }
 
 #[tokio::test]
-async fn a_login_that_nobody_decides_expires_before_ones_eyes() {
+async fn an_ignored_login_expires_on_the_open_page() {
     let rig = Rig::start(Duration::from_secs(3)).await;
     let Some(browser) = Browser::open().await else { return };
     browser.goto(&format!("http://{}/", rig.app)).await;

@@ -20,7 +20,7 @@ macro_rules! cases {
 }
 
 /// With retries after the lease of a killed process.
-pub async fn a_claimed_event_is_never_lost_and_takes_effect_again_only_after_a_death(
+pub async fn a_claimed_event_is_never_lost_and_takes_effect_again_only_after_a_kill(
     receiver: &str,
     store: Store,
 ) {
@@ -64,7 +64,7 @@ pub async fn a_login_that_arrives_by_webhook_and_poll_takes_effect_once(
 }
 
 /// From a queue, with claims.
-pub async fn a_queues_job_takes_effect_again_only_after_a_death(receiver: &str, store: Store) {
+pub async fn a_queues_job_takes_effect_again_only_after_a_kill(receiver: &str, store: Store) {
     run_queue(receiver, store, Mode::Claims).await;
 }
 

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_double_is_excused_by_a_death_before_it_and_no_answer() {
+    fn a_second_effect_is_allowed_after_a_kill_without_an_answer() {
         assert_eq!(faults(Mode::Claims, &[ONE, ANSWER, DEATH]), 0);
         assert_eq!(faults(Mode::Claims, &[ONE, DEATH, TWO, ANSWER]), 0);
         assert_eq!(faults(Mode::Claims, &[ONE, TWO, ANSWER]), 1);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_soak_excuses_a_double_by_a_death_soon_after_the_first_effect() {
+    fn a_soak_allows_a_second_effect_if_the_process_was_killed_soon_after_the_first() {
         let after = |seconds, entry| (Duration::from_secs(seconds), entry);
         let balance = |events, entries: &[(Duration, Entry)]| {
             let Balance { lost, forged, after_deaths, doubled } = balance(events, entries);

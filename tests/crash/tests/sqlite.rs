@@ -4,7 +4,7 @@ use crash_tests::{Store, cases};
 
 cases! {
     Some(Store::sqlite()) =>
-    a_claimed_event_is_never_lost_and_takes_effect_again_only_after_a_death,
+    a_claimed_event_is_never_lost_and_takes_effect_again_only_after_a_kill,
     waiting_duplicates_take_over_from_a_killed_process,
     a_recorded_event_takes_effect_exactly_once,
     a_handler_that_outlasts_its_lease_is_not_joined_by_another,

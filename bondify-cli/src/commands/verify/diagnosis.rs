@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_treated_as_other_senders_treat_theirs() {
+    fn a_secret_that_is_decoded_as_other_senders_do() {
         assert_says(diagnosed(BODY, "c2VjcmV0"), Cause::Secret, "left `whsec_` out");
         assert_says(diagnosed(BODY, "secret"), Cause::Secret, "base64");
         assert_says(received(BODY, "c2VjcmV0"), Cause::Secret, "missing");
