@@ -33,6 +33,19 @@ impl Days {
 }
 
 /// The number of logins, by status and by day.
+///
+/// ```no_run
+/// use bondify_client::{Days, Developer, Error};
+///
+/// async fn print_logins(developer: &Developer) -> Result<(), Error> {
+///     let analytics = developer.analytics(Days::Seven, Some("proj_abc123")).await?;
+///     println!("{} of {} confirmed", analytics.confirmed_sessions, analytics.total_sessions);
+///     for day in &analytics.daily.records {
+///         println!("{}: {}", day.date, day.confirmed);
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "AnalyticsResponse")]
 #[non_exhaustive]

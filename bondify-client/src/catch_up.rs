@@ -7,6 +7,15 @@ use tokio::{task::JoinHandle, time::sleep};
 use crate::{Developer, Error, List, PastEvents};
 
 /// The number of events of one [`CatchUp::run`], by result.
+///
+/// ```
+/// use bondify_client::CaughtUp;
+///
+/// /// Whether every event of the outage is handled.
+/// fn is_complete(result: &CaughtUp) -> bool {
+///     result.failed + result.too_old + result.too_young + result.unreadable == 0 && !result.has_more
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CaughtUp {

@@ -242,6 +242,16 @@ fn encoded(text: &str) -> impl Display {
 /// A developer's account.
 ///
 /// `Debug` shows the plan and its usage only.
+///
+/// ```no_run
+/// use bondify_client::{Developer, Error};
+///
+/// async fn print_account(developer: &Developer) -> Result<(), Error> {
+///     let account = developer.me().await?;
+///     println!("{} has the plan {}", account.developer_id, account.plan.unwrap_or_default());
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "AccountResponse")]
 #[non_exhaustive]

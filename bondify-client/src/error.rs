@@ -17,6 +17,19 @@ use serde_json::Value;
 /// `Display` and `Debug` show no token and no secret. Of the API's response they show only the
 /// HTTP status, the machine code and the name of an unknown session status.
 /// [`source`](StdError::source) is the cause, such as an error of the connection.
+///
+/// ```
+/// use bondify_client::{Error, ErrorCode};
+///
+/// fn advice(error: &Error) -> &'static str {
+///     match error.code() {
+///         Some(ErrorCode::PublicAccessDisabled) => "enable the project's public access",
+///         Some(ErrorCode::ProjectNotFound) => "check the project's id",
+///         _ if error.is_transient() => "try again later",
+///         _ => "see the error's source",
+///     }
+/// }
+/// ```
 #[derive(thiserror::Error)]
 #[error(transparent)]
 pub struct Error(Box<Kind>);

@@ -25,6 +25,21 @@ use crate::{
 ///
 /// A record that cannot be read does not make the call fail. Check [`unreadable`](Self::unreadable) and
 /// [`has_more`](Self::has_more) if the list has to be complete.
+///
+/// ```no_run
+/// use bondify_client::{Developer, Error};
+///
+/// async fn print_projects(developer: &Developer) -> Result<(), Error> {
+///     let projects = developer.projects().await?;
+///     for project in &projects.records {
+///         println!("{} {}", project.project_id, project.name);
+///     }
+///     if projects.unreadable > 0 || projects.has_more {
+///         println!("the list is not complete: {:?}", projects.problem);
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct List<T> {

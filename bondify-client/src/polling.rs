@@ -72,6 +72,19 @@ impl Sessions {
     ///
     /// Requests are sent only while the stream is polled. Dropping its
     /// [`next`](StreamExt::next) loses nothing.
+    ///
+    /// ```no_run
+    /// use bondify_client::{Error, Session, Sessions};
+    /// use futures_util::StreamExt;
+    ///
+    /// async fn print(sessions: &Sessions, session: &Session) -> Result<(), Error> {
+    ///     let mut statuses = sessions.statuses(session);
+    ///     while let Some(status) = statuses.next().await {
+    ///         println!("{}", status?.name());
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn statuses(
         &self,
         session: &Session,

@@ -91,6 +91,18 @@ impl TryFrom<ProjectResponse> for Project {
 /// keeps its value; in a new project the API chooses it.
 ///
 /// `Debug` shows none of the settings.
+///
+/// ```
+/// use bondify_client::ProjectSettings;
+///
+/// let settings = ProjectSettings::new()
+///     .name("Shop")
+///     .webhook_url("https://yourapp.com/webhooks/bondify")?
+///     .public_access(true);
+/// # let _ = settings;
+/// assert!(ProjectSettings::new().webhook_url("http://yourapp.com/").is_err());
+/// # Ok::<(), bondify_client::Error>(())
+/// ```
 #[derive(Clone, Default, Serialize)]
 #[must_use = "settings do nothing until the API is called with them"]
 pub struct ProjectSettings {

@@ -12,6 +12,15 @@ use crate::{
 /// A session as [`Developer::sessions`](crate::Developer::sessions) lists it.
 ///
 /// `Debug` shows the project and the status, nothing personal.
+///
+/// ```
+/// use bondify_client::SessionRecord;
+///
+/// fn line(session: &SessionRecord) -> String {
+///     let user = session.user().map_or("nobody", |user| user.name());
+///     format!("{} {} {user}", session.session_token, session.status.name())
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RecordResponse")]
 #[non_exhaustive]

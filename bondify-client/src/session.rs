@@ -17,6 +17,15 @@ use crate::{
 /// code, and [`wait`](crate::Sessions::wait).
 ///
 /// `Debug` shows neither the token nor the link, which contains it.
+///
+/// ```no_run
+/// use bondify_client::{Client, Error};
+///
+/// async fn begin(client: &Client) -> Result<String, Error> {
+///     let session = client.sessions("proj_abc123").generate().await?;
+///     Ok(format!(r#"<a href="{}">Sign in</a>"#, session.deeplink()))
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Session {
     session_token: String,
@@ -35,6 +44,19 @@ impl Session {
 
     /// Returns a session that was generated earlier, in order to wait for it on another instance or after
     /// a restart. The arguments are the values of the generated session.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use bondify_client::Session;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let in_ten_minutes = SystemTime::now() + Duration::from_secs(600);
+    /// let session = Session::resume("sess_1", "https://t.me/shop_bot?start=sess_1", in_ten_minutes);
+    /// assert_eq!(session.session_token(), "sess_1");
+    /// # }
+    /// ```
     #[must_use]
     pub fn resume(
         session_token: impl Into<String>,
@@ -130,6 +152,19 @@ impl GenerateResponse {
 /// session is polled, a [`RecordedLogin`](crate::RecordedLogin) in a list of sessions.
 ///
 /// `Debug` shows nothing personal.
+///
+/// ```
+/// use bondify_client::SessionStatus;
+///
+/// fn text(status: &SessionStatus) -> String {
+///     match status {
+///         SessionStatus::Pending => "confirm in Telegram".to_owned(),
+///         SessionStatus::Confirmed(login) => format!("welcome, {}", login.user().name()),
+///         SessionStatus::Cancelled { .. } => "cancelled".to_owned(),
+///         other => other.name().to_owned(),
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionStatus<L = ConfirmedSession> {
@@ -253,6 +288,21 @@ impl ConfirmedSession {
     /// the server that polled. If a browser or an app polled, verify the proof and use
     /// `Event::from(&proof)`. If the API does not send the time at which the user tapped Confirm, the
     /// event has the time of the response.
+    ///
+    /// ```
+    /// use bondify_client::ConfirmedSession;
+    /// use bondify_core::{Bondify, Event, HandleError};
+    ///
+    /// async fn on_confirmed(bondify: &Bondify, login: &ConfirmedSession) -> Result<(), HandleError<String>> {
+    ///     bondify.handle(login.event(), sign_in).await?; // not handled again if the webhook was
+    ///     Ok(())
+    /// }
+    ///
+    /// async fn sign_in(event: Event) -> Result<(), String> {
+    ///     println!("{event}");
+    ///     Ok(())
+    /// }
+    /// ```
     #[must_use]
     pub fn event(&self) -> Event {
         Event::Confirmed(self.login.clone())

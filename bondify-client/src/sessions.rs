@@ -77,6 +77,15 @@ impl Sessions {
     /// A refusal with the code `SESSION_EXPIRED` or `SESSION_CANCELLED` is the status that it names. A user
     /// with a proof and without a `status` is [`Confirmed`](SessionStatus::Confirmed).
     ///
+    /// ```no_run
+    /// use bondify_client::{Error, Sessions};
+    ///
+    /// /// Answers a browser that asks.
+    /// async fn is_decided(sessions: &Sessions, session_token: &str) -> Result<bool, Error> {
+    ///     Ok(sessions.status(session_token).await?.is_terminal())
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error`] if the API cannot be reached or does not answer within the

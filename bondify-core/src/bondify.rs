@@ -186,6 +186,17 @@ impl Bondify {
     /// its lease to run out. [`Shutdown`](crate::Shutdown) has an example with a server, which ends in this
     /// call.
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_core::{Bondify, DrainTimedOut};
+    ///
+    /// /// Called when the server accepts no more connections.
+    /// async fn at_the_end(bondify: &Bondify) -> Result<(), DrainTimedOut> {
+    ///     bondify.drain(Duration::from_secs(5)).await
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`DrainTimedOut`] if handlers or settlements are still running after `timeout`. They continue as
@@ -196,6 +207,15 @@ impl Bondify {
 
     /// Returns a verifier of proofs with the same secrets and clock. [`rotate`](Self::rotate) changes the
     /// secrets of both.
+    ///
+    /// ```
+    /// use bondify_core::{Bondify, ProofError, TelegramUser};
+    ///
+    /// fn user(bondify: &Bondify, token: &str) -> Result<TelegramUser, ProofError> {
+    ///     let proof = bondify.proofs().project("proj_1").verify(token)?;
+    ///     Ok(proof.user().clone())
+    /// }
+    /// ```
     #[cfg(feature = "proof")]
     #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
     #[must_use]
@@ -292,6 +312,15 @@ impl Builder {
     /// Switches deduplication off, for handlers that record the event in their own
     /// transaction. They then see every delivery and every event given to
     /// [`handle`](Bondify::handle), duplicates included.
+    ///
+    /// ```
+    /// use bondify_core::{Bondify, BuildError, Secret};
+    ///
+    /// /// The handler records each event in its own transaction.
+    /// fn bondify(secret: Secret) -> Result<Bondify, BuildError> {
+    ///     Bondify::builder(secret).verify_only().build()
+    /// }
+    /// ```
     pub fn verify_only(mut self) -> Self {
         self.verify_only = true;
         self
@@ -339,6 +368,17 @@ impl Builder {
     }
 
     /// Refuses events that are older than `tolerance`, see [`Verifier::tolerance`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_core::{Bondify, BuildError, Secret};
+    ///
+    /// /// Accepts events from an outage of up to three days. The retention follows.
+    /// fn bondify(secret: Secret) -> Result<Bondify, BuildError> {
+    ///     Bondify::builder(secret).tolerance(Duration::from_secs(3 * 24 * 60 * 60)).build()
+    /// }
+    /// ```
     pub fn tolerance(mut self, tolerance: Duration) -> Self {
         self.verifier = self.verifier.tolerance(tolerance);
         self
@@ -353,6 +393,18 @@ impl Builder {
     }
 
     /// Judges the age of events by `clock` instead of [`SystemTime::now`].
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use bondify_core::{Bondify, BuildError, Secret};
+    ///
+    /// /// In a test: the time at which the events of the test are new.
+    /// fn bondify(secret: Secret) -> Result<Bondify, BuildError> {
+    ///     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
+    ///     Bondify::builder(secret).clock(move || now).build()
+    /// }
+    /// ```
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.verifier = self.verifier.clock(clock);
         self

@@ -208,6 +208,21 @@ pub enum Handled<T> {
 ///
 /// It implements [`Error`](std::error::Error) if the handler's error implements `Display`. So do
 /// `Box<dyn Error + Send + Sync>` and `anyhow::Error`, which do not implement `Error` themselves.
+///
+/// ```
+/// use std::io;
+///
+/// use bondify_core::HandleError;
+///
+/// /// Whether the same call may succeed later.
+/// fn is_temporary(error: &HandleError<io::Error>) -> bool {
+///     match error {
+///         HandleError::InFlight | HandleError::StoreUnavailable(_) => true,
+///         HandleError::Handler(error) => error.kind() == io::ErrorKind::ConnectionRefused,
+///         _ => false,
+///     }
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandleError<E> {

@@ -43,6 +43,17 @@ impl Settings {
 }
 
 /// The error for an invalid setting.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use bondify_core::{Bondify, BuildError, Secret};
+///
+/// let secret = Secret::new("whsec_5f2b0c9d8e7a6b5c")?;
+/// let error = Bondify::builder(secret).wait(Duration::from_secs(10)).build().unwrap_err();
+/// assert!(matches!(error, BuildError::LongWait { .. }));
+/// # Ok::<(), bondify_core::SecretError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {

@@ -48,7 +48,7 @@ impl Fault {
     /// The name of an event that Bondify does not send.
     pub const UNKNOWN_EVENT: &str = "auth.unknown_test";
 
-    /// The age of an event with [`StaleTimestamp`](Fault::StaleTimestamp).
+    /// The age of an event with [`StaleTimestamp`](Fault::StaleTimestamp): 48 hours.
     pub const STALE_BY: Duration = Duration::from_secs(48 * 60 * 60);
 
     /// Each kind of fault; the delay is three seconds.

@@ -5,6 +5,25 @@ use futures_util::FutureExt;
 
 /// A verified and claimed event, for tests without a server.
 /// [`WebhookRequest::receive_by`](crate::WebhookRequest::receive_by) returns it.
+///
+/// ```
+/// use bondify_core::{Bondify, Reply, Secret};
+/// use bondify_testkit::Payload;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let secret = Secret::new("whsec_test")?;
+/// let bondify = Bondify::builder(secret.clone()).build()?;
+/// let request = Payload::confirmed().signed_with(&secret);
+///
+/// let delivery = request.receive_by(&bondify).await.unwrap();
+/// assert_eq!(delivery.run(async |_event| 500, |&status| status).await, Ok(500));
+/// let retry = request.receive_by(&bondify).await.unwrap(); // handled again after the failure
+/// assert_eq!(retry.run(async |_event| 204, |&status| status).await, Ok(204));
+/// assert_eq!(request.receive_by(&bondify).await.unwrap_err(), Reply::Duplicate);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping a delivery releases its event"]
 pub struct Delivery {
     event: Event,

@@ -61,6 +61,17 @@ impl Payload {
     /// Creates the claims of a proof of a new session of the project `proj_test`. It was confirmed and
     /// issued now, and is valid for 5 minutes.
     ///
+    /// ```
+    /// use bondify_core::{ProofVerifier, Secret};
+    /// use bondify_testkit::Payload;
+    ///
+    /// let secret = Secret::new("whsec_test")?;
+    /// let token = Payload::proof().telegram_id("7123456789").proof_signed_with(&secret);
+    /// let proof = ProofVerifier::new(secret).verify(&token)?;
+    /// assert_eq!(proof.user().id().as_str(), "7123456789");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Panics
     ///
     /// If the clock is before 1970.

@@ -1,4 +1,12 @@
 /// The error for a signed body that is not an event. Its text never quotes the body.
+///
+/// ```
+/// use bondify_core::{Event, ParseError};
+///
+/// let without_a_token = r#"{"event":"auth.cancelled","cancelled_at":1700000000123}"#;
+/// let error = Event::from_trusted(without_a_token).unwrap_err();
+/// assert!(matches!(error, ParseError::Field { name: "session_token", .. }));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {

@@ -122,6 +122,16 @@ impl Event {
     }
 
     /// The key that the event is deduplicated by.
+    ///
+    /// ```
+    /// use bondify_core::{Event, EventKey, ParseError};
+    ///
+    /// let event = Event::from_trusted(
+    ///     r#"{"event":"auth.cancelled","session_token":"sess_1","cancelled_at":1700000000123}"#,
+    /// )?;
+    /// assert_eq!(event.key(), EventKey::new("auth.cancelled", "sess_1"));
+    /// # Ok::<(), ParseError>(())
+    /// ```
     #[must_use]
     pub fn key(&self) -> EventKey {
         match self.session_token() {
@@ -144,6 +154,15 @@ impl fmt::Debug for Event {
 }
 
 /// `auth.confirmed`: a user tapped Confirm.
+///
+/// ```
+/// use bondify_core::Confirmed;
+///
+/// fn describe(login: &Confirmed) -> String {
+///     let user = login.user();
+///     format!("{} ({}) confirmed {}", user.name(), user.id(), login.session_token())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Confirmed {
     pub(super) session_token: Text,
@@ -209,6 +228,14 @@ impl Confirmed {
 }
 
 /// `auth.cancelled`: a user tapped Cancel.
+///
+/// ```
+/// use bondify_core::Cancelled;
+///
+/// fn describe(cancelled: &Cancelled) -> String {
+///     format!("{} was cancelled at {:?}", cancelled.session_token(), cancelled.cancelled_at())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Cancelled {
     pub(super) body: ByteString,
@@ -241,6 +268,17 @@ impl Cancelled {
 }
 
 /// A signed event of a kind unknown to this version. Its JSON is [`Event::raw`].
+///
+/// ```
+/// use bondify_core::{Event, ParseError};
+///
+/// let Event::Unknown(event) = Event::from_trusted(r#"{"event":"auth.renewed","a":1}"#)? else {
+///     unreachable!("this version knows no such event")
+/// };
+/// assert_eq!(event.name(), "auth.renewed");
+/// assert_eq!(&event.raw()[..], br#"{"event":"auth.renewed","a":1}"#); // read it yourself
+/// # Ok::<(), ParseError>(())
+/// ```
 #[derive(Clone)]
 pub struct Unknown {
     pub(super) body: ByteString,

@@ -15,6 +15,17 @@ use super::{
 ///
 /// Clones are cheap: they share the body or the claims that the user was read from. These stay in memory
 /// as long as one of the clones. `Debug` shows nothing personal.
+///
+/// ```
+/// use bondify_core::TelegramUser;
+///
+/// fn greeting(user: &TelegramUser) -> String {
+///     match user.username() {
+///         Some(username) => format!("{} (@{username})", user.name()),
+///         None => user.name().to_owned(),
+///     }
+/// }
+/// ```
 #[derive(Clone)]
 pub struct TelegramUser {
     /// The body or the claims that contain the texts.

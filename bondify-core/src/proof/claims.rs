@@ -13,6 +13,15 @@ use crate::{
 ///
 /// Only verification creates one. It lasts for 5 minutes: exchange it for a session of your own. Clones are
 /// cheap. `Debug` shows nothing personal.
+///
+/// ```
+/// use bondify_core::Proof;
+///
+/// fn describe(proof: &Proof) -> String {
+///     let user = proof.user();
+///     format!("{} confirmed {} of {}", user.id(), proof.session_token(), proof.project_id())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Proof {
     claims: ByteString,
@@ -132,6 +141,18 @@ impl fmt::Debug for Proof {
 }
 
 /// The error for a proof that is not accepted.
+///
+/// ```
+/// use bondify_core::ProofError;
+///
+/// fn advice(error: &ProofError) -> &'static str {
+///     match error {
+///         ProofError::Expired | ProofError::Used => "sign in again",
+///         ProofError::Store(_) => "try again later",
+///         _ => "this is not a proof of ours",
+///     }
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProofError {

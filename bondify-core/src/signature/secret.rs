@@ -24,6 +24,16 @@ use crate::event::SecretName;
 /// Several secrets in one [`Bondify`](crate::Bondify) or [`Verifier`](crate::Verifier) mean one
 /// project whose secret is being rotated: each of them signs for all of its users. Another
 /// project needs a `Bondify` of its own.
+///
+/// ```
+/// use bondify_core::Secret;
+///
+/// let secret = Secret::new("whsec_5f2b0c9d8e7a6b5c")?;
+/// let signature = secret.sign(b"{}");
+/// assert!(secret.verifies(b"{}", &signature));
+/// assert_eq!(format!("{secret:?}"), "Secret([redacted])");
+/// # Ok::<(), bondify_core::SecretError>(())
+/// ```
 #[derive(Clone)]
 pub struct Secret {
     key: Arc<Hmac>,
@@ -109,6 +119,13 @@ impl Secret {
     /// Reads the secret from the environment variable `name`, by convention
     /// `BONDIFY_WEBHOOK_SECRET`.
     ///
+    /// ```
+    /// use bondify_core::{Secret, SecretError};
+    ///
+    /// let error = Secret::from_env("NO_SUCH_VARIABLE").unwrap_err();
+    /// assert!(matches!(error, SecretError::Unset(name) if &*name == "NO_SUCH_VARIABLE"));
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`SecretError::Unset`] if there is no such variable,
@@ -123,6 +140,15 @@ impl Secret {
     }
 
     /// Signs `body` as Bondify does: HMAC-SHA256 over the raw bytes.
+    ///
+    /// ```
+    /// use bondify_core::{SIGNATURE_HEADER, Secret};
+    ///
+    /// let signature = Secret::new("whsec_5f2b0c9d8e7a6b5c")?.sign(b"{}");
+    /// let header = format!("{SIGNATURE_HEADER}: {signature}");
+    /// assert_eq!(header.len(), "x-bondify-signature: ".len() + 64); // hexadecimal digits
+    /// # Ok::<(), bondify_core::SecretError>(())
+    /// ```
     #[must_use]
     pub fn sign(&self, body: &[u8]) -> Signature {
         Signature(self.mac(body).into_bytes().into())

@@ -103,6 +103,15 @@ impl Verifier {
     }
 
     /// Replaces the secrets: from now on only `secret` and those of `old` are accepted.
+    ///
+    /// ```
+    /// use bondify_core::{Secret, SecretError, Verifier};
+    ///
+    /// fn on_new_secret(verifier: &Verifier, new: &str, old: &str) -> Result<(), SecretError> {
+    ///     verifier.rotate(Secret::new(new)?, [Secret::new(old)?]);
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn rotate(&self, secret: Secret, old: impl IntoIterator<Item = Secret>) {
         self.secrets.rotate(secret, old);
     }
@@ -126,6 +135,19 @@ impl Verifier {
 
     /// Verifies a delivery: its body, byte for byte as received, and the value of
     /// its `X-Bondify-Signature` header.
+    ///
+    /// ```
+    /// use bondify_core::{Secret, Verifier, VerifyError};
+    ///
+    /// let secret = Secret::new("whsec_5f2b0c9d8e7a6b5c")?;
+    /// let body = r#"{"event":"auth.unknown","session_token":"sess_1"}"#;
+    /// let signature = secret.sign(body.as_bytes()).to_string();
+    ///
+    /// let verifier = Verifier::new(secret);
+    /// assert_eq!(verifier.verify(body, &signature)?.name(), "auth.unknown");
+    /// assert_eq!(verifier.verify("{}", &signature).unwrap_err(), VerifyError::InvalidSignature);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -182,6 +204,19 @@ impl fmt::Debug for Verifier {
 }
 
 /// The error for a delivery that does not verify. The variants are in the order of the checks.
+///
+/// ```
+/// use bondify_core::VerifyError;
+///
+/// /// The status of the answer.
+/// fn status(error: &VerifyError) -> u16 {
+///     match error {
+///         VerifyError::InvalidSignature | VerifyError::Stale => 401,
+///         VerifyError::Parse(_) => 400,
+///         _ => 500,
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {

@@ -8,6 +8,15 @@ use sha2::{Digest, Sha256};
 /// The key is the first half of `SHA-256(name, 0, session token)`; with a namespace, of
 /// `SHA-256(namespace, 0, that half)`. The key of an event without a session token is a digest of its
 /// name and its whole body.
+///
+/// ```
+/// use bondify_core::EventKey;
+///
+/// let key = EventKey::new("auth.confirmed", "sess_1");
+/// assert_ne!(key, EventKey::new("auth.cancelled", "sess_1"));
+/// assert_ne!(key, key.within("proj_shop")); // each project of a store has its own
+/// assert_eq!(key, EventKey::from_bytes(*key.as_bytes()));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventKey([u8; 16]);
 

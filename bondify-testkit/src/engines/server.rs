@@ -14,6 +14,16 @@ use crate::skipped;
 
 /// A running engine in a temporary folder. It listens on a Unix socket there, and dropping the value ends
 /// it. Acknowledged writes survive its crash.
+///
+/// ```no_run
+/// use bondify_testkit::engines::{Engine, Stop};
+///
+/// if let Some(mut redis) = Engine::redis() {
+///     println!("connect to {}", redis.url());
+///     redis.stop(Stop::Crash);
+///     redis.start_again();
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Engine {
     url: String,

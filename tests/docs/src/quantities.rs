@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fs, io, mem, path::Path};
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
-use syn::{BinOp, Expr, Lit, visit::Visit};
+use syn::{Attribute, BinOp, Expr, ExprLit, Ident, Lit, Meta, Type, Visibility, visit::Visit};
 
 /// A time in milliseconds, or a size in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +94,20 @@ fn quantity(number: f64, unit: &str) -> Option<Quantity> {
     })
 }
 
-/// The constants of a crate that are times or sizes, by name.
+/// The constants of a crate that are times or sizes.
 #[derive(Default)]
-pub struct Constants(HashMap<String, Vec<Quantity>>);
+pub struct Constants {
+    values: HashMap<String, Vec<Quantity>>,
+    public_times: Vec<PublicTime>,
+}
+
+/// A public constant of the type `Duration`.
+struct PublicTime {
+    name: String,
+    docs: String,
+    /// Its value, or the name of the constant that it is defined by.
+    value: Result<Quantity, String>,
+}
 
 impl Constants {
     /// Reads the constants in the files below a directory.
@@ -116,11 +127,21 @@ impl Constants {
     ///
     /// If there is no such constant, or if there are several with different values.
     pub fn value(&self, name: &str) -> Quantity {
-        let values = self.0.get(name).map_or(&[][..], Vec::as_slice);
+        let values = self.values.get(name).map_or(&[][..], Vec::as_slice);
         match values {
             [value] => *value,
             _ => panic!("{name} should be one time or size: {values:?}"),
         }
+    }
+
+    /// The public constants of the type `Duration` whose documentation does not have their value.
+    pub fn without_value_in_docs(&self) -> Vec<&str> {
+        let is_stated = |constant: &&PublicTime| {
+            let value = constant.value.clone().unwrap_or_else(|name| self.value(&name));
+            quantities(&constant.docs).any(|(_, stated)| stated == value)
+        };
+        let missing = self.public_times.iter().filter(|constant| !is_stated(constant));
+        missing.map(|constant| &*constant.name).collect()
     }
 
     fn read_below(&mut self, directory: &Path) -> io::Result<()> {
@@ -137,12 +158,22 @@ impl Constants {
         Ok(())
     }
 
-    fn add(&mut self, name: &syn::Ident, value: &Expr) {
-        let Some(quantity) = constant(value) else { return };
-        let values = self.0.entry(name.to_string()).or_default();
+    fn add(&mut self, name: &Ident, value: &Expr) {
+        let Some(quantity) = quantity_of(value) else { return };
+        let values = self.values.entry(name.to_string()).or_default();
         if !values.contains(&quantity) {
             values.push(quantity);
         }
+    }
+
+    fn add_docs(&mut self, attributes: &[Attribute], name: &Ident, value: &Expr) {
+        let value = match (quantity_of(value), value) {
+            (Some(value), _) => Ok(value),
+            (None, Expr::Path(other)) => Err(last_name(&other.path)),
+            _ => return,
+        };
+        let name = name.to_string();
+        self.public_times.push(PublicTime { name, docs: docs(attributes), value });
     }
 }
 
@@ -153,14 +184,37 @@ impl<'a> Visit<'a> for Constants {
 
     fn visit_impl_item_const(&mut self, item: &'a syn::ImplItemConst) {
         self.add(&item.ident, &item.expr);
+        if matches!(item.vis, Visibility::Public(_)) && is_duration(&item.ty) {
+            self.add_docs(&item.attrs, &item.ident, &item.expr);
+        }
     }
 }
 
-fn constant(value: &Expr) -> Option<Quantity> {
+fn is_duration(of: &Type) -> bool {
+    matches!(of, Type::Path(path) if last_name(&path.path) == "Duration")
+}
+
+fn last_name(path: &syn::Path) -> String {
+    path.segments.last().map_or_else(String::new, |segment| segment.ident.to_string())
+}
+
+/// The text of doc comments.
+fn docs(attributes: &[Attribute]) -> String {
+    let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
+        Meta::NameValue(doc) if doc.path.is_ident("doc") => match &doc.value {
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value()),
+            _ => None,
+        },
+        _ => None,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn quantity_of(value: &Expr) -> Option<Quantity> {
     let Expr::Call(call) = value else { return Some(Quantity::Size(product(value)?)) };
     let Expr::Path(function) = &*call.func else { return None };
     let number = product(call.args.first()?)?;
-    match &*function.path.segments.last()?.ident.to_string() {
+    match &*last_name(&function.path) {
         "from_secs" => Some(Quantity::Time(number * 1000)),
         "from_millis" => Some(Quantity::Time(number)),
         _ => None,
@@ -213,6 +267,22 @@ mod tests {
         constants.visit_file(&syn::parse_file(source).unwrap());
         assert_eq!(constants.value("A"), Quantity::Time(86_400_000));
         assert_eq!(constants.value("C"), Quantity::Size(65_536));
-        assert!(!constants.0.contains_key("D"));
+        assert!(!constants.values.contains_key("D"));
+    }
+
+    #[test]
+    fn a_public_time_without_its_value_in_its_documentation_is_found() {
+        let source = "impl B {
+            /// 8 seconds.
+            pub const A: Duration = Duration::from_secs(8);
+            /// The wait.
+            pub const B: Duration = Duration::from_secs(8);
+            /// The lease: 9 s.
+            pub const C: Duration = limits::LEASE;
+        }
+        const LEASE: Duration = Duration::from_secs(10);";
+        let mut constants = Constants::default();
+        constants.visit_file(&syn::parse_file(source).unwrap());
+        assert_eq!(constants.without_value_in_docs(), ["B", "C"]);
     }
 }

@@ -114,15 +114,25 @@ fn each_time_and_size_on_a_page_is_that_of_the_code() {
     );
 }
 
+#[test]
+fn the_documentation_of_each_public_time_has_its_value() {
+    for package in crates() {
+        let constants = Constants::read(&root().join(&package).join("src")).unwrap();
+        assert_eq!(constants.without_value_in_docs(), [""; 0], "{package}");
+    }
+}
+
+/// The names of the published crates.
+fn crates() -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(root()).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("bondify-") && name != "bondify-bench")
+}
+
 /// The pages of the guide and the READMEs.
 fn pages() -> Vec<String> {
     let mut pages = vec!["README.md".to_owned()];
-    for entry in fs::read_dir(root()).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name.starts_with("bondify-") && name != "bondify-bench" {
-            pages.push(format!("{name}/README.md"));
-        }
-    }
+    pages.extend(crates().map(|name| format!("{name}/README.md")));
     for entry in fs::read_dir(root().join("guide")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if name.ends_with(".md") {
