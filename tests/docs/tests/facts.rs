@@ -11,7 +11,14 @@ const OURS: [(&str, &str, &[&str]); 21] = [
     (
         "bondify-core",
         "DELIVERY_TIMEOUT",
-        &["Bondify's 10", "Bondify waits for", "Bondify retries", "for Bondify", "slower than"],
+        &[
+            "Bondify's 10",
+            "Bondify waits for",
+            "Bondify retries",
+            "for Bondify",
+            "For Bondify",
+            "slower than",
+        ],
     ),
     ("bondify-core", "DEFAULT_BODY_LIMIT", &["body"]),
     ("bondify-core", "DEFAULT_TOLERANCE", &["tolerance", "older than", "age of an event"]),
