@@ -99,7 +99,7 @@ impl Login {
         let Self(settings) = self;
         let Some(wakeups) = &settings.wakeups else { return };
         settings.listening.get_or_init(|| {
-            let (mut woken, mut closed) = (wakeups.listen(), settings.waits.closed());
+            let (mut woken, mut closed) = (wakeups.clone().listen(), settings.waits.closed());
             let settings = Arc::downgrade(settings);
             tokio::spawn(async move {
                 loop {

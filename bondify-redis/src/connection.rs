@@ -3,8 +3,11 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
+use futures_util::{StreamExt, stream::BoxStream};
+#[cfg(feature = "cluster")]
+use futures_util::{future::ready, stream};
 use redis::{
-    AsyncConnectionConfig, Client, RedisError, RedisFuture, RedisResult,
+    AsyncConnectionConfig, Client, ErrorKind, Msg, RedisError, RedisFuture, RedisResult,
     aio::{ConnectionLike, MultiplexedConnection},
 };
 
@@ -23,6 +26,18 @@ pub trait Connect: Send + 'static {
     ///
     /// The error of the attempt. The store's call returns it as the source of its `StoreError`.
     fn connect(&mut self) -> RedisFuture<'_, Self::Connection>;
+
+    /// Subscribes to a channel, on a connection of its own. The stream ends when that connection breaks, and
+    /// dropping it closes the connection. For [`RedisWakeups`](crate::RedisWakeups).
+    ///
+    /// # Errors
+    ///
+    /// The error of the attempt. Unless it is implemented, an error that says so.
+    fn subscribe<'a>(&'a mut self, channel: &'a str) -> RedisFuture<'a, BoxStream<'static, Msg>> {
+        let _unused = channel;
+        let what = "this `Connect` does not implement `subscribe`";
+        Box::pin(async move { Err((ErrorKind::InvalidClientConfig, what).into()) })
+    }
 }
 
 impl Connect for Client {
@@ -30,6 +45,14 @@ impl Connect for Client {
 
     fn connect(&mut self) -> RedisFuture<'_, Self::Connection> {
         Box::pin(async { self.get_multiplexed_async_connection_with_config(&untimed()).await })
+    }
+
+    fn subscribe<'a>(&'a mut self, channel: &'a str) -> RedisFuture<'a, BoxStream<'static, Msg>> {
+        Box::pin(async move {
+            let mut subscription = self.get_async_pubsub().await?;
+            subscription.subscribe(channel).await?;
+            Ok(subscription.into_on_message().boxed())
+        })
     }
 }
 
@@ -42,9 +65,14 @@ impl Connect for redis::sentinel::SentinelClient {
     fn connect(&mut self) -> RedisFuture<'_, Self::Connection> {
         Box::pin(async { self.get_async_connection_with_config(&untimed()).await })
     }
+
+    fn subscribe<'a>(&'a mut self, channel: &'a str) -> RedisFuture<'a, BoxStream<'static, Msg>> {
+        Box::pin(async move { self.async_get_client().await?.subscribe(channel).await })
+    }
 }
 
-/// Set the client's response time-out to less than half of the store's time-out.
+/// Set the client's response time-out to less than half of the store's time-out. To subscribe, it must use
+/// the protocol RESP3.
 #[cfg(feature = "cluster")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cluster")))]
 impl Connect for redis::cluster::ClusterClient {
@@ -52,6 +80,21 @@ impl Connect for redis::cluster::ClusterClient {
 
     fn connect(&mut self) -> RedisFuture<'_, Self::Connection> {
         Box::pin(self.get_async_connection())
+    }
+
+    fn subscribe<'a>(&'a mut self, channel: &'a str) -> RedisFuture<'a, BoxStream<'static, Msg>> {
+        Box::pin(async move {
+            let (sender, pushed) = tokio::sync::mpsc::unbounded_channel();
+            let config = redis::cluster::ClusterConfig::new().set_push_sender(sender);
+            let mut connection = self.get_async_connection_with_config(config).await?;
+            connection.subscribe(channel).await?;
+            // The connection closes when it is dropped.
+            let messages =
+                stream::unfold((pushed, connection), async |(mut pushed, connection)| {
+                    Some((pushed.recv().await?, (pushed, connection)))
+                });
+            Ok(messages.filter_map(|push| ready(Msg::from_push_info(push))).boxed())
+        })
     }
 }
 
@@ -124,6 +167,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connections<C> {
         let link = Arc::new(Link { connection, has_rights: AtomicBool::new(false) });
         *self.current() = Some(link.clone());
         Ok(link)
+    }
+
+    pub(crate) async fn subscribe(&self, channel: &str) -> RedisResult<BoxStream<'static, Msg>> {
+        self.source.lock().await.subscribe(channel).await
     }
 
     fn current(&self) -> MutexGuard<'_, Option<Arc<Link<C>>>> {

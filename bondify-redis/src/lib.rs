@@ -9,7 +9,8 @@ mod rights;
 mod script;
 mod settings;
 mod store;
+mod wakeups;
 
 pub use redis;
 
-pub use crate::{connection::Connect, store::RedisStore};
+pub use crate::{connection::Connect, store::RedisStore, wakeups::RedisWakeups};

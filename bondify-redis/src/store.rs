@@ -61,8 +61,8 @@ fn if_held(change: &str) -> Script {
 #[doc = include_str!("docs/store.md")]
 #[derive(Clone)]
 pub struct RedisStore<C = MultiplexedConnection> {
-    connections: Arc<Connections<C>>,
-    prefix: String,
+    pub(crate) connections: Arc<Connections<C>>,
+    pub(crate) prefix: String,
     timeout: Duration,
 }
 
@@ -128,7 +128,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     /// made twice: a claim finds its own token, and the others change nothing without the token.
     ///
     /// The source of the error is always a [`RedisError`].
-    async fn call<T, A>(
+    pub(crate) async fn call<T, A>(
         &self,
         ask: impl Fn(Arc<Link<C>>) -> A + Send + Sync,
     ) -> Result<T, StoreError>

@@ -31,6 +31,8 @@ mod sessions;
 mod sqlite;
 mod store;
 mod table;
+#[cfg(feature = "postgres")]
+mod wakeups;
 
 pub use sqlx;
 
@@ -40,6 +42,8 @@ pub use crate::mysql::{MySqlInbox, MySqlStore};
 pub use crate::postgres::{PostgresInbox, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use crate::sqlite::{SqliteInbox, SqliteStore};
+#[cfg(feature = "postgres")]
+pub use crate::wakeups::PgWakeups;
 pub use crate::{
     inbox::{Inbox, Recorded},
     name::TableNameError,

@@ -11,6 +11,7 @@ mod engine;
 mod failovers;
 mod rights;
 mod silence;
+mod wakeups;
 
 use std::{
     error::Error,
