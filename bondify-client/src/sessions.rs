@@ -41,8 +41,8 @@ impl Sessions {
     }
 
     /// Polls at most once every `interval`, also if the client's
-    /// [interval](crate::ClientBuilder::poll_interval) is shorter: for a server that is told of
-    /// decisions by webhooks, and polls only for those that are lost.
+    /// [interval](crate::ClientBuilder::poll_interval) is shorter: for a server that receives
+    /// decisions by webhooks, and polls only in case a webhook is lost.
     #[must_use]
     pub fn slowed_to(mut self, interval: Duration) -> Self {
         self.poll_interval = self.poll_interval.max(interval);

@@ -215,8 +215,8 @@ impl Builder {
         self
     }
 
-    /// Accepts any certificate of this host, such as a self-signed one. `localhost` stands for
-    /// every name of this machine.
+    /// Accepts any certificate of this host, such as a self-signed one. `localhost` means every name of this
+    /// machine.
     #[cfg(feature = "https")]
     #[cfg_attr(docsrs, doc(cfg(feature = "https")))]
     pub fn accept_any_certificate_of(mut self, host: impl Into<String>) -> Self {

@@ -13,7 +13,7 @@ use tokio::{
 use url::Url;
 
 /// Whether the URL's host is this machine in every network: `localhost`, a name that ends in
-/// `.localhost`, a loopback address, or the address that stands for all addresses.
+/// `.localhost`, a loopback address, or the unspecified address (`0.0.0.0`, `::`).
 ///
 /// ```
 /// use bondify_emulator::{Url, local::is_this_machine};
@@ -27,7 +27,7 @@ pub fn is_this_machine(url: &Url) -> bool {
     url.host_str().is_some_and(is_local)
 }
 
-/// Whether the URL's host is `name`. Each name of this machine stands for all of its names.
+/// Whether the URL's host is `name`. All names of this machine are equal.
 #[must_use]
 pub fn is_host(url: &Url, name: &str) -> bool {
     let host = url.host_str().unwrap_or_default();

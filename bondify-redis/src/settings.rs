@@ -50,7 +50,7 @@ fn nodes(info: Value) -> RedisResult<Vec<(String, String)>> {
     nodes.into_iter().map(read).collect()
 }
 
-/// The faults of a server whose `INFO` is `info` at that time. A field that it does not tell is no fault.
+/// The faults of a server whose `INFO` is `info` at that time. A missing field is not a fault.
 fn faults(info: &str, now: SystemTime) -> impl Iterator<Item = String> {
     let field = |name: &str| {
         info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)

@@ -48,7 +48,7 @@ fn if_held(change: &str) -> Script {
 
 /// A dedupe store on Redis or Valkey, for all instances that share it.
 ///
-/// [`open`](Self::open) takes a client of [`redis`] and survives failovers and dead connections.
+/// [`open`](Self::open) takes a client of [`redis`]. The store then survives failovers and broken connections.
 /// [`new`](Self::new) takes a connection.
 ///
 /// An event is one key: the prefix and the 32 hexadecimal digits of its [`EventKey`], of which logs

@@ -27,7 +27,7 @@ pub(crate) const PONG_TIMEOUT: Duration = Duration::from_secs(2);
 /// the server can be slow.
 const SLOW: Duration = Duration::from_secs(10);
 
-/// How long a socket stays open while no call is answered. A connection that became silent would otherwise
+/// How long a socket stays open while no call is answered. Without this limit a connection that became silent would
 /// count for ever.
 const SILENT: Duration = Duration::from_secs(600);
 

@@ -138,9 +138,9 @@ impl Examination {
     /// Ends the connection of a delivery early, and sends the delivery again until it is answered with
     /// anything but 409.
     async fn send_and_hang_up(&self) -> anyhow::Result<Result<Answer, NoAnswer>> {
-        const PATIENCE: Duration = Duration::from_millis(50);
+        const PAUSE: Duration = Duration::from_millis(50);
         let body = cancelled()?;
-        let _answer = timeout(PATIENCE, self.send(&body, Some(&self.secret))).await;
+        let _answer = timeout(PAUSE, self.send(&body, Some(&self.secret))).await;
         let end = Instant::now() + self.timeout;
         loop {
             let again = self.send(&body, Some(&self.secret)).await;

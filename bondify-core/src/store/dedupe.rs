@@ -24,7 +24,7 @@ use super::key::EventKey;
 /// - Expiry is judged by one clock, the engine's. Durations may be rounded up, never down: a duration
 ///   below the engine's precision becomes the engine's smallest, not zero. No duration is longer than
 ///   ten years.
-/// - A call whose future is dropped half-way either took effect or did not.
+/// - Dropping a call's future must not leave a half-done change.
 ///
 /// # A store from scratch
 ///
@@ -32,7 +32,7 @@ use super::key::EventKey;
 #[doc = include_str!("example.rs")]
 /// ```
 ///
-/// (A real store would also drop expired entries.)
+/// A real store also drops expired entries.
 #[async_trait]
 pub trait DedupeStore: Send + Sync + 'static {
     /// Takes the lease of `key` for the duration `lease`, or returns the key's state.

@@ -15,8 +15,8 @@ use tokio::{
 /// A proxy on loopback in front of an engine. Dropping it ends the proxy and its connections.
 ///
 /// Open connections and new connections are controlled separately, because networks fail that way: a
-/// NAT forgets open connections and forwards new ones; a failover leads new connections to another
-/// server and leaves open ones where they are. See the [module](super) for an example.
+/// NAT drops its record of open connections and forwards new ones; a failover leads new connections to another
+/// server and keeps the open ones. See the [module](super) for an example.
 pub struct Proxy {
     address: SocketAddr,
     upstream: Arc<Mutex<Upstream>>,

@@ -118,7 +118,7 @@ pub(crate) struct Verdict {
     pub(crate) cut_off: usize,
     /// Effects that came after another of the same event.
     pub(crate) doubles: usize,
-    /// The times that the store was away.
+    /// How long the store was unavailable, for each restart.
     pub(crate) away: Vec<Duration>,
 }
 

@@ -5,7 +5,7 @@
 //!   effect and its settlement.
 //! - With the inbox, each event exactly once.
 //!
-//! The same holds for deliveries that Bondify gave up while all receivers were away, and for logins
+//! The same holds for deliveries that Bondify stopped retrying while no receiver ran, and for logins
 //! that arrive by webhook and by polling.
 //!
 //! `BONDIFY_CRASH_SEED` (1 unless set) decides the order of deliveries and the times of kills.

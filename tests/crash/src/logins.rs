@@ -37,8 +37,8 @@ const FAST: Duration = Duration::from_millis(10);
 /// The number of logins that arrive by polling first, and by webhook first.
 const IN_ORDER: usize = 50;
 
-/// Kills all receivers, twice, until Bondify has given up the deliveries of the meantime. Then they
-/// catch up, two of them are killed in the middle of it, and further logins are delivered.
+/// Kills all receivers, twice, until Bondify has stopped retrying the deliveries of that time. Then the receivers
+/// catch up, two of them are killed while they do, and further logins are delivered.
 ///
 /// # Panics
 ///

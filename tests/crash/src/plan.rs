@@ -93,7 +93,7 @@ fn deliveries(events: usize, random: &mut fastrand::Rng) -> Vec<Delivery> {
 
 /// A crash at a random point of each stretch of [`STRETCH`] deliveries; in the stretches after a
 /// third and two thirds, a restart of the store instead. No crash follows a restart closely: while
-/// the store is away, an answer may be sent before its completion is stored.
+/// the store is unavailable, an answer may be sent before its completion is stored.
 fn disturbances(deliveries: usize, random: &mut fastrand::Rng) -> Vec<(usize, Disturbance)> {
     let stretches = deliveries / STRETCH;
     let mut disturb = |stretch: usize| {

@@ -1,6 +1,6 @@
 //! A soak: each login arrives by webhook and, at random, by polling, by its proof and by catching up,
-//! while receivers are killed, connections become silent, and the store is away for shorter and longer
-//! than a lease.
+//! while receivers are killed, connections become silent, and the store is unavailable for shorter and
+//! longer than a lease.
 
 use std::{
     fmt, fs,
