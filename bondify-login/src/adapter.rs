@@ -10,7 +10,7 @@
 //! | `POST` | `/login/finish` | [`finish`], the app's handler, [`Finishing::answer`] |
 //!
 //! It reads forms with [`read_form`], and no body of a `GET`. URIs have the whole path, with the prefix of a
-//! router. It contains no decisions.
+//! router. It contains no decisions. [`define_signed_in!`] defines its extractor or guard.
 
 use std::{convert::Infallible, fmt, pin::pin};
 
@@ -27,6 +27,9 @@ use http::{
 use tokio::time::timeout;
 use tracing::Instrument;
 
+pub use crate::{
+    __define_signed_in as define_signed_in, finish::Finishing, limits::MAX_FORM_BYTES,
+};
 use crate::{
     Login, State,
     answer::{self, Answer, page_path},
@@ -37,7 +40,6 @@ use crate::{
     return_to::sanitize,
     same_origin::is_same_origin,
 };
-pub use crate::{finish::Finishing, limits::MAX_FORM_BYTES};
 
 /// The body of a response.
 #[expect(clippy::exhaustive_enums, reason = "an adapter has to send every kind")]
@@ -231,6 +233,37 @@ pub async fn to_completion(
 #[must_use]
 pub fn panicked() -> Response<Bytes> {
     response(Reply::HandlerPanicked)
+}
+
+/// Defines `SignedIn`, the type in which an adapter passes a [`SignedIn`](crate::SignedIn) to a handler. It is a
+/// newtype, since an adapter can implement its framework's traits only for a type of its own. It derefs to the
+/// value, and its field is public, so that a handler can write `SignedIn(login): SignedIn`.
+///
+/// ```
+/// bondify_login::adapter::define_signed_in! {
+///     /// The user who has signed in, extracted by this framework.
+/// }
+///
+/// fn greeting(login: &SignedIn) -> String {
+///     format!("hello {}", login.user.name())
+/// }
+/// ```
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __define_signed_in {
+    ($(#[$attribute:meta])*) => {
+        $(#[$attribute])*
+        #[derive(Clone, Debug)]
+        pub struct SignedIn(pub $crate::SignedIn);
+
+        impl ::std::ops::Deref for SignedIn {
+            type Target = $crate::SignedIn;
+
+            fn deref(&self) -> &$crate::SignedIn {
+                &self.0
+            }
+        }
+    };
 }
 
 impl Settings {

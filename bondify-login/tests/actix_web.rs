@@ -16,7 +16,7 @@ use actix_web::{
     rt::System,
     web::Data,
 };
-use bondify_login::{Login, SignedIn, actix_web::LoginExt};
+use bondify_actix::login::{Login, LoginExt, SignedIn};
 use bondify_testkit::http_suite::Server;
 use suite::{Framework, browser_suite, handle, login_suite};
 
@@ -59,7 +59,7 @@ impl Drop for Stopper {
     }
 }
 
-async fn on_login(login: SignedIn, cookie: Data<&'static str>) -> HttpResponse {
+async fn on_login(SignedIn(login): SignedIn, cookie: Data<&'static str>) -> HttpResponse {
     if let Err(status) = handle(&login).await {
         return HttpResponse::new(StatusCode::from_u16(status).unwrap());
     }

@@ -10,7 +10,7 @@ use axum::{
     http::{StatusCode, header::SET_COOKIE},
     response::{IntoResponse, Redirect},
 };
-use bondify_login::{Login, SignedIn, axum::LoginExt};
+use bondify_axum::login::{Login, LoginExt, SignedIn};
 use bondify_testkit::http_suite::Server;
 use suite::{Framework, browser_suite, handle, login_suite};
 use tokio::net::TcpListener;

@@ -5,10 +5,10 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use axum::{Router, response::Redirect};
+use bondify_axum::login::{Login, LoginExt, SignedIn};
 use bondify_client::Client;
 use bondify_core::Bondify;
 use bondify_emulator::{Emulator, Persona, ProjectSettings};
-use bondify_login::{Login, SignedIn, axum::LoginExt};
 use bondify_testkit::within_a_minute;
 use example_support::browser::{Browser, Device};
 use tokio::net::TcpListener;

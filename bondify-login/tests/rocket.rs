@@ -9,7 +9,7 @@ use std::{
     sync::Mutex,
 };
 
-use bondify_login::{Login, SignedIn, rocket::LoginExt};
+use bondify_rocket::login::{Login, LoginExt, SignedIn};
 use bondify_testkit::http_suite::Server;
 use rocket::{
     Config, State,
@@ -61,7 +61,7 @@ async fn on_login(
 ) -> Result<Redirect, Status> {
     handle(&login).await.map_err(Status::new)?;
     jar.add(Cookie::new(**cookie, login.user.id().to_string()));
-    Ok(Redirect::to(login.return_to))
+    Ok(Redirect::to(login.return_to.clone()))
 }
 
 login_suite!(OnRocket);

@@ -4,8 +4,8 @@
 
 mod suite;
 
-use bondify_login::{Login, SignedIn, warp::LoginExt};
 use bondify_testkit::http_suite::Server;
+use bondify_warp::login::{Login, LoginExt, SignedIn};
 use suite::{Framework, browser_suite, handle, login_suite};
 use tokio::net::TcpListener;
 use warp::{

@@ -25,7 +25,7 @@ fn the_pages_show_the_files() {
 fn the_tests_use_the_readers_own_page() {
     let tested = include_str!("../../bondify-login/tests/suite/own_page.rs");
     let (_, code) = tested.split_once("\n\n").unwrap();
-    let code = code.replace("pub(crate) ", "");
+    let code = code.replace("pub(crate) ", "").replace("bondify_login", "bondify_axum::login");
     assert!(include_str!("../signing-in.md").contains(&format!("\n{code}```")), "{code}");
 }
 

@@ -1,4 +1,4 @@
-//! Logins that end in a handler: `bondify-axum` receives the deliveries of the emulator.
+//! Logins that end in a handler: a `Bondify` receives the deliveries of the emulator.
 
 use std::{
     collections::HashSet,
@@ -9,9 +9,17 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, http::StatusCode};
-use bondify_axum::{Bondify, BondifyEvent, BondifyExt, Event};
-use bondify_core::ProofVerifier;
+use axum::{
+    Router,
+    extract::Request,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use bondify_core::{
+    Bondify, Event, ProofVerifier,
+    adapter::{self, Head},
+};
 use bondify_emulator::{
     Builder, DeliveryState, Emulator, Fault, Outcome, Persona, Plan, ProjectSettings,
 };
@@ -38,11 +46,12 @@ impl Login {
         let bondify = Bondify::builder(shop(&emulator).secret().clone()).build().unwrap();
         let (handled, events) = mpsc::unbounded_channel();
         let count = Arc::new(AtomicUsize::new(0));
-        let on_event = async move |event: BondifyEvent| {
-            handled.send(event.0).unwrap();
+        let on_event = async move |event: Event| {
+            handled.send(event).unwrap();
             status(count.fetch_add(1, Ordering::Relaxed))
         };
-        let app = Router::new().route("/webhooks/bondify", bondify.post(on_event));
+        let webhook = post(async move |request| receive(&bondify, request, on_event).await);
+        let app = Router::new().route("/webhooks/bondify", webhook);
         tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
         Self { emulator, events }
     }
@@ -52,6 +61,21 @@ impl Login {
         self.emulator.confirm(&token, Persona::default()).unwrap();
         token
     }
+}
+
+/// Not by `bondify-axum`, whose client depends on this crate for its tests.
+async fn receive<F>(
+    bondify: &Bondify,
+    request: Request,
+    on_event: impl FnOnce(Event) -> F,
+) -> Response
+where
+    F: Future<Output = StatusCode> + Send + 'static,
+{
+    let (parts, body) = request.into_parts();
+    let head = Head::of(&parts);
+    let served = bondify.serve(head, body.into_data_stream(), on_event, StatusCode::as_u16).await;
+    served.map_or_else(adapter::response, StatusCode::into_response)
 }
 
 fn accept(_: usize) -> StatusCode {

@@ -10,9 +10,11 @@ use axum::{
     response::{Html, IntoResponse, Redirect},
     routing::{get, post},
 };
-use bondify_axum::{Bondify, BondifyEvent, BondifyExt};
-use bondify_core::adapter::visit_cookies;
-use bondify_login::{Login, SignedIn, axum::LoginExt};
+use bondify_axum::{
+    Bondify, BondifyEvent, BondifyExt,
+    bondify_core::adapter::visit_cookies,
+    login::{Login, LoginExt, SignedIn},
+};
 
 use crate::users::User;
 pub use crate::users::Users;

@@ -15,10 +15,12 @@
 use std::{env, net::SocketAddr, time::Duration};
 
 use anyhow::Context;
-use bondify_axum::{Bondify, Secret, Shutdown};
-use bondify_client::{Client, Sessions};
+use bondify_axum::{
+    Bondify, Secret, Shutdown,
+    client::{Client, Sessions},
+    login::Login,
+};
 use bondify_emulator::{Emulator, ProjectSettings};
-use bondify_login::Login;
 use example_login::{Users, app};
 use example_support::{port, usage};
 use tokio::net::TcpListener;

@@ -1,4 +1,4 @@
-use bondify_login::TelegramUser;
+use bondify_axum::TelegramUser;
 use sqlx::{AnyPool, any::install_default_drivers};
 
 /// The users and their sessions, in SQLite or PostgreSQL.

@@ -12,8 +12,11 @@ use axum::{
     response::{Html, IntoResponse},
     routing::get,
 };
-use bondify_core::adapter::visit_cookies;
-use bondify_login::{Login, SignedIn, TelegramUser, axum::LoginExt};
+use bondify_axum::{
+    TelegramUser,
+    bondify_core::adapter::visit_cookies,
+    login::{Login, LoginExt, SignedIn},
+};
 use serde_json::{Value, json};
 
 /// The users by session. A real app has a database.
@@ -37,7 +40,7 @@ async fn on_login(login: SignedIn, State(sessions): State<Sessions>) -> impl Int
     let session = format!("{a:016x}{b:016x}");
     let user = as_json(&login.user);
     let set_cookie = cookie(&session);
-    lock(&sessions).insert(session, login.user);
+    lock(&sessions).insert(session, login.user.clone());
     ([(header::SET_COOKIE, set_cookie)], user)
 }
 

@@ -10,10 +10,8 @@
 
 use std::{error::Error, time::Duration};
 
-use bondify_client::Client;
-use bondify_core::{Bondify, Shutdown};
+use bondify_axum::{Bondify, Shutdown, client::Client, login::Login};
 use bondify_emulator::{Emulator, ProjectSettings};
-use bondify_login::Login;
 use example_support::port;
 use tokio::net::TcpListener;
 

@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use bondify_client::Client;
-use bondify_core::Bondify;
+use bondify_axum::{Bondify, client::Client, login::Login};
 use bondify_emulator::{Emulator, Persona, ProjectSettings};
-use bondify_login::Login;
 use bondify_testkit::within_a_minute;
 use example_support::browser::{Browser, Device};
 use tokio::net::TcpListener;

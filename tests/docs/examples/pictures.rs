@@ -14,10 +14,12 @@ use std::{
 };
 
 use axum::{Router, http::StatusCode, response::Html};
-use bondify_axum::{Bondify, BondifyEvent, BondifyExt, Event};
-use bondify_client::Client;
+use bondify_axum::{
+    Bondify, BondifyEvent, BondifyExt, Event,
+    client::Client,
+    login::{Login, LoginExt, SignedIn},
+};
 use bondify_emulator::{Emulator, Persona, ProjectSettings};
-use bondify_login::{Login, SignedIn, axum::LoginExt};
 use example_support::browser::{Browser, Device};
 use tokio::net::TcpListener;
 

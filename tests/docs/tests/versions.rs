@@ -53,6 +53,34 @@ fn each_readme_has_its_crates_version_framework_and_rust() {
     }
 }
 
+/// The features of adapters that re-export crates, and the crates.
+const RE_EXPORTED: [(&str, &str); 4] = [
+    ("client", "bondify-client"),
+    ("login", "bondify-login"),
+    ("mysql`, `postgres`, `sqlite", "bondify-sqlx"),
+    ("redis", "bondify-redis"),
+];
+
+#[test]
+fn each_feature_that_re_exports_a_crate_names_its_rust() {
+    let crates = crates();
+    for adapter in ["actix", "axum", "rocket", "tower", "warp"] {
+        let readme = read(&format!("bondify-{adapter}/README.md"));
+        for (feature, re_exported) in RE_EXPORTED {
+            let begin = format!("| `{feature}` |");
+            let Some(row) = readme.lines().find(|line| line.starts_with(&begin)) else {
+                assert_eq!((adapter, feature), ("tower", "login"), "no row of the feature");
+                continue;
+            };
+            let rust = &crates.iter().find(|it| it.name == re_exported).unwrap().rust;
+            assert!(
+                row.ends_with(&format!("; Rust {rust} |")),
+                "bondify-{adapter}/README.md: {row}"
+            );
+        }
+    }
+}
+
 /// Other crates take the version that they are tested with.
 #[test]
 fn the_root_manifest_requires_each_crates_own_version() {

@@ -1,9 +1,7 @@
 use std::{net::SocketAddr, time::Duration};
 
-use bondify_axum::Bondify;
-use bondify_client::Client;
+use bondify_axum::{Bondify, client::Client, login::Login};
 use bondify_emulator::{Emulator, ProjectSettings};
-use bondify_login::Login;
 use example_login::Users;
 use tempfile::TempDir;
 use tokio::net::TcpListener;

@@ -1,26 +1,23 @@
-//! Routes for warp.
-
 use std::{
     convert::Infallible,
     sync::{Mutex, PoisonError},
 };
 
-use ::warp::{
+use bondify_login::{Login, SignedIn, adapter};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http_body_util::BodyExt;
+use warp::{
     Buf, Filter, Rejection,
     filters::path::FullPath,
     http::{HeaderMap, Method, Request},
     reply::{self, Reply, Response},
 };
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
-use http_body_util::BodyExt;
-
-use crate::{Login, SignedIn, adapter};
 
 /// Creates the filters of a [`Login`]. Only `Login` implements this trait.
 ///
 /// ```
-/// use bondify_login::{Login, SignedIn, warp::LoginExt};
+/// use bondify_warp::login::{Login, LoginExt, SignedIn};
 /// use warp::{Filter, Rejection, reply::{self, Reply}};
 ///
 /// fn app(login: &Login) -> impl Filter<Extract: Reply, Error = Rejection> + Clone + use<> {
@@ -57,15 +54,15 @@ impl LoginExt for Login {
         F: Future<Output = R> + Send + 'static,
         R: Reply + 'static,
     {
-        let at_page = ::warp::path::end;
-        let below = |segment: &'static str| ::warp::path(segment).and(::warp::path::end());
-        let get_or_head = || ::warp::get().or(::warp::head()).unify();
-        let page = at_page().and(get_or_head()).and(self.head()).then(page);
-        let begin = at_page().and(::warp::post()).and(self.form()).then(begin);
-        let events = below("events").and(get_or_head()).and(self.head()).then(events);
+        let at_page = warp::path::end;
+        let below = |segment: &'static str| warp::path(segment).and(warp::path::end());
+        let get_or_head = || warp::get().or(warp::head()).unify();
+        let page = at_page().and(get_or_head()).and(head(self)).then(page);
+        let begin = at_page().and(warp::post()).and(form(self)).then(begin);
+        let events = below("events").and(get_or_head()).and(head(self)).then(events);
         let finish = below("finish")
-            .and(::warp::post())
-            .and(self.form())
+            .and(warp::post())
+            .and(form(self))
             .then(move |form| finish(form, on_login.clone()));
         page.or(begin).unify().or(events).unify().or(finish).unify()
     }
@@ -106,7 +103,7 @@ where
         let (head, body) = handler.await.into_response().into_parts();
         match body.collect().await {
             Ok(body) => {
-                finishing.answer(::warp::http::Response::from_parts(head, body.to_bytes())).await
+                finishing.answer(warp::http::Response::from_parts(head, body.to_bytes())).await
             }
             Err(_) => adapter::panicked(),
         }
@@ -114,7 +111,7 @@ where
     answered.await.map(Into::into)
 }
 
-fn response(response: ::warp::http::Response<adapter::Body>) -> Response {
+fn response(response: warp::http::Response<adapter::Body>) -> Response {
     let (parts, body) = response.into_parts();
     let mut response = match body {
         adapter::Body::Full(bytes) => Response::new(bytes.into()),
@@ -135,36 +132,32 @@ fn synced<T>(
     })
 }
 
-impl Login {
-    /// Passes the request on without its body.
-    fn head(
-        &self,
-    ) -> impl Filter<Extract = ((Self, Request<Bytes>),), Error = Infallible> + Clone + Send + Sync + use<>
-    {
-        let login = self.clone();
-        let query = ::warp::query::raw().or(::warp::any().map(String::new)).unify();
-        ::warp::method()
-            .and(::warp::path::full())
-            .and(query)
-            .and(::warp::header::headers_cloned())
-            .map(move |method: Method, path: FullPath, query: String, headers: HeaderMap| {
-                let uri = format!("{}?{query}", path.as_str());
-                let mut request = adapter::request(method.as_str(), &uri, []);
-                *request.headers_mut() = headers;
-                (login.clone(), request)
-            })
-    }
+/// Passes the request on without its body.
+fn head(
+    login: &Login,
+) -> impl Filter<Extract = ((Login, Request<Bytes>),), Error = Infallible> + Clone + Send + Sync + use<>
+{
+    let login = login.clone();
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::method().and(warp::path::full()).and(query).and(warp::header::headers_cloned()).map(
+        move |method: Method, path: FullPath, query: String, headers: HeaderMap| {
+            let uri = format!("{}?{query}", path.as_str());
+            let mut request = adapter::request(method.as_str(), &uri, []);
+            *request.headers_mut() = headers;
+            (login.clone(), request)
+        },
+    )
+}
 
-    fn form(
-        &self,
-    ) -> impl Filter<Extract = (Form,), Error = Rejection> + Clone + Send + Sync + use<> {
-        self.head().and(::warp::body::stream()).then(read)
-    }
+fn form(
+    login: &Login,
+) -> impl Filter<Extract = (Form,), Error = Rejection> + Clone + Send + Sync + use<> {
+    head(login).and(warp::body::stream()).then(read)
 }
 
 async fn read(
     (login, request): (Login, Request<Bytes>),
-    body: impl Stream<Item = Result<impl Buf, ::warp::Error>>,
+    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
 ) -> Form {
     let request = adapter::read_form(request, body).await.map_err(response)?;
     Ok((login, request))
@@ -172,5 +165,5 @@ async fn read(
 
 mod sealed {
     pub trait Sealed {}
-    impl Sealed for crate::Login {}
+    impl Sealed for bondify_login::Login {}
 }

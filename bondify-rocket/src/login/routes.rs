@@ -1,5 +1,3 @@
-//! Routes for Rocket.
-
 use std::{
     fmt,
     io::Cursor,
@@ -7,7 +5,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use ::rocket::{
+use bondify_core::adapter::misconfigured;
+use bondify_login::{Login, adapter};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use rocket::{
     Build, Data, Orbit, Request, Rocket, Route, async_trait,
     data::{self, FromData, ToByteUnit},
     fairing::{self, Fairing, Info, Kind},
@@ -15,16 +17,11 @@ use ::rocket::{
     response::{Response, stream::ReaderStream},
     route::{self, Handler, Outcome},
 };
-use bondify_core::adapter::misconfigured;
-use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-
-use crate::{Login, SignedIn, adapter};
 
 /// Mounts a [`Login`] in a Rocket. Only `Login` implements this trait.
 ///
 /// ```
-/// use bondify_login::{Login, SignedIn, rocket::LoginExt};
+/// use bondify_rocket::login::{Login, LoginExt, SignedIn};
 /// use rocket::{Build, Rocket, post, response::Redirect, routes};
 ///
 /// fn app(login: &Login) -> Rocket<Build> {
@@ -34,7 +31,7 @@ use crate::{Login, SignedIn, adapter};
 /// #[post("/finish", data = "<login>")]
 /// fn on_login(login: SignedIn) -> Redirect {
 ///     // Give the browser a new session of this user.
-///     Redirect::to(login.return_to)
+///     Redirect::to(login.return_to.clone())
 /// }
 /// # fn main() {}
 /// ```
@@ -177,6 +174,13 @@ impl Finish {
     }
 }
 
+adapter::define_signed_in! {
+    /// A data guard of the user who has just finished a login in this browser.
+    ///
+    /// It derefs to [`bondify_login::SignedIn`]. It works in the route of [`LoginExt::mount`] only. Another one
+    /// answers 500 and logs what to change.
+}
+
 #[async_trait]
 impl<'r> FromData<'r> for SignedIn {
     type Error = ();
@@ -194,7 +198,7 @@ impl<'r> FromData<'r> for SignedIn {
             Ok(finishing) => {
                 let signed_in = finishing.signed_in().clone();
                 *lock(&finish.claimed) = Some(finishing);
-                data::Outcome::Success(signed_in)
+                data::Outcome::Success(Self(signed_in))
             }
             Err(refusal) => {
                 let status = Status::new(refusal.status().as_u16());
@@ -251,5 +255,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 mod sealed {
     pub trait Sealed {}
-    impl Sealed for crate::Login {}
+    impl Sealed for bondify_login::Login {}
 }

@@ -1,39 +1,35 @@
-//! Routes for actix-web.
-
 use std::future::{Ready, ready};
 
-use ::actix_web::{
+use actix_web::{
     Error, FromRequest, Handler, HttpMessage, HttpRequest, HttpResponse, Responder,
     body::to_bytes,
     dev::Payload,
     error::InternalError,
     http::{StatusCode, header::HeaderMap},
     rt::spawn,
-    web::{self, ServiceConfig},
+    web::{self, Bytes, ServiceConfig},
 };
 use bondify_core::adapter::misconfigured;
-use bytes::Bytes;
-
-use crate::{Login, SignedIn, adapter};
+use bondify_login::{Login, adapter};
 
 /// Mounts a [`Login`] in an app. Only `Login` implements this trait.
 ///
 /// ```
 /// use actix_web::{App, HttpServer, web::Redirect};
-/// use bondify_login::{Login, SignedIn, actix_web::LoginExt};
+/// use bondify_actix::login::{Login, LoginExt, SignedIn};
 ///
 /// async fn serve(login: Login) -> std::io::Result<()> {
 ///     let app = move || App::new().configure(login.routes("/login", on_login));
 ///     HttpServer::new(app).bind(("127.0.0.1", 3000))?.run().await
 /// }
 ///
-/// async fn on_login(login: SignedIn) -> Redirect {
+/// async fn on_login(SignedIn(login): SignedIn) -> Redirect {
 ///     // Give the browser a new session of this user.
 ///     Redirect::to(login.return_to).see_other()
 /// }
 /// ```
 pub trait LoginExt: sealed::Sealed {
-    /// Returns the routes, for [`App::configure`](::actix_web::App::configure): the page at `path`, its
+    /// Returns the routes, for [`App::configure`](actix_web::App::configure): the page at `path`, its
     /// events and its finish. `on_login` is called once for each login, in the browser that began it.
     /// It can take [`SignedIn`] and other extractors.
     fn routes<H, Args>(&self, path: &str, on_login: H) -> impl FnOnce(&mut ServiceConfig)
@@ -147,13 +143,21 @@ fn response(response: http::Response<adapter::Body>) -> HttpResponse {
     }
 }
 
+adapter::define_signed_in! {
+    /// Extracts the user who has just finished a login in this browser.
+    ///
+    /// It derefs to [`bondify_login::SignedIn`]. The pattern `SignedIn(login): SignedIn` takes that by value.
+    /// It is extracted in the handler of [`LoginExt::routes`] only. Another one answers 500 `MISCONFIGURED`
+    /// and logs what to change.
+}
+
 impl FromRequest for SignedIn {
     type Error = Error;
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let signed_in = request.extensions().get::<Self>().cloned();
-        ready(signed_in.ok_or_else(|| {
+        let signed_in = request.extensions().get().cloned();
+        ready(signed_in.map(Self).ok_or_else(|| {
             let advice = "use SignedIn only in the handler that `login.routes` gets";
             let answer = bondify_core::adapter::response(misconfigured(advice));
             let answer = response(answer.map(adapter::Body::Full));
@@ -164,5 +168,5 @@ impl FromRequest for SignedIn {
 
 mod sealed {
     pub trait Sealed {}
-    impl Sealed for crate::Login {}
+    impl Sealed for bondify_login::Login {}
 }

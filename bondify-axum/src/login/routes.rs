@@ -1,8 +1,6 @@
-//! Routes for axum.
-
-use ::axum::{
+use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{FromRequestParts, OriginalUri, Request, State},
     handler::Handler,
     http::{self, request::Parts},
@@ -10,15 +8,13 @@ use ::axum::{
     routing::{get, post},
 };
 use bondify_core::adapter::{misconfigured, response};
-use bytes::Bytes;
-
-use crate::{Login, SignedIn, adapter};
+use bondify_login::{Login, adapter};
 
 /// Mounts a [`Login`] in a router. Only `Login` implements this trait.
 ///
 /// ```
 /// use axum::{Router, response::Redirect};
-/// use bondify_login::{Login, SignedIn, axum::LoginExt};
+/// use bondify_axum::login::{Login, LoginExt, SignedIn};
 ///
 /// fn app(login: &Login) -> Router {
 ///     Router::new().merge(login.routes("/login", on_login))
@@ -123,12 +119,20 @@ fn into_body(body: adapter::Body) -> Body {
     }
 }
 
+adapter::define_signed_in! {
+    /// Extracts the user who has just finished a login in this browser.
+    ///
+    /// It derefs to [`bondify_login::SignedIn`]. The pattern `SignedIn(login): SignedIn` takes that by value.
+    /// It is extracted in the handler of [`LoginExt::routes`] only. Another one answers 500 `MISCONFIGURED`
+    /// and logs what to change.
+}
+
 impl<S: Sync> FromRequestParts<S> for SignedIn {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
         let signed_in = parts.extensions.get().cloned();
-        signed_in.ok_or_else(|| {
+        signed_in.map(Self).ok_or_else(|| {
             response(misconfigured("use SignedIn only in the handler that `login.routes` gets"))
         })
     }
@@ -136,5 +140,5 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
 
 mod sealed {
     pub trait Sealed {}
-    impl Sealed for crate::Login {}
+    impl Sealed for bondify_login::Login {}
 }
