@@ -34,10 +34,25 @@ fn the_table_of_crates_has_each_version_framework_and_rust() {
     let readme = read("README.md");
     for Crate { name, version, frameworks, rust } in crates() {
         let begin = format!("| [`{name}`]({name}) |");
-        let end = format!("| {version} | {frameworks} | {rust} |");
+        let and = if frameworks.is_empty() { "" } else { ", " };
+        let end = format!("| {version} | {frameworks}{and}Rust {rust} |");
         let row = readme.lines().find(|line| line.starts_with(&begin));
         let row = row.unwrap_or_else(|| panic!("README.md has no row of {name}"));
         assert!(row.ends_with(&end), "README.md: {row}\nshould end with {end}");
+    }
+}
+
+/// Whatever follows a framework's name on the first page is its version, or not a number.
+#[test]
+fn the_first_page_has_no_other_version_of_a_framework() {
+    let (readme, root) = (read("README.md"), read("Cargo.toml"));
+    for (package, prose) in PUBLIC {
+        let wanted = compatible(number(value(&root, package).unwrap()));
+        for (at, _) in readme.match_indices(&format!("{prose} ")) {
+            let next = readme[at + prose.len() + 1..].split([',', ' ', '\n', '|']).next().unwrap();
+            let is_version = next.starts_with(|character: char| character.is_ascii_digit());
+            assert!(!is_version || next == wanted, "README.md: {prose} {next} should be {wanted}");
+        }
     }
 }
 
