@@ -10,8 +10,8 @@ use crate::{Error, loopback::is_loopback};
 /// Clones share the connections too. The client follows no redirects and keeps at most
 /// [`MAX_RESPONSE_BYTES`](Self::MAX_RESPONSE_BYTES) of a response in memory. It uses the proxies that
 /// the environment names, such as in `HTTPS_PROXY`, but not for loopback URLs. TLS is rustls with the
-/// crypto provider that the process has installed, or its default, and the certificates that the
-/// system trusts.
+/// crypto provider that the process has installed, or that of the crate's features, and the
+/// certificates that the system trusts. [`ClientBuilder::http`] replaces all of this.
 ///
 /// ```no_run
 /// use bondify_client::Client;
@@ -53,6 +53,7 @@ impl Client {
     /// Returns a builder with all settings at their defaults.
     pub fn builder() -> ClientBuilder {
         ClientBuilder {
+            http: None,
             base_url: Self::DEFAULT_BASE_URL.to_owned(),
             connect_timeout: ClientBuilder::DEFAULT_CONNECT_TIMEOUT,
             timeout: ClientBuilder::DEFAULT_TIMEOUT,
@@ -91,6 +92,7 @@ impl fmt::Debug for Client {
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct ClientBuilder {
+    http: Option<reqwest::Client>,
     base_url: String,
     connect_timeout: Duration,
     timeout: Duration,
@@ -116,6 +118,28 @@ impl ClientBuilder {
     /// the end.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = url.into();
+        self
+    }
+
+    /// Sends requests with this client, which decides about proxies, TLS, connections, redirects and
+    /// time-outs: [`connect_timeout`](Self::connect_timeout) and [`timeout`](Self::timeout) have no effect.
+    /// Give it a time-out, and let it follow no redirects: requests carry tokens.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_client::Client;
+    /// use reqwest::redirect;
+    ///
+    /// let http = reqwest::Client::builder()
+    ///     .redirect(redirect::Policy::none())
+    ///     .timeout(Duration::from_secs(10))
+    ///     .build()?;
+    /// let client = Client::builder().http(http).build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn http(mut self, client: reqwest::Client) -> Self {
+        self.http = Some(client);
         self
     }
 
@@ -152,21 +176,45 @@ impl ClientBuilder {
             return Err(Error::setting("the poll interval must be at least 500 ms"));
         }
         let base = base(&self.base_url)?;
+        let http = match &self.http {
+            Some(http) => http.clone(),
+            None => self.own_http(is_loopback(&base))?,
+        };
+        Ok(Client {
+            http,
+            base: base.as_str().trim_end_matches('/').into(),
+            poll_interval: self.poll_interval,
+        })
+    }
+
+    fn own_http(&self, is_loopback: bool) -> Result<reqwest::Client, Error> {
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("bondify-client/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .connect_timeout(self.connect_timeout)
             .read_timeout(self.timeout)
             .timeout(self.timeout);
-        if is_loopback(&base) {
+        if is_loopback {
             http = http.no_proxy(); // A proxy cannot reach this machine's loopback.
         }
-        Ok(Client {
-            http: http.build().map_err(Error::set_up)?,
-            base: base.as_str().trim_end_matches('/').into(),
-            poll_interval: self.poll_interval,
-        })
+        #[cfg(feature = "tls-ring")]
+        {
+            http = http.tls_backend_preconfigured(tls().map_err(Error::set_up)?);
+        }
+        http.build().map_err(Error::set_up)
     }
+}
+
+/// TLS with the crypto provider that the process has installed, or with ring.
+#[cfg(feature = "tls-ring")]
+fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
+    use rustls::crypto::{CryptoProvider, ring};
+    use rustls_platform_verifier::BuilderVerifierExt;
+
+    let installed = CryptoProvider::get_default().cloned();
+    let provider = installed.unwrap_or_else(|| Arc::new(ring::default_provider()));
+    let tls = rustls::ClientConfig::builder_with_provider(provider);
+    Ok(tls.with_safe_default_protocol_versions()?.with_platform_verifier()?.with_no_client_auth())
 }
 
 // An unchecked base URL may contain a password.

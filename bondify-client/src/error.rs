@@ -41,7 +41,7 @@ enum Kind {
     #[error("{0}")]
     UnreadableUrl(&'static str, #[source] Box<dyn StdError + Send + Sync>),
     #[error("the HTTP client cannot be set up")]
-    SetUp(#[source] reqwest::Error),
+    SetUp(#[source] Box<dyn StdError + Send + Sync>),
     #[error("the API did not answer {}", if .0.is_timeout() { "in time" } else { "completely" })]
     Transport(#[source] reqwest::Error),
     #[error("the API refused: {0}")]
@@ -154,8 +154,8 @@ impl Error {
         Kind::UnreadableUrl(problem, Box::new(source)).into()
     }
 
-    pub(crate) fn set_up(source: reqwest::Error) -> Self {
-        Kind::SetUp(source).into()
+    pub(crate) fn set_up(source: impl StdError + Send + Sync + 'static) -> Self {
+        Kind::SetUp(Box::new(source)).into()
     }
 
     pub(crate) fn transport(source: reqwest::Error) -> Self {

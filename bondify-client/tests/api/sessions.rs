@@ -269,6 +269,18 @@ async fn a_base_url_may_have_a_path() {
 }
 
 #[tokio::test]
+async fn an_http_client_of_the_apps_own_sends_the_requests() {
+    within_a_minute(async {
+        let server = ScriptedServer::start([status("pending")]).await;
+        let http = reqwest::Client::builder().user_agent("shop").build().unwrap();
+        let client = Client::builder().base_url(server.url()).http(http).build().unwrap();
+        client.sessions(PROJECT).status(TOKEN).await.unwrap();
+        assert_eq!(server.requests()[0].header("user-agent"), Some("shop"));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_https_url_uses_tls() {
     within_a_minute(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
