@@ -25,20 +25,21 @@ use tokio::net::TcpListener;
 
 const SHOP: &str = "proj_shop";
 
-/// A login from left to right: the page in a browser, the bot on a phone, and the page again.
+/// A login from left to right: the page in a browser, the bot on a phone, and the page again. Large, so that
+/// phones can show it.
 const SIGN_IN: &str = r#"<!doctype html><meta charset="utf-8"><style>
-body { margin: 0; padding: 28px; display: flex; gap: 28px; justify-content: center; background: #e8ecf1;
-    font: 600 17px sans-serif; color: #1f2933; }
-figure { margin: 0; } figcaption { padding: 0 4px 12px; }
-div { overflow: hidden; background: #fff; box-shadow: 0 4px 18px #0003; border-radius: 10px; }
-.browser::before { content: "● ● ●"; display: block; padding: 7px 14px; background: #d3dae3; color: #8492a3;
-    font-size: 12px; letter-spacing: 2px; }
-.phone { border: 10px solid #1f2933; border-radius: 34px; }
-img { display: block; width: 350px; }
+body { margin: 0; padding: 20px; display: flex; gap: 20px; justify-content: center; background: #e8ecf1;
+    font: 600 28px sans-serif; color: #1f2933; }
+figure { margin: 0; } figcaption { padding: 0 4px 10px; }
+div { overflow: hidden; background: #fff; box-shadow: 0 4px 18px #0003; border-radius: 12px; }
+.browser::before { content: "● ● ●"; display: block; padding: 9px 16px; background: #d3dae3; color: #8492a3;
+    font-size: 14px; letter-spacing: 2px; }
+.phone { border: 10px solid #1f2933; border-radius: 38px; }
+img { display: block; width: 410px; } figure:last-child img { width: 280px; }
 </style>
 <figure><figcaption>1. Your page</figcaption><div class="browser"><img src="waiting.png"></div></figure>
-<figure><figcaption>2. The bot (simulated here)</figcaption><div class="phone"><img src="bot.png"></div></figure>
-<figure><figcaption>3. Your page, signed in</figcaption><div class="browser"><img src="welcome.png"></div></figure>
+<figure><figcaption>2. The bot (simulated)</figcaption><div class="phone"><img src="bot.png"></div></figure>
+<figure><figcaption>3. Signed in</figcaption><div class="browser"><img src="welcome.png"></div></figure>
 "#;
 
 #[tokio::main]
@@ -47,7 +48,7 @@ async fn main() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let project = ProjectSettings::new()
         .id(SHOP)
-        .name("Corner shop")
+        .name("Shop")
         .webhook_url(format!("{url}/webhooks/bondify"))
         .public_access(true);
     let emulator = Emulator::builder().retry_base(Duration::from_millis(200)).project(project);
@@ -68,7 +69,7 @@ async fn main() {
     fs::create_dir_all(&frames).unwrap();
     let frame = |name: &str| frames.join(name).with_extension("png");
 
-    let phone = Device { width: 390, height: 600, dark: false };
+    let phone = Device { width: 340, height: 470, dark: false };
     browser.show_on(phone).await;
     browser.goto(&format!("{url}/login")).await;
     browser.click("button").await;
@@ -86,13 +87,14 @@ async fn main() {
     browser.wait_for_text("wants to log you in").await;
     browser.screenshot(&frame("bot")).await;
     browser.click("button[value=confirm]").await;
+    browser.show_on(Device { width: 220, height: 445, dark: false }).await;
     browser.goto(&format!("{url}/login")).await;
     browser.wait_for_text("Welcome").await;
     browser.screenshot(&frame("welcome")).await;
 
     let page = frames.join("sign-in.html");
     fs::write(&page, SIGN_IN).unwrap();
-    browser.show_on(Device { width: 1200, height: 660, dark: false }).await;
+    browser.show_on(Device { width: 1200, height: 700, dark: false }).await;
     browser.goto(&format!("file://{}", page.display())).await;
     browser.wait_until("[...document.images].every((image) => image.naturalWidth > 0)").await;
     browser.screenshot(&picture("sign-in")).await;
@@ -106,7 +108,7 @@ fn app(emulator: &Emulator, url: &str) -> Router {
     let login = Login::builder(client.sessions(SHOP), &bondify)
         .origin(url)
         .cookie_key([0; 32])
-        .app_name("Corner shop")
+        .app_name("Shop")
         .build()
         .unwrap();
     let on_login = async |login: SignedIn| Html(welcome(login.user.name()));
@@ -127,8 +129,8 @@ async fn on_event(BondifyEvent(event): BondifyEvent) -> StatusCode {
 
 fn welcome(name: &str) -> String {
     format!(
-        r#"<meta name="viewport" content="width=device-width"><body style="font: 17px sans-serif; margin: 48px">
-        <h1 style="font-size: 28px">Corner shop</h1><p>Welcome, {name}!</p>"#
+        r#"<meta name="viewport" content="width=device-width"><body style="font: 17px sans-serif; margin: 24px">
+        <h1 style="font-size: 24px">Shop</h1><p>Welcome, {name}!</p>"#
     )
 }
 
