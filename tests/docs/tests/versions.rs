@@ -35,7 +35,7 @@ fn the_table_of_crates_has_each_version_framework_and_rust() {
     for Crate { name, version, frameworks, rust } in crates() {
         let begin = format!("| [`{name}`]({name}) |");
         let and = if frameworks.is_empty() { "" } else { ", " };
-        let end = format!("| {version} | {frameworks}{and}Rust {rust} |");
+        let end = format!("| {version} for {frameworks}{and}Rust {rust} |");
         let row = readme.lines().find(|line| line.starts_with(&begin));
         let row = row.unwrap_or_else(|| panic!("README.md has no row of {name}"));
         assert!(row.ends_with(&end), "README.md: {row}\nshould end with {end}");
