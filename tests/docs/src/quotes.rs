@@ -6,7 +6,7 @@ use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 use crate::page::Located;
 
 /// The messages of other programs.
-const FOREIGN: [&str; 7] = [
+const FOREIGN: [&str; 10] = [
     "linker `cc` not found",          // rustc
     "Address already in use",         // the operating system
     "Connection refused (os error",   // the operating system
@@ -14,6 +14,9 @@ const FOREIGN: [&str; 7] = [
     "error returned from database:",  // sqlx
     "waiting for Telegram",           // a page of the reader
     "No Content",                     // a status of HTTP
+    "the trait bound",                // rustc
+    "is not satisfied",               // rustc
+    "Back to Shop",                   // a page with the name of the reader's app
 ];
 
 /// Quoted fixed texts: the parts of messages between their values.
@@ -144,12 +147,13 @@ pub(crate) fn has(source: &str, message: &str) -> bool {
 }
 
 /// The names that other programs have.
-const FOREIGN_NAMES: [&str; 9] = [
+const FOREIGN_NAMES: [&str; 10] = [
     "AF_INET",               // systemd
     "AF_INET6",              // systemd
     "AF_UNIX",               // systemd
     "CREDENTIALS_DIRECTORY", // systemd
     "STATE_DIRECTORY",       // systemd
+    "CURRENT_TIMESTAMP",     // SQL
     "METH_GET",              // HAProxy
     "REDIS_URL",             // of the reader
     "TCP_NODELAY",           // the operating system

@@ -49,7 +49,7 @@ const OURS: [(&str, &str, &[&str]); 21] = [
     ("bondify-rocket", "DEFAULT_DRAIN_TIMEOUT", &["the mount", "The mount"]),
     ("bondify-redis", "TIMEOUT", &["call's time-out"]),
     ("bondify-emulator", "STALE_BY", &["`stale-timestamp`"]),
-    ("bondify-cli", "TOLERATED", &["clock differs"]),
+    ("bondify-cli", "TOLERATED", &["clock differs", "clock that differs"]),
     ("bondify-cli", "SLOW", &["takes longer"]),
     ("bondify-emulator", "LIFETIME", &["It is valid for"]),
 ];
