@@ -5,8 +5,8 @@ use warp::reply::Response;
 define_bondify_event! {
     /// The verified event that a handler is called with.
     ///
-    /// Only [`webhook`](crate::BondifyExt::webhook) and [`Hook::run`](crate::Hook::run) create one,
-    /// so a handler without Bondify does not compile.
+    /// Only the filters of [`BondifyExt`](crate::BondifyExt) create one, so a handler without Bondify does
+    /// not compile.
     ///
     /// ```
     /// use bondify_warp::{BondifyEvent, Event, TelegramUser};

@@ -5,23 +5,25 @@ use bondify_core::{
     adapter::{Head, Headers, RequestHead},
 };
 use warp::{
-    Filter,
+    Filter, Rejection,
     http::{HeaderMap, Method},
     path::FullPath,
     reply::Response,
 };
 
-use crate::{BondifyEvent, Hook};
+use crate::{BondifyEvent, delivery::Delivery};
 
 /// Creates filters that receive through a [`Bondify`](crate::Bondify), or through [`Projects`]. Only these
 /// implement it.
 ///
-/// [`webhook`](Self::webhook) is for a handler that takes the event only, [`hook`](Self::hook) for one
-/// that takes the values of other filters too. Both always respond and never reject: they need no
-/// `recover`, and no later route is tried.
+/// [`webhook`](Self::webhook) is for a handler that takes the event only,
+/// [`webhook_with`](Self::webhook_with) for one that takes the values of other filters too. Both call the
+/// handler with verified events only, and respond to all other deliveries: no later route is tried, and
+/// nothing has to `recover`.
 ///
 /// Put `warp::post()` before them. Without it they take requests of other methods too, answer these with
-/// 500 `MISCONFIGURED` and log what to add.
+/// 500 `MISCONFIGURED` and log what to add. A filter that takes the body cannot be combined with them; its
+/// deliveries are answered in the same way.
 ///
 /// A client that hangs up does not cancel the handler: it continues in a task of its own, in the
 /// request's `tracing` span, but without its task-locals. [`drain`](crate::Bondify::drain) waits for it.
@@ -53,13 +55,14 @@ pub trait BondifyExt: sealed::Sealed {
         F: Future<Output = R> + Send + 'static,
         R: warp::Reply + 'static;
 
-    /// The filter that extracts a [`Hook`], for a handler that needs more than the event.
+    /// The filter that calls `on_event` with verified events and the value of `route`: the filters of the
+    /// path, the method and all that the handler needs besides the event. Several values are mapped to
+    /// one, such as a tuple.
     ///
-    /// It combines with all filters but those that take the body. Nothing is claimed before the
-    /// hook is run, so a later filter may reject.
+    /// Nothing is read or claimed if `route` rejects.
     ///
     /// ```
-    /// use bondify_warp::{Bondify, BondifyEvent, BondifyExt, Event, Hook};
+    /// use bondify_warp::{Bondify, BondifyEvent, BondifyExt, Event};
     /// use warp::{Filter, http::StatusCode};
     ///
     /// #[derive(Clone)]
@@ -85,16 +88,27 @@ pub trait BondifyExt: sealed::Sealed {
     ///     bondify: &Bondify,
     ///     users: Users,
     /// ) -> impl Filter<Extract: warp::Reply, Error = warp::Rejection> {
-    ///     warp::path!("webhooks" / "bondify")
+    ///     let route = warp::path!("webhooks" / "bondify")
     ///         .and(warp::post())
-    ///         .and(bondify.hook())
-    ///         .and(warp::any().map(move || users.clone()))
-    ///         .then(|hook: Hook, users| hook.run(|event| on_event(event, users)))
+    ///         .and(warp::any().map(move || users.clone()));
+    ///     bondify.webhook_with(route, on_event)
     /// }
     /// ```
-    fn hook(
+    fn webhook_with<W, T, H, F, R>(
         &self,
-    ) -> impl Filter<Extract = (Hook,), Error = Infallible> + Clone + Send + Sync + use<Self>;
+        route: W,
+        on_event: H,
+    ) -> impl Filter<Extract = (Response,), Error = Rejection>
+    + Clone
+    + Send
+    + Sync
+    + use<Self, W, T, H, F, R>
+    where
+        W: Filter<Extract = (T,), Error = Rejection> + Clone + Send + Sync + 'static,
+        T: Send + 'static,
+        H: Fn(BondifyEvent, T) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = R> + Send + 'static,
+        R: warp::Reply + 'static;
 }
 
 impl<B: Clone + Into<Projects> + sealed::Sealed> BondifyExt for B {
@@ -107,24 +121,45 @@ impl<B: Clone + Into<Projects> + sealed::Sealed> BondifyExt for B {
         F: Future<Output = R> + Send + 'static,
         R: warp::Reply + 'static,
     {
-        self.hook().then(move |hook: Hook| hook.run(on_event.clone()))
+        delivery(self.clone().into()).then(move |delivery: Delivery| delivery.run(on_event.clone()))
     }
 
-    fn hook(
+    fn webhook_with<W, T, H, F, R>(
         &self,
-    ) -> impl Filter<Extract = (Hook,), Error = Infallible> + Clone + Send + Sync + use<B> {
-        let projects: Projects = self.clone().into();
-        let head = warp::method().and(warp::path::full()).and(warp::header::headers_cloned());
-        let unread = head.and(warp::body::stream());
-        let receive = move |method, path, headers, body| {
-            let (projects, head) = (projects.clone(), WarpHead { method, path, headers });
-            Hook::new(async move {
-                let bondify = projects.choose(&head).await?;
-                bondify.claim(Head::of(&head), body).await
-            })
-        };
-        unread.map(receive).or(warp::any().map(Hook::without_body)).unify()
+        route: W,
+        on_event: H,
+    ) -> impl Filter<Extract = (Response,), Error = Rejection>
+    + Clone
+    + Send
+    + Sync
+    + use<B, W, T, H, F, R>
+    where
+        W: Filter<Extract = (T,), Error = Rejection> + Clone + Send + Sync + 'static,
+        T: Send + 'static,
+        H: Fn(BondifyEvent, T) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = R> + Send + 'static,
+        R: warp::Reply + 'static,
+    {
+        route.and(delivery(self.clone().into())).then(move |value, delivery: Delivery| {
+            let on_event = on_event.clone();
+            delivery.run(move |event| on_event(event, value))
+        })
     }
+}
+
+fn delivery(
+    projects: Projects,
+) -> impl Filter<Extract = (Delivery,), Error = Infallible> + Clone + Send + Sync {
+    let head = warp::method().and(warp::path::full()).and(warp::header::headers_cloned());
+    let unread = head.and(warp::body::stream());
+    let receive = move |method, path, headers, body| {
+        let (projects, head) = (projects.clone(), WarpHead { method, path, headers });
+        Delivery::new(async move {
+            let bondify = projects.choose(&head).await?;
+            bondify.claim(Head::of(&head), body).await
+        })
+    };
+    unread.map(receive).or(warp::any().map(Delivery::without_body)).unify()
 }
 
 struct WarpHead {

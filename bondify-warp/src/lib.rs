@@ -1,9 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod delivery;
 mod event;
 mod ext;
-mod hook;
 #[cfg(feature = "login")]
 #[cfg_attr(docsrs, doc(cfg(feature = "login")))]
 pub mod login;
@@ -36,5 +36,4 @@ pub use crate::user::{BondifyUser, user};
 pub use crate::{
     event::{BondifyEvent, BondifyRejection},
     ext::BondifyExt,
-    hook::Hook,
 };

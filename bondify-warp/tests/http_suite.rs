@@ -6,7 +6,7 @@ mod handler;
 mod serve;
 
 use bondify_testkit::http_suite::{Adapter, App, Attached, Body, Server, two_projects};
-use bondify_warp::{Bondify, BondifyExt, Hook};
+use bondify_warp::{Bondify, BondifyExt};
 use handler::on_event;
 use serve::serve;
 use warp::{Filter, filters::BoxedFilter};
@@ -28,31 +28,19 @@ impl Adapter for Warp {
             Attached::ForProjects => {
                 let path = warp::path!("webhooks" / "projects" / String).and(warp::post());
                 let path = path.map(drop).untuple_one();
-                let run = move |hook: Hook| {
-                    let script = script.clone();
-                    hook.run(|event| on_event(event, script))
-                };
-                Some(serve(path.and(two_projects(&bondify).hook()).then(run)).await)
+                let on_event = move |event| on_event(event, script.clone());
+                Some(serve(path.and(two_projects(&bondify).webhook(on_event))).await)
             }
-            // A handler without Bondify, or without the event, does not compile.
-            Attached::Never | Attached::Reading(Body::Nothing) => None,
+            // A handler without Bondify, without the event or with another's response does not compile.
+            Attached::Never | Attached::Twice | Attached::Reading(Body::Nothing | Body::Tagged) => {
+                None
+            }
             Attached::Reading(body) => {
-                let run = move |hook: Hook| {
-                    let script = script.clone();
-                    hook.run(async move |_event| {
-                        script.without_event();
-                        warp::reply()
-                    })
+                let on_event = move |_event| {
+                    script.without_event();
+                    std::future::ready(warp::reply())
                 };
-                Some(serve(path.and(reading(body)).and(bondify.hook()).then(run)).await)
-            }
-            Attached::Twice => {
-                let run = move |outer: Hook, inner: Hook| {
-                    let script = script.clone();
-                    outer.run(|_| inner.run(|event| on_event(event, script)))
-                };
-                let twice = path.and(bondify.hook()).and(bondify.hook()).then(run);
-                Some(serve(twice).await)
+                Some(serve(path.and(reading(body)).and(bondify.webhook(on_event))).await)
             }
         }
     }
@@ -64,7 +52,7 @@ fn reading(body: Body) -> BoxedFilter<()> {
         Body::Json => warp::body::json::<serde_json::Value>().map(drop).untuple_one().boxed(),
         Body::Form => warp::body::form::<serde_json::Value>().map(drop).untuple_one().boxed(),
         Body::Stream => warp::body::stream().map(drop).untuple_one().boxed(),
-        Body::Nothing | Body::Bytes | Body::Text => {
+        Body::Nothing | Body::Bytes | Body::Text | Body::Tagged => {
             warp::body::bytes().map(drop).untuple_one().boxed()
         }
     }
@@ -78,7 +66,7 @@ async fn an_oversized_body_behind_nginx_is_refused() {
     bondify_testkit::within_a_minute(case).await;
 }
 
-/// The suite again, with a composed hook.
+/// The suite again, with a value of another filter.
 mod composed {
     use super::*;
 
@@ -91,9 +79,8 @@ mod composed {
             }
             let App { bondify, script, .. } = app;
             let script = warp::any().map(move || script.clone());
-            let run = |hook: Hook, script| hook.run(|event| on_event(event, script));
-            let path = warp::path!("webhooks" / "bondify").and(warp::post());
-            Some(serve(path.and(bondify.hook()).and(script).then(run)).await)
+            let route = warp::path!("webhooks" / "bondify").and(warp::post()).and(script);
+            Some(serve(bondify.webhook_with(route, on_event)).await)
         }
     }
 
@@ -101,5 +88,6 @@ mod composed {
 }
 
 fn _filters_are_clone_send_and_sync(bondify: &Bondify) -> impl Clone + Send + Sync + use<> {
-    bondify.hook()
+    let route = warp::path::param::<String>();
+    bondify.webhook_with(route, async |_, _| warp::reply())
 }

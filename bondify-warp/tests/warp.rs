@@ -8,7 +8,7 @@ mod serve;
 use bondify_testkit::{
     Connection, Payload, ProbeStore, Response, Script, WebhookRequest, http_suite::Server,
 };
-use bondify_warp::{Bondify, BondifyEvent, BondifyExt, Hook, MemoryStore, Secret};
+use bondify_warp::{Bondify, BondifyExt, MemoryStore, Secret};
 use handler::on_event;
 use serve::serve;
 use warp::{Filter, http::StatusCode};
@@ -31,16 +31,19 @@ async fn deliver(server: &Server, path: &str, request: &WebhookRequest) -> Respo
 }
 
 #[tokio::test]
-async fn a_later_filter_that_rejects_has_claimed_nothing() {
+async fn a_route_that_rejects_has_read_and_claimed_nothing() {
     let (bondify, store) = probed();
-    let token = warp::header::exact("x-internal", "yes");
-    let run = |hook: Hook| hook.run(async |_: BondifyEvent| StatusCode::NO_CONTENT);
-    let server = serve(warp::post().and(bondify.hook()).and(token).then(run)).await;
+    let token = warp::post().and(warp::header::<String>("x-internal"));
+    let internal = bondify.webhook_with(token, async |_, _| StatusCode::NO_CONTENT);
+    let anyone = warp::post().and(bondify.webhook(async |_| StatusCode::ACCEPTED));
+    let server = serve(internal.or(anyone)).await;
 
-    let request = confirmed();
-    assert_eq!(deliver(&server, "/", &request).await.status, 400); // warp's own
+    let forged = confirmed().tampered();
+    assert_eq!(deliver(&server, "/", &forged.with("x-internal", "yes")).await.status, 401);
     assert_eq!(store.calls(), []);
-    assert_eq!(deliver(&server, "/", &request.with("x-internal", "yes")).await.status, 204);
+    assert_eq!(deliver(&server, "/", &confirmed()).await.status, 202);
+    let internal = confirmed().with("x-internal", "yes");
+    assert_eq!(deliver(&server, "/", &internal).await.status, 204);
 }
 
 #[tokio::test]
@@ -55,12 +58,13 @@ async fn a_refusal_does_not_fall_through_to_a_later_route() {
 
 #[tokio::test]
 async fn a_body_that_another_filter_took_is_a_misconfiguration() {
-    let (bondify, _store) = probed();
-    let run = |_taken, hook: Hook| hook.run(async |_: BondifyEvent| StatusCode::NO_CONTENT);
-    let routes = warp::post().and(warp::body::bytes()).and(bondify.hook()).then(run);
-    let server = serve(routes).await;
+    let (bondify, store) = probed();
+    let body = warp::post().and(warp::body::bytes());
+    let on_event = async |_, _| StatusCode::NO_CONTENT;
+    let server = serve(bondify.webhook_with(body, on_event)).await;
     let response = deliver(&server, "/", &confirmed()).await;
     assert_eq!((response.status, response.code().unwrap()), (500, "MISCONFIGURED".into()));
+    assert_eq!(store.calls(), []);
 }
 
 #[tokio::test]
@@ -68,16 +72,16 @@ async fn it_combines_with_other_filters() {
     let (bondify, _store) = probed();
     let script = Script::default();
     let script = warp::any().map(move || script.clone());
-    let run = |project: String, hook: Hook, agent: Option<String>, script| {
-        assert_eq!((&*project, agent), ("shop", None));
-        hook.run(|event| on_event(event, script))
-    };
-    let routes = warp::path!("webhooks" / String)
+    let route = warp::path!("webhooks" / String)
         .and(warp::post())
-        .and(bondify.hook())
         .and(warp::header::optional("user-agent"))
         .and(script)
-        .then(run)
+        .map(|project: String, agent: Option<String>, script| (project, agent, script));
+    let routes = bondify
+        .webhook_with(route, |event, (project, agent, script)| {
+            assert_eq!((&*project, agent), ("shop", None));
+            on_event(event, script)
+        })
         .with(warp::reply::with::header("x-served-by", "warp"))
         .or(warp::path!("other").map(|| "other"));
     let server = serve(routes).await;

@@ -1,4 +1,4 @@
-use std::{fmt, pin::Pin};
+use std::pin::Pin;
 
 use bondify_core::{
     Event, Reply,
@@ -8,30 +8,13 @@ use warp::{Reply as _, reply::Response};
 
 use crate::{BondifyEvent, BondifyRejection};
 
-/// A delivery that is not yet read and verified. [`run`](Self::run) is its only method.
-///
-/// ```
-/// use bondify_warp::{Bondify, BondifyEvent, BondifyExt, Hook};
-/// use warp::{Filter, http::StatusCode};
-///
-/// fn routes(bondify: &Bondify) -> impl Filter<Extract: warp::Reply, Error = warp::Rejection> {
-///     warp::path!("webhooks" / String).and(warp::post()).and(bondify.hook()).then(
-///         |tenant: String, hook: Hook| {
-///             hook.run(async move |event: BondifyEvent| {
-///                 println!("{event} of {tenant}");
-///                 StatusCode::NO_CONTENT
-///             })
-///         },
-///     )
-/// }
-/// ```
-#[must_use = "nothing is received until it is run"]
-pub struct Hook(Pin<Box<dyn Future<Output = Received> + Send>>);
+/// A delivery that is not yet read and verified.
+pub(crate) struct Delivery(Pin<Box<dyn Future<Output = Received> + Send>>);
 
 /// A verified and claimed event, or the answer in its place.
 type Received = Result<(Event, Claim), Reply>;
 
-impl Hook {
+impl Delivery {
     pub(crate) fn new(received: impl Future<Output = Received> + Send + 'static) -> Self {
         Self(Box::pin(received))
     }
@@ -42,7 +25,7 @@ impl Hook {
 
     /// Receives the delivery, calls `on_event` with the verified event, and settles the delivery by the
     /// status of the response. A client that hangs up does not cancel the handler.
-    pub async fn run<H, F, R>(self, on_event: H) -> Response
+    pub(crate) async fn run<H, F, R>(self, on_event: H) -> Response
     where
         H: FnOnce(BondifyEvent) -> F + Send + 'static,
         F: Future<Output = R> + Send + 'static,
@@ -66,9 +49,3 @@ impl Hook {
 
 const WITHOUT_BODY: &str =
     "another filter took the body, or Bondify is applied twice; apply only one of them";
-
-impl fmt::Debug for Hook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hook").finish_non_exhaustive()
-    }
-}
