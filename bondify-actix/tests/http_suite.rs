@@ -5,15 +5,19 @@
 mod handler;
 mod serve;
 
+use std::marker::PhantomData;
+
 use actix_web::{
-    HttpResponse, Route,
+    FromRequest, HttpRequest, HttpResponse, Route,
+    dev::Payload,
     web::{self, Data},
 };
-use bondify_actix::BondifyExt;
+use bondify_actix::{BondifyEvent, BondifyExt};
 use bondify_testkit::{
     Script,
     http_suite::{Adapter, App, Attached, Body, PATH, PROJECTS_PATH, Server, two_projects},
 };
+use futures_util::future::LocalBoxFuture;
 use handler::on_event;
 use serve::serve;
 
@@ -55,6 +59,20 @@ fn reading(body: Body) -> Route {
         Body::Json => web::post().to(handler::<web::Json<serde_json::Value>>),
         Body::Form => web::post().to(handler::<web::Form<serde_json::Value>>),
         Body::Stream => web::post().to(handler::<web::Payload>),
+        Body::Tagged => web::post().to(handler::<Tagged<BondifyEvent>>),
+    }
+}
+
+/// An extractor that names a type, and takes the body as bytes.
+struct Tagged<T>(PhantomData<T>);
+
+impl<T: 'static> FromRequest for Tagged<T> {
+    type Error = actix_web::Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = web::Bytes::from_request(request, payload);
+        Box::pin(async { bytes.await.map(|_| Self(PhantomData)) })
     }
 }
 

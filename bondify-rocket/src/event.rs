@@ -100,11 +100,18 @@ impl<'r> Responder<'r, 'static> for BondifyRejection {
     }
 }
 
+/// Its launch is never aborted. It lets a `Result<BondifyEvent, BondifyRejection>` have a sentinel.
+impl Sentinel for BondifyRejection {
+    fn abort(_: &Rocket<Ignite>) -> bool {
+        false
+    }
+}
+
 impl Sentinel for BondifyEvent {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         if let Some(probe) = rocket.state::<Probe>() {
             probe.found();
-            return false;
+            return true;
         }
         lacks_state::<Mounted>(rocket, ADVICE)
     }

@@ -25,8 +25,10 @@ pub trait BondifyExt: sealed::Sealed {
     /// `.mount(base, routes)`.
     ///
     /// The launch is refused, with an error that names the route, if a route takes no `BondifyEvent`: its
-    /// handler would be called for requests that nobody signed. A data guard of your own that takes the
-    /// event implements [`Sentinel`](rocket::Sentinel) by the one of `BondifyEvent`.
+    /// handler would be called for requests that nobody signed. So is a guard that only names the event's
+    /// type, such as `Tagged<BondifyEvent>`. A data guard of your own that takes the event implements
+    /// [`Sentinel`](rocket::Sentinel) by the one of `BondifyEvent`. Implement it for no other guard: its
+    /// handler would run without verification, and be answered with 500 `MISCONFIGURED`.
     ///
     /// Rocket answers 404, not 405, to a method other than `POST`.
     fn mount(&self, base: &str, routes: Vec<Route>) -> BondifyMount;

@@ -205,7 +205,7 @@ impl Handler for BondifyHandler {
         let handled = unless_refused(handling, state).await;
         state.set_bondify(None);
         match handled {
-            // The route has a guard that contains a `BondifyEvent` but does not receive one.
+            // A guard of the route has the sentinel of a `BondifyEvent` but received no event.
             Ok(Ok(Outcome::Success(_))) if !state.has_claim() => {
                 Outcome::Success(response_to(misconfigured(WITHOUT_EVENT)))
             }

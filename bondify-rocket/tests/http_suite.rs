@@ -5,7 +5,7 @@
 mod handler;
 mod serve;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, marker::PhantomData};
 
 use bondify_rocket::{Bondify, BondifyEvent, BondifyExt, Secret};
 use bondify_testkit::{
@@ -75,6 +75,7 @@ fn reading(body: Body) -> Vec<Route> {
         Body::Json => routes![json],
         Body::Form => routes![form],
         Body::Stream => routes![stream],
+        Body::Tagged => routes![tagged],
     }
 }
 
@@ -106,6 +107,23 @@ fn form(_body: Form<HashMap<String, String>>, script: &State<Script>) {
 #[post("/bondify", data = "<_body>")]
 fn stream(_body: Data<'_>, script: &State<Script>) {
     script.without_event();
+}
+
+#[post("/bondify", data = "<_body>")]
+fn tagged(_body: Tagged<BondifyEvent>, script: &State<Script>) {
+    script.without_event();
+}
+
+/// A data guard that names a type, and takes the body as bytes.
+struct Tagged<T>(PhantomData<T>);
+
+#[rocket::async_trait]
+impl<'r, T> FromData<'r> for Tagged<T> {
+    type Error = std::io::Error;
+
+    async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> data::Outcome<'r, Self> {
+        Vec::<u8>::from_data(request, data).await.map(|_| Self(PhantomData))
+    }
 }
 
 /// A JSON body, as `rocket::serde::json::Json` takes it.

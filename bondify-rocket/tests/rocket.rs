@@ -5,7 +5,7 @@
 mod handler;
 mod serve;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{marker::PhantomData, net::SocketAddr, time::Duration};
 
 use bondify_rocket::{Bondify, BondifyEvent, BondifyExt, BondifyRejection, MemoryStore, Secret};
 use bondify_testkit::{
@@ -132,29 +132,78 @@ async fn a_guard_that_contains_the_event_launches() {
     }
 }
 
-/// A request guard that names the event, but receives none.
-struct Tagged<T>(std::marker::PhantomData<T>);
+/// A guard that names a type, but receives none.
+struct Tagged<T>(PhantomData<T>);
 
 #[rocket::async_trait]
 impl<'r, T> FromRequest<'r> for Tagged<T> {
     type Error = ();
 
     async fn from_request(_: &'r Request<'_>) -> request::Outcome<Self, ()> {
-        Outcome::Success(Self(std::marker::PhantomData))
+        Outcome::Success(Self(PhantomData))
     }
 }
 
-#[post("/tagged", data = "<_body>")]
-fn tagged(_tag: Tagged<BondifyEvent>, _body: Vec<u8>) -> &'static str {
+#[rocket::async_trait]
+impl<'r, T> rocket::data::FromData<'r> for Tagged<T> {
+    type Error = ();
+
+    async fn from_data(_: &'r Request<'_>, _: rocket::Data<'r>) -> rocket::data::Outcome<'r, Self> {
+        Outcome::Success(Self(PhantomData))
+    }
+}
+
+#[post("/request-guard", data = "<_body>")]
+fn request_guard(_tag: Tagged<BondifyEvent>, _body: Vec<u8>) {}
+
+#[post("/data-guard", data = "<_tag>")]
+fn data_guard(_tag: Tagged<BondifyEvent>) {}
+
+#[post("/nested", data = "<_tag>")]
+fn nested(_tag: Tagged<Option<BondifyEvent>>) {}
+
+#[post("/optional-tag", data = "<_tag>")]
+fn optional_tag(_tag: Option<Tagged<BondifyEvent>>) {}
+
+#[tokio::test]
+async fn a_guard_that_only_names_the_event_aborts_the_launch() {
+    let (bondify, _) = probed();
+    for route in routes![request_guard, data_guard, nested, optional_tag] {
+        let rocket = rocket(Script::default()).attach(bondify.mount(BASE, vec![route.clone()]));
+        let error = rocket.ignite().await.expect_err(&format!("{route} is refused"));
+        assert!(matches!(error.kind(), ErrorKind::FailedFairings(_)), "{route}: {error}");
+    }
+}
+
+/// A data guard that is said to take the event, and does not.
+struct Untrue;
+
+#[rocket::async_trait]
+impl<'r> rocket::data::FromData<'r> for Untrue {
+    type Error = ();
+
+    async fn from_data(_: &'r Request<'_>, _: rocket::Data<'r>) -> rocket::data::Outcome<'r, Self> {
+        Outcome::Success(Self)
+    }
+}
+
+impl rocket::Sentinel for Untrue {
+    fn abort(rocket: &rocket::Rocket<rocket::Ignite>) -> bool {
+        BondifyEvent::abort(rocket)
+    }
+}
+
+#[post("/untrue", data = "<_body>")]
+fn untrue(_body: Untrue) -> &'static str {
     "handled"
 }
 
 #[tokio::test]
 async fn a_handler_that_received_no_event_does_not_acknowledge_the_delivery() {
     let (bondify, store) = probed();
-    let rocket = rocket(Script::default()).attach(bondify.mount(BASE, routes![tagged]));
+    let rocket = rocket(Script::default()).attach(bondify.mount(BASE, routes![untrue]));
     let server = serve(rocket).await.unwrap();
-    let response = deliver(server.address(), "/webhooks/tagged", &confirmed()).await;
+    let response = deliver(server.address(), "/webhooks/untrue", &confirmed()).await;
     assert_eq!((response.status, response.code().unwrap()), (500, "MISCONFIGURED".into()));
     assert_eq!(store.calls(), []);
 }

@@ -1,7 +1,9 @@
+use std::marker::PhantomData;
+
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{RawForm, Request, State},
+    extract::{FromRequest, RawForm, Request, State, rejection::BytesRejection},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{MethodRouter, post},
@@ -47,6 +49,18 @@ fn reading(bondify: &Bondify, body: Body) -> MethodRouter<Script> {
         Body::Json => bondify.post(handler::<Json<serde_json::Value>>),
         Body::Form => bondify.post(handler::<RawForm>),
         Body::Stream => post(handler::<Request>).route_layer(bondify.layer()),
+        Body::Tagged => bondify.post(handler::<Tagged<BondifyEvent>>),
+    }
+}
+
+/// An extractor that names a type, and takes the body as bytes.
+struct Tagged<T>(PhantomData<T>);
+
+impl<S: Send + Sync, T> FromRequest<S> for Tagged<T> {
+    type Rejection = BytesRejection;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, BytesRejection> {
+        Bytes::from_request(request, state).await.map(|_| Self(PhantomData))
     }
 }
 

@@ -102,12 +102,22 @@ pub enum Body {
     Form,
     /// As the framework's own stream or request.
     Stream,
+    /// By a generic type of the application that names the event's type and does not take the event, such as
+    /// `Tagged<BondifyEvent>`.
+    Tagged,
 }
 
 impl Body {
     /// All forms.
-    pub const ALL: [Self; 6] =
-        [Self::Nothing, Self::Bytes, Self::Text, Self::Json, Self::Form, Self::Stream];
+    pub const ALL: [Self; 7] = [
+        Self::Nothing,
+        Self::Bytes,
+        Self::Text,
+        Self::Json,
+        Self::Form,
+        Self::Stream,
+        Self::Tagged,
+    ];
 }
 
 /// A running server. Dropping it stops the server.
