@@ -1,5 +1,5 @@
-//! A rolling restart of two instances behind nginx and HAProxy, with the guide's files, under load: no answer has a status
-//! of 500 or above, and no event is handled twice.
+//! A rolling restart of two instances behind each proxy, with the guide's files, under load: no answer has a
+//! status of 500 or above, and no event is handled twice.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -15,7 +15,7 @@ use bondify_axum::Secret;
 use bondify_testkit::{Payload, WebhookRequest, within_a_minute};
 use example_support::{
     process::{Example, own_address},
-    proxy::{HAPROXY, Kind, NGINX, Proxy, block, replace},
+    proxy::{CADDY, HAPROXY, Kind, NGINX, Proxy, block, replace},
 };
 use tempfile::TempDir;
 use tokio::{
@@ -34,13 +34,20 @@ const NAMES: [&str; 2] = ["127.0.0.1:3001", "127.0.0.1:3002"];
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_nginx() {
     let file = for_two(&NGINX, "    server 127.0.0.1:3000 max_fails=0;\n");
-    rolling_restart(&NGINX, &file).await;
+    rolling_restart(&NGINX, &file, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_haproxy() {
     let file = for_two(&HAPROXY, "    server app1 127.0.0.1:3000 check inter 1s rise 1\n");
-    rolling_restart(&HAPROXY, &file).await;
+    rolling_restart(&HAPROXY, &file, &[]).await;
+}
+
+/// Caddy repeats no webhook, so an instance announces its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_caddy() {
+    let file = for_two(&CADDY, "\treverse_proxy 127.0.0.1:3000\n");
+    rolling_restart(&CADDY, &file, &[("ANNOUNCE_SECONDS", "3")]).await;
 }
 
 /// The file of the page about proxies, in which the page about several instances replaces `one`.
@@ -48,9 +55,13 @@ fn for_two(kind: &Kind, one: &str) -> String {
     replace(block(PROXIES, kind.tag), one, block(INSTANCES, kind.tag))
 }
 
-async fn rolling_restart(kind: &Kind, file: &str) {
+async fn rolling_restart(
+    kind: &Kind,
+    file: &str,
+    announcement: &'static [(&'static str, &'static str)],
+) {
     within_a_minute(async {
-        let fleet = Fleet::start();
+        let fleet = Fleet::start(announcement);
         let mut file = file.to_owned();
         for (name, address) in NAMES.iter().zip(&fleet.addresses) {
             file = replace(&file, name, &address.to_string());
@@ -66,17 +77,19 @@ struct Fleet {
     instances: VecDeque<Example>,
     addresses: VecDeque<SocketAddr>,
     store: String,
+    announcement: &'static [(&'static str, &'static str)],
     _folder: TempDir,
     lines: Vec<String>,
 }
 
 impl Fleet {
-    fn start() -> Self {
+    fn start(announcement: &'static [(&'static str, &'static str)]) -> Self {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         let mut fleet = Self {
             instances: VecDeque::new(),
             addresses: VecDeque::new(),
             store: format!("sqlite:{}", folder.path().join("events.db").display()),
+            announcement,
             _folder: folder,
             lines: Vec::new(),
         };
@@ -86,11 +99,9 @@ impl Fleet {
     }
 
     fn add(&mut self, address: SocketAddr) {
-        let variables = [
-            ("HOST", &*address.ip().to_string()),
-            ("PORT", &address.port().to_string()),
-            ("BONDIFY_STORE", &self.store),
-        ];
+        let (host, port) = (address.ip().to_string(), address.port().to_string());
+        let settings = [("HOST", &*host), ("PORT", &port), ("BONDIFY_STORE", &self.store)];
+        let variables = [&settings, self.announcement].concat();
         self.instances.push_back(block_in_place(|| Example::start(BINARY, &variables)));
         self.addresses.push_back(address);
     }
@@ -100,6 +111,13 @@ impl Fleet {
         let oldest = self.instances.pop_front().expect("two run");
         self.lines.extend(block_in_place(|| oldest.is_ended_by("TERM")));
         self.addresses.pop_front().expect("each has an address")
+    }
+
+    /// Waits until the new instance handles an event. Before that, the end of the other may leave none that
+    /// the proxy knows to be ready.
+    fn is_in_use(&mut self) {
+        let newest = self.instances.back().expect("two run");
+        self.lines.push(block_in_place(|| newest.line()));
     }
 
     /// Restarts each instance twice.
@@ -112,6 +130,9 @@ impl Fleet {
             load.goes_on().await;
             sleep(down).await;
             self.add(address);
+            if !self.announcement.is_empty() {
+                self.is_in_use();
+            }
         }
         load.goes_on().await;
         let events = load.end().await;
