@@ -1,6 +1,8 @@
 use std::{
-    fs, io,
-    net::TcpListener,
+    fs,
+    hash::{BuildHasher, RandomState},
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     process::Command,
     thread::sleep,
     time::{Duration, Instant},
@@ -17,7 +19,7 @@ pub struct RedisPair {
     pub primary: Engine,
     /// The replica, which answers writes with `READONLY` until a failover.
     pub replica: Engine,
-    ports: [u16; 2],
+    addresses: [SocketAddr; 2],
 }
 
 impl RedisPair {
@@ -30,15 +32,14 @@ impl RedisPair {
     /// and `CI` is set.
     #[must_use]
     pub fn start() -> Option<Self> {
-        let ports = [free_port(), free_port()];
-        let [port, replica_port] = ports.map(|port| port.to_string());
-        let listen = |port| ["--bind", "127.0.0.1", "--port", port];
+        let addresses = [own_address(), own_address()];
+        let [at, replica_at] = addresses.map(host_and_port);
         let sync = ["--repl-diskless-sync-delay", "0"];
-        let replicate = ["--replicaof", "127.0.0.1", &port];
-        let primary = Engine::redis_with(listen(&port).into_iter().chain(sync))?;
-        let replica = Engine::redis_with(listen(&replica_port).into_iter().chain(replicate))?;
-        let pair = Self { primary, replica, ports };
-        let [primary, replica] = ports;
+        let replicate = ["--replicaof", &at[0], &at[1]];
+        let primary = Engine::redis_with(listen(&at).into_iter().chain(sync))?;
+        let replica = Engine::redis_with(listen(&replica_at).into_iter().chain(replicate))?;
+        let pair = Self { primary, replica, addresses };
+        let [primary, replica] = addresses;
         until(replica, "INFO replication", "master_link_status:up");
         until(primary, "INFO replication", "state=online");
         Some(pair)
@@ -51,9 +52,9 @@ impl RedisPair {
     ///
     /// If that takes more than a minute.
     pub fn fail_over(&self) {
-        let [port, replica_port] = self.ports;
-        let to = ["TO", "127.0.0.1", &replica_port.to_string()];
-        let answer = tell(port, ["FAILOVER"].into_iter().chain(to));
+        let [primary, replica] = self.addresses;
+        let [host, port] = host_and_port(replica);
+        let answer = tell(primary, ["FAILOVER", "TO", &host, &port]);
         assert_eq!(answer.trim(), "OK", "the replica is in sync");
         self.until_promoted();
     }
@@ -65,9 +66,9 @@ impl RedisPair {
     ///
     /// If that takes more than a minute.
     pub fn hold_writes(&self) {
-        let [port, replica] = self.ports;
-        tell(port, ["CLIENT", "PAUSE", "60000", "WRITE"]);
-        let offset = replicated(port, "master_repl_offset:");
+        let [primary, replica] = self.addresses;
+        tell(primary, ["CLIENT", "PAUSE", "60000", "WRITE"]);
+        let offset = replicated(primary, "master_repl_offset:");
         let start = Instant::now();
         while replicated(replica, "slave_repl_offset:") < offset {
             assert!(start.elapsed() < Duration::from_secs(60), "the replica is not in sync");
@@ -81,7 +82,7 @@ impl RedisPair {
     ///
     /// If that takes more than a minute.
     pub fn until_promoted(&self) {
-        let [_, replica] = self.ports;
+        let [_, replica] = self.addresses;
         until(replica, "ROLE", "master\n");
     }
 
@@ -93,12 +94,13 @@ impl RedisPair {
     /// If it does not start.
     #[must_use]
     pub fn sentinel(&self, name: &str) -> Option<Engine> {
-        let (folder, port) = (new_folder(), free_port());
-        let [primary, _] = self.ports;
+        let (folder, address) = (new_folder(), own_address());
+        let [host, port] = host_and_port(address);
+        let [primary, primary_port] = host_and_port(self.addresses[0]);
         let file = folder.path().join("sentinel.conf");
         let configuration = format!(
-            "port {port}\nbind 127.0.0.1\n\
-             sentinel monitor {name} 127.0.0.1 {primary} 1\n\
+            "port {port}\nbind {host}\n\
+             sentinel monitor {name} {primary} {primary_port} 1\n\
              sentinel down-after-milliseconds {name} 1000\n\
              sentinel failover-timeout {name} 5000\n"
         );
@@ -107,36 +109,52 @@ impl RedisPair {
         server.arg(&file).arg("--sentinel").current_dir(&folder);
         // A Sentinel must know the replica before it can promote it.
         let mut probe = Command::new("sh");
-        let ask = format!("redis-cli -e -p {port} sentinel replicas {name} | grep -q .");
+        let ask = format!("redis-cli -e -h {host} -p {port} sentinel replicas {name} | grep -q .");
         probe.args(["-c", &ask]);
-        let url = format!("redis://127.0.0.1:{port}");
+        let url = format!("redis://{address}");
         Engine::start(url, server, probe, [Signal::TERM, Signal::KILL], folder)
     }
 }
 
 /// The number of bytes that were sent to the replica or received by it.
-fn replicated(port: u16, field: &str) -> u64 {
-    let told = tell(port, ["INFO", "replication"]);
+fn replicated(address: SocketAddr, field: &str) -> u64 {
+    let told = tell(address, ["INFO", "replication"]);
     let bytes = told.lines().find_map(|line| line.strip_prefix(field)?.trim().parse().ok());
     bytes.expect("Redis counts what it replicates")
 }
 
-fn until(port: u16, ask: &str, wanted: &str) {
+fn until(address: SocketAddr, ask: &str, wanted: &str) {
     let start = Instant::now();
-    while !tell(port, ask.split(' ')).contains(wanted) {
+    while !tell(address, ask.split(' ')).contains(wanted) {
         assert!(start.elapsed() < Duration::from_secs(60), "{ask} is never answered with {wanted}");
         sleep(Duration::from_millis(10));
     }
 }
 
-fn tell<'a>(port: u16, command: impl IntoIterator<Item = &'a str>) -> String {
+fn tell<'a>(address: SocketAddr, command: impl IntoIterator<Item = &'a str>) -> String {
+    let [host, port] = host_and_port(address);
     let mut redis_cli = Command::new("redis-cli");
-    redis_cli.args(["-p", &port.to_string()]).args(command);
+    redis_cli.args(["-h", &host, "-p", &port]).args(command);
     let output = redis_cli.output().expect("the engine's tools are installed");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn free_port() -> u16 {
-    let port = || -> io::Result<u16> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()) };
-    port().expect("there is a free port")
+/// The options of a Redis at this host and port.
+fn listen([host, port]: &[String; 2]) -> [&str; 6] {
+    ["--bind", host, "--port", port, "--replica-announce-ip", host]
+}
+
+fn host_and_port(address: SocketAddr) -> [String; 2] {
+    [address.ip().to_string(), address.port().to_string()]
+}
+
+/// An address of this machine for a Redis. Linux accepts all of 127.0.0.0/8, so that nobody else takes it
+/// before Redis listens; elsewhere it is a free port.
+fn own_address() -> SocketAddr {
+    if cfg!(target_os = "linux") {
+        let [a, b, c, ..] = RandomState::new().hash_one(()).to_be_bytes();
+        return (Ipv4Addr::new(127, a, b, c.clamp(2, 254)), 6379).into();
+    }
+    let free = || -> io::Result<_> { TcpListener::bind("127.0.0.1:0")?.local_addr() };
+    free().expect("there is a free port")
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -13,6 +13,8 @@ use reqwest::Client;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
+use crate::process::own_address;
+
 /// A kind of proxy.
 #[derive(Debug)]
 pub struct Kind {
@@ -22,8 +24,8 @@ pub struct Kind {
     /// The name of its file.
     file: &'static str,
     arguments: &'static [&'static str],
-    /// Puts a port and the paths of certificates into the page's file.
-    adapt: fn(&str, u16, &Path) -> String,
+    /// Puts an address and the paths of certificates into the page's file.
+    adapt: fn(&str, SocketAddr, &Path) -> String,
 }
 
 /// nginx.
@@ -32,8 +34,8 @@ pub const NGINX: Kind = Kind {
     tag: "nginx",
     file: "nginx.conf",
     arguments: &["-p", ".", "-e", "stderr", "-c"],
-    adapt: |file, port, _| {
-        let file = replace(file, "listen 443 ssl", &format!("listen 127.0.0.1:{port} ssl"));
+    adapt: |file, address, _| {
+        let file = replace(file, "listen 443 ssl", &format!("listen {address} ssl"));
         let file = replace(&file, "/etc/ssl/app.example/fullchain.pem", "certificate.pem");
         let file = replace(&file, "/etc/ssl/app.example/privkey.pem", "key.pem");
         let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
@@ -52,10 +54,12 @@ pub const CADDY: Kind = Kind {
     file: "Caddyfile",
     arguments: &["run", "--adapter", "caddyfile", "--config"],
     // It makes the certificate itself here too, but nobody signs it.
-    adapt: |file, port, _| {
+    adapt: |file, address, _| {
         let test = format!(
             "{{\nadmin off\nlocal_certs\nskip_install_trust\nauto_https disable_redirects\n\
-             https_port {port}\n"
+             default_bind {}\nhttps_port {}\n",
+            address.ip(),
+            address.port()
         );
         let rest = file.strip_prefix("{\n").expect("it begins with the global options");
         test + rest
@@ -68,9 +72,9 @@ pub const HAPROXY: Kind = Kind {
     tag: "haproxy",
     file: "haproxy.cfg",
     arguments: &["-db", "-f"],
-    adapt: |file, port, folder| {
+    adapt: |file, address, folder| {
         let both = folder.join("both.pem");
-        let file = replace(file, "bind :443", &format!("bind 127.0.0.1:{port}"));
+        let file = replace(file, "bind :443", &format!("bind {address}"));
         replace(&file, "/etc/haproxy/app.example.pem", &both.display().to_string())
     },
 };
@@ -105,7 +109,7 @@ pub struct Proxy {
     pub client: Client,
     /// The origin, `https://app.example:…`.
     pub url: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Drop for Proxy {
@@ -122,38 +126,26 @@ impl Proxy {
     ///
     /// If it does not start.
     pub async fn start(kind: &Kind, file: &str) -> Option<Self> {
-        let mut log = String::new();
-        // A port may be taken by another process before the proxy listens.
-        for _ in 0..5 {
-            let folder = tempfile::tempdir().expect("there is room for a folder");
-            certify(folder.path());
-            let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-            let port = listener.local_addr().expect("it listens").port();
-            drop(listener);
-            let process = spawn(kind, &(kind.adapt)(file, port, folder.path()), folder.path())?;
-            let client = Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
-            let address = SocketAddr::from(([127, 0, 0, 1], port));
-            let client = client.resolve("app.example", address).build().expect("valid settings");
-            let url = format!("https://app.example:{port}");
-            let mut this = Self { process, client, url, _folder: folder };
-            if this.answers().await {
-                return Some(this);
-            }
-            log = fs::read_to_string(this._folder.path().join("log")).unwrap_or_default();
-        }
-        panic!("{} does not start: {log}", kind.program);
-    }
-
-    /// Waits until it answers. `false` if it has ended.
-    async fn answers(&mut self) -> bool {
+        let (folder, address) =
+            (tempfile::tempdir().expect("there is room for a folder"), own_address());
+        certify(folder.path());
+        let process = spawn(kind, &(kind.adapt)(file, address, folder.path()), folder.path())?;
+        let client = Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
+        let client = client.resolve("app.example", address).build().expect("valid settings");
+        let url = format!("https://app.example:{}", address.port());
+        let mut this = Self { process, client, url, folder };
         // Caddy listens before it has its certificate.
-        while self.client.get(&self.url).send().await.is_err() {
-            if self.process.try_wait().expect("it is ours").is_some() {
-                return false;
+        while this.client.get(&this.url).send().await.is_err() {
+            if this.process.try_wait().expect("it is ours").is_some() {
+                panic!("{} does not start: {}", kind.program, this.log());
             }
             sleep(Duration::from_millis(10)).await;
         }
-        true
+        Some(this)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }
 
