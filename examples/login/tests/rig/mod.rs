@@ -40,7 +40,9 @@ impl Rig {
         let emulator = emulator.start().await.unwrap();
         let secret = emulator.project(PROJECT).unwrap().secret().clone();
         let bondify = Bondify::builder(secret).build().unwrap();
-        let client = Client::builder().base_url(emulator.url()).build().unwrap();
+        // A login is not polled before it expires: only the webhook can tell the decision.
+        let client = Client::builder().base_url(emulator.url()).poll_interval(lifetime);
+        let client = client.build().unwrap();
         let login = Login::builder(client.sessions(PROJECT), &bondify)
             .origin(format!("http://{app}"))
             .cookie_key([7; 32])
