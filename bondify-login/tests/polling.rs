@@ -124,15 +124,17 @@ impl Rig {
 }
 
 fn confirmed() -> Answer {
+    let mut user = user_with_proof();
+    user["status"] = "confirmed".into();
+    Answer::json(200, user)
+}
+
+fn user_with_proof() -> Value {
     let secret = Secret::new(SECRET).unwrap();
-    Answer::json(
-        200,
-        json!({
-            "status": "confirmed", "telegram_id": "42", "telegram_name": "Ada",
-            "telegram_username": null,
-            "proof": Payload::proof().session_token(TOKEN).proof_signed_with(&secret),
-        }),
-    )
+    json!({
+        "telegram_id": "42", "telegram_name": "Ada", "telegram_username": null,
+        "proof": Payload::proof().session_token(TOKEN).proof_signed_with(&secret),
+    })
 }
 
 fn status(status: &str) -> Answer {
@@ -238,6 +240,21 @@ async fn a_login_is_finished_without_another_request() {
         assert_eq!(finishing.signed_in().user.id().as_str(), "123456789");
         assert_eq!(finishing.signed_in().return_to, "/");
         assert_eq!(rig.polls(), 1);
+    })
+    .await;
+}
+
+/// The source of an official SDK reads such an answer, and such codes.
+#[tokio::test]
+async fn a_decision_without_a_status_is_shown() {
+    within_seconds(async {
+        let rig = Rig::begin(SHORT, [Answer::json(200, user_with_proof())]).await;
+        assert_eq!(rig.decision().await["state"], "confirmed");
+        for (code, state) in [("SESSION_EXPIRED", "expired"), ("SESSION_CANCELLED", "cancelled")] {
+            let answer = json!({"error": "the session is over", "code": code});
+            let rig = Rig::begin(SHORT, [Answer::json(410, answer)]).await;
+            assert_eq!(rig.decision().await, json!({"state": state}));
+        }
     })
     .await;
 }
