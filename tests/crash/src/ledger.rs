@@ -39,7 +39,7 @@ pub enum Entry {
         /// The process's number.
         process: usize,
     },
-    /// The store was restarted.
+    /// The store was restarted, or is heard again.
     Restart {
         /// The time that it was away.
         millis: u64,
@@ -204,15 +204,34 @@ pub(crate) fn balance(events: usize, entries: &[(Duration, Entry)]) -> Balance {
     balance
 }
 
+/// The [`history`] of an event, each entry with the seconds since the first effect.
+pub(crate) fn timed_history(event: usize, entries: &[(Duration, Entry)]) -> String {
+    let plain: Vec<_> = entries.iter().map(|&(_, entry)| entry).collect();
+    let is_here = of_event(event, &plain);
+    let effect_at = |&(at, entry): &(Duration, Entry)| match entry {
+        Entry::Effect { event: other, .. } if other == event => Some(at.as_secs_f64()),
+        _ => None,
+    };
+    let first = entries.iter().find_map(effect_at).unwrap_or_default();
+    let here = entries.iter().filter(|(_, entry)| is_here(entry));
+    let lines = here.map(|(at, entry)| format!("{:.1} s: {entry}", at.as_secs_f64() - first));
+    lines.collect::<Vec<_>>().join(", ")
+}
+
 /// The entries of an event, of the kills of its processes, and of the store.
 pub(crate) fn history(event: usize, entries: &[Entry]) -> String {
-    let is_here = |entry: &Entry| match *entry {
+    let is_here = of_event(event, entries);
+    let lines = entries.iter().filter(|entry| is_here(entry)).map(Entry::to_string);
+    lines.collect::<Vec<_>>().join(", ")
+}
+
+/// Whether an entry is of an event, of the kill of one of its processes, or of the store.
+fn of_event(event: usize, entries: &[Entry]) -> impl Fn(&Entry) -> bool + '_ {
+    move |entry| match *entry {
         Entry::Effect { event: other, .. } | Entry::Answer { event: other, .. } => other == event,
         Entry::Kill { process } => entries.contains(&Entry::Effect { event, process }),
         Entry::Restart { .. } => true,
-    };
-    let lines = entries.iter().filter(|entry| is_here(entry)).map(Entry::to_string);
-    lines.collect::<Vec<_>>().join(", ")
+    }
 }
 
 #[cfg(test)]

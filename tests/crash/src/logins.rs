@@ -249,7 +249,7 @@ impl Books {
 
     /// The entries of an event, of the kills of its processes, and of the store.
     pub(crate) fn history(&self, event: usize) -> String {
-        ledger::history(event, &ledger::read(&path(&self.folder)))
+        ledger::timed_history(event, &self.entries_with_times())
     }
 
     async fn effects(&self) -> HashSet<usize> {

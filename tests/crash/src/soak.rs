@@ -77,6 +77,7 @@ pub async fn run_soak(receiver: &str, store: Store, length: Duration) {
         let mut all = Trouble::ALL;
         fastrand::shuffle(&mut all);
         for trouble in all {
+            say(&format!("{}: {trouble:?} after {:.0?}", site.store, start.elapsed()));
             site.suffer(trouble).await;
             troubles.push(trouble);
         }
@@ -290,6 +291,12 @@ impl Site {
     }
 
     async fn silence(&self, length: Duration) {
+        let start = Instant::now();
+        self.be_silent(length).await;
+        self.books.ledger.note(Entry::Restart { millis: start.elapsed().as_millis() as u64 });
+    }
+
+    async fn be_silent(&self, length: Duration) {
         let (Some(network), Some(socket)) = (&self.network, self.store.socket()) else {
             return self.lock_file(length).await;
         };
