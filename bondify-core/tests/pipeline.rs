@@ -446,6 +446,26 @@ async fn a_completion_ends_if_the_event_is_completed_or_held_by_another_delivery
     }
 }
 
+/// Its lease has run out meanwhile, so that the store lets the duplicate have it.
+#[tokio::test(start_paused = true)]
+async fn a_duplicate_is_not_handled_while_the_event_is_still_being_completed() {
+    let mut completions = 0;
+    let store = FnStore::default().complete(move |_| {
+        completions += 1;
+        let answer = if completions > 6 { Ok(true) } else { Err(StoreError::new("gone")) };
+        async { answer }.boxed()
+    });
+    let bondify = builder().store(store).build().unwrap();
+    let request = confirmed();
+    assert_eq!(handle(&bondify, &request, 204).await, Ok(204));
+    for _ in 0..3 {
+        assert_eq!(handle(&bondify, &request, 204).await, Err(Reply::Duplicate));
+    }
+    bondify.drain(Duration::from_secs(70)).await.unwrap();
+    // This store forgets what was completed.
+    assert_eq!(handle(&bondify, &request, 204).await, Ok(204));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_completion_that_may_hold_the_lease_continues() {
     let (completed_by, completed) = mpsc::channel();

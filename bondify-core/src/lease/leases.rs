@@ -1,4 +1,5 @@
 use std::{
+    collections::HashMap,
     error::Error,
     iter,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -36,6 +37,9 @@ struct Shared {
     /// The leases that the renewer renews. A lease that has ended stays until the next renewal, or until the
     /// vector is full.
     held: Mutex<Vec<Weak<Held>>>,
+    /// The events that were handled here and could not be completed at once, each with the number of leases
+    /// that try to.
+    handled: Mutex<HashMap<EventKey, usize>>,
 }
 
 /// The runtime that store calls and the renewer run on: the one that the `Bondify` was built on, so that a
@@ -71,8 +75,8 @@ pub(crate) enum Attempt {
 
 impl Leases {
     pub(crate) fn new(store: Arc<dyn DedupeStore>, lease: Duration, retention: Duration) -> Self {
-        let (home, held) = (Mutex::default(), Mutex::default());
-        let this = Self(Arc::new(Shared { store, lease, retention, home, held }));
+        let (home, held, handled) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let this = Self(Arc::new(Shared { store, lease, retention, home, held, handled }));
         this.home();
         this
     }
@@ -101,6 +105,10 @@ impl Leases {
         match self.0.claim(&key, limit).await? {
             Claimed::Acquired(token) => {
                 let lease = self.hold(key, token, holder, asked);
+                if lock(&self.0.handled).contains_key(&key) {
+                    drop(lease.complete()); // it continues by itself
+                    return Ok(Attempt::Completed);
+                }
                 let is_held = lease.renew_if_spent(asked, give_up).await?;
                 Ok(if is_held { Attempt::Acquired(lease) } else { Attempt::InFlight })
             }
@@ -171,6 +179,20 @@ impl Shared {
         // Of `*self.store`: the `Arc` is a store too, and would box each call once more.
         let claim = within(limit, async { (*self.store).claim(key, self.lease).await });
         timed(Operation::Claim, claim).await
+    }
+
+    fn is_handled(&self, key: EventKey) {
+        *lock(&self.handled).entry(key).or_default() += 1;
+    }
+
+    fn has_ended(&self, key: &EventKey) {
+        let mut handled = lock(&self.handled);
+        if let Some(leases) = handled.get_mut(key) {
+            *leases -= 1;
+            if *leases == 0 {
+                handled.remove(key);
+            }
+        }
     }
 
     /// Records that the home runtime runs tasks. It counts until the renewer is overdue.
@@ -368,12 +390,14 @@ impl Held {
         let mut may_have_claimed = false;
         let first = self.try_complete(&mut may_have_claimed).await;
         if first.is_err() {
+            self.shared().is_handled(self.key);
             let again = async move {
                 if !self.try_again(Stage::Completing, may_have_claimed).await {
                     tracing::error!(
                         "event handled but not marked as completed: a duplicate will be handled again"
                     );
                 }
+                self.shared().has_ended(&self.key);
             };
             tokio::spawn(again.in_current_span());
         }
