@@ -169,6 +169,9 @@ pub(crate) struct Balance {
     pub(crate) forged: usize,
     /// The effects that came again after a death.
     pub(crate) after_deaths: usize,
+    /// The effects that came again in another process, after the store was away for longer than a lease: no
+    /// process knows what another one could not complete.
+    pub(crate) after_outages: usize,
     /// The events that took effect again although nobody died.
     pub(crate) doubled: Vec<usize>,
 }
@@ -177,10 +180,19 @@ pub(crate) struct Balance {
 /// the event may take effect again.
 const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 
-/// Checks that each event took effect, and again only after the process that handled it was killed
-/// before it can have settled it.
-pub(crate) fn balance(events: usize, entries: &[(Duration, Entry)]) -> Balance {
+/// Checks that each event took effect, and again only after the process that handled it was killed, or the
+/// store was away for longer than a lease, before it can have settled it.
+pub(crate) fn balance(lease: Duration, events: usize, entries: &[(Duration, Entry)]) -> Balance {
     let mut balance = Balance::default();
+    let outages = entries.iter().filter_map(|&(end, entry)| match entry {
+        Entry::Restart { millis } => Some((end, Duration::from_millis(millis))),
+        _ => None,
+    });
+    let outages: Vec<_> = outages.filter(|&(_, length)| length > lease).collect();
+    let is_in_outage = |handled_at: Duration| {
+        let begins = |end, length| end - length < handled_at + SETTLED_WITHIN;
+        outages.iter().any(|&(end, length)| begins(end, length) && handled_at < end)
+    };
     let (mut deaths, mut last_effect) = (HashMap::new(), HashMap::new());
     for &(at, entry) in entries {
         match entry {
@@ -193,6 +205,8 @@ pub(crate) fn balance(events: usize, entries: &[(Duration, Entry)]) -> Balance {
                 let death = deaths.get(&earlier);
                 if death.is_some_and(|&death| death <= handled_at + SETTLED_WITHIN) {
                     balance.after_deaths += 1;
+                } else if earlier != process && is_in_outage(handled_at) {
+                    balance.after_outages += 1;
                 } else {
                     balance.doubled.push(event);
                 }
@@ -282,17 +296,24 @@ mod tests {
     }
 
     #[test]
-    fn a_soak_allows_a_second_effect_if_the_process_was_killed_soon_after_the_first() {
+    fn a_soak_allows_a_second_effect_after_a_death_or_a_long_outage_soon_after_the_first() {
         let after = |seconds, entry| (Duration::from_secs(seconds), entry);
         let balance = |events, entries: &[(Duration, Entry)]| {
-            let Balance { lost, forged, after_deaths, doubled } = balance(events, entries);
-            (lost.len(), forged, after_deaths, doubled.len())
+            let Balance { lost, forged, after_deaths, after_outages, doubled } =
+                balance(Duration::from_secs(10), events, entries);
+            (lost.len(), forged, after_deaths + after_outages, doubled.len())
         };
         let [first, again] = [after(0, ONE), after(40, TWO)];
         assert_eq!(balance(1, &[first, after(5, DEATH), again]), (0, 0, 1, 0));
         assert_eq!(balance(1, &[first, after(30, DEATH), again]), (0, 0, 0, 1));
         assert_eq!(balance(1, &[first, again, after(41, DEATH)]), (0, 0, 0, 1));
         assert_eq!(balance(1, &[first, after(1, Kill { process: 3 }), again]), (0, 0, 0, 1));
+        let [long, short] = [16_000, 4_000].map(|millis| Restart { millis });
+        let same = after(40, ONE);
+        assert_eq!(balance(1, &[first, after(20, long), again]), (0, 0, 1, 0));
+        assert_eq!(balance(1, &[first, after(20, long), same]), (0, 0, 0, 1));
+        assert_eq!(balance(1, &[first, after(20, short), again]), (0, 0, 0, 1));
+        assert_eq!(balance(1, &[first, after(35, long), again]), (0, 0, 0, 1));
         assert_eq!(balance(2, &[first]), (1, 0, 0, 0));
         assert_eq!(balance(0, &[first]), (0, 1, 0, 0));
     }

@@ -67,7 +67,8 @@ const LATE_DOUBLES: Duration = Duration::from_secs(40);
 /// # Panics
 ///
 /// If a login was lost, a forged one was let in, or a login took effect again although the process that
-/// handled it was not killed.
+/// handled it was not killed, and the store was not away for longer than a lease while another process could
+/// take the login over.
 pub async fn run_soak(receiver: &str, store: Store, length: Duration) {
     let start = Instant::now();
     let mut site = Site::open(receiver, store, FLEET).await;
@@ -88,9 +89,10 @@ pub async fn run_soak(receiver: &str, store: Store, length: Duration) {
     let _lost_ones_are_counted = timeout(LAST_LOGINS, all_effects).await;
     sleep(LATE_DOUBLES).await;
 
-    let balance = ledger::balance(figures.logins, &site.books.entries_with_times());
+    let balance = ledger::balance(LEASE, figures.logins, &site.books.entries_with_times());
     say(&format!(
-        "{}: {:.0?}, {}; {}; lost {}, forged {}, doubled {} after a death and {} without",
+        "{}: {:.0?}, {}; {}; lost {}, forged {}, doubled {} after a death, {} by another process after an \
+         outage longer than a lease, and {} without a reason",
         site.store,
         start.elapsed(),
         Counts(&troubles),
@@ -98,6 +100,7 @@ pub async fn run_soak(receiver: &str, store: Store, length: Duration) {
         balance.lost.len(),
         balance.forged,
         balance.after_deaths,
+        balance.after_outages,
         balance.doubled.len(),
     ));
     for event in balance.lost.iter().chain(&balance.doubled) {
