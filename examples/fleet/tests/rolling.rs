@@ -197,16 +197,14 @@ fn request(event: usize) -> WebhookRequest {
     Payload::confirmed().session_token(format!("sess_{event}")).signed_with(&secret)
 }
 
-/// Delivers as Bondify does: again after a 409, which tells that another delivery has not ended, and after a
-/// connection that was closed without an answer. HAProxy closes it where a connection to an instance that it
-/// used again has ended, so that the sender tries again.
+/// Delivers as Bondify does: again after a 409, which tells that another delivery has not ended.
 async fn until_accepted(client: &reqwest::Client, url: &str, request: &WebhookRequest) {
     loop {
         let mut post = client.post(url);
         for (name, value) in request.headers() {
             post = post.header(name, value);
         }
-        let Ok(response) = post.body(request.body().clone()).send().await else { continue };
+        let response = post.body(request.body().clone()).send().await.expect("an answer");
         match response.status().as_u16() {
             200 | 204 => return,
             409 => {}
