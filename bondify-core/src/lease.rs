@@ -10,7 +10,8 @@
 //!    waits for is awaited for one more lease, and released if it is granted.
 //! 4. A completion that fails is retried for 60 s (`COMPLETION_LIMIT`), whether or not its lease has run
 //!    out: the key is claimed again and completed. It ends earlier only if the key is completed or another
-//!    delivery holds its lease. A release that fails is retried until the lease has run out. An error, a
+//!    delivery holds its lease. Until then this process answers duplicates as if it were completed, and
+//!    completes it by their leases too. A release that fails is retried until the lease has run out. An error, a
 //!    panic and a time-out are treated alike.
 //! 5. An answer to Bondify waits for a completion, up to the time-out of the store. It does not wait for
 //!    a release.

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![allow(clippy::test_attr_in_doctest, reason = "the README shows a test of an application")]
 
 #[cfg(all(feature = "pipeline", target_family = "wasm", target_os = "unknown"))]
 compile_error!(
