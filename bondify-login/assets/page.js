@@ -33,12 +33,22 @@ if (main.dataset.events) {
   });
 }
 
+// On a phone the link is enough: the code is for another device.
+const phone = matchMedia("(pointer: coarse), (max-width: 30rem)");
+const fold = () => document.querySelector("details.code")?.toggleAttribute("open", !phone.matches);
+phone.addEventListener("change", fold);
+fold();
+
 const time = document.querySelector("time[data-seconds]");
 if (time) {
   const end = Date.now() + Number(time.dataset.seconds) * 1000;
+  const words = (number, unit) => new Intl.NumberFormat(document.documentElement.lang || undefined,
+    { style: "unit", unit, unitDisplay: "long" }).format(number);
   const show = () => {
     const left = Math.max(0, Math.ceil((end - Date.now()) / 1000));
     time.textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+    // A screen reader says minutes.
+    time.setAttribute("aria-label", left < 60 ? words(left, "second") : words(Math.ceil(left / 60), "minute"));
   };
   show();
   setInterval(show, 1000);

@@ -37,7 +37,7 @@ use crate::{
     limits::FORM_TIMEOUT,
     login::Settings,
     pending::Pending,
-    return_to::sanitize,
+    return_to::is_local,
     same_origin::is_same_origin,
 };
 
@@ -135,7 +135,7 @@ pub async fn page(login: &Login, request: &Request<Bytes>) -> Response<Body> {
     let answer = Answer::at_page(settings, request);
     let query = request.uri().query().unwrap_or_default().as_bytes();
     let return_to = field(query, "return_to");
-    let return_to = return_to.as_deref().map(sanitize);
+    let return_to = return_to.as_deref().map(|path| settings.return_to(path));
     let mut logins = settings.logins(request, false).into_iter();
     let has_id = field(query, "id").is_some();
     // A new visit is not about a login that is finished or leads elsewhere.
@@ -147,7 +147,10 @@ pub async fn page(login: &Login, request: &Request<Bytes>) -> Response<Body> {
             let state = login.state(&pending).await;
             answer.about(&pending).show(StatusCode::OK, &state, &pending.return_to)
         }
-        None => answer.show(StatusCode::OK, &State::Start, return_to.unwrap_or("/")),
+        None => {
+            let return_to = return_to.unwrap_or(&settings.return_to);
+            answer.show(StatusCode::OK, &State::Start, return_to)
+        }
     }
 }
 
@@ -156,19 +159,18 @@ pub async fn begin(login: &Login, request: &Request<Bytes>) -> Response<Body> {
     let Login(settings) = login;
     let answer = Answer::at_page(settings, request);
     let return_to = field(request.body(), "return_to").unwrap_or_default();
-    let return_to = sanitize(&return_to);
+    let return_to = settings.return_to(&return_to);
     if let Some(state) = settings.other_origin(request) {
         return answer.show(StatusCode::FORBIDDEN, &state, return_to);
     }
     let page = page_path(request.uri().path(), false);
-    let before = settings.sealer.open(request.headers());
-    match settings.begin(page, return_to, &before).await {
+    match settings.begin(page, return_to, request.headers()).await {
         Ok(begun) => {
             let answer = answer.about(&begun.login);
             let mut response = if answer.wants_json() {
                 answer.show(StatusCode::OK, &begun.state, return_to)
             } else {
-                answer.redirect()
+                answer.redirect(return_to)
             };
             for set_cookie in begun.set_cookies {
                 response.headers_mut().append(SET_COOKIE, set_cookie);
@@ -201,12 +203,14 @@ pub async fn finish(login: &Login, request: &Request<Bytes>) -> Result<Finishing
     let Login(settings) = login;
     let answer = Answer::below_page(settings, request);
     if let Some(state) = settings.other_origin(request) {
-        return Err(answer.show(StatusCode::FORBIDDEN, &state, "/"));
+        return Err(answer.show(StatusCode::FORBIDDEN, &state, &settings.return_to));
     }
+    let logins = settings.logins(request, true);
     let Some(proof) = field(request.body(), "proof") else {
-        return Err(answer.show(StatusCode::BAD_REQUEST, &State::Start, "/"));
+        let return_to = settings.leads_to(&logins);
+        return Err(answer.show(StatusCode::BAD_REQUEST, &State::Start, return_to));
     };
-    let finishing = login.finish(settings.logins(request, true), &proof).await;
+    let finishing = login.finish(logins, &proof).await;
     finishing.map_err(|not| match not {
         NotFinishing::Answered(response) => response.map(Body::Full),
         NotFinishing::State(state, return_to) => {
@@ -256,6 +260,15 @@ macro_rules! __define_signed_in {
         #[derive(Clone, Debug)]
         pub struct SignedIn(pub $crate::SignedIn);
 
+        impl SignedIn {
+            /// Creates a value for a test of your handler, with `/` as `return_to`. The fields of the value
+            /// inside can be changed.
+            #[must_use]
+            pub fn new(user: $crate::TelegramUser) -> Self {
+                Self($crate::SignedIn::new(user))
+            }
+        }
+
         impl ::std::ops::Deref for SignedIn {
             type Target = $crate::SignedIn;
 
@@ -275,6 +288,16 @@ impl Settings {
         let mut logins = self.sealer.open(request.headers());
         logins.retain(|login| login.page == page && id.as_ref().is_none_or(|id| login.id == *id));
         logins
+    }
+
+    /// The path if it leads to this origin, and the default otherwise.
+    fn return_to<'a>(&'a self, path: &'a str) -> &'a str {
+        if is_local(path) { path } else { &self.return_to }
+    }
+
+    /// The path that the newest of the logins leads to.
+    pub(crate) fn leads_to<'a>(&'a self, logins: &'a [Pending]) -> &'a str {
+        logins.first().map_or(&self.return_to, |login| &login.return_to)
     }
 
     /// The state to show for a form that was not sent by a page of this origin.

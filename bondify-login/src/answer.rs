@@ -5,10 +5,11 @@ use futures_util::stream::BoxStream;
 use http::{
     HeaderName, HeaderValue, Request, Response, StatusCode,
     header::{
-        ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
-        RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+        ACCEPT, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
+        REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
     },
 };
+use url::form_urlencoded;
 
 use crate::{State, View, adapter::Body, login::Settings, pending::Pending};
 
@@ -45,11 +46,17 @@ impl<'a> Answer<'a> {
         accepted.is_some_and(|types| types.contains("application/json"))
     }
 
-    /// Redirects to the page of the login.
-    pub(crate) fn redirect(&self) -> Response<Body> {
+    /// Redirects to the page of the login. Its URL keeps `return_to` for the time when the login's cookie
+    /// has expired.
+    pub(crate) fn redirect(&self, return_to: &str) -> Response<Body> {
         let mut response = empty(StatusCode::SEE_OTHER);
-        let id = self.id.as_deref().unwrap_or_default();
-        if let Ok(page_url) = HeaderValue::try_from(format!("{}?id={id}", self.page_url)) {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("id", self.id.as_deref().unwrap_or_default());
+        if return_to != self.settings.return_to {
+            query.append_pair("return_to", return_to);
+        }
+        if let Ok(page_url) = HeaderValue::try_from(format!("{}?{}", self.page_url, query.finish()))
+        {
             response.headers_mut().insert(LOCATION, page_url);
         }
         response
@@ -66,7 +73,8 @@ impl<'a> Answer<'a> {
             if let Some(id) = &self.id {
                 json["id"] = id.as_str().into();
             }
-            with_headers(json.to_string(), [(CONTENT_TYPE, "application/json")])
+            let headers = [(CONTENT_TYPE, "application/json"), (VARY, "accept")];
+            with_headers(json.to_string(), headers)
         } else {
             self.page(state, return_to)
         };
@@ -79,22 +87,32 @@ impl<'a> Answer<'a> {
             return empty(StatusCode::INTERNAL_SERVER_ERROR);
         };
         let nonce = format!("{a:016x}{b:016x}");
-        let html = (self.settings.page)(&View {
+        let design = &self.settings.design;
+        let texts = design.texts_for(self.request, state);
+        let html = (design.render)(&View {
             state,
-            app_name: self.settings.app_name.as_deref(),
+            request: self.request,
+            texts: &texts,
+            app_name: &design.app_name,
+            logo: design.logo.as_deref(),
+            accent: design.accent.as_ref(),
+            asks_for_phone: design.asks_for_phone,
             return_to,
+            back_to: &design.back_to,
             nonce: &nonce,
             page_url: &self.page_url,
             id: self.id.as_deref(),
         });
-        let mut response = with_headers(html, [(CONTENT_TYPE, "text/html; charset=utf-8")]);
-        let policy = format!(
-            "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; \
-             img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
-             frame-ancestors 'none'"
-        );
-        if let Ok(policy) = HeaderValue::try_from(policy) {
-            response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+        let headers =
+            [(CONTENT_TYPE, "text/html; charset=utf-8"), (VARY, "accept, accept-language")];
+        let mut response = with_headers(html, headers);
+        let policy = design.policy.with_nonce(&nonce);
+        for (name, value) in
+            [(CONTENT_SECURITY_POLICY, &*policy), (CONTENT_LANGUAGE, &*texts.language)]
+        {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                response.headers_mut().insert(name, value);
+            }
         }
         response
     }

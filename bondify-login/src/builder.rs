@@ -6,19 +6,25 @@ use std::{
 
 use bondify_client::{Sessions, is_loopback};
 use bondify_core::{Bondify, Wakeups};
+use bytes::Bytes;
+use http::Request;
 use url::Url;
 
 use crate::{
-    Login, View,
+    BuildError, Login, Texts, View,
+    accent::Accent,
+    languages::Languages,
     limits::{
         CLOCK_SKEW, DEFAULT_KEEP_ALIVE, DEFAULT_MAX_WAITING, KEEP_ANSWER_FOR, KNOW_FINISHED_FOR,
         LOOK_FOR, MAX_KEPT_ANSWERS, MAX_KNOWN_FINISHED, MAX_LOOKS, MIN_KEY_BYTES, WARNING_INTERVAL,
         WEBHOOK_POLL_INTERVAL,
     },
     login::Settings,
-    page,
+    page::{self, Design},
     pending::Sealer,
+    policy::Policy,
     recent::Recent,
+    return_to::is_local,
     wait::Waits,
 };
 
@@ -31,7 +37,14 @@ pub struct LoginBuilder {
     cookie_key: Vec<u8>,
     old_cookie_keys: Vec<Vec<u8>>,
     allow_http: bool,
+    return_to: String,
+    back_to: String,
     app_name: Option<String>,
+    logo: Option<String>,
+    accent: Option<String>,
+    asks_for_phone: bool,
+    languages: Languages,
+    policy: String,
     page: page::Render,
     /// The minimum pause between polls.
     pub(crate) slowed_to: Duration,
@@ -61,7 +74,14 @@ impl LoginBuilder {
             cookie_key: Vec::new(),
             old_cookie_keys: Vec::new(),
             allow_http: false,
+            return_to: "/".to_owned(),
+            back_to: "/".to_owned(),
             app_name: None,
+            logo: None,
+            accent: None,
+            asks_for_phone: false,
+            languages: Languages::default(),
+            policy: String::new(),
             page: Arc::new(page::default_page),
             slowed_to: Duration::ZERO,
             max_waiting: DEFAULT_MAX_WAITING,
@@ -102,18 +122,97 @@ impl LoginBuilder {
         self
     }
 
+    /// Sets the path that the browser goes to after a login whose form has no `return_to`. Default: `/`.
+    pub fn return_to(mut self, path: impl Into<String>) -> Self {
+        self.return_to = path.into();
+        self
+    }
+
+    /// Sets the path of the page's link "Back to …", for users who cancel or do not want to sign in. It
+    /// should not require a login. Default: `/`.
+    pub fn back_to(mut self, path: impl Into<String>) -> Self {
+        self.back_to = path.into();
+        self
+    }
+
     /// Sets the name of the app, which the page shows. Use the project's name, because the bot shows that.
+    /// Default: the host of the [`origin`](Self::origin).
     pub fn app_name(mut self, name: impl Into<String>) -> Self {
         self.app_name = Some(name.into());
         self
     }
 
+    /// Sets the logo of the app, which the page shows above its heading: a path, an `https://` URL or a
+    /// `data:image/` URL.
+    pub fn logo(mut self, url: impl Into<String>) -> Self {
+        self.logo = Some(url.into());
+        self
+    }
+
+    /// Sets the colour of the page's main button, such as `#0b6fb8`. The text on it is white or black,
+    /// whichever can be read.
+    pub fn accent(mut self, color: impl Into<String>) -> Self {
+        self.accent = Some(color.into());
+        self
+    }
+
+    /// Says that the project asks for the phone number. The page then tells users that the app will see it.
+    /// Default: `false`.
+    pub fn asks_for_phone(mut self, asks: bool) -> Self {
+        self.asks_for_phone = asks;
+        self
+    }
+
+    /// Sets the languages of the page. The browser's preferred language is chosen; if it is none of these,
+    /// the first one. A single language is always chosen. Default: all that [`Texts`] has and
+    /// [`texts`](Self::texts) adds, with English as the fallback.
+    pub fn languages<L: Into<String>>(mut self, languages: impl IntoIterator<Item = L>) -> Self {
+        self.languages.chosen = languages.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Adds the texts of a language, or replaces those in the same language.
+    pub fn texts(mut self, texts: Texts) -> Self {
+        self.languages.added.push(texts);
+        self
+    }
+
+    /// Changes the texts of each response. The function gets the request and the texts in its language. It
+    /// can replace some texts, for example at the path of another purpose, or all, to choose another
+    /// language.
+    ///
+    /// ```
+    /// # fn set(login: bondify_login::LoginBuilder) -> bondify_login::LoginBuilder {
+    /// login.texts_for(|request, texts| {
+    ///     if request.uri().path().starts_with("/link") {
+    ///         texts.start = "Link Telegram to your account".into();
+    ///         texts.begin = "Link Telegram".into();
+    ///     }
+    /// })
+    /// # }
+    /// ```
+    pub fn texts_for(
+        mut self,
+        adapt: impl Fn(&Request<Bytes>, &mut Texts) + Send + Sync + 'static,
+    ) -> Self {
+        self.languages.adapt = Some(Arc::new(adapt));
+        self
+    }
+
     /// Replaces the page by your own HTML.
     ///
-    /// Escape the values of the [`View`]. Scripts and styles need its [`nonce`](View::nonce), because the
-    /// content security policy stays the same.
+    /// Escape the values of the [`View`]. Scripts and styles need its [`nonce`](View::nonce), because of the
+    /// [content security policy](Self::content_security_policy).
     pub fn page(mut self, page: impl Fn(&View<'_>) -> String + Send + Sync + 'static) -> Self {
         self.page = Arc::new(page);
+        self
+    }
+
+    /// Adds sources to the content security policy of the page, such as
+    /// `font-src 'self'; img-src https://cdn.example`. Sources can be added to `connect-src`, `font-src`,
+    /// `img-src`, `manifest-src`, `media-src` and `style-src`.
+    pub fn content_security_policy(mut self, directives: impl Into<String>) -> Self {
+        self.policy = directives.into();
         self
     }
 
@@ -164,8 +263,11 @@ impl LoginBuilder {
     /// [`BuildError::ShortKey`] if the cookie key has fewer than 32 bytes,
     /// [`WrongOrigin`](BuildError::WrongOrigin) if the origin is missing or is not a scheme and a
     /// host, [`InsecureOrigin`](BuildError::InsecureOrigin) if it is `http://` and not loopback
-    /// unless [`allow_http`](Self::allow_http) is called, and
-    /// [`VerifyOnly`](BuildError::VerifyOnly) if the `Bondify` is `verify_only`.
+    /// unless [`allow_http`](Self::allow_http) is called,
+    /// [`VerifyOnly`](BuildError::VerifyOnly) if the `Bondify` is `verify_only`, and
+    /// [`WrongPath`](BuildError::WrongPath), [`WrongLogo`](BuildError::WrongLogo),
+    /// [`WrongColor`](BuildError::WrongColor), [`WrongPolicy`](BuildError::WrongPolicy) or
+    /// [`UnknownLanguage`](BuildError::UnknownLanguage) if a setting of the page is not valid.
     pub fn build(self) -> Result<Login, BuildError> {
         let origin = origin(&self.origin, self.allow_http)?;
         let mut keys = self.old_cookie_keys.iter().chain([&self.cookie_key]);
@@ -175,6 +277,12 @@ impl LoginBuilder {
         if self.bondify.is_verify_only() {
             return Err(BuildError::VerifyOnly);
         }
+        for path in [&self.return_to, &self.back_to] {
+            if !is_local(path) {
+                return Err(BuildError::WrongPath(path.clone()));
+            }
+        }
+        let design = self.design(&origin)?;
         Ok(Login(Arc::new(Settings {
             proofs: self.bondify.proofs().leeway(CLOCK_SKEW).project(self.sessions.project_id()),
             sealer: Sealer::new(
@@ -186,8 +294,8 @@ impl LoginBuilder {
             sessions: self.sessions,
             bondify: self.bondify,
             origin,
-            app_name: self.app_name,
-            page: self.page,
+            return_to: self.return_to,
+            design,
             waits: Waits::new(self.max_waiting, self.keep_alive),
             clock: self.clock,
             wakeups: self.wakeups,
@@ -198,6 +306,43 @@ impl LoginBuilder {
             forms_of_others: Recent::new(WARNING_INTERVAL, 1),
         })))
     }
+
+    fn design(&self, origin: &str) -> Result<Design, BuildError> {
+        let mut policy = Policy::new();
+        let refused = || BuildError::WrongPolicy(self.policy.clone());
+        policy.add(&self.policy).ok_or_else(refused)?;
+        if let Some(logo) = &self.logo {
+            let source = image_source(logo).ok_or_else(|| BuildError::WrongLogo(logo.clone()))?;
+            policy.add(&source).ok_or_else(|| BuildError::WrongLogo(logo.clone()))?;
+        }
+        let accent = |color: &String| {
+            Accent::parse(color).ok_or_else(|| BuildError::WrongColor(color.clone()))
+        };
+        if let Some(language) = self.languages.unknown() {
+            return Err(BuildError::UnknownLanguage(language.clone()));
+        }
+        let host = origin.rsplit('/').next().unwrap_or(origin);
+        Ok(Design {
+            app_name: self.app_name.clone().unwrap_or_else(|| host.to_owned()),
+            logo: self.logo.clone(),
+            accent: self.accent.as_ref().map(accent).transpose()?,
+            languages: self.languages.clone(),
+            asks_for_phone: self.asks_for_phone,
+            back_to: self.back_to.clone(),
+            policy,
+            render: self.page.clone(),
+        })
+    }
+}
+
+/// The directive that the policy needs for an image, besides those of this origin. `None` if the URL has
+/// another form.
+fn image_source(url: &str) -> Option<String> {
+    if is_local(url) || url.starts_with("data:image/") {
+        return Some(String::new());
+    }
+    let url = Url::parse(url).ok().filter(|url| url.scheme() == "https")?;
+    Some(format!("img-src {}", url.origin().ascii_serialization()))
 }
 
 /// Checks the origin and returns it in the form that browsers send.
@@ -220,36 +365,6 @@ impl fmt::Debug for LoginBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoginBuilder").field("origin", &self.origin).finish_non_exhaustive()
     }
-}
-
-/// The error for a missing or unsafe setting.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The cookie key is missing or too short. Its length is in bytes.
-    #[error(
-        "the cookie key has {0} bytes; it needs 32 random bytes or more, for example from \
-         `openssl rand -hex 32`"
-    )]
-    ShortKey(usize),
-    /// The origin is missing, or is not a scheme and a host.
-    #[error(
-        "the origin must be https:// and a host as browsers see it, for example \
-         https://shop.example: {0:?}"
-    )]
-    WrongOrigin(String),
-    /// The origin is `http://` and not loopback.
-    #[error(
-        "the origin must be https (http is allowed on loopback only): {0}; `allow_http` allows it, \
-         and everybody on the network path can then read and replace the login cookie"
-    )]
-    InsecureOrigin(String),
-    /// The `Bondify` does not deduplicate.
-    #[error(
-        "the Bondify is `verify_only`, so a login could be finished twice; use a Bondify with a \
-         dedupe store"
-    )]
-    VerifyOnly,
 }
 
 #[cfg(test)]
@@ -331,5 +446,39 @@ mod tests {
         let builder = || builder().cookie_key("hush".repeat(8));
         let shown = format!("{:?} {:?}", builder(), builder().build().unwrap());
         assert!(!shown.contains("hush") && !shown.contains("104"), "{shown}");
+    }
+
+    #[test]
+    fn settings_of_the_page_that_are_not_valid_are_refused() {
+        let set = |path: &str| BuildError::WrongPath(path.into());
+        assert_eq!(error(builder().return_to("//evil.example")), set("//evil.example"));
+        assert_eq!(error(builder().back_to("https://evil.example")), set("https://evil.example"));
+        for logo in ["logo.svg", "http://cdn.example/logo.svg", "javascript:alert(1)", ""] {
+            assert_eq!(error(builder().logo(logo)), BuildError::WrongLogo(logo.into()));
+        }
+        assert_eq!(error(builder().accent("blue")), BuildError::WrongColor("blue".into()));
+        let policy = "script-src 'unsafe-inline'";
+        let refused = BuildError::WrongPolicy(policy.into());
+        assert_eq!(error(builder().content_security_policy(policy)), refused);
+        assert_eq!(error(builder().languages(["xx"])), BuildError::UnknownLanguage("xx".into()));
+    }
+
+    #[test]
+    fn the_policy_allows_the_logo() {
+        for (logo, sources) in [
+            ("/logo.svg", "img-src 'self' data:;"),
+            ("data:image/svg+xml,%3Csvg/%3E", "img-src 'self' data:;"),
+            ("https://cdn.example/a.svg?b", "img-src 'self' data: https://cdn.example;"),
+        ] {
+            let Login(settings) = builder().logo(logo).build().unwrap();
+            let policy = settings.design.policy.with_nonce("");
+            assert!(policy.contains(sources), "{policy}");
+        }
+    }
+
+    #[test]
+    fn an_app_without_a_name_has_that_of_its_host() {
+        let Login(settings) = builder().build().unwrap();
+        assert_eq!(settings.design.app_name, "shop.example");
     }
 }

@@ -64,7 +64,7 @@ impl Login {
         proof: &str,
     ) -> Result<Finishing, NotFinishing> {
         let Self(settings) = self;
-        let newest = logins.first().map_or("/", |login| &login.return_to);
+        let newest = settings.leads_to(&logins);
         let refuse = |error| {
             tracing::debug!(%error, "login not finished: the proof is refused");
             let expired = matches!(error, Unproven::Expired);
@@ -99,7 +99,12 @@ impl Login {
             session: login.key(),
             others: others.iter().map(|login| login.key()).collect(),
             set_cookies: settings.cookies_after(login, &others),
-            signed_in: SignedIn { user: proof.user().clone(), return_to: login.return_to.clone() },
+            signed_in: SignedIn {
+                user: proof.user().clone(),
+                return_to: login.return_to.clone(),
+                began_at: login.begun_at(),
+                user_agent: login.user_agent.clone(),
+            },
             answered,
             claim,
         })
@@ -130,6 +135,7 @@ impl Settings {
             let mut finished = other.clone();
             finished.is_finished = true;
             finished.deeplink.clear();
+            finished.user_agent = None;
             self.sealer.seal(&finished, (self.clock)())
         });
         self.sealer.removal(login).into_iter().chain(others).collect()

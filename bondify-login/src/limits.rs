@@ -12,7 +12,7 @@ pub(crate) const MIN_KEY_BYTES: usize = 32;
 /// the last moment can be finished too.
 pub(crate) const CLOCK_SKEW: Duration = Verifier::SKEW;
 
-/// The maximum number of logins of a browser. Each has a cookie of up to 1 kB, and servers accept 8 kB of
+/// The maximum number of logins of a browser. Each has a cookie of up to 1.5 kB, and servers accept 8 kB of
 /// cookies.
 pub(crate) const MAX_LOGINS: usize = 5;
 
@@ -70,3 +70,9 @@ pub const MAX_FORM_BYTES: usize = 16 * 1024;
 
 /// The maximum length of `return_to`. The path is in the cookie, whose limit is 4 KiB.
 pub(crate) const MAX_RETURN_TO_BYTES: usize = 512;
+
+/// The length that a user agent is cut to. It is in the cookie, and seldom longer.
+pub(crate) const MAX_USER_AGENT_BYTES: usize = 200;
+
+/// The maximum number of languages that are read from `Accept-Language`. Browsers send fewer.
+pub(crate) const MAX_LANGUAGES: usize = 16;

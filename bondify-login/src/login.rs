@@ -18,7 +18,7 @@ use tokio::{sync::Notify, time::sleep};
 use crate::{
     LoginBuilder, State,
     builder::Clock,
-    page,
+    page::Design,
     pending::{Pending, Sealer, session_key},
     recent::Recent,
     wait::Waits,
@@ -41,8 +41,9 @@ pub(crate) struct Settings {
     pub(crate) proofs: ProofVerifier,
     pub(crate) sealer: Sealer,
     pub(crate) origin: String,
-    pub(crate) app_name: Option<String>,
-    pub(crate) page: page::Render,
+    /// The default path after a login.
+    pub(crate) return_to: String,
+    pub(crate) design: Design,
     pub(crate) waits: Waits,
     pub(crate) clock: Clock,
     pub(crate) wakeups: Option<Arc<dyn Wakeups>>,

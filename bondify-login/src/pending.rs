@@ -30,6 +30,8 @@ pub(crate) struct Pending {
     /// The path of the page that began the login. Only this page shows and finishes it.
     pub(crate) page: String,
     pub(crate) return_to: String,
+    /// The browser that began the login.
+    pub(crate) user_agent: Option<String>,
     /// Whether another tab of the browser has signed in meanwhile.
     pub(crate) is_finished: bool,
 }
@@ -40,6 +42,7 @@ impl Pending {
         session: &Session,
         page: &str,
         return_to: &str,
+        user_agent: Option<String>,
         now: SystemTime,
     ) -> Option<Self> {
         let expires_at = now + session.time_left().min(MAX_LIFETIME);
@@ -52,8 +55,14 @@ impl Pending {
             expires_at: since_1970(expires_at)?.as_secs(),
             page: page.to_owned(),
             return_to: return_to.to_owned(),
+            user_agent,
             is_finished: false,
         })
+    }
+
+    /// The beginning by the clock of the instance that began the login.
+    pub(crate) fn begun_at(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(self.begun_at)
     }
 
     /// The expiry time by the clock of the instance that began the login.
@@ -166,7 +175,7 @@ mod tests {
     fn login() -> Pending {
         let now = SystemTime::now();
         let session = Session::resume("sess_1", "https://t.me/b", now);
-        Pending::begin(&session, "/login", "/basket", now).unwrap()
+        Pending::begin(&session, "/login", "/basket", None, now).unwrap()
     }
 
     fn headers(cookie: &str) -> HeaderMap {

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
 use bondify_core::TelegramUser;
 
@@ -10,8 +10,37 @@ use bondify_core::TelegramUser;
 pub struct SignedIn {
     /// The user who confirmed in Telegram.
     pub user: TelegramUser,
-    /// The path to redirect to: the form's `return_to` if it leads to this origin, and `/` otherwise.
+    /// The path to redirect to: the form's `return_to` if it leads to this origin, and the
+    /// [default](crate::LoginBuilder::return_to) otherwise.
     pub return_to: String,
+    /// The time at which the login began.
+    pub began_at: SystemTime,
+    /// The header `User-Agent` of the browser that began the login, up to 200 bytes of it. Browsers may send
+    /// anything: escape it.
+    pub user_agent: Option<String>,
+}
+
+impl SignedIn {
+    /// Creates a value for a test of your handler, with `/` as `return_to`. The fields can be changed.
+    ///
+    /// ```
+    /// use bondify_core::Event;
+    /// use bondify_login::SignedIn;
+    ///
+    /// let event = Event::from_trusted(
+    ///     r#"{"event":"auth.confirmed","session_token":"sess_1","telegram_id":"42",
+    ///         "telegram_name":"Ada","confirmed_at":1700000000123}"#,
+    /// )?;
+    /// let Event::Confirmed(confirmed) = event else { panic!("not confirmed") };
+    /// let mut login = SignedIn::new(confirmed.user().clone());
+    /// login.return_to = "/basket".to_owned();
+    /// assert_eq!(login.user.name(), "Ada");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn new(user: TelegramUser) -> Self {
+        Self { user, return_to: "/".to_owned(), began_at: SystemTime::now(), user_agent: None }
+    }
 }
 
 impl fmt::Debug for SignedIn {

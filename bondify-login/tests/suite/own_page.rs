@@ -6,24 +6,27 @@ use bondify_login::{LoginBuilder, State, View};
 #[derive(Template)]
 #[template(
     ext = "html",
-    source = r#"<!doctype html><meta charset="utf-8"><title>Sign in</title>
+    source = r#"<!doctype html>
+<html lang="{{ view.texts.language }}" dir="{{ view.texts.direction }}">
+<meta charset="utf-8"><title>{{ view.texts.start }}</title>
 <main{% if let State::Waiting { .. } = view.state %} data-events="{{ view.events_url() }}"{% endif %}>
 {% match view.state %}
 {% when State::Waiting { deeplink, .. } %}
-  <p><a href="{{ deeplink }}" target="_blank" rel="noopener">Open Telegram</a></p>
+  <p><a href="{{ deeplink }}" target="_blank" rel="noopener">{{ view.texts.open }}</a></p>
   {{ view.qr_code()|safe }}
-  <p role="status" data-lost="No connection. Trying again …">Waiting for you to confirm …</p>
+  <p role="status" data-lost="{{ view.texts.lost }}">{{ view.texts.waiting }}</p>
   <form id="finish" method="post" action="{{ view.finish_url() }}"><input type="hidden" name="proof"></form>
 {% when State::Confirmed { proof, .. } %}
   <form id="finish" method="post" action="{{ view.finish_url() }}">
-    <input type="hidden" name="proof" value="{{ proof }}"><button>Continue</button>
+    <input type="hidden" name="proof" value="{{ proof }}"><button>{{ view.texts.go_on }}</button>
   </form>
 {% when _ %}
   <p>{{ view.state.name() }}</p>
   <form method="post" action="{{ view.page_url }}">
-    <input type="hidden" name="return_to" value="{{ view.return_to }}"><button>Sign in with Telegram</button>
+    <input type="hidden" name="return_to" value="{{ view.return_to }}"><button>{{ view.texts.begin }}</button>
   </form>
 {% endmatch %}
+<p><a href="{{ view.back_to }}">{{ view.texts.back }}</a></p>
 </main>
 <div id="without-script" hidden>
   <script nonce="{{ view.nonce }}">{{ view.script()|safe }}</script>
