@@ -7,7 +7,7 @@ use std::{collections::HashMap, fs, path::PathBuf};
 use docs_tests::{Constants, Quantity, Stated};
 
 /// A constant: its crate and name, and the words of which one is in each text that states its value.
-const OURS: [(&str, &str, &[&str]); 21] = [
+const OURS: [(&str, &str, &[&str]); 22] = [
     (
         "bondify-core",
         "DELIVERY_TIMEOUT",
@@ -46,6 +46,7 @@ const OURS: [(&str, &str, &[&str]); 21] = [
     ("bondify-login", "DEFAULT_KEEP_ALIVE", &["heartbeat"]),
     ("bondify-login", "KEEP_ANSWER_FOR", &["answer", "same response"]),
     ("bondify-login", "KNOW_FINISHED_FOR", &["`also_accept_cookie_key`"]),
+    ("bondify-login", "MAX_RETURN_TO_BYTES", &["begins with one"]),
     ("bondify-rocket", "DEFAULT_DRAIN_TIMEOUT", &["the mount", "The mount"]),
     ("bondify-redis", "TIMEOUT", &["call's time-out"]),
     ("bondify-emulator", "STALE_BY", &["`stale-timestamp`"]),
