@@ -35,7 +35,7 @@ div { overflow: hidden; background: #fff; box-shadow: 0 4px 18px #0003; border-r
 .browser::before { content: "● ● ●"; display: block; padding: 9px 16px; background: #d3dae3; color: #8492a3;
     font-size: 14px; letter-spacing: 2px; }
 .phone { border: 10px solid #1f2933; border-radius: 38px; }
-img { display: block; width: 410px; } figure:last-child img { width: 280px; }
+img { display: block; width: 410px; height: 567px; object-fit: cover; } figure:last-child img { width: 280px; }
 </style>
 <figure><figcaption>1. Your page</figcaption><div class="browser"><img src="waiting.png"></div></figure>
 <figure><figcaption>2. The bot (simulated)</figcaption><div class="phone"><img src="bot.png"></div></figure>
@@ -70,7 +70,7 @@ async fn main() {
     let frame = |name: &str| frames.join(name).with_extension("png");
 
     let phone = Device { width: 340, height: 470, dark: false };
-    browser.show_on(phone).await;
+    browser.show_on(Device { width: 600, height: 560, dark: false }).await; // wide enough for the QR code
     browser.goto(&format!("{url}/login")).await;
     browser.click("button").await;
     browser.wait_for_text("Waiting for you to confirm").await;
