@@ -1,11 +1,15 @@
 use std::time::Duration;
 
-use anyhow::anyhow;
-use bondify_client::{Client, Error, List};
+use anyhow::{Context as _, anyhow};
+use bondify_client::{Client, Developer, Error, List};
 use clap::Args;
+use reqwest::Url;
 use tokio::time::sleep;
 
-use crate::output::{Printable, warn};
+use crate::{
+    output::{Printable, warn},
+    secret::TokenArgs,
+};
 
 /// The options for Bondify's API.
 #[derive(Args)]
@@ -17,8 +21,31 @@ pub(crate) struct ApiArgs {
 }
 
 impl ApiArgs {
+    /// The base URL with a slash at its end.
+    pub(crate) fn url(&self) -> anyhow::Result<Url> {
+        let url = format!("{}/", self.api_url.trim_end_matches('/'));
+        Url::parse(&url)
+            .context("the base URL of the API is not a URL: write e.g. http://127.0.0.1:4680")
+    }
+
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
         Ok(Client::builder().base_url(&self.api_url).build()?)
+    }
+}
+
+/// The options for the developer API.
+#[derive(Args)]
+pub(crate) struct DeveloperArgs {
+    #[command(flatten)]
+    api: ApiArgs,
+
+    #[command(flatten)]
+    token: TokenArgs,
+}
+
+impl DeveloperArgs {
+    pub(crate) fn developer(&self) -> anyhow::Result<Developer> {
+        Ok(self.api.client()?.developer(&*self.token.token()?)?)
     }
 }
 

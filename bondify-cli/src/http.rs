@@ -10,16 +10,48 @@ use std::{
 
 use bondify_emulator::local::is_this_machine;
 use bytes::{Bytes, BytesMut};
+use clap::Args;
 use futures_util::{StreamExt as _, future::ready, stream};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use reqwest::{
-    Body, Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url, header::DATE,
+    Body, Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode, Url,
+    header::{DATE, HeaderMap},
     redirect::Policy,
 };
 use serde_json::Value;
 
-use crate::tls::TlsArgs;
+use crate::{tls::TlsArgs, values};
+
+/// The options for an endpoint.
+#[derive(Args)]
+pub(crate) struct EndpointArgs {
+    /// The time-out for each answer
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
+    #[arg(help_heading = None::<&'static str>)]
+    pub(crate) timeout: Duration,
+
+    #[command(flatten)]
+    tls: TlsArgs,
+}
+
+impl EndpointArgs {
+    /// An endpoint whose answers, body included, arrive within the time-out.
+    pub(crate) fn endpoint(&self, url: Url) -> anyhow::Result<Endpoint> {
+        let client = client(&url, &self.tls)?.timeout(self.timeout);
+        let client = client.user_agent(concat!("bondify-cli/", env!("CARGO_PKG_VERSION")));
+        Ok(Endpoint { client: client.build()?, url })
+    }
+
+    /// An endpoint that is the upstream of a proxy: the time-out is for the head of an answer and for each
+    /// part of its body. A connection is used once, because a connection that was kept may be closed by the
+    /// time a request is sent.
+    pub(crate) fn upstream(&self, url: Url) -> anyhow::Result<Endpoint> {
+        let client = client(&url, &self.tls)?.read_timeout(self.timeout);
+        let client = client.connect_timeout(self.timeout).http1_only().pool_max_idle_per_host(0);
+        Ok(Endpoint { client: client.build()?, url })
+    }
+}
 
 /// The endpoint that deliveries are sent to.
 #[derive(Clone)]
@@ -29,24 +61,17 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// An endpoint whose answers, body included, arrive within `timeout`.
-    pub(crate) fn new(url: Url, timeout: Duration, tls: &TlsArgs) -> anyhow::Result<Self> {
-        let client = client(&url, tls)?.timeout(timeout);
-        let client = client.user_agent(concat!("bondify-cli/", env!("CARGO_PKG_VERSION")));
-        Ok(Self { client: client.build()?, url })
-    }
-
-    /// An endpoint that is the upstream of a proxy: `timeout` is for the head of an answer and for
-    /// each part of its body. A connection is used once, because a connection that was kept may be
-    /// closed by the time a request is sent.
-    pub(crate) fn upstream(url: Url, timeout: Duration, tls: &TlsArgs) -> anyhow::Result<Self> {
-        let client = client(&url, tls)?.read_timeout(timeout).connect_timeout(timeout);
-        let client = client.http1_only().pool_max_idle_per_host(0);
-        Ok(Self { client: client.build()?, url })
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
     }
 
     pub(crate) fn post(&self) -> RequestBuilder {
         self.client.post(self.url.clone())
+    }
+
+    /// A request to another URL of the same server.
+    pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.client.request(method, url)
     }
 }
 
@@ -69,15 +94,24 @@ fn client(url: &Url, tls: &TlsArgs) -> anyhow::Result<ClientBuilder> {
 /// The answer of an endpoint.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    /// The first 64 KiB of the body.
+    pub(crate) headers: HeaderMap,
+    /// The first part of the body: all of a delivery's answer that is of interest.
     pub(crate) body: Bytes,
     /// The time from the request to the head of the answer.
     pub(crate) latency: Duration,
-    /// The server's time.
-    pub(crate) date: Option<SystemTime>,
 }
 
 impl Answer {
+    /// The server's time.
+    pub(crate) fn date(&self) -> Option<SystemTime> {
+        httpdate::parse_http_date(self.headers.get(DATE)?.to_str().ok()?).ok()
+    }
+
+    /// The body, if it is JSON.
+    pub(crate) fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
     /// The machine code of a refusal.
     pub(crate) fn code(&self) -> Option<String> {
         self.field("code")
@@ -89,8 +123,7 @@ impl Answer {
     }
 
     fn field(&self, name: &str) -> Option<String> {
-        let body: Value = serde_json::from_slice(&self.body).ok()?;
-        body.get(name)?.as_str().map(str::to_owned)
+        self.json()?.get(name)?.as_str().map(str::to_owned)
     }
 }
 
@@ -126,26 +159,33 @@ impl From<reqwest::Error> for NoAnswer {
     }
 }
 
+/// Sends a request, and reads the first 64 KiB of the answer's body.
 pub(crate) async fn send(request: RequestBuilder) -> Result<Answer, NoAnswer> {
+    send_and_read(request, 64 * 1024).await
+}
+
+/// Sends a request, and reads the first `max_body_bytes` of the answer's body.
+pub(crate) async fn send_and_read(
+    request: RequestBuilder,
+    max_body_bytes: usize,
+) -> Result<Answer, NoAnswer> {
     let start = Instant::now();
     let mut response = request.send().await?;
     let latency = start.elapsed();
-    let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
-    let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
-    let body = read_body(&mut response).await;
-    Ok(Answer { status: response.status(), body, latency, date })
+    let body = read_body(&mut response, max_body_bytes).await;
+    let headers = std::mem::take(response.headers_mut());
+    Ok(Answer { status: response.status(), headers, body, latency })
 }
 
 /// Reads the body. An incomplete body is no error, because the status is the answer.
-async fn read_body(response: &mut Response) -> Bytes {
-    const MAX_BODY_BYTES: usize = 64 * 1024;
+async fn read_body(response: &mut Response, max_bytes: usize) -> Bytes {
     let mut body = BytesMut::new();
-    while body.len() < MAX_BODY_BYTES
+    while body.len() < max_bytes
         && let Ok(Some(chunk)) = response.chunk().await
     {
         body.extend_from_slice(&chunk);
     }
-    body.truncate(MAX_BODY_BYTES);
+    body.truncate(max_bytes);
     body.freeze()
 }
 

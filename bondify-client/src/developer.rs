@@ -31,7 +31,9 @@ use crate::{
 ///
 /// let settings = ProjectSettings::new().webhook_url("https://yourapp.com/webhooks/bondify")?;
 /// let shop = developer.create_project("Shop", settings).await?;
-/// println!("keep this: {}", shop.secret_key.expose()); // The API sends it once.
+/// if let Some(key) = &shop.secret_key {
+///     println!("keep this: {}", key.expose()); // The API sends it once.
+/// }
 ///
 /// // Another secret signs deliveries and proofs. The API sends it at any time.
 /// let secret: Secret = developer.webhook_secret(&shop.project_id).await?.into();
@@ -103,8 +105,8 @@ impl Developer {
         list(request, "projects", |project: ProjectResponse| project.try_into().map(Some)).await
     }
 
-    /// Creates a project called `name`; a name in `settings` is ignored. The API sends the whole
-    /// [`SecretKey`] in this response only. Another secret signs deliveries:
+    /// Creates a project called `name`; a name in `settings` is ignored. If the API sends the whole
+    /// [`SecretKey`], then in this response only. Another secret signs deliveries:
     /// [`webhook_secret`](Self::webhook_secret).
     ///
     /// # Errors

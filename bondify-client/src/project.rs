@@ -203,8 +203,9 @@ pub struct NewProject {
     pub project_id: String,
     /// The project's name.
     pub name: String,
-    /// The project's secret key. The API sends it once.
-    pub secret_key: SecretKey,
+    /// The project's secret key, if the API sends it: the documentation of the answer does not have it. The API
+    /// sends it once.
+    pub secret_key: Option<SecretKey>,
 }
 
 /// A project's secret key, the API key of a server. It signs nothing: deliveries and proofs are
@@ -280,7 +281,7 @@ impl SecretResponse {
         Ok(NewProject {
             project_id: self.project_id.or(self.id).required("project_id")?,
             name: self.name.0.map_or_else(|| name.to_owned(), |name| name.0),
-            secret_key: SecretKey(Zeroizing::new(self.secret_key.required("secret_key")?)),
+            secret_key: self.secret_key.0.map(Zeroizing::new).map(SecretKey),
         })
     }
 
@@ -443,11 +444,16 @@ mod tests {
     fn a_secret_key_and_a_webhook_secret_are_never_confused() {
         let key = || secret_response(json!({"secret_key": "sk_live_hush", "project_id": "p"}));
         assert_eq!(key().into_key().unwrap().expose(), "sk_live_hush");
-        assert_eq!(key().into_project("Shop").unwrap().secret_key.expose(), "sk_live_hush");
+        assert_eq!(
+            key().into_project("Shop").unwrap().secret_key.unwrap().expose(),
+            "sk_live_hush"
+        );
         assert!(key().into_webhook_secret().unwrap_err().to_string().contains("webhook_secret"));
         let secret = || secret_response(json!({"webhook_secret": "whsec_hush", "project_id": "p"}));
         assert!(secret().into_key().unwrap_err().to_string().contains("secret_key"));
-        assert!(secret().into_project("Shop").is_err());
+        let documented =
+            json!({"id": "p", "webhook_url": null, "is_active": true, "created_at": 1});
+        assert!(secret_response(documented).into_project("Shop").unwrap().secret_key.is_none());
     }
 
     #[test]

@@ -64,6 +64,15 @@ impl Fault {
         Self::Unreachable,
     ];
 
+    /// A body that is changed after it was signed: a JSON object gets another field, and other text a space.
+    #[must_use]
+    pub fn tampered(body: &str) -> String {
+        match body.strip_prefix("{\"") {
+            Some(fields) => format!(r#"{{"tampered":true,"{fields}"#),
+            None => format!("{body} "),
+        }
+    }
+
     /// The text, without the milliseconds of a delay.
     #[must_use]
     pub fn name(&self) -> &'static str {

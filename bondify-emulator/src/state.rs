@@ -548,7 +548,7 @@ impl State {
         let key = other.as_ref().unwrap_or(&project.secret).key();
         let signature = key.sign(body.as_bytes()).to_string();
         if has(Fault::TamperedBody) {
-            body.insert_str(1, r#""tampered":true,"#);
+            body = Fault::tampered(&body);
         }
         let delay = project.faults.iter().find_map(|fault| match fault {
             Fault::Delay(delay) => Some(*delay),

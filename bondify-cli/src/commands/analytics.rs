@@ -5,10 +5,9 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::{
-    api::{ApiArgs, explained, is_complete},
+    api::{DeveloperArgs, explained, is_complete},
     exit::Exit,
     output::{Output, Printable},
-    secret::TokenArgs,
     values,
 };
 
@@ -30,10 +29,7 @@ pub(crate) struct Args {
     project: Option<String>,
 
     #[command(flatten)]
-    api: ApiArgs,
-
-    #[command(flatten)]
-    token: TokenArgs,
+    api: DeveloperArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -61,7 +57,7 @@ impl From<DayCount> for Days {
 
 impl Args {
     pub(crate) async fn run(self, mut output: Output) -> anyhow::Result<Exit> {
-        let developer = self.api.client()?.developer(&*self.token.token()?)?;
+        let developer = self.api.developer()?;
         let analytics = developer.analytics(self.days.into(), self.project.as_deref()).await;
         let analytics = analytics.map_err(explained)?;
         let is_complete = is_complete(&analytics.daily, "days");

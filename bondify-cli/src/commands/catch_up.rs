@@ -12,14 +12,13 @@ use tokio::select;
 
 use self::shown::{Listed, Sent, Tally};
 use crate::{
-    api::{ApiArgs, is_complete, retried},
+    api::{DeveloperArgs, is_complete, retried},
     exit::Exit,
-    http::{self, Endpoint},
+    http::{self, Endpoint, EndpointArgs},
     interrupt::Interrupts,
     output::{Output, Printable},
     progress,
-    secret::{SecretArgs, TokenArgs},
-    tls::TlsArgs,
+    secret::SecretArgs,
     values,
 };
 
@@ -59,19 +58,11 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
 
-    /// The time-out for each answer
-    #[arg(long, value_name = "DURATION", default_value = "10s")]
-    #[arg(value_parser = values::duration)]
-    timeout: Duration,
+    #[command(flatten)]
+    api: DeveloperArgs,
 
     #[command(flatten)]
-    api: ApiArgs,
-
-    #[command(flatten)]
-    tls: TlsArgs,
-
-    #[command(flatten)]
-    token: TokenArgs,
+    endpoint: EndpointArgs,
 
     #[command(flatten)]
     secret: SecretArgs,
@@ -87,7 +78,7 @@ impl Args {
             format_duration(self.since),
         );
         let mut interrupts = Interrupts::new()?;
-        let developer = self.api.client()?.developer(&*self.token.token()?)?;
+        let developer = self.api.developer()?;
         let found = select! {
             () = interrupts.next() => return Ok(Exit::Interrupted),
             found = self.find(&developer) => found?,
@@ -124,7 +115,7 @@ impl Args {
     /// The endpoint to deliver to; `None` in a dry run.
     fn endpoint(&self) -> anyhow::Result<Option<Endpoint>> {
         let url = self.url.clone().filter(|_| !self.dry_run);
-        url.map(|url| Endpoint::new(url, self.timeout, &self.tls)).transpose()
+        url.map(|url| self.endpoint.endpoint(url)).transpose()
     }
 
     /// Lists the project's events through the API.

@@ -1,351 +1,104 @@
+mod endpoint;
 mod finding;
+mod project;
+mod shape;
+mod sign_in;
 
-use std::time::{Duration, SystemTime};
+use reqwest::Url;
+use tokio::select;
 
-use bondify_core::{SIGNATURE_HEADER, Secret};
-use bondify_emulator::{Fault, Payload};
-use reqwest::{StatusCode, Url, header::CONTENT_TYPE};
-use tokio::{
-    select,
-    time::{Instant, sleep, timeout},
-};
-
-use self::finding::{Finding, Level};
+use self::{endpoint::Examination, finding::Report, project::Project, sign_in::SignIn};
 use crate::{
+    api::ApiArgs,
     exit::Exit,
-    http::{self, Answer, Endpoint, NoAnswer},
+    http::EndpointArgs,
     interrupt::Interrupts,
     output::Output,
-    secret::SecretArgs,
-    tls::TlsArgs,
+    secret::{SecretArgs, TokenArgs},
     values,
 };
 
 const EXAMPLES: &str = "\
 Examples:
   bondify doctor --url https://app.example/webhooks/bondify
-  bondify doctor --url http://127.0.0.1:3000/webhooks/bondify --json";
+  bondify doctor --origin https://app.example/login
+  bondify doctor --project proj_abc123 --json";
 
-/// Examine a webhook endpoint, and say what to do about each fault
+/// Examine a webhook endpoint, a sign-in page or a project, and say what to do about each fault
 ///
-/// Sends deliveries as Bondify does, some of them with a wrong signature, twice, or in an unusual
+/// Succeeds if no problem is found; a warning is no problem.
+///
+/// --url sends deliveries as Bondify does, some of them with a wrong signature, twice, or in an unusual
 /// form. The handler receives up to four events: cancellations of sessions that do not exist, and one
-/// event with an unknown name. Succeeds if no problem is found; a warning is no problem.
+/// event with an unknown name.
+///
+/// --origin begins a login as a browser does. --project calls each part of the API that changes nothing, and
+/// begins a login. It shows the form of each answer without its values. Nobody confirms these logins, and
+/// they expire.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The endpoint to examine, with the address that Bondify delivers to
-    #[arg(long, value_parser = values::url)]
-    url: Url,
-
-    /// The time-out for each answer
-    #[arg(long, value_name = "DURATION", default_value = "10s")]
-    #[arg(value_parser = values::duration)]
-    timeout: Duration,
+    #[command(flatten)]
+    examined: Examined,
 
     #[command(flatten)]
-    tls: TlsArgs,
+    api: ApiArgs,
+
+    #[command(flatten)]
+    endpoint: EndpointArgs,
 
     #[command(flatten)]
     secret: SecretArgs,
+
+    #[command(flatten)]
+    token: TokenArgs,
+}
+
+#[derive(clap::Args)]
+#[group(required = true, multiple = true)]
+struct Examined {
+    /// The webhook endpoint, with the address that Bondify delivers to
+    #[arg(long, value_parser = values::url)]
+    url: Option<Url>,
+
+    /// The sign-in page, with the address that users open; without a path, /login
+    #[arg(long, value_name = "URL", value_parser = values::url)]
+    origin: Option<Url>,
+
+    /// The project, through the API
+    #[arg(long, value_name = "ID", value_parser = values::text)]
+    project: Option<String>,
 }
 
 impl Args {
-    pub(crate) async fn run(self, mut output: Output) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(self, output: Output) -> anyhow::Result<Exit> {
         let mut interrupts = Interrupts::new()?;
-        let endpoint = Endpoint::new(self.url, self.timeout, &self.tls)?;
-        let examination =
-            Examination { endpoint, secret: self.secret.secret()?, timeout: self.timeout };
-        let mut is_sound = true;
-        let mut show = |finding: Finding| {
-            is_sound &= finding.level != Level::Problem;
-            output.show(&finding)
-        };
+        let mut report = Report { output, is_sound: true };
         select! {
             () = interrupts.next() => return Ok(Exit::Interrupted),
-            done = examination.run(&mut show) => done?,
+            done = self.examine(&mut report) => done?,
         }
-        Ok(is_sound.into())
+        Ok(report.is_sound.into())
     }
-}
 
-struct Examination {
-    endpoint: Endpoint,
-    secret: Secret,
-    timeout: Duration,
-}
-
-impl Examination {
-    /// Makes each check, and stops at a fault that hides the others.
-    async fn run(
-        &self,
-        show: &mut impl FnMut(Finding) -> std::io::Result<()>,
-    ) -> anyhow::Result<()> {
-        let body = cancelled()?;
-        let unsigned = match self.send(&body, None).await {
-            Ok(answer) => answer,
-            Err(reason) => return Ok(show(unreachable(reason))?),
-        };
-        if let Some(finding) = misrouted(&unsigned) {
-            return Ok(show(finding)?);
+    async fn examine(self, report: &mut Report) -> anyhow::Result<()> {
+        let Examined { url, origin, project } = self.examined;
+        if let Some(url) = url {
+            let endpoint = self.endpoint.endpoint(url)?;
+            let secret = self.secret.secret()?;
+            Examination { endpoint, secret, timeout: self.endpoint.timeout }.run(report).await?;
         }
-        let status = unsigned.status;
-        show(Finding::ok("reachable", format!("the endpoint answers: {status}")))?;
-        show(refused("unsigned", "a delivery without a signature", &unsigned))?;
-
-        let other = Secret::new(random()?)?;
-        match self.send(&body, Some(&other)).await {
-            Ok(answer) => {
-                show(refused("wrong-signature", "a delivery with a wrong signature", &answer))?
+        if let Some(mut page) = origin {
+            if page.path() == "/" {
+                page.set_path("/login");
             }
-            Err(reason) => return Ok(show(unreachable(reason))?),
+            SignIn { endpoint: self.endpoint.endpoint(page)? }.run(report).await?;
         }
-
-        let signed = match self.send(&body, Some(&self.secret)).await {
-            Ok(answer) => answer,
-            Err(reason) => return Ok(show(unreachable(reason))?),
-        };
-        let accepted = accepted(&signed);
-        let is_accepted = accepted.level != Level::Problem;
-        show(accepted)?;
-        if let Some(finding) = clock(&signed) {
-            show(finding)?;
+        if let Some(id) = project {
+            let endpoint = self.endpoint.endpoint(self.api.url()?)?;
+            let (token, secret) = (self.token.given()?, self.secret.given()?);
+            Project { endpoint, id, token, secret }.run(report).await?;
         }
-        if !is_accepted {
-            return Ok(());
-        }
-        show(time(&signed))?;
-        show(duplicate(self.send(&body, Some(&self.secret)).await))?;
-        show(unusual(self.send(&unusual_form()?, Some(&self.secret)).await))?;
-        let unknown =
-            Payload::cancelled(&token()?, SystemTime::now()).named(Fault::UNKNOWN_EVENT).to_body();
-        show(unknown_event(self.send(&unknown, Some(&self.secret)).await))?;
-        show(hung_up(self.send_and_hang_up().await?))?;
         Ok(())
     }
-
-    async fn send(&self, body: &str, secret: Option<&Secret>) -> Result<Answer, NoAnswer> {
-        let request = self.endpoint.post().header(CONTENT_TYPE, "application/json");
-        let request = match secret {
-            Some(secret) => {
-                request.header(SIGNATURE_HEADER, secret.sign(body.as_bytes()).to_string())
-            }
-            None => request,
-        };
-        http::send(request.body(body.to_owned())).await
-    }
-
-    /// Ends the connection of a delivery early, and sends the delivery again until it is answered with
-    /// anything but 409.
-    async fn send_and_hang_up(&self) -> anyhow::Result<Result<Answer, NoAnswer>> {
-        const PAUSE: Duration = Duration::from_millis(50);
-        let body = cancelled()?;
-        let _answer = timeout(PAUSE, self.send(&body, Some(&self.secret))).await;
-        let end = Instant::now() + self.timeout;
-        loop {
-            let again = self.send(&body, Some(&self.secret)).await;
-            let is_in_flight =
-                again.as_ref().is_ok_and(|answer| answer.status == StatusCode::CONFLICT);
-            if !is_in_flight || Instant::now() >= end {
-                return Ok(again);
-            }
-            sleep(Duration::from_millis(500)).await;
-        }
-    }
-}
-
-fn random() -> anyhow::Result<String> {
-    Ok(format!("{:016x}", getrandom::u64()?))
-}
-
-fn token() -> anyhow::Result<String> {
-    Ok(format!("sess_doctor_{}", random()?))
-}
-
-/// A cancellation of a session that does not exist: of all events the one with the least effect.
-fn cancelled() -> anyhow::Result<String> {
-    Ok(Payload::cancelled(&token()?, SystemTime::now()).to_body())
-}
-
-/// The same event with spaces, a line end, escapes and an unknown field.
-fn unusual_form() -> anyhow::Result<String> {
-    let plain = cancelled()?;
-    let fields = plain.strip_prefix('{').unwrap_or(&plain);
-    Ok(format!("{{ \"note\" : \"\\u00e9 \\/ é\",\n  {}", fields.replace(':', " : ")))
-}
-
-fn unreachable(reason: NoAnswer) -> Finding {
-    match reason {
-        NoAnswer::TimedOut => Finding::problem(
-            "reachable",
-            "no answer in time: Bondify waits for 10 s and then counts the delivery as failed",
-            "check that the server runs and that no firewall drops the connection; answer first, and \
-             do slow work in a job queue",
-        ),
-        NoAnswer::Failed(reason) => Finding::problem(
-            "reachable",
-            format!("no answer: {reason}"),
-            "check the host, the port and the certificate of the URL, and that the server runs",
-        ),
-    }
-}
-
-/// The fault of an answer that does not come from the receiver.
-fn misrouted(answer: &Answer) -> Option<Finding> {
-    let advice = match answer.status.as_u16() {
-        404 => "check the path of the URL, and that the proxy passes it on unchanged",
-        405 => "mount the handler for POST",
-        300..400 => {
-            "register the URL that the redirect leads to: Bondify does not follow redirects"
-        }
-        502 | 504 => "check the upstream of the proxy: it does not reach the server",
-        413 => "raise the proxy's limit of a body: an event has less than 64 KiB",
-        415 => "let the proxy pass on the header Content-Type",
-        _ => return None,
-    };
-    Some(Finding::problem("reachable", format!("the endpoint answers: {}", answer.status), advice))
-}
-
-/// A delivery that must be refused.
-fn refused(check: &'static str, delivery: &str, answer: &Answer) -> Finding {
-    let status = answer.status;
-    if status.is_success() {
-        Finding::problem(
-            check,
-            format!("{delivery} is accepted: {status}"),
-            "verify the signature of every delivery: everybody who knows the URL can log in as anybody",
-        )
-    } else if status.is_client_error() {
-        Finding::ok(check, format!("{delivery} is refused: {status}"))
-    } else {
-        Finding::warning(
-            check,
-            format!("{delivery} is refused with {status}"),
-            "refuse it with 401: a status of 5xx looks like a fault of the server",
-        )
-    }
-}
-
-fn accepted(answer: &Answer) -> Finding {
-    let (status, code) = (answer.status, answer.code());
-    let text = match &code {
-        Some(code) => format!("a signed delivery is refused: {status} ({code})"),
-        None => format!("a signed delivery is refused: {status}"),
-    };
-    let advice = match (status.as_u16(), code.as_deref()) {
-        (200..300, _) => {
-            return Finding::ok("signature", format!("a signed delivery is accepted: {status}"));
-        }
-        (_, Some("STALE_EVENT")) => "set the server's clock: it judges the age of events",
-        (_, Some("STORE_UNAVAILABLE")) => "start the dedupe store, or correct its address",
-        (400 | 401 | 403, _) => {
-            "give the receiver the same webhook secret as this command, and let it verify the raw \
-             body: neither a proxy nor the framework may rebuild it"
-        }
-        (429, _) => "exclude the webhook's path from the rate limit",
-        _ => "see the receiver's log for the error of the handler",
-    };
-    Finding::problem("signature", text, advice)
-}
-
-/// The difference between the clocks of this machine and of the server, if it is large.
-fn clock(answer: &Answer) -> Option<Finding> {
-    const TOLERATED: Duration = Duration::from_secs(30);
-    let (date, now) = (answer.date?, SystemTime::now());
-    let difference = now.duration_since(date).or_else(|_| date.duration_since(now)).ok()?;
-    (difference > TOLERATED).then(|| {
-        Finding::warning(
-            "clock",
-            format!("the server's clock differs from this machine's by {} s", difference.as_secs()),
-            "synchronise both clocks by NTP: an event is refused if its age seems wrong",
-        )
-    })
-}
-
-fn time(answer: &Answer) -> Finding {
-    const SLOW: Duration = Duration::from_secs(3);
-    let text = format!("the answer takes {:.1} ms", answer.latency.as_secs_f64() * 1000.0);
-    if answer.latency < SLOW {
-        Finding::ok("time", text)
-    } else {
-        let advice = "answer first, and do slow work in a job queue: Bondify waits for 10 s";
-        Finding::warning("time", text, advice)
-    }
-}
-
-fn duplicate(answer: Result<Answer, NoAnswer>) -> Finding {
-    match answer {
-        Ok(answer) if answer.status.is_success() && answer.is_duplicate() => {
-            Finding::ok("duplicate", "the same delivery again is known")
-        }
-        Ok(answer) if answer.status.is_success() => Finding::warning(
-            "duplicate",
-            "the answer to the same delivery does not say that it is a duplicate",
-            "make sure that an event that arrives twice takes effect once: Bondify sends an event up to \
-             four times",
-        ),
-        answer => failed(
-            "duplicate",
-            "the same delivery again is not accepted",
-            answer,
-            "answer a duplicate with 200: Bondify counts every other answer as a failure",
-        ),
-    }
-}
-
-fn unusual(answer: Result<Answer, NoAnswer>) -> Finding {
-    match answer {
-        Ok(answer) if answer.status.is_success() => {
-            Finding::ok("body", "a body with spaces, escapes and a new field is accepted")
-        }
-        answer => failed(
-            "body",
-            "a body with spaces, escapes and a new field is not accepted",
-            answer,
-            "verify the bytes as they arrive: a proxy or the framework parses the JSON and writes it \
-             again",
-        ),
-    }
-}
-
-fn unknown_event(answer: Result<Answer, NoAnswer>) -> Finding {
-    match answer {
-        Ok(answer) if answer.status.is_success() => {
-            Finding::ok("unknown-event", "an event with an unknown name is accepted")
-        }
-        Ok(answer) => Finding::warning(
-            "unknown-event",
-            format!("an event with an unknown name is refused: {}", answer.status),
-            "answer events that you do not know with 204: Bondify may add events",
-        ),
-        answer => failed("unknown-event", "an event with an unknown name", answer, "see the log"),
-    }
-}
-
-fn hung_up(answer: Result<Answer, NoAnswer>) -> Finding {
-    match answer {
-        Ok(answer) if answer.status.is_success() => Finding::ok(
-            "hang-up",
-            "a delivery whose connection ends early is accepted when it is sent again",
-        ),
-        answer => failed(
-            "hang-up",
-            "a delivery whose connection ends early is not accepted when it is sent again",
-            answer,
-            "let the handler continue when the client disconnects, or release what it holds",
-        ),
-    }
-}
-
-fn failed(
-    check: &'static str,
-    text: &str,
-    answer: Result<Answer, NoAnswer>,
-    advice: &'static str,
-) -> Finding {
-    let reason = match answer {
-        Ok(answer) => answer.status.to_string(),
-        Err(reason) => reason.to_string(),
-    };
-    Finding::problem(check, format!("{text}: {reason}"), advice)
 }

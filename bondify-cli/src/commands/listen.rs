@@ -1,10 +1,7 @@
 mod forward;
 mod received;
 
-use std::{
-    fmt::{self, Display},
-    time::Duration,
-};
+use std::fmt::{self, Display};
 
 use axum::{
     Router,
@@ -34,11 +31,10 @@ use self::{
 use crate::{
     exit::Exit,
     host::HostArgs,
-    http::{Endpoint, NoAnswer},
+    http::{Endpoint, EndpointArgs, NoAnswer},
     interrupt::Interrupts,
     output::Output,
     secret::SecretArgs,
-    tls::TlsArgs,
     values,
 };
 
@@ -70,13 +66,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL", value_parser = values::url)]
     forward_to: Option<Url>,
 
-    /// The time-out for the answer of the endpoint
-    #[arg(long, value_name = "DURATION", default_value = "10s")]
-    #[arg(value_parser = values::duration)]
-    timeout: Duration,
-
     #[command(flatten)]
-    tls: TlsArgs,
+    endpoint: EndpointArgs,
 
     #[command(flatten)]
     secret: SecretArgs,
@@ -86,7 +77,7 @@ impl Args {
     pub(crate) async fn run(self, mut output: Output) -> anyhow::Result<Exit> {
         let mut interrupts = Interrupts::new()?;
         let (shown, mut to_show) = mpsc::unbounded_channel();
-        let upstream = |url| Endpoint::upstream(url, self.timeout, &self.tls);
+        let upstream = |url| self.endpoint.upstream(url);
         let bondify = Bondify::builder(self.secret.secret()?).verify_only();
         let listener = Listener {
             bondify: bondify.body_limit(MAX_DELIVERY_BYTES).build()?,

@@ -4,10 +4,9 @@ use bondify_client::Account;
 use serde::Serialize;
 
 use crate::{
-    api::{ApiArgs, explained},
+    api::{DeveloperArgs, explained},
     exit::Exit,
     output::{BAD, Output, Printable, rfc3339},
-    secret::TokenArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -20,15 +19,12 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
-    api: ApiArgs,
-
-    #[command(flatten)]
-    token: TokenArgs,
+    api: DeveloperArgs,
 }
 
 impl Args {
     pub(crate) async fn run(self, mut output: Output) -> anyhow::Result<Exit> {
-        let developer = self.api.client()?.developer(&*self.token.token()?)?;
+        let developer = self.api.developer()?;
         let account = developer.me().await.map_err(explained)?;
         output.show(&Shown::from(account))?;
         Ok(Exit::Success)

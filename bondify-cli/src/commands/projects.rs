@@ -6,10 +6,9 @@ use clap::Subcommand;
 
 use self::shown::{Changed, Listed, Secrets};
 use crate::{
-    api::{ApiArgs, explained, is_complete},
+    api::{DeveloperArgs, explained, is_complete},
     exit::Exit,
     output::Output,
-    secret::TokenArgs,
     values,
 };
 
@@ -21,10 +20,7 @@ pub(crate) struct Args {
     action: Action,
 
     #[command(flatten)]
-    api: ApiArgs,
-
-    #[command(flatten)]
-    token: TokenArgs,
+    api: DeveloperArgs,
 }
 
 const PROJECTS: &str = "\
@@ -183,7 +179,7 @@ impl Changes {
 
 impl Args {
     pub(crate) async fn run(self, mut output: Output) -> anyhow::Result<Exit> {
-        let developer = self.api.client()?.developer(&*self.token.token()?)?;
+        let developer = self.api.developer()?;
         match self.action {
             Action::List => {
                 let list = developer.projects().await.map_err(explained)?;
@@ -200,7 +196,8 @@ impl Args {
                     settings = settings.public_access(true);
                 }
                 let created = developer.create_project(&name, settings).await.map_err(explained)?;
-                show_new(&mut output, &developer, &created.project_id, &created.secret_key).await?;
+                let key = created.secret_key.as_ref();
+                show_new(&mut output, &developer, &created.project_id, key).await?;
             }
             Action::SetWebhook { id, url } => {
                 let settings = settings(&url)?;
@@ -218,7 +215,7 @@ impl Args {
             }
             Action::Rotate { id } => {
                 let secret_key = developer.regenerate(&id).await.map_err(explained)?;
-                show_new(&mut output, &developer, &id, &secret_key).await?;
+                show_new(&mut output, &developer, &id, Some(&secret_key)).await?;
             }
             Action::Delete { id } => {
                 developer.delete_project(&id).await.map_err(explained)?;
@@ -235,12 +232,12 @@ async fn show_new(
     output: &mut Output,
     developer: &Developer,
     project_id: &str,
-    secret_key: &SecretKey,
+    secret_key: Option<&SecretKey>,
 ) -> anyhow::Result<()> {
     let webhook_secret = developer.webhook_secret(project_id).await;
     output.show(&Secrets {
         project_id,
-        secret_key: Some(secret_key.expose()),
+        secret_key: secret_key.map(SecretKey::expose),
         webhook_secret: webhook_secret.as_ref().ok().map(WebhookSecret::expose),
     })?;
     webhook_secret.map_err(explained).context(

@@ -4,10 +4,9 @@ use bondify_client::SessionRecord;
 use serde::Serialize;
 
 use crate::{
-    api::{ApiArgs, explained, is_complete},
+    api::{DeveloperArgs, explained, is_complete},
     exit::Exit,
     output::{BAD, FAINT, GOOD, Output, Printable, rfc3339},
-    secret::TokenArgs,
     values,
 };
 
@@ -27,15 +26,12 @@ pub(crate) struct Args {
     project: Option<String>,
 
     #[command(flatten)]
-    api: ApiArgs,
-
-    #[command(flatten)]
-    token: TokenArgs,
+    api: DeveloperArgs,
 }
 
 impl Args {
     pub(crate) async fn run(self, mut output: Output) -> anyhow::Result<Exit> {
-        let developer = self.api.client()?.developer(&*self.token.token()?)?;
+        let developer = self.api.developer()?;
         let list = developer.sessions().await.map_err(explained)?;
         let is_complete = is_complete(&list, "sessions");
         let is_wanted = |session: &SessionRecord| {

@@ -2,7 +2,7 @@ mod attempt;
 mod event;
 mod summary;
 
-use std::{num::NonZero, path::PathBuf, pin::pin, time::Duration};
+use std::{num::NonZero, path::PathBuf, pin::pin};
 
 use bondify_core::{SIGNATURE_HEADER, Secret};
 use bondify_emulator::Fault;
@@ -20,12 +20,11 @@ use self::{
 use crate::{
     body,
     exit::Exit,
-    http::{self, Endpoint},
+    http::{self, Endpoint, EndpointArgs},
     interrupt::Interrupts,
     output::Output,
     progress,
     secret::SecretArgs,
-    tls::TlsArgs,
     values,
 };
 
@@ -66,13 +65,8 @@ pub(crate) struct Args {
     #[arg(value_parser = values::count::<NonZero<usize>>)]
     concurrency: NonZero<usize>,
 
-    /// The time-out for each answer
-    #[arg(long, value_name = "DURATION", default_value = "10s")]
-    #[arg(value_parser = values::duration)]
-    timeout: Duration,
-
     #[command(flatten)]
-    tls: TlsArgs,
+    endpoint: EndpointArgs,
 
     #[command(flatten)]
     secret: SecretArgs,
@@ -132,7 +126,7 @@ impl Sender {
     fn new(args: Args) -> anyhow::Result<Self> {
         let secret = args.secret.secret()?;
         Ok(Self {
-            endpoint: Endpoint::new(args.url, args.timeout, &args.tls)?,
+            endpoint: args.endpoint.endpoint(args.url)?,
             secret: match args.fault {
                 Some(Fault::WrongSecret) => Secret::new(getrandom::u64()?.to_string())?,
                 _ => secret,
@@ -160,7 +154,9 @@ impl Sender {
         let body = event.body.clone();
         let signature = self.secret.sign(&body).to_string();
         let body = match self.fault {
-            Some(Fault::TamperedBody) => Body::from([&body[..], b" "].concat()),
+            Some(Fault::TamperedBody) => {
+                Body::from(Fault::tampered(&String::from_utf8_lossy(&body)))
+            }
             Some(Fault::DropConnection) => http::half_of(body),
             _ => body.into(),
         };

@@ -101,8 +101,8 @@ fn table() -> [Row; 11] {
         Row {
             call: "create",
             response: json!({"project_id": "p1", "secret_key": "sk_live_5f2b", "name": "Shop"}),
-            nullable: &["/name"],
-            required: &["/project_id", "/secret_key"],
+            nullable: &["/secret_key", "/name"],
+            required: &["/project_id"],
         },
         Row {
             call: "webhook_secret",

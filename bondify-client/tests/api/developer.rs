@@ -87,7 +87,7 @@ async fn create_project() {
             .req_phone(false);
         let new = developer.create_project("Shop", settings).await.unwrap();
         assert_eq!((&*new.project_id, &*new.name), ("p1", "Shop"));
-        assert_eq!(new.secret_key.expose(), "sk_live_hush");
+        assert_eq!(new.secret_key.unwrap().expose(), "sk_live_hush");
         let (line, request) = request(&server);
         assert_eq!(line, "POST /api/v1/dev/projects");
         assert_eq!(

@@ -1,8 +1,29 @@
-use std::fmt::{self, Display};
+use std::{
+    fmt::{self, Display},
+    io,
+    time::{Duration, SystemTime},
+};
 
 use serde::Serialize;
 
-use crate::output::{BAD, FAINT, GOOD, Printable};
+use crate::{
+    http::{Answer, NoAnswer},
+    output::{BAD, FAINT, GOOD, Output, Printable},
+};
+
+/// Shows the findings.
+pub(super) struct Report {
+    pub(super) output: Output,
+    /// Whether no finding is a problem.
+    pub(super) is_sound: bool,
+}
+
+impl Report {
+    pub(super) fn show(&mut self, finding: Finding) -> io::Result<()> {
+        self.is_sound &= finding.level != Level::Problem;
+        self.output.show(&finding)
+    }
+}
 
 /// The result of one check.
 #[derive(Serialize)]
@@ -58,4 +79,31 @@ impl Display for Finding {
             None => Ok(()),
         }
     }
+}
+
+/// The difference between the clocks of this machine and of the server, if it is large.
+pub(super) fn clock(answer: &Answer) -> Option<Finding> {
+    const TOLERATED: Duration = Duration::from_secs(10);
+    let (date, now) = (answer.date()?, SystemTime::now());
+    let difference = now.duration_since(date).or_else(|_| date.duration_since(now)).ok()?;
+    (difference > TOLERATED).then(|| {
+        Finding::warning(
+            "clock",
+            format!("the server's clock differs from this machine's by {} s", difference.as_secs()),
+            "synchronise both clocks by NTP: events and proofs are refused if their age seems wrong",
+        )
+    })
+}
+
+pub(super) fn failed(
+    check: &'static str,
+    text: &str,
+    answer: Result<Answer, NoAnswer>,
+    advice: &'static str,
+) -> Finding {
+    let reason = match answer {
+        Ok(answer) => answer.status.to_string(),
+        Err(reason) => reason.to_string(),
+    };
+    Finding::problem(check, format!("{text}: {reason}"), advice)
 }
