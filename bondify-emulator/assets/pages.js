@@ -11,15 +11,14 @@ const opened = () => new URLSearchParams(location.search).get("delivery");
 const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
 const day = { month: "short", day: "numeric" };
 const exact = { ...clock, ...day, year: "numeric", fractionalSecondDigits: 3, timeZoneName: "short" };
-const [today, earlier, title] = [clock, { ...day, ...clock }, exact]
+const [short, title] = [{ ...day, ...clock }, exact]
   .map((options) => new Intl.DateTimeFormat(undefined, options));
 
 function localise(part) {
   for (const time of all("time", part)) {
     const at = new Date(time.dateTime);
-    const isToday = at.toDateString() === new Date().toDateString();
     time.title = title.format(at);
-    time.textContent = (isToday ? today : earlier).format(at);
+    time.textContent = short.format(at);
   }
   for (const timer of all("[data-left]", part)) timer.end = Date.now() + Number(timer.dataset.left);
 }
@@ -179,12 +178,20 @@ async function send(form, submitter) {
   }
 }
 
-// Copies a text, or a part of the open delivery exactly as it was sent.
+// Copies a text, a part of the open delivery exactly as it was sent, or the exports.
 async function copy({ dataset }) {
-  const text = dataset.copy ?? await part(dataset.copyFrom);
+  const text = dataset.copy ?? (dataset.reveal ? await exports(dataset.reveal) : await part(dataset.copyFrom));
   if (navigator.clipboard) await navigator.clipboard.writeText(text);
   else copyBySelection(text);
   toast("Copied");
+}
+
+// The exports with the secret, which the page does not have.
+async function exports(reveal) {
+  const answer = await fetch(reveal, { method: "POST" });
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const secret = page.getElementById("whole-secret").textContent;
+  return $("exports").textContent.replace($("preview").textContent, () => secret);
 }
 
 async function part(name) {
@@ -226,7 +233,7 @@ const keys = {
   k: () => move(-1),
   r: () => $("resend")?.click(),
   Escape: () => $("close")?.click(),
-  "?": () => $("keys").toggleAttribute("open"),
+  "?": () => $("keys")?.toggleAttribute("open"),
 };
 
 function press(event) {

@@ -29,10 +29,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/inspector/projects/{id}/regenerate", post(regenerate))
         .route("/inspector/projects/{id}/sessions", post(generate))
         .route("/inspector/projects/{id}/test", post(send_test_event))
-        .route("/inspector/sessions/{token}/confirm", post(confirm))
-        .route("/inspector/sessions/{token}/cancel", post(cancel))
-        .route("/inspector/sessions/{token}/expire", post(expire))
-        .route("/inspector/sessions/{token}/use", post(use_proof))
+        .route("/inspector/sessions/{token}/{verb}", post(end))
         .route("/inspector/deliveries/resend-failed", post(resend_failed))
         .route("/inspector/deliveries/{id}/resend", post(resend))
 }
@@ -168,24 +165,18 @@ async fn send_test_event(
     show(Selection::of_project(&id, Tab::Deliveries).opening(&delivery))
 }
 
-async fn confirm(State(app): State<Arc<App>>, Path(token): Path<String>) -> RedirectResult {
-    let by = Persona::default();
-    let session = app.backend.with(|state, now| state.confirm(&token, by, now))?;
-    show(Selection::of_project(&session.project_id, Tab::Sessions))
-}
-
-async fn cancel(State(app): State<Arc<App>>, Path(token): Path<String>) -> RedirectResult {
-    let session = app.backend.with(|state, now| state.cancel(&token, now))?;
-    show(Selection::of_project(&session.project_id, Tab::Sessions))
-}
-
-async fn expire(State(app): State<Arc<App>>, Path(token): Path<String>) -> RedirectResult {
-    let session = app.backend.with(|state, now| state.expire(&token, now))?;
-    show(Selection::of_project(&session.project_id, Tab::Sessions))
-}
-
-async fn use_proof(State(app): State<Arc<App>>, Path(token): Path<String>) -> RedirectResult {
-    let session = app.backend.with(|state, now| state.use_proof(&token, now))?;
+/// Ends a session.
+async fn end(
+    State(app): State<Arc<App>>,
+    Path((token, verb)): Path<(String, String)>,
+) -> RedirectResult {
+    let session = app.backend.with(|state, now| match &*verb {
+        "confirm" => state.confirm(&token, Persona::default(), now),
+        "cancel" => state.cancel(&token, now),
+        "expire" => state.expire(&token, now),
+        "use" => state.use_proof(&token, now),
+        _ => Err(Error::NotFound),
+    })?;
     show(Selection::of_project(&session.project_id, Tab::Sessions))
 }
 

@@ -2,8 +2,40 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{body::Body, inspector::result, markup::Span};
+use serde::Deserialize;
+
+use super::{body::Body, markup::Span};
 use crate::{Attempt, Delivery, Outcome};
+
+/// The outcome of an attempt in short.
+pub(super) fn result(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Answered { status, .. } => status.to_string(),
+        Outcome::TimedOut => "timed out".to_owned(),
+        Outcome::Disconnected { .. } => "no answer".to_owned(),
+        Outcome::NotLoopback => "blocked".to_owned(),
+        Outcome::Dropped => "cut off".to_owned(),
+        Outcome::Unreachable => "not sent".to_owned(),
+    }
+}
+
+/// The reason why an attempt failed, if there is more to say than its outcome.
+pub(super) fn reason(outcome: &Outcome) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Refusal {
+        code: Option<String>,
+        error: Option<String>,
+    }
+    match outcome {
+        Outcome::Answered { response_body, .. } if !outcome.is_success() => {
+            let Refusal { code, error } = serde_json::from_str(response_body).ok()?;
+            code.or(error)
+        }
+        Outcome::Disconnected { reason } => Some(reason.clone()),
+        Outcome::NotLoopback => Some("not a loopback address".to_owned()),
+        _ => None,
+    }
+}
 
 /// An attempt in the time line. Positions are in thousandths of the line, which begins with the
 /// delivery and ends with the latest attempt.

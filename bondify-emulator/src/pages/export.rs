@@ -175,7 +175,7 @@ fn response(outcome: &Outcome) -> (Value, Option<String>) {
             ((*status, &response_headers[..], &**response_body), None)
         }
         Outcome::Disconnected { reason } => (none, Some(reason.clone())),
-        _ => (none, Some(super::inspector::result(outcome))),
+        _ => (none, Some(super::attempts::result(outcome))),
     };
     let header = |name: &str| {
         let header = received.iter().find(|header| header.0.eq_ignore_ascii_case(name));

@@ -117,8 +117,9 @@ impl Feed {
                 let delivery = state.delivery(id).ok();
                 let wanted = delivery.filter(|delivery| self.selection.has_delivery(delivery));
                 let row = wanted.map(|delivery| {
-                    let project = state.project(&delivery.project_id).ok().cloned();
-                    DeliveryRow::new(&self.selection, Arc::clone(delivery), project)
+                    let is_named = self.selection.find(state.projects()).is_none();
+                    let project = state.project(&delivery.project_id).ok().filter(|_| is_named);
+                    DeliveryRow::new(&self.selection, Arc::clone(delivery), project.cloned())
                 });
                 put(&mut html, row, format_args!("{id}"));
                 if self.selection.open() == Some(id)

@@ -9,7 +9,7 @@ use axum::{
 use bondify_core::{Cancelled, Confirmed, SIGNATURE_HEADER};
 
 use super::{
-    attempts::{Bar, Difference},
+    attempts::{Bar, Difference, reason, result},
     body::Body,
     fields::{Fields, FormName, Refused},
     markup::{Countdown, Moment, Span},
@@ -127,9 +127,15 @@ impl View {
         self.deliveries = wanted
             .map(|delivery| {
                 let project = self.projects.iter().find(|p| p.id == delivery.project_id);
+                let project = project.filter(|_| self.names_projects());
                 DeliveryRow::new(&self.selection, delivery, project.cloned())
             })
             .collect();
+    }
+
+    /// Whether the rows name their projects.
+    fn names_projects(&self) -> bool {
+        self.project.is_none()
     }
 
     fn pending(&self) -> impl Iterator<Item = SessionRow> {
@@ -197,7 +203,7 @@ impl View {
 #[template(path = "delivery_row.html")]
 pub(super) struct DeliveryRow {
     delivery: Arc<Delivery>,
-    /// Its project; `None` on a page of a single project.
+    /// Its project; `None` on a page of one project.
     project: Option<Arc<Project>>,
     href: String,
     is_open: bool,
@@ -214,7 +220,7 @@ impl DeliveryRow {
         Self {
             href: selection.opening(&delivery).address(),
             is_open: selection.open() == Some(delivery.id),
-            project: project.filter(|_| selection.project.is_empty()),
+            project,
             delivery,
         }
     }
@@ -234,6 +240,10 @@ impl DeliveryRow {
 
     fn result(&self) -> String {
         self.delivery.attempts.last().map(|last| result(&last.outcome)).unwrap_or_default()
+    }
+
+    fn reason(&self) -> Option<String> {
+        self.delivery.attempts.last().and_then(|last| reason(&last.outcome))
     }
 
     fn duration(&self) -> String {
@@ -267,10 +277,11 @@ impl SessionRow {
         session: Session,
         now: SystemTime,
     ) -> Self {
-        let project = state.project(&session.project_id).ok();
+        let is_named = selection.find(state.projects()).is_none();
+        let project = state.project(&session.project_id).ok().filter(|_| is_named);
         let of_session = Selection { text: session.token.clone(), ..selection.on(Tab::Deliveries) };
         Self {
-            project: project.filter(|_| selection.project.is_empty()).cloned(),
+            project: project.cloned(),
             deliveries: of_session.address(),
             session,
             now,
@@ -369,18 +380,6 @@ fn short(token: &str) -> String {
     match chars.len() {
         0..=14 => token.to_owned(),
         count => chars[..5].iter().chain(['…'].iter()).chain(&chars[count - 6..]).collect(),
-    }
-}
-
-/// The outcome of an attempt in short.
-pub(super) fn result(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Answered { status, .. } => status.to_string(),
-        Outcome::TimedOut => "timed out".to_owned(),
-        Outcome::Disconnected { .. } => "no answer".to_owned(),
-        Outcome::NotLoopback => "blocked".to_owned(),
-        Outcome::Dropped => "cut off".to_owned(),
-        Outcome::Unreachable => "not sent".to_owned(),
     }
 }
 

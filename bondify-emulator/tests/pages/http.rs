@@ -134,6 +134,8 @@ async fn the_feed_is_escaped() {
         let receiver = Receiver::start().await;
         let emulator =
             Emulator::builder().project(shop().webhook_url(receiver.url())).start().await.unwrap();
+        // Rows name their project only if there are several.
+        emulator.add_project(ProjectSettings::new().id("proj_other")).unwrap();
         let next = next_change(&get_page(&emulator, "/inspector/feed").await);
         pages(&emulator).await;
         let feed = get_page(&emulator, &format!("/inspector/feed?next_change={next}")).await;

@@ -532,3 +532,87 @@ async fn long_names_fit_the_narrowest_phone() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_app_is_connected_from_the_empty_page() {
+    let emulator = start(Emulator::builder()).await;
+    let Some(browser) = inspect(&emulator, "").await else { return };
+    let secret = emulator.project(SHOP).unwrap().reveal_secret().to_owned();
+    assert!(!browser.text().await.contains(&secret));
+    browser
+        .value_of("navigator.clipboard.writeText = async (text) => { window.copied = text }")
+        .await;
+    browser.click("#copy-exports").await;
+    browser.wait_until("window.copied").await;
+    let expected = format!(
+        "export BONDIFY_API_URL={}\nexport BONDIFY_PROJECT_ID={SHOP}\n\
+         export BONDIFY_WEBHOOK_SECRET={secret}",
+        emulator.url()
+    );
+    assert_eq!(browser.value_of("window.copied").await, expected);
+}
+
+#[tokio::test]
+async fn a_row_has_the_reason_of_a_failure_and_the_project_only_among_several() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let refusing = format!("http://{}", listener.local_addr().unwrap());
+    let refuse = async || (StatusCode::UNAUTHORIZED, r#"{"code":"INVALID_SIGNATURE"}"#);
+    let app = Router::new().fallback(refuse);
+    tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
+    let project = shop().name("Corner Shop").webhook_url(refusing);
+    let emulator = Emulator::builder().retries(0).project(project).start().await.unwrap();
+    let Some(browser) = inspect(&emulator, "").await else { return };
+    emulator.send_test_event(SHOP, "auth.confirmed").unwrap();
+    browser.wait_until("document.querySelector('#dlv_1 .failed')").await;
+    let row = browser.find("#dlv_1").await.text().await.unwrap();
+    assert!(row.contains("401 INVALID_SIGNATURE"), "{row}");
+    let columns = "document.querySelector('#deliveries-section').innerText";
+    let text = browser.value_of(columns).await.to_string();
+    assert!(!text.contains("Corner Shop") && !text.contains("Project"), "{text}");
+    let date = browser.value_of("new Date().getFullYear() + ' ' + new Date().getDate()").await;
+    let (year, day) = date.as_str().unwrap().split_once(' ').unwrap();
+    let at = browser.find("#dlv_1 time").await;
+    assert!(at.text().await.unwrap().contains(day), "the day is shown");
+    assert!(at.attr("title").await.unwrap().unwrap().contains(year), "the year is in the title");
+
+    emulator.add_project(ProjectSettings::new().id("proj_other").name("Other")).unwrap();
+    browser.wait_until(&format!("{columns}.includes('Corner Shop')")).await;
+    assert!(browser.value_of(columns).await.to_string().contains("Project"));
+}
+
+#[tokio::test]
+async fn lists_of_every_length_fit_every_width() {
+    let receiver = Receiver::start().await;
+    let builder = Emulator::builder().keep_deliveries(1000);
+    let emulator = builder.project(shop().webhook_url(receiver.url())).start().await.unwrap();
+    let Some(browser) = inspect(&emulator, "").await else { return };
+    for count in [0, 1] {
+        let sent = emulator.deliveries().len()..count;
+        let sent = sent.map(|_| emulator.send_test_event(SHOP, "auth.confirmed").unwrap().id);
+        for id in sent.collect::<Vec<_>>() {
+            soon(emulator.finished(id)).await.unwrap();
+        }
+        browser.goto(emulator.url()).await;
+        assert_eq!(rows(&browser).await, count);
+        for (width, dark) in
+            [390, 1024, 1280, 1600, 1920].into_iter().zip([true, false].into_iter().cycle())
+        {
+            browser.show_on(Device { width, height: 800, dark }).await;
+            let overlapping = browser.value_of(
+                "[...document.querySelectorAll('.heads span')]
+                    .filter((head) => head.scrollWidth > head.clientWidth + 1)
+                    .map((head) => head.textContent)",
+            );
+            assert_eq!(overlapping.await, serde_json::json!([]), "{count} at {width}");
+            let fits = browser.value_of("document.documentElement.scrollWidth <= innerWidth").await;
+            assert_eq!(fits, true, "{count} at {width}");
+            let narrow = browser.value_of(
+                "[...document.querySelectorAll('.tools select')]
+                    .filter((list) => list.clientWidth < 80 && list.clientWidth > 0).length",
+            );
+            assert_eq!(narrow.await, 0, "{count} at {width}");
+            picture(&browser, &format!("list-{count}-{width}{}", if dark { "-dark" } else { "" }))
+                .await;
+        }
+    }
+}
