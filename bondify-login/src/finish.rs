@@ -12,7 +12,7 @@ use crate::{
     Login, SignedIn, State,
     limits::MAX_KEPT_ANSWER_BYTES,
     login::{Settings, Unproven},
-    pending::Pending,
+    pending::{Pending, finished_key},
 };
 
 /// The name of the event under which a finish is claimed. It is not the name of Bondify's event, so
@@ -164,8 +164,9 @@ impl Finishing {
             settings.answers.insert(&self.session, response.clone());
         }
         for session in self.others.iter().chain([&self.session]) {
-            settings.finished.insert(session, ());
+            settings.finished.insert(&finished_key(session), ());
             settings.waits.wake(session);
+            self.login.wake_others(vec![finished_key(session), *session]);
         }
         let _whether_it_still_waits = self.answered.send(());
         if let Ok(Err(error)) = self.claim.await {

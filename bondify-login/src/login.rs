@@ -19,7 +19,7 @@ use crate::{
     LoginBuilder, State,
     builder::Clock,
     page::Design,
-    pending::{Pending, Sealer, session_key},
+    pending::{Pending, Sealer, finished_key, session_key},
     recent::Recent,
     wait::Waits,
 };
@@ -51,7 +51,7 @@ pub(crate) struct Settings {
     pub(crate) listening: OnceLock<()>,
     /// The last answer of the API for each session.
     pub(crate) looks: Recent<Look>,
-    /// The sessions whose login this process has finished.
+    /// The keys of finished sessions, of this process and of those that wake it.
     pub(crate) finished: Recent<()>,
     /// The answers of the handler, for browsers that repeat a finish.
     pub(crate) answers: Recent<Response<Bytes>>,
@@ -76,17 +76,23 @@ impl Login {
         let Some(session_token) = event.session_token() else { return };
         let session = session_key(session_token);
         self.0.woken(&session);
-        if let Some(wakeups) = self.0.wakeups.clone() {
-            tokio::spawn(async move {
-                if let Err(error) = wakeups.wake(&session).await {
+        self.wake_others(vec![session]);
+    }
+
+    /// Wakes the other instances.
+    pub(crate) fn wake_others(&self, keys: Vec<EventKey>) {
+        let Some(wakeups) = self.0.wakeups.clone() else { return };
+        tokio::spawn(async move {
+            for key in keys {
+                if let Err(error) = wakeups.wake(&key).await {
                     let cause = &error as &dyn std::error::Error;
                     tracing::warn!(
                         error = cause,
                         "a wake-up is lost: other instances find the login by polling"
                     );
                 }
-            });
-        }
+            }
+        });
     }
 
     /// Ends all waiting connections and refuses new ones. Call it when the shutdown begins: a
@@ -111,6 +117,8 @@ impl Login {
                     let (Some(session), Some(settings)) = (session, settings.upgrade()) else {
                         return;
                     };
+                    // The key of a session that was decided is in there too, and nobody asks for it.
+                    settings.finished.insert(&session, ());
                     settings.woken(&session);
                 }
             });
@@ -119,6 +127,7 @@ impl Login {
 
     /// The state of the login. Everybody who asks within a second shares one request to the API.
     pub(crate) fn state(&self, login: &Pending) -> Look {
+        self.listen(); // also to finishes
         let Self(settings) = self;
         if let Some(state) = settings.known_state(login) {
             return ready(state).boxed().shared();
@@ -178,7 +187,7 @@ impl Settings {
 
     /// The state that is known without a request to the API.
     fn known_state(&self, login: &Pending) -> Option<State> {
-        if login.is_finished || self.finished.get(&login.key()).is_some() {
+        if login.is_finished || self.finished.get(&finished_key(&login.key())).is_some() {
             Some(State::Used)
         } else if (self.clock)() >= login.is_over_at() {
             Some(State::Expired)

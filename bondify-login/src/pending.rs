@@ -91,6 +91,11 @@ pub(crate) fn session_key(session_token: &str) -> EventKey {
     EventKey::new("bondify-login", session_token)
 }
 
+/// The key by which instances tell each other that the login of a session is finished.
+pub(crate) fn finished_key(session: &EventKey) -> EventKey {
+    session.within("finished")
+}
+
 /// Encrypts and authenticates the cookies.
 pub(crate) struct Sealer {
     key: Key,

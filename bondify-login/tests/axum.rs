@@ -38,5 +38,7 @@ async fn on_login(
 
 login_suite!(Axum);
 browser_suite!(in_a_browser: Axum, Ours);
-browser_suite!(in_a_browser_with_the_page_of_the_guide: Axum, OfTheGuide);
-browser_suite!(in_a_browser_with_a_single_page_app: Axum, App);
+browser_suite! { in_a_browser_with_a_single_page_app: Axum, App:
+    a_phone_signs_a_browser_in
+    a_finish_that_is_lost_is_sent_again
+}

@@ -12,19 +12,21 @@ use std::{
 };
 
 use bondify_client::Client;
-use bondify_core::{Bondify, MemoryWakeups, Secret};
+use bondify_core::{Bondify, MemoryWakeups, Secret, Wakeups};
 use bondify_login::{
     Login, LoginBuilder,
     adapter::{self, Body},
 };
-use bondify_testkit::{Answer, Payload, ScriptedServer};
+use bondify_redis::{RedisWakeups, redis};
+use bondify_sqlx::PgWakeups;
+use bondify_testkit::{Answer, Payload, ScriptedServer, engine_url};
 use bytes::Bytes;
 use futures_util::{
     StreamExt,
     future::{join, join_all},
     stream::BoxStream,
 };
-use http::{Request, header::SET_COOKIE};
+use http::{Request, Response, header::SET_COOKIE};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use tracing::subscriber::{DefaultGuard, set_default};
@@ -186,20 +188,74 @@ async fn where_webhooks_arrive_a_waiting_login_polls_slowly() {
 }
 
 /// The poll interval is an hour, and the webhook arrives at another instance.
-#[tokio::test]
-async fn a_webhook_wakes_the_browser_of_another_instance() {
+async fn a_webhook_wakes_the_browser_of_another_instance(wakeups: [impl Wakeups; 2]) {
     within_seconds(async {
-        let wakeups = MemoryWakeups::new();
-        let (of_one, of_other) = (wakeups.clone(), wakeups);
+        let [of_one, of_other] = wakeups;
         let answers = [status("pending"), confirmed()];
         let waiting = Rig::begin_with(LONG, answers, |it| it.wakeups(of_one)).await;
         let other = Rig::begin_with(LONG, [], |it| it.wakeups(of_other)).await;
-        let webhook = async {
+        let webhooks = async {
             waiting.polled(1).await;
-            other.notify();
+            loop {
+                other.notify();
+                sleep(Duration::from_millis(50)).await; // It may not be subscribed yet.
+            }
         };
-        let (decision, ()) = join(waiting.decision(), webhook).await;
-        assert_eq!((&decision["state"], waiting.polls()), (&"confirmed".into(), 2));
+        tokio::select! {
+            decision = waiting.decision() => assert_eq!(decision["state"], "confirmed"),
+            () = webhooks => {}
+        }
+        assert_eq!(waiting.polls(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_webhook_wakes_the_browser_of_another_instance_in_memory() {
+    let wakeups = MemoryWakeups::new();
+    a_webhook_wakes_the_browser_of_another_instance([wakeups.clone(), wakeups]).await;
+}
+
+#[tokio::test]
+async fn a_webhook_wakes_the_browser_of_another_instance_by_redis() {
+    let Some(url) = engine_url("BONDIFY_TEST_REDIS_URL") else { return };
+    let wakeups = || {
+        let client = redis::Client::open(&*url).unwrap();
+        RedisWakeups::open(client).prefix(format!("login-{}:", std::process::id()))
+    };
+    a_webhook_wakes_the_browser_of_another_instance([wakeups(), wakeups()]).await;
+}
+
+#[tokio::test]
+async fn a_webhook_wakes_the_browser_of_another_instance_by_postgresql() {
+    let Some(url) = engine_url("BONDIFY_TEST_POSTGRES_URL") else { return };
+    let wakeups = async || {
+        let wakeups = PgWakeups::connect(&url).await.unwrap();
+        wakeups.channel(format!("login_{}", std::process::id()))
+    };
+    a_webhook_wakes_the_browser_of_another_instance([wakeups().await, wakeups().await]).await;
+}
+
+/// The API of the other instance still answers "confirmed".
+#[tokio::test]
+async fn a_login_that_another_instance_finished_is_shown_as_used() {
+    within_seconds(async {
+        let wakeups = MemoryWakeups::new();
+        let (of_one, of_other) = (wakeups.clone(), wakeups.clone());
+        let finishing = Rig::begin_with(LONG, [confirmed()], |it| it.wakeups(of_one)).await;
+        let proof = finishing.decision().await["proof"].as_str().unwrap().to_owned();
+        let other = Rig::begin_with(LONG, [confirmed()], |it| it.wakeups(of_other)).await;
+        assert!(other.page().await.contains("You confirmed as"));
+        while !format!("{wakeups:?}").contains("listeners: 2") {
+            sleep(Duration::from_millis(5)).await;
+        }
+        let form: &'static str = format!("proof={proof}").leak();
+        let request = finishing.request_to("/login/finish", form);
+        let finish = adapter::finish(&finishing.login, &request).await.unwrap();
+        finish.answer(Response::new(Bytes::new())).await;
+        while !other.page().await.contains("This login is finished") {
+            sleep(Duration::from_millis(5)).await;
+        }
     })
     .await;
 }
@@ -269,16 +325,18 @@ async fn a_login_that_was_completed_before_is_shown_as_used() {
 }
 
 #[tokio::test]
-async fn a_proof_of_another_secret_is_shown_as_unavailable() {
+async fn a_proof_of_another_secret_or_login_is_shown_as_unavailable() {
     within_seconds(async {
-        let other = Secret::new("whsec_other").unwrap();
-        let proof = Payload::proof().session_token(TOKEN).proof_signed_with(&other);
-        let forged = json!({
-            "status": "confirmed", "telegram_id": "42", "telegram_name": "Ada",
-            "telegram_username": null, "proof": proof,
-        });
-        let rig = Rig::begin(SHORT, [Answer::json(200, forged)]).await;
-        assert_eq!(rig.decision().await, json!({"state": "unavailable"}));
+        for (secret, token) in [("whsec_other", TOKEN), (SECRET, "sess_other")] {
+            let secret = Secret::new(secret).unwrap();
+            let proof = Payload::proof().session_token(token).proof_signed_with(&secret);
+            let forged = json!({
+                "status": "confirmed", "telegram_id": "42", "telegram_name": "Ada",
+                "telegram_username": null, "proof": proof,
+            });
+            let rig = Rig::begin(SHORT, [Answer::json(200, forged)]).await;
+            assert_eq!(rig.decision().await, json!({"state": "unavailable"}));
+        }
     })
     .await;
 }

@@ -27,7 +27,6 @@ struct OnRocket;
 
 impl Framework for OnRocket {
     const PASSES_ALL_BYTES: bool = false;
-    const ANSWERS_HALF_FORMS: bool = false;
 
     async fn serve(login: Login) -> Server {
         let config = Config {
@@ -65,8 +64,8 @@ async fn on_login(
 }
 
 login_suite!(OnRocket);
-browser_suite!(in_a_browser: OnRocket, Ours);
-browser_suite! { in_a_browser_with_a_single_page_app: OnRocket, App:
+browser_suite! { in_a_browser: OnRocket, Ours:
     a_phone_signs_a_browser_in
-    a_finish_that_is_lost_is_sent_again
+    a_restart_behind_nginx_is_survived
 }
+browser_suite!(in_a_browser_with_a_single_page_app: OnRocket, App);

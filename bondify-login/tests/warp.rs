@@ -39,7 +39,10 @@ async fn on_login(login: SignedIn) -> Response {
 }
 
 login_suite!(Warp);
-browser_suite!(in_a_browser: Warp, Ours);
+browser_suite! { in_a_browser: Warp, Ours:
+    a_phone_signs_a_browser_in
+    a_restart_behind_nginx_is_survived
+}
 browser_suite! { in_a_browser_with_a_single_page_app: Warp, App:
     a_phone_signs_a_browser_in
     a_finish_that_is_lost_is_sent_again

@@ -1,4 +1,5 @@
-//! The scenarios of the sign-in in a browser: the same cases for each page and framework.
+//! The scenarios of the sign-in in a browser. Each page passes all of them, on a framework of its own, and each
+//! framework those in which it takes part: routes, streams and hang-ups.
 
 use std::{
     io,
@@ -17,6 +18,10 @@ use tokio::{
 };
 
 use super::{Framework, Rig, own_page::with_my_page};
+
+/// Whether the page's first request for the state was answered.
+const HAS_ASKED: &str = "performance.getEntriesByType('resource')\
+    .some(({ name, initiatorType }) => initiatorType === 'fetch' && name.includes('id='))";
 
 /// The page that the user sees.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -116,6 +121,7 @@ pub(crate) async fn a_page_that_wakes_up_asks_at_once<F: Framework>(page: Page) 
     ] {
         site.begin(&browser).await;
         site.rig.until_waiting(1).await;
+        browser.wait_until(HAS_ASKED).await; // A request in flight would be lost.
         site.proxy.go_deaf();
         site.confirm();
         browser.value_of(wakes).await;
@@ -223,13 +229,9 @@ pub(crate) async fn seven_tabs_leave_connections_for_others<F: Framework>(page: 
     let site = Site::start::<F>(page).await;
     let Some(browser) = Browser::open().await else { return };
     let elsewhere = format!("{}/elsewhere", site.origin);
-    let begin = "fetch('/login', {
-        method: 'POST', body: new URLSearchParams({return_to: '/login?done'}),
-    }).then(() => '')";
-    let mut tabs = Vec::new();
-    for _ in 0..7 {
-        browser.goto(&elsewhere).await;
-        browser.value_of(begin).await;
+    site.begin(&browser).await;
+    let mut tabs = vec![browser.open_tab().await];
+    for _ in 1..7 {
         site.visit(&browser).await;
         browser.wait_for_text("Waiting for you to confirm").await;
         tabs.push(browser.open_tab().await);

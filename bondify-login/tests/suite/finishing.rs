@@ -4,7 +4,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bondify_core::Secret;
 use bondify_login::SignedIn;
+use bondify_testkit::Payload;
 use futures_util::future::join_all;
 use tokio::{sync::Semaphore, time::sleep};
 
@@ -91,6 +93,23 @@ pub(crate) async fn many_concurrent_finishes_get_the_same_answer<F: Framework>()
         assert_eq!(answer.header("location"), Some("/"));
     }
     assert_eq!(calls(ID), 1);
+}
+
+/// The answer has the cookie of the user's new session.
+pub(crate) async fn a_finish_is_repeated_to_the_same_cookie_and_proof_only<F: Framework>() {
+    let rig = Rig::start::<F>().await;
+    let (mut browser, proof) = confirmed(&rig, "42").await;
+    let copy = browser.clone();
+    assert_eq!(session(&browser.finish(&proof).await), Some("42"));
+    let forged = Payload::proof().session_token(&*copy.token);
+    let forged = forged.proof_signed_with(&Secret::new("whsec_other").unwrap());
+    for wrong in ["", "x", &forged] {
+        let refused = copy.clone().finish(wrong).await;
+        assert_eq!((refused.status, session(&refused)), (400, None), "{wrong}");
+    }
+    let refused = rig.begin().await.finish(&proof).await;
+    assert_eq!((refused.status, session(&refused)), (400, None));
+    assert_eq!(session(&copy.clone().finish(&proof).await), Some("42"));
 }
 
 pub(crate) async fn a_handler_that_fails_leaves_the_login_unfinished<F: Framework>() {

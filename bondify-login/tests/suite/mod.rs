@@ -64,6 +64,7 @@ macro_rules! login_suite {
             // finishing
             a_hang_up_while_the_handler_runs_loses_no_login
             many_concurrent_finishes_get_the_same_answer
+            a_finish_is_repeated_to_the_same_cookie_and_proof_only
             a_handler_that_fails_leaves_the_login_unfinished
             a_copied_cookie_learns_nothing_after_the_login
             clocks_may_differ_by_minutes

@@ -23,9 +23,6 @@ pub(crate) trait Framework {
 
     /// Whether the framework passes on headers that are not UTF-8.
     const PASSES_ALL_BYTES: bool = true;
-
-    /// Whether a form that is held back is always answered. Otherwise its connection may be closed.
-    const ANSWERS_HALF_FORMS: bool = true;
 }
 
 /// A local Bondify, and an app that uses it.
