@@ -12,14 +12,11 @@
 //! It reads forms with [`read_form`], and no body of a `GET`. URIs have the whole path, with the prefix of a
 //! router. It contains no decisions. [`define_signed_in!`] defines its extractor or guard.
 
-use std::{convert::Infallible, fmt, pin::pin};
+use std::pin::pin;
 
 use bondify_core::{EventKey, Reply, adapter::response};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use futures_util::{
-    Stream, StreamExt,
-    stream::{self, BoxStream},
-};
+use futures_util::{Stream, StreamExt, stream};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{CONTENT_LENGTH, ORIGIN, SET_COOKIE},
@@ -28,7 +25,7 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 pub use crate::{
-    __define_signed_in as define_signed_in, finish::Finishing, limits::MAX_FORM_BYTES,
+    __define_signed_in as define_signed_in, body::Body, finish::Finishing, limits::MAX_FORM_BYTES,
 };
 use crate::{
     Login, State,
@@ -40,32 +37,6 @@ use crate::{
     return_to::is_local,
     same_origin::is_same_origin,
 };
-
-/// The body of a response.
-#[expect(clippy::exhaustive_enums, reason = "an adapter has to send every kind")]
-pub enum Body {
-    /// The whole body.
-    Full(Bytes),
-    /// Server-sent events. Send each at once.
-    Events(BoxStream<'static, Bytes>),
-}
-
-impl Body {
-    /// Returns the body as a stream, for frameworks that take one.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
-        match self {
-            Self::Full(bytes) => stream::iter([bytes]).boxed(),
-            Self::Events(events) => events,
-        }
-        .map(Ok)
-    }
-}
-
-impl fmt::Debug for Body {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Body").finish_non_exhaustive()
-    }
-}
 
 /// Reads the form of a request, whose body is still empty.
 ///

@@ -11,7 +11,7 @@ use http::{
 };
 use url::form_urlencoded;
 
-use crate::{State, View, adapter::Body, login::Settings, pending::Pending};
+use crate::{State, View, body::Body, login::Settings, pending::Pending};
 
 /// The response to a request, with a state.
 pub(crate) struct Answer<'a> {

@@ -25,7 +25,7 @@ use crate::{
     policy::Policy,
     recent::Recent,
     return_to::is_local,
-    wait::Waits,
+    room::Waits,
 };
 
 /// The settings of a [`Login`]. Created by [`Login::builder`].

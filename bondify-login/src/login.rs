@@ -21,7 +21,7 @@ use crate::{
     page::Design,
     pending::{Pending, Sealer, finished_key, session_key},
     recent::Recent,
-    wait::Waits,
+    room::Waits,
 };
 
 /// A sign-in with Telegram. It begins logins, shows their state, and finishes each once, in the

@@ -1,5 +1,6 @@
-//! The scenarios of the sign-in in a browser. Each page passes all of them, on a framework of its own, and each
-//! framework those in which it takes part: routes, streams and hang-ups.
+//! The scenarios of the sign-in in a browser. Each page passes them on a framework of its own. The others pass those
+//! that depend on the framework: its routes, streams and hang-ups. Our page alone passes those that depend on nothing
+//! but the script, which is the same in all pages.
 
 use std::{
     io,
@@ -49,22 +50,8 @@ macro_rules! browser_suite {
             )*
         }
     };
-    ($module:ident: $framework:ty, App) => {
-        $crate::suite::browser_suite! { $module: $framework, App:
-            a_phone_signs_a_browser_in
-            a_silent_event_stream_does_not_keep_the_user_out
-            a_page_that_wakes_up_asks_at_once
-            a_proxy_that_holds_the_event_stream_back_does_not_keep_the_user_out
-            a_browser_that_was_offline_signs_in
-            a_frozen_tab_signs_in
-            the_back_button_leads_to_a_page_that_is_up_to_date
-            a_restart_behind_nginx_is_survived
-            seven_tabs_leave_connections_for_others
-            a_finish_that_is_lost_is_sent_again
-        }
-    };
-    ($module:ident: $framework:ty, $page:ident) => {
-        $crate::suite::browser_suite! { $module: $framework, $page:
+    ($module:ident: $framework:ty, Ours) => {
+        $crate::suite::browser_suite! { $module: $framework, Ours:
             a_phone_signs_a_browser_in
             a_silent_event_stream_does_not_keep_the_user_out
             a_page_that_wakes_up_asks_at_once
@@ -76,6 +63,31 @@ macro_rules! browser_suite {
             a_restart_behind_nginx_is_survived
             seven_tabs_leave_connections_for_others
             a_blocked_script_does_not_keep_the_user_out
+        }
+    };
+    ($module:ident: $framework:ty, OfTheGuide) => {
+        $crate::suite::browser_suite! { $module: $framework, OfTheGuide:
+            a_phone_signs_a_browser_in
+            a_silent_event_stream_does_not_keep_the_user_out
+            a_proxy_that_holds_the_event_stream_back_does_not_keep_the_user_out
+            a_browser_that_was_offline_signs_in
+            a_frozen_tab_signs_in
+            the_back_button_leads_to_a_page_that_is_up_to_date
+            a_page_that_the_browser_has_kept_asks_again
+            a_restart_behind_nginx_is_survived
+            a_blocked_script_does_not_keep_the_user_out
+        }
+    };
+    ($module:ident: $framework:ty, App) => {
+        $crate::suite::browser_suite! { $module: $framework, App:
+            a_phone_signs_a_browser_in
+            a_silent_event_stream_does_not_keep_the_user_out
+            a_proxy_that_holds_the_event_stream_back_does_not_keep_the_user_out
+            a_browser_that_was_offline_signs_in
+            a_frozen_tab_signs_in
+            the_back_button_leads_to_a_page_that_is_up_to_date
+            a_restart_behind_nginx_is_survived
+            a_finish_that_is_lost_is_sent_again
         }
     };
 }
