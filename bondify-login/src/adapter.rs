@@ -54,7 +54,7 @@ where
     let read = timeout(FORM_TIMEOUT, read_all(body)).await;
     let form = read.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT)).map_err(answer::empty)?;
     let length = request.headers().get(CONTENT_LENGTH).map(HeaderValue::as_bytes);
-    // Rocket ends the body where the connection broke.
+    // Rocket 0.5.1 ends the body where the connection broke.
     if length.is_some_and(|length| length != form.len().to_string().as_bytes()) {
         return Err(answer::empty(StatusCode::BAD_REQUEST));
     }

@@ -36,6 +36,9 @@ pub(crate) async fn tabs_finish_their_own_logins<F: Framework>() {
     let page = browser.get(&second).await.body;
     assert!(page.contains("This login is finished") && page.contains("href=\"/second\""), "{page}");
     assert_eq!(browser.json("GET", "/login").await["state"], "start", "a new visit");
+    let other_instance = Rig::start::<F>().await;
+    let mut elsewhere = Browser { server: other_instance.server.address(), ..browser };
+    assert_eq!(elsewhere.json("GET", &second).await["state"], "used", "the cookie says so");
 }
 
 pub(crate) async fn the_oldest_of_too_many_logins_is_removed<F: Framework>() {
