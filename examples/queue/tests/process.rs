@@ -94,8 +94,10 @@ async fn a_job_that_fails_is_listed_and_can_be_retried(database: Database) {
         assert!(!list.contains("Ada"), "{list}");
         assert_eq!(database.attempts().await, 46);
 
-        database.execute("ALTER TABLE logins RENAME COLUMN other TO name").await;
         assert_eq!(database.run("retry"), "1 jobs to retry\n");
+        database.have_failed(1, 1).await;
+        assert_eq!(database.run("dead"), "", "it has all its attempts again");
+        database.execute("ALTER TABLE logins RENAME COLUMN other TO name").await;
         assert!(example.line().starts_with("handled auth.confirmed"));
         assert_eq!(database.run("dead"), "");
     })
