@@ -586,7 +586,7 @@ async fn lists_of_every_length_fit_every_width() {
     let builder = Emulator::builder().keep_deliveries(1000);
     let emulator = builder.project(shop().webhook_url(receiver.url())).start().await.unwrap();
     let Some(browser) = inspect(&emulator, "").await else { return };
-    for count in [0, 1] {
+    for count in [0, 1, 1000] {
         let sent = emulator.deliveries().len()..count;
         let sent = sent.map(|_| emulator.send_test_event(SHOP, "auth.confirmed").unwrap().id);
         for id in sent.collect::<Vec<_>>() {
