@@ -18,9 +18,469 @@
 //! 6. A lost lease changes nothing in the store, and its loss is logged.
 
 mod call;
-mod leases;
 
-pub(crate) use self::{
-    call::Call,
-    leases::{Attempt, Holder, Lease, Leases},
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    error::Error,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
+
+use futures_util::{StreamExt, stream};
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    task::AbortHandle,
+    time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
+};
+use tracing::{Instrument, Span};
+
+pub(crate) use self::call::Call;
+use crate::{
+    Claimed, DedupeStore, EventKey, LeaseToken, StoreError,
+    limits::{
+        COMPLETION_LIMIT, FIRST_PAUSE, LONGEST_RETRY_PAUSE, STORE_TIMEOUT, TURN_OF_A_RUNTIME,
+    },
+    store::within,
+    telemetry::{completion_retried, renewed, timed},
+};
+
+/// Claims keys in a store and renews their leases.
+pub(crate) struct Leases {
+    store: Arc<dyn DedupeStore>,
+    lease: Duration,
+    retention: Duration,
+    home: Mutex<Option<Home>>,
+    /// The leases that the renewer renews. A lease that has ended stays until the next renewal, or until the
+    /// vector is full.
+    held: Mutex<Vec<Weak<Held>>>,
+    /// The events that were handled here and could not be completed at once, each with the number of leases
+    /// that try to.
+    handled: Mutex<HashMap<EventKey, usize>>,
+}
+
+/// The runtime that store calls and the renewer run on: the one that the `Bondify` was built on, so that a
+/// handler that blocks its own runtime's thread cannot stop the renewal of its lease.
+struct Home {
+    runtime: Handle,
+    renewer: AbortHandle,
+    /// The time until which the runtime counts as running tasks, since the renewer has run.
+    driven_until: Instant,
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        self.renewer.abort();
+    }
+}
+
+/// The delivery that a lease is for.
+pub(crate) struct Holder {
+    pub(crate) span: Span,
+    /// The time at which Bondify stops waiting for the answer.
+    pub(crate) answer_by: Option<Instant>,
+    /// Keeps `drain` waiting.
+    pub(crate) _running: watch::Receiver<()>,
+}
+
+/// The reason why an event is not handled.
+#[derive(Debug)]
+pub(crate) enum NotClaimed {
+    Completed,
+    InFlight,
+    StoreUnavailable(StoreError),
+}
+
+impl From<StoreError> for NotClaimed {
+    fn from(error: StoreError) -> Self {
+        Self::StoreUnavailable(error)
+    }
+}
+
+impl Leases {
+    pub(crate) fn new(
+        store: Arc<dyn DedupeStore>,
+        lease: Duration,
+        retention: Duration,
+    ) -> Arc<Self> {
+        let (home, held, handled) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let leases = Arc::new(Self { store, lease, retention, home, held, handled });
+        leases.home();
+        leases
+    }
+
+    /// Claims `key` for a delivery that waits for the answer until `give_up`.
+    pub(crate) async fn claim(
+        self: &Arc<Self>,
+        key: EventKey,
+        holder: &Arc<Holder>,
+        give_up: Instant,
+    ) -> Call<Result<Lease, NotClaimed>> {
+        match self.driven_home().await {
+            Some(home) => Call::start(&home, self.clone().attempt(key, holder.clone(), give_up)),
+            None => Call::Done(Err(StoreError::new("there is no tokio runtime").into())),
+        }
+    }
+
+    async fn attempt(
+        self: Arc<Self>,
+        key: EventKey,
+        holder: Arc<Holder>,
+        give_up: Instant,
+    ) -> Result<Lease, NotClaimed> {
+        let mut asked = Instant::now();
+        let limit = give_up.saturating_duration_since(asked) + self.lease;
+        let token = match self.claim_once(&key, limit).await? {
+            Claimed::Acquired(token) => token,
+            Claimed::InFlight => return Err(NotClaimed::InFlight),
+            Claimed::Completed => return Err(NotClaimed::Completed),
+        };
+        let lease = self.hold(key, token, holder, asked + self.lease);
+        if lock(&self.handled).contains_key(&key) {
+            drop(lease.complete()); // it continues by itself
+            return Err(NotClaimed::Completed);
+        }
+        while asked.elapsed() >= self.lease / 3 {
+            asked = Instant::now();
+            if !lease.0.renew(give_up.saturating_duration_since(asked)).await? {
+                return Err(NotClaimed::InFlight);
+            }
+        }
+        Ok(lease)
+    }
+
+    async fn claim_once(&self, key: &EventKey, limit: Duration) -> Result<Claimed, StoreError> {
+        // Of `*self.store`: the `Arc` is a store too, and would box each call once more.
+        let claim = within(limit, async { (*self.store).claim(key, self.lease).await });
+        timed("claim", claim).await
+    }
+
+    fn hold(
+        self: &Arc<Self>,
+        key: EventKey,
+        token: LeaseToken,
+        holder: Arc<Holder>,
+        until: Instant,
+    ) -> Lease {
+        let state = Mutex::new(State { token, until, stage: Stage::Handling, is_overdue: false });
+        let lease = Arc::new(Held { leases: self.clone(), key, holder, state });
+        let mut held = lock(&self.held);
+        if held.len() == held.capacity() {
+            held.retain(|held| held.strong_count() > 0);
+            let live = held.len();
+            held.reserve(live.max(32));
+        }
+        held.push(Arc::downgrade(&lease));
+        Lease(lease)
+    }
+
+    /// Asks the store for settings of its engine that would lose or double events.
+    pub(crate) async fn check(&self) -> Result<Vec<String>, StoreError> {
+        within(STORE_TIMEOUT, async { (*self.store).check().await }).await
+    }
+
+    /// The home runtime, and the time until which it counts as running tasks. If there is none, or if it has
+    /// ended, the current runtime becomes it.
+    fn home(self: &Arc<Self>) -> Option<(Handle, Instant)> {
+        let mut current = lock(&self.home);
+        if current.as_ref().is_none_or(|home| home.renewer.is_finished()) {
+            let runtime = Handle::try_current().ok()?;
+            let renewer = runtime.spawn(renew_leases(Arc::downgrade(self))).abort_handle();
+            *current = Some(Home { runtime, renewer, driven_until: Instant::now() });
+        }
+        current.as_ref().map(|home| (home.runtime.clone(), home.driven_until))
+    }
+
+    /// The home runtime. If it does not run tasks, for instance because its `block_on` is over, the current
+    /// runtime replaces it.
+    async fn driven_home(self: &Arc<Self>) -> Option<Handle> {
+        let (home, driven_until) = self.home()?;
+        let is_current = || Handle::try_current().is_ok_and(|current| current.id() == home.id());
+        if Instant::now() < driven_until
+            || is_current()
+            || Box::pin(timeout(TURN_OF_A_RUNTIME, home.spawn(async {}))).await.is_ok()
+        {
+            return Some(home);
+        }
+        let abandoned = lock(&self.home).take_if(|now| now.runtime.id() == home.id());
+        if abandoned.is_some() {
+            tracing::error!(
+                "the tokio runtime that Bondify was built on runs no tasks: its `block_on` is over, \
+                 or its thread is blocked. Store calls run on the current runtime from now on. \
+                 Build Bondify and its store on the runtime that runs the server"
+            );
+        }
+        self.home().map(|(current, _)| current)
+    }
+}
+
+/// Renews all leases every third of a lease, regardless of their age. Most handlers end before the first
+/// renewal, and need no timer of their own.
+async fn renew_leases(leases: Weak<Leases>) {
+    let Some(lease) = leases.upgrade().map(|leases| leases.lease) else { return };
+    let every = lease / 3;
+    let mut ticks = interval_at(Instant::now() + every, every);
+    // After a round that took too long, the next one starts at once, but missed rounds are not made up for.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(leases) = leases.upgrade() else { return };
+        if let Some(home) = &mut *lock(&leases.home) {
+            home.driven_until = Instant::now() + lease / 2; // until the next turn is overdue
+        }
+        let live: Vec<_> = {
+            let mut held = lock(&leases.held);
+            held.retain(|held| held.strong_count() > 0);
+            held.iter().filter_map(Weak::upgrade).collect()
+        };
+        let due = live.into_iter().filter(|held| held.is_renewed());
+        let renew = |held: Arc<Held>| {
+            let span = held.holder.span.clone();
+            let renewal = async move {
+                if let Err(error) = held.renew(every).await {
+                    tracing::error!(error = &error as &dyn Error, "a lease was not renewed");
+                }
+            };
+            renewal.instrument(span)
+        };
+        stream::iter(due).for_each_concurrent(None, renew).await;
+    }
+}
+
+/// The right to handle a key. If it is dropped before it is completed, for instance because its delivery
+/// was cancelled, it is released in the background.
+pub(crate) struct Lease(Arc<Held>);
+
+impl Lease {
+    /// Completes the key. A failure is retried in a task of its own, since the handler has succeeded and
+    /// should not run again.
+    pub(crate) fn complete(self) -> Call<Result<(), StoreError>> {
+        self.0.begin(Stage::Completing);
+        self.0.end(Stage::Completing)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.0.begin(Stage::Releasing) {
+            self.0.holder.span.in_scope(|| self.0.end(Stage::Releasing));
+        }
+    }
+}
+
+/// A lease, as its delivery and the renewer share it.
+struct Held {
+    leases: Arc<Leases>,
+    key: EventKey,
+    holder: Arc<Holder>,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy)]
+struct State {
+    token: LeaseToken,
+    /// The time until which the lease is held at least, unless the store has forgotten it.
+    until: Instant,
+    stage: Stage,
+    is_overdue: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stage {
+    Handling,
+    Lost,
+    Completing,
+    Releasing,
+}
+
+impl Held {
+    /// Returns `true` if the lease is to be renewed. Warns once of a handler that runs longer than Bondify
+    /// waits.
+    fn is_renewed(&self) -> bool {
+        let is_late = self.holder.answer_by.is_some_and(|answer_by| Instant::now() > answer_by);
+        let State { stage, is_overdue, .. } = {
+            let mut state = self.state();
+            let before = *state;
+            state.is_overdue |= is_late;
+            before
+        };
+        if is_late && !is_overdue && stage == Stage::Handling {
+            tracing::warn!(
+                parent: &self.holder.span,
+                "the handler is still running: Bondify has stopped waiting for this delivery"
+            );
+        }
+        matches!(stage, Stage::Handling | Stage::Completing)
+    }
+
+    /// Renews the lease. Returns `false` if it is lost.
+    async fn renew(&self, limit: Duration) -> Result<bool, StoreError> {
+        let Leases { store, lease, .. } = &*self.leases;
+        let (asked, token) = (Instant::now(), self.state().token);
+        let renewal = within(limit, async { (**store).renew(&self.key, &token, *lease).await });
+        let renewal = timed("renew", renewal).await;
+        renewed(&renewal);
+        let is_held = renewal?;
+        let mut state = self.state();
+        // A key that was claimed again meanwhile has another token.
+        if is_held && state.token == token {
+            state.until = asked + *lease;
+        } else if state.token == token && state.stage == Stage::Handling {
+            state.stage = Stage::Lost;
+            drop(state);
+            tracing::error!(
+                "a running handler lost its lease: a retry may be handled at the same time"
+            );
+        }
+        Ok(is_held)
+    }
+
+    /// Begins to end the lease. Returns `false` if it is lost, or is being ended already.
+    fn begin(&self, end: Stage) -> bool {
+        let mut state = self.state();
+        let is_handling = state.stage == Stage::Handling;
+        if is_handling {
+            state.stage = end;
+        }
+        is_handling
+    }
+
+    fn end(self: &Arc<Self>, end: Stage) -> Call<Result<(), StoreError>> {
+        let Some((home, _)) = self.leases.home() else {
+            tracing::error!(?end, "there is no tokio runtime: a lease runs out by itself");
+            return Call::Done(Err(StoreError::new("there is no tokio runtime")));
+        };
+        Call::start(&home, self.clone().try_until_ended(end))
+    }
+
+    /// Tries to end the lease. If that fails, it is tried again in a task of its own: a completion for
+    /// [`COMPLETION_LIMIT`], a release until the lease has run out.
+    async fn try_until_ended(self: Arc<Self>, end: Stage) -> Result<(), StoreError> {
+        let mut may_have_claimed = false;
+        let ended = self.try_once(end, &mut may_have_claimed).await;
+        if let Err(error) = &ended {
+            tracing::error!(
+                error = error as &dyn Error,
+                ?end,
+                "a lease is not ended yet; will try again"
+            );
+            if end == Stage::Completing {
+                *lock(&self.leases.handled).entry(self.key).or_default() += 1;
+            }
+            tokio::spawn(self.try_again(end, may_have_claimed).in_current_span());
+        }
+        ended
+    }
+
+    async fn try_again(self: Arc<Self>, end: Stage, may_have_claimed: bool) {
+        let has_ended = self.ends_in_time(end, may_have_claimed).await;
+        if end == Stage::Releasing {
+            if !has_ended {
+                tracing::error!("a lease was not released and has run out by itself");
+            }
+            return;
+        }
+        if !has_ended {
+            tracing::error!(
+                "event handled but not marked as completed: a duplicate will be handled again"
+            );
+        }
+        if let Entry::Occupied(mut handled) = lock(&self.leases.handled).entry(self.key) {
+            *handled.get_mut() -= 1;
+            if *handled.get() == 0 {
+                handled.remove();
+            }
+        }
+    }
+
+    /// Tries to end the lease until that succeeds, which returns `true`, or is too late.
+    async fn ends_in_time(&self, end: Stage, mut may_have_claimed: bool) -> bool {
+        let is_completion = end == Stage::Completing;
+        let mut limit = Instant::now() + COMPLETION_LIMIT;
+        if !is_completion {
+            limit = limit.min(self.state().until);
+        }
+        let longest = (self.leases.lease / 10).clamp(FIRST_PAUSE, LONGEST_RETRY_PAUSE);
+        let mut pause = longest / 10;
+        while Instant::now() + pause < limit {
+            sleep(pause).await;
+            pause = longest.min(pause * 2);
+            if is_completion {
+                completion_retried();
+            }
+            match self.try_once(end, &mut may_have_claimed).await {
+                Ok(()) => return true,
+                Err(error) => tracing::debug!(
+                    error = &error as &dyn Error,
+                    ?end,
+                    "ending a lease failed again; will try again"
+                ),
+            }
+        }
+        false
+    }
+
+    async fn try_once(&self, end: Stage, may_have_claimed: &mut bool) -> Result<(), StoreError> {
+        match end {
+            Stage::Completing => self.complete(may_have_claimed).await,
+            _ => self.release().await,
+        }
+    }
+
+    /// Completes the key once. If the lease has run out, claims it again first. Ends without an error if
+    /// the key is completed, or if another delivery holds its lease. `may_have_claimed` is set if the answer
+    /// to a claim is lost.
+    async fn complete(&self, may_have_claimed: &mut bool) -> Result<(), StoreError> {
+        let (leases, token) = (&self.leases, self.state().token);
+        if self.complete_by(token).await? {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let claimed = leases.claim_once(&self.key, STORE_TIMEOUT).await;
+        match claimed.inspect_err(|_| *may_have_claimed = true)? {
+            Claimed::Acquired(token) => {
+                let (until, stage) = (asked + leases.lease, Stage::Completing);
+                *self.state() = State { token, until, stage, is_overdue: true };
+                if !self.complete_by(token).await? {
+                    return Err(StoreError::new("the lease was lost again"));
+                }
+                tracing::error!(
+                    "the lease ran out before the event was completed; it is completed now"
+                );
+            }
+            Claimed::InFlight if *may_have_claimed => {
+                return Err(StoreError::new("an earlier claim may hold the lease"));
+            }
+            Claimed::InFlight => tracing::error!(
+                "the lease ran out before the event was completed: another delivery holds it now"
+            ),
+            Claimed::Completed => tracing::warn!(
+                "the event was already completed, by this delivery or by another one"
+            ),
+        }
+        Ok(())
+    }
+
+    async fn complete_by(&self, token: LeaseToken) -> Result<bool, StoreError> {
+        let Leases { store, retention, .. } = &*self.leases;
+        let completion = async { (**store).complete(&self.key, &token, *retention).await };
+        timed("complete", within(STORE_TIMEOUT, completion)).await
+    }
+
+    async fn release(&self) -> Result<(), StoreError> {
+        let (store, token) = (&self.leases.store, self.state().token);
+        let release = async { (**store).release(&self.key, &token).await };
+        if !timed("release", within(STORE_TIMEOUT, release)).await? {
+            tracing::error!("the lease ran out before the event was released");
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -9,7 +9,6 @@ mod waiting;
 
 pub(crate) use self::{
     body::{read, read_limit},
-    claiming::NotClaimed,
     deadlines::Deadlines,
     shared::Pipeline,
 };

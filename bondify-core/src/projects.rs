@@ -7,7 +7,7 @@ use crate::{
     Bondify, Reply,
     head::{RequestHead, is_delivery},
     limits::STORE_TIMEOUT,
-    telemetry::{Record, Source},
+    telemetry::{self, Record},
 };
 
 /// Chooses the [`Bondify`] of each request, for a server of several projects. Attach it to a route as a
@@ -91,7 +91,7 @@ impl Projects {
                 );
                 Err(Reply::StoreUnavailable)
             });
-            chosen.map_err(|reply| Record::start(Source::Webhook).refused(reply))
+            chosen.map_err(|reply| Record::start(telemetry::WEBHOOK).refused(reply))
         })
     }
 }

@@ -10,8 +10,9 @@ use crate::{
     Bondify, Event, Reply, StoreError,
     adapter::misconfigured,
     head::Head,
-    pipeline::{Claim, Deadlines, NotClaimed, Pipeline, read},
-    telemetry::{Record, Source},
+    lease::NotClaimed,
+    pipeline::{Claim, Deadlines, Pipeline, read},
+    telemetry::{self, Record},
 };
 
 /// For adapters of web frameworks, see [`adapter`](crate::adapter).
@@ -85,7 +86,7 @@ impl Bondify {
             if let Some(advice) = head.mistake {
                 return Err(misconfigured(advice));
             }
-            let mut record = Record::start(Source::Webhook);
+            let mut record = Record::start(telemetry::WEBHOOK);
             let span = record.span.clone();
             let body = read(body, limit, deadlines.read_by()).instrument(span.clone()).await;
             let event = match span.in_scope(|| pipeline.verify(head, body)) {
@@ -162,7 +163,7 @@ impl Bondify {
         E: Send + 'static,
     {
         let Pipeline { verifier, shared, .. } = &*self.pipeline;
-        let mut record = Record::start(Source::Handle);
+        let mut record = Record::start(telemetry::HANDLE);
         if verifier.check_age(&event).is_err() {
             record.verified(&event);
             record.refused(Reply::StaleEvent);

@@ -4,55 +4,34 @@ mod metrics;
 
 use std::sync::{Mutex, PoisonError};
 
-#[cfg(feature = "metrics")]
-use ::metrics::Label;
 use tokio::time::Instant;
 use tracing::{Span, field::Empty};
 
-use self::metrics::RunningHandler;
+use self::metrics::Raised;
 pub(crate) use self::metrics::{
-    Operation, WaitingDuplicate, completion_retried, describe, renewed, timed,
+    completion_retried, describe, register, renewed, timed, waiting_duplicate,
 };
 #[cfg(feature = "metrics")]
 use crate::event::SecretName;
-use crate::{Event, Reply, Verifier, limits::WARNING_INTERVAL};
+use crate::{Event, Reply, limits::WARNING_INTERVAL};
 
 /// The record of a delivery, which is reported when it is dropped.
 pub(crate) struct Record {
     pub(crate) span: Span,
     started: Instant,
-    source: Source,
-    handler: Option<RunningHandler>,
+    source: &'static str,
+    handler: Option<(Raised, Instant)>,
     event: &'static str,
     #[cfg(feature = "metrics")]
     signed_by: SecretName,
     outcome: &'static str,
 }
 
-/// The way in which an event arrived.
-#[derive(Clone, Copy)]
-pub(crate) enum Source {
-    /// A webhook of Bondify.
-    Webhook,
-    /// A call of `handle` by the application.
-    Handle,
-}
+/// The source of an event that arrived as a webhook of Bondify.
+pub(crate) const WEBHOOK: &str = "webhook";
 
-impl Source {
-    #[cfg(feature = "metrics")]
-    const ALL: [Self; 2] = [Self::Webhook, Self::Handle];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Webhook => "webhook",
-            Self::Handle => "handle",
-        }
-    }
-}
-
-/// The labels of verified events.
-#[cfg(feature = "metrics")]
-const EVENTS: [&str; 3] = ["auth.confirmed", "auth.cancelled", "unknown"];
+/// The source of an event that the application passed to `handle`.
+pub(crate) const HANDLE: &str = "handle";
 
 /// The label of a delivery without a verified event.
 const NO_EVENT: &str = "none";
@@ -67,75 +46,11 @@ const REJECTED: &str = "REJECTED";
 /// up in the middle of the body.
 const ABANDONED: &str = "ABANDONED";
 
-/// The replies to deliveries without a verified event.
-#[cfg(feature = "metrics")]
-const REFUSALS: [Reply; 10] = [
-    Reply::ProjectNotFound,
-    Reply::UnsupportedMediaType,
-    Reply::PayloadTooLarge,
-    Reply::UnreadableBody,
-    Reply::MissingSignature,
-    Reply::InvalidSignature,
-    Reply::ParseError,
-    Reply::StaleEvent,
-    Reply::StoreUnavailable,
-    Reply::Misconfigured,
-];
-
-/// The replies to deliveries of verified events. Only `handle` gets verified events that are stale.
-#[cfg(feature = "metrics")]
-const REPLIES: [Reply; 5] = [
-    Reply::HandlerPanicked,
-    Reply::Duplicate,
-    Reply::InFlight,
-    Reply::StoreUnavailable,
-    Reply::StaleEvent,
-];
-
-/// Registers the counters of deliveries, at zero, for the secrets that are accepted now. The names of
-/// [`for_project`](crate::Bondify::for_project) are not registered: there is one for each project.
-#[cfg_attr(not(feature = "metrics"), expect(unused_variables))]
-pub(crate) fn register(verifier: &Verifier) {
-    #[cfg(feature = "metrics")]
-    {
-        for outcome in REFUSALS.map(Reply::code).into_iter().chain([ABANDONED]) {
-            deliveries(Source::Webhook, NO_EVENT, outcome, None).increment(0);
-        }
-        let outcomes = [ACCEPTED, REJECTED, ABANDONED].into_iter().chain(REPLIES.map(Reply::code));
-        for (event, outcome) in
-            EVENTS.iter().flat_map(|&event| outcomes.clone().map(move |outcome| (event, outcome)))
-        {
-            deliveries(Source::Handle, event, outcome, None).increment(0);
-            for signer in verifier.signers() {
-                for source in Source::ALL {
-                    deliveries(source, event, outcome, signer.clone()).increment(0);
-                }
-            }
-        }
-    }
-}
-
-#[cfg(feature = "metrics")]
-fn deliveries(
-    source: Source,
-    event: &'static str,
-    outcome: &'static str,
-    signed_by: SecretName,
-) -> ::metrics::Counter {
-    let mut labels = vec![
-        Label::from_static_parts("source", source.name()),
-        Label::from_static_parts("event", event),
-        Label::from_static_parts("outcome", outcome),
-    ];
-    labels.extend(signed_by.map(|name| Label::new("signed_by", name)));
-    ::metrics::counter!("bondify_deliveries_total", labels)
-}
-
 impl Record {
-    pub(crate) fn start(source: Source) -> Self {
+    pub(crate) fn start(source: &'static str) -> Self {
         let span = tracing::info_span!(
             "bondify.delivery",
-            source = source.name(),
+            source,
             event = Empty,
             session = Empty,
             signed_by = Empty,
@@ -186,7 +101,7 @@ impl Record {
 
     /// Records that the handler starts.
     pub(crate) fn handling(&mut self) {
-        self.handler = Some(RunningHandler::start(self.source, self.event));
+        self.handler = Some((metrics::running_handler(), Instant::now()));
     }
 
     /// Records the end of a handler. `is_late`: Bondify has stopped waiting for the answer.
@@ -207,20 +122,27 @@ impl Record {
     }
 
     fn settled(&mut self, outcome: &'static str) {
-        self.handler = None;
+        self.handler_ended();
         tracing::debug!(parent: &self.span, outcome, "delivery settled");
         self.outcome = outcome;
+    }
+
+    fn handler_ended(&mut self) {
+        if let Some((_raised, started)) = self.handler.take() {
+            metrics::handler_ended(self.source, self.event, started);
+        }
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
+        self.handler_ended();
         if !self.span.is_disabled() {
             self.span.record("outcome", self.outcome);
             self.span.record("elapsed_ms", self.started.elapsed().as_millis() as u64);
         }
         #[cfg(feature = "metrics")]
-        deliveries(self.source, self.event, self.outcome, self.signed_by.take()).increment(1);
+        metrics::deliveries(self.source, self.event, self.outcome, self.signed_by.take()).increment(1);
     }
 }
 

@@ -8,8 +8,9 @@ use futures_util::FutureExt;
 bondify_testkit::dedupe_store_suite!(async || MemoryStore::new());
 
 /// The store of `DedupeStore`'s documentation.
+#[expect(dead_code, reason = "an example has a `main`")]
 mod example {
-    include!("../src/store/example.rs");
+    include!("../examples/store.rs");
 
     bondify_testkit::dedupe_store_suite!(async || MyStore::default());
 }

@@ -32,16 +32,15 @@ impl<T: Send + 'static> Call<T> {
     }
 }
 
-impl<T> Call<Result<T, StoreError>> {
+impl<T, E: From<StoreError>> Call<Result<T, E>> {
     /// Waits for the answer until `give_up`.
-    pub(crate) async fn answer(self, give_up: Instant) -> Result<T, StoreError> {
+    pub(crate) async fn answer(self, give_up: Instant) -> Result<T, E> {
         match self {
             Self::Done(answer) => answer,
-            Self::Running(task) => match timeout_at(give_up, task).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(ended)) => Err(StoreError::new(ended)),
-                Err(late) => Err(StoreError::new(late)),
-            },
+            Self::Running(task) => {
+                let ended = timeout_at(give_up, task).await.map_err(StoreError::new)?;
+                ended.map_err(StoreError::new)?
+            }
         }
     }
 }

@@ -1,5 +1,4 @@
 use std::{
-    error::Error,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -9,7 +8,7 @@ use std::{
 
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 use super::deadlines::Deadlines;
 use crate::{
@@ -28,7 +27,7 @@ pub struct Claim {
     lease: Option<Lease>,
     record: Record,
     deadlines: Deadlines,
-    holder: Arc<Holder>,
+    _holder: Arc<Holder>,
 }
 
 impl Claim {
@@ -40,7 +39,7 @@ impl Claim {
         holder: Arc<Holder>,
     ) -> Self {
         record.handling();
-        Self { lease, record, deadlines, holder }
+        Self { lease, record, deadlines, _holder: holder }
     }
 
     /// Calls `handler`, polls its future, settles the claim by the `status` of its response, and returns the
@@ -92,15 +91,8 @@ impl Claim {
         self.record.handled(accepted, self.deadlines.is_too_late());
         // Dropping the lease releases it. The response does not wait for that.
         let Some(lease) = self.lease.take().filter(|_| accepted) else { return };
-        let completion = self.span().in_scope(|| lease.complete());
-        let completed = completion.answer(self.deadlines.settle_by());
-        if let Err(error) = completed.instrument(self.span().clone()).await {
-            tracing::error!(
-                parent: self.span(),
-                error = &error as &dyn Error,
-                "the event is not completed yet; will try again"
-            );
-        }
+        let completion = self.record.span.in_scope(|| lease.complete());
+        let _logged = completion.answer(self.deadlines.settle_by()).await;
     }
 
     /// Releases the claim of a handler that panicked, so that the event is left to a retry.
@@ -110,7 +102,7 @@ impl Claim {
 
     /// The future of the handler. `None` if it panics already.
     fn call<F>(&self, handler: impl FnOnce() -> F) -> Option<F> {
-        self.span().in_scope(|| catch_unwind(AssertUnwindSafe(handler)).ok())
+        self.record.span.in_scope(|| catch_unwind(AssertUnwindSafe(handler)).ok())
     }
 
     /// Polls the handler to its end and settles the claim.
@@ -123,7 +115,7 @@ impl Claim {
         F: Future,
         S: FnOnce(&F::Output) -> u16,
     {
-        let span = self.span().clone();
+        let span = self.record.span.clone();
         // Not an `async fn`, which would hold its arguments twice.
         let finish = async move {
             let response = match handling {
@@ -146,10 +138,6 @@ impl Claim {
         };
         finish.instrument(span)
     }
-
-    fn span(&self) -> &Span {
-        &self.holder.span
-    }
 }
 
 impl fmt::Debug for Claim {
@@ -158,39 +146,32 @@ impl fmt::Debug for Claim {
     }
 }
 
-/// A future that is spawned if it is dropped before its end. It is written by hand, since only a `Drop` can
-/// tell that a client hung up.
-struct Finish<R, S: FnOnce(Pin<Box<R>>) + Clone + Unpin> {
-    /// `None` once it has ended.
-    rest: Option<Pin<Box<R>>>,
-    spawn: S,
+/// Runs `rest` to its end: `spawn` gets it if the returned future is dropped before. It is written by hand,
+/// since only a `Drop` can tell that a client hung up.
+fn finish_by<R: Future, S: FnOnce(Pin<Box<R>>) + Unpin>(rest: R, spawn: S) -> Finish<R, S> {
+    Finish(Some((Box::pin(rest), spawn)))
 }
 
-impl<R: Future, S: FnOnce(Pin<Box<R>>) + Clone + Unpin> Future for Finish<R, S> {
+/// `None` once it has ended.
+struct Finish<R, S: FnOnce(Pin<Box<R>>)>(Option<(Pin<Box<R>>, S)>);
+
+impl<R: Future, S: FnOnce(Pin<Box<R>>) + Unpin> Future for Finish<R, S> {
     type Output = R::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R::Output> {
-        let Some(rest) = &mut self.rest else { return Poll::Pending }; // polled after its end
+        let Some((rest, _)) = &mut self.0 else { return Poll::Pending }; // polled after its end
         let output = ready!(rest.as_mut().poll(context));
-        self.rest = None;
+        self.0 = None;
         Poll::Ready(output)
     }
 }
 
-impl<R, S: FnOnce(Pin<Box<R>>) + Clone + Unpin> Drop for Finish<R, S> {
+impl<R, S: FnOnce(Pin<Box<R>>)> Drop for Finish<R, S> {
     fn drop(&mut self) {
-        if let Some(rest) = self.rest.take() {
-            (self.spawn.clone())(rest);
+        if let Some((rest, spawn)) = self.0.take() {
+            spawn(rest);
         }
     }
-}
-
-/// Runs `rest` to its end: `spawn` gets it if the returned future is dropped before.
-fn finish_by<R: Future>(
-    rest: R,
-    spawn: impl FnOnce(Pin<Box<R>>) + Clone + Unpin,
-) -> impl Future<Output = R::Output> {
-    Finish { rest: Some(Box::pin(rest)), spawn }
 }
 
 fn spawn_rest(rest: impl Future<Output: Send> + Send + 'static) {

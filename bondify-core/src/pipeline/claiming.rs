@@ -8,17 +8,9 @@ use tracing::Instrument;
 use super::{claim::Claim, deadlines::Deadlines, shared::Pipeline};
 use crate::{
     Event, EventKey, Reply, StoreError,
-    lease::{Attempt, Call, Holder, Lease, Leases},
-    telemetry::{Record, WaitingDuplicate},
+    lease::{Call, Holder, Lease, Leases, NotClaimed},
+    telemetry::{Record, waiting_duplicate},
 };
-
-/// The reason why an event is not handled.
-#[derive(Debug)]
-pub(crate) enum NotClaimed {
-    Completed,
-    InFlight,
-    StoreUnavailable(StoreError),
-}
 
 impl From<&NotClaimed> for Reply {
     fn from(reason: &NotClaimed) -> Self {
@@ -44,51 +36,62 @@ impl Pipeline {
             answer_by: deadlines.answer_by,
             _running: self.shared.running.subscribe(),
         });
-        let lease = match &self.shared.leases {
-            Some(leases) => {
-                let key = self.key(event);
-                let claiming = Claiming { pipeline: self, leases, key, holder: &holder, deadlines };
-                match claiming.lease().instrument(record.span.clone()).await {
-                    Ok(lease) => lease,
-                    Err(reason) => {
-                        record.refused(Reply::from(&reason));
-                        return Err(reason);
-                    }
+        let mut lease = None;
+        if let Some(leases) = &self.shared.leases {
+            let key = self.key(event);
+            let claiming = Claiming { pipeline: self, leases, key, holder: &holder, deadlines };
+            lease = match claiming.lease().instrument(record.span.clone()).await {
+                Ok(lease) => Some(lease),
+                Err(NotClaimed::StoreUnavailable(error)) if self.shared.settings.fail_open => {
+                    tracing::error!(
+                        parent: &record.span,
+                        error = &error as &dyn Error,
+                        "the dedupe store failed: the event is handled without deduplication"
+                    );
+                    None
                 }
-            }
-            None => None,
-        };
+                Err(reason) => {
+                    if let NotClaimed::StoreUnavailable(error) = &reason {
+                        tracing::error!(
+                            parent: &record.span,
+                            error = error as &dyn Error,
+                            "the dedupe store failed: the event is left to a retry"
+                        );
+                    }
+                    record.refused(Reply::from(&reason));
+                    return Err(reason);
+                }
+            };
+        }
         Ok(Claim::new(lease, record, deadlines, holder))
     }
 }
 
-type ClaimCall = Call<Result<Attempt, StoreError>>;
+type ClaimCall = Call<Result<Lease, NotClaimed>>;
 
 struct Claiming<'a> {
     pipeline: &'a Pipeline,
-    leases: &'a Leases,
+    leases: &'a Arc<Leases>,
     key: EventKey,
     holder: &'a Arc<Holder>,
     deadlines: Deadlines,
 }
 
 impl Claiming<'_> {
-    /// The lease of the key. `None` if the event is handled without one.
-    async fn lease(&self) -> Result<Option<Lease>, NotClaimed> {
+    async fn lease(&self) -> Result<Lease, NotClaimed> {
         if self.pipeline.shared.waiting.has_line(&self.key) {
             return Box::pin(self.wait(None)).await;
         }
         // A store in memory answers at once: then there is nothing to wait for.
         match self.claim().await {
-            Call::Done(Ok(Attempt::Acquired(lease))) => Ok(Some(lease)),
-            Call::Done(Ok(Attempt::Completed)) => Err(NotClaimed::Completed),
+            Call::Done(answer @ (Ok(_) | Err(NotClaimed::Completed))) => answer,
             call => Box::pin(self.wait(Some(call))).await,
         }
     }
 
     /// Waits until the event can be handled, is completed, or the wait is over. Of the waiters of one key in
     /// this process, one at a time asks the store. `call` is a claim that is sent already.
-    async fn wait(&self, mut call: Option<ClaimCall>) -> Result<Option<Lease>, NotClaimed> {
+    async fn wait(&self, mut call: Option<ClaimCall>) -> Result<Lease, NotClaimed> {
         let give_up = self.deadlines.give_up();
         let place = self.pipeline.shared.waiting.join(self.key);
         let mut view = match place.try_head() {
@@ -96,10 +99,8 @@ impl Claiming<'_> {
             None => {
                 // Another delivery has sent a claim at the same time. A lease that this one gets is released.
                 drop(call.take());
-                match place.head(give_up).await {
-                    Ok(view) => view,
-                    Err(late) => return self.without_store(StoreError::new(late)),
-                }
+                let _waiting = waiting_duplicate();
+                timeout_at(give_up, place.head()).await.map_err(StoreError::new)?
             }
         };
         loop {
@@ -111,23 +112,23 @@ impl Claiming<'_> {
                     self.claim().await
                 }
                 None if place.has_failed(&view) => {
-                    return self.without_store(StoreError::new("a claim of the same event failed"));
+                    return Err(StoreError::new("a claim of the same event failed").into());
                 }
                 None => self.claim().await,
             };
             match call.answer(give_up).await {
-                Ok(Attempt::Acquired(lease)) => {
+                Ok(lease) => {
                     view.acquired();
-                    return Ok(Some(lease));
+                    return Ok(lease);
                 }
-                Ok(Attempt::Completed) => view.completed = true,
-                Ok(Attempt::InFlight) => view.in_flight = true,
-                Err(error) if view.in_flight => {
+                Err(NotClaimed::Completed) => view.completed = true,
+                Err(NotClaimed::InFlight) => view.in_flight = true,
+                Err(NotClaimed::StoreUnavailable(error)) if view.in_flight => {
                     tracing::error!(error = &error as &dyn Error, "a claim failed; will try again");
                 }
-                Err(error) => {
-                    place.failed(&mut view);
-                    return self.without_store(error);
+                Err(unavailable) => {
+                    view.failed = Some(Instant::now());
+                    return Err(unavailable);
                 }
             }
         }
@@ -138,7 +139,7 @@ impl Claiming<'_> {
     }
 
     async fn pause(&self, pause: Duration) -> Result<(), NotClaimed> {
-        let _waiting = WaitingDuplicate::start();
+        let _waiting = waiting_duplicate();
         tracing::debug!(?pause, "another delivery of this event is being handled");
         let (now, wait_until) = (Instant::now(), self.deadlines.wait_until());
         if now >= wait_until {
@@ -149,23 +150,6 @@ impl Claiming<'_> {
         match timeout_at(wait_until.min(now + pause), left).await {
             Err(_elapsed) => Ok(()),
             Ok(_left) => Err(NotClaimed::InFlight),
-        }
-    }
-
-    fn without_store(&self, error: StoreError) -> Result<Option<Lease>, NotClaimed> {
-        let source = &error as &dyn Error;
-        if self.pipeline.shared.settings.fail_open {
-            tracing::error!(
-                error = source,
-                "the dedupe store failed: the event is handled without deduplication"
-            );
-            Ok(None)
-        } else {
-            tracing::error!(
-                error = source,
-                "the dedupe store failed: the event is left to a retry"
-            );
-            Err(NotClaimed::StoreUnavailable(error))
         }
     }
 }

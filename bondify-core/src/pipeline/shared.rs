@@ -18,7 +18,7 @@ pub(crate) struct Pipeline {
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     /// `None` if deliveries are not claimed.
-    pub(crate) leases: Option<Leases>,
+    pub(crate) leases: Option<Arc<Leases>>,
     /// `true` if handled events can reach the handler again after a restart.
     pub(crate) forgets_on_restart: bool,
     /// Counts the application's background tasks, for `drain`: each holds a receiver.

@@ -1,49 +1,36 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use tokio::{
-    sync::MutexGuard,
-    time::{Instant, error::Elapsed, timeout_at},
-};
+use tokio::{sync::MutexGuard, time::Instant};
 
 use crate::{
     EventKey,
     limits::{FIRST_PAUSE, LONGEST_PAUSE},
-    telemetry::WaitingDuplicate,
 };
 
-/// The deliveries of this process that wait for a claim, in one line per key. Only the head of a line asks
-/// the store. The others use its answer.
+/// The deliveries of this process that wait for a claim, in one line per key. Only the head of a line, which
+/// has locked it, asks the store. The others use its answer.
 #[derive(Default)]
-pub(super) struct Waiting(Mutex<HashMap<EventKey, (Arc<Line>, Members)>>);
+pub(super) struct Waiting(Mutex<Lines>);
 
-/// The number of places in a line.
-type Members = usize;
-
-#[derive(Default)]
-struct Line {
-    head: tokio::sync::Mutex<View>,
-    joined: AtomicU64,
-}
+/// The lines, each with the number of its places.
+type Lines = HashMap<EventKey, (Arc<tokio::sync::Mutex<View>>, usize)>;
 
 /// The store's answers to the heads of a line.
 pub(super) struct View {
     pub(super) in_flight: bool,
     pub(super) completed: bool,
-    /// The first place in the line whose claim did not fail.
-    failed_before: u64,
+    /// The time of the last claim that failed.
+    pub(super) failed: Option<Instant>,
     pause: Duration,
 }
 
 impl Default for View {
     fn default() -> Self {
-        Self { in_flight: false, completed: false, failed_before: 0, pause: FIRST_PAUSE }
+        Self { in_flight: false, completed: false, failed: None, pause: FIRST_PAUSE }
     }
 }
 
@@ -65,8 +52,8 @@ impl View {
 pub(super) struct Place<'a> {
     waiting: &'a Waiting,
     key: EventKey,
-    line: Arc<Line>,
-    place: u64,
+    line: Arc<tokio::sync::Mutex<View>>,
+    joined: Instant,
 }
 
 impl Waiting {
@@ -76,17 +63,13 @@ impl Waiting {
     }
 
     pub(super) fn join(&self, key: EventKey) -> Place<'_> {
-        let line = {
-            let mut lines = self.lines();
-            let (line, members) = lines.entry(key).or_default();
-            *members += 1;
-            line.clone()
-        };
-        let place = line.joined.fetch_add(1, Ordering::Relaxed);
-        Place { waiting: self, key, line, place }
+        let mut lines = self.lines();
+        let (line, places) = lines.entry(key).or_default();
+        *places += 1;
+        Place { waiting: self, key, line: line.clone(), joined: Instant::now() }
     }
 
-    fn lines(&self) -> std::sync::MutexGuard<'_, HashMap<EventKey, (Arc<Line>, Members)>> {
+    fn lines(&self) -> std::sync::MutexGuard<'_, Lines> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -94,32 +77,26 @@ impl Waiting {
 impl Place<'_> {
     /// The view of the head, if this place is the head of the line.
     pub(super) fn try_head(&self) -> Option<MutexGuard<'_, View>> {
-        self.line.head.try_lock().ok()
+        self.line.try_lock().ok()
     }
 
     /// Waits until this place is the head of the line.
-    pub(super) async fn head(&self, give_up: Instant) -> Result<MutexGuard<'_, View>, Elapsed> {
-        let _waiting = WaitingDuplicate::start();
-        timeout_at(give_up, self.line.head.lock()).await
-    }
-
-    /// Records that a claim failed, for all places that are in the line now.
-    pub(super) fn failed(&self, view: &mut View) {
-        view.failed_before = self.line.joined.load(Ordering::Relaxed);
+    pub(super) async fn head(&self) -> MutexGuard<'_, View> {
+        self.line.lock().await
     }
 
     /// Returns `true` if a claim failed while this place was in the line.
     pub(super) fn has_failed(&self, view: &View) -> bool {
-        self.place < view.failed_before
+        view.failed.is_some_and(|failed| self.joined <= failed)
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         if let Entry::Occupied(mut line) = self.waiting.lines().entry(self.key) {
-            let (_, members) = line.get_mut();
-            *members -= 1;
-            if *members == 0 {
+            let (_, places) = line.get_mut();
+            *places -= 1;
+            if *places == 0 {
                 line.remove();
             }
         }

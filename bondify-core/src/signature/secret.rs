@@ -187,22 +187,11 @@ impl fmt::Debug for Secret {
 /// Returns `true` if the character is a control character or is displayed as nothing. Spaces count as
 /// visible.
 fn is_invisible(character: char) -> bool {
-    let is_ignorable = matches!(character,
-        '\u{ad}' // soft hyphen
-        | '\u{34f}' // combining grapheme joiner
-        | '\u{61c}' | '\u{200e}'..='\u{200f}' // direction marks
-        | '\u{115f}'..='\u{1160}' | '\u{3164}' | '\u{ffa0}' // Hangul fillers
-        | '\u{17b4}'..='\u{17b5}' // Khmer inherent vowels
-        | '\u{180b}'..='\u{180f}' | '\u{fe00}'..='\u{fe0f}' // variation selectors
-        | '\u{200b}'..='\u{200d}' // zero-width space and joiners
-        | '\u{2028}'..='\u{202e}' // separators of lines, embedded directions
-        | '\u{2060}'..='\u{206f}' // word joiner, isolated directions
-        | '\u{feff}' // byte order mark
-        | '\u{fff0}'..='\u{fffb}' // annotations
-        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' // format controls
-        | '\u{e0000}'..='\u{e0fff}' // tags
-    );
-    character.is_control() || is_ignorable
+    character.is_control()
+        || matches!(character,
+            // Soft hyphen, zero-width characters, directions, joiners, variation selectors, byte order mark, tags.
+            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A string that cannot be a webhook secret.

@@ -2,39 +2,45 @@
 
 #[cfg(feature = "metrics")]
 use ::metrics::{
-    Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-    histogram,
+    Counter, Histogram, Label, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
 };
-
-#[cfg(feature = "metrics")]
 use tokio::time::Instant;
 
 #[cfg(feature = "metrics")]
-use super::EVENTS;
-use super::Source;
-
-/// A kind of call to a store.
-#[derive(Clone, Copy)]
-pub(crate) enum Operation {
-    Claim,
-    Renew,
-    Complete,
-    Release,
-}
-
+use super::{ABANDONED, ACCEPTED, HANDLE, NO_EVENT, REJECTED, WEBHOOK};
+use crate::Verifier;
 #[cfg(feature = "metrics")]
-impl Operation {
-    const ALL: [Self; 4] = [Self::Claim, Self::Renew, Self::Complete, Self::Release];
+use crate::{Reply, event::SecretName};
 
-    fn name(self) -> &'static str {
-        match self {
-            Self::Claim => "claim",
-            Self::Renew => "renew",
-            Self::Complete => "complete",
-            Self::Release => "release",
-        }
-    }
-}
+/// The labels of verified events.
+#[cfg(feature = "metrics")]
+const EVENTS: [&str; 3] = ["auth.confirmed", "auth.cancelled", "unknown"];
+
+/// The replies to deliveries without a verified event.
+#[cfg(feature = "metrics")]
+const REFUSALS: [Reply; 10] = [
+    Reply::ProjectNotFound,
+    Reply::UnsupportedMediaType,
+    Reply::PayloadTooLarge,
+    Reply::UnreadableBody,
+    Reply::MissingSignature,
+    Reply::InvalidSignature,
+    Reply::ParseError,
+    Reply::StaleEvent,
+    Reply::StoreUnavailable,
+    Reply::Misconfigured,
+];
+
+/// The replies to deliveries of verified events. Only `handle` gets verified events that are stale.
+#[cfg(feature = "metrics")]
+const REPLIES: [Reply; 5] = [
+    Reply::HandlerPanicked,
+    Reply::Duplicate,
+    Reply::InFlight,
+    Reply::StoreUnavailable,
+    Reply::StaleEvent,
+];
 
 /// Describes every metric, and registers its known series, so that a rate shows their first rise. The
 /// recorder has to be installed before.
@@ -76,97 +82,112 @@ pub(crate) fn describe() {
         for result in ["renewed", "lost", "error"] {
             counter!("bondify_lease_renewals_total", "result" => result).increment(0);
         }
-        for source in Source::ALL {
-            for event in EVENTS {
-                let _registered = histogram!("bondify_handler_seconds", &handler(source, event));
+        for (source, event) in [WEBHOOK, HANDLE].into_iter().flat_map(|s| EVENTS.map(|e| (s, e))) {
+            let _registered = handlers(source, event);
+        }
+        for operation in ["claim", "renew", "complete", "release"] {
+            let _registered = ["ok", "error"].map(|result| store_calls(operation, result));
+        }
+    }
+}
+
+/// Registers the counters of deliveries, at zero, for the secrets that are accepted now. The names of
+/// [`for_project`](crate::Bondify::for_project) are not registered: there is one for each project.
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables))]
+pub(crate) fn register(verifier: &Verifier) {
+    #[cfg(feature = "metrics")]
+    {
+        for outcome in REFUSALS.map(Reply::code).into_iter().chain([ABANDONED]) {
+            deliveries(WEBHOOK, NO_EVENT, outcome, None).increment(0);
+        }
+        let outcomes = [ACCEPTED, REJECTED, ABANDONED].into_iter().chain(REPLIES.map(Reply::code));
+        for (event, outcome) in
+            EVENTS.iter().flat_map(|&event| outcomes.clone().map(move |outcome| (event, outcome)))
+        {
+            deliveries(HANDLE, event, outcome, None).increment(0);
+            for signer in verifier.signers() {
+                for source in [WEBHOOK, HANDLE] {
+                    deliveries(source, event, outcome, signer.clone()).increment(0);
+                }
             }
         }
-        for operation in Operation::ALL {
-            for result in ["ok", "error"] {
-                let _registered = store_calls(operation, result);
-            }
-        }
     }
 }
 
-/// A running handler. It counts as running until this is dropped.
-pub(super) struct RunningHandler {
-    #[cfg(feature = "metrics")]
-    labels: [(&'static str, &'static str); 2],
-    #[cfg(feature = "metrics")]
-    started: Instant,
+#[cfg(feature = "metrics")]
+pub(super) fn deliveries(
+    source: &'static str,
+    event: &'static str,
+    outcome: &'static str,
+    signed_by: SecretName,
+) -> Counter {
+    let mut labels = vec![
+        Label::from_static_parts("source", source),
+        Label::from_static_parts("event", event),
+        Label::from_static_parts("outcome", outcome),
+    ];
+    labels.extend(signed_by.map(|name| Label::new("signed_by", name)));
+    counter!("bondify_deliveries_total", labels)
 }
 
-impl RunningHandler {
-    #[cfg_attr(not(feature = "metrics"), expect(unused_variables))]
-    pub(super) fn start(source: Source, event: &'static str) -> Self {
+/// A gauge that counts one more until this is dropped.
+#[cfg_attr(not(feature = "metrics"), expect(dead_code))]
+pub(crate) struct Raised(&'static str);
+
+impl Raised {
+    fn new(gauge: &'static str) -> Self {
         #[cfg(feature = "metrics")]
-        gauge!("bondify_handlers_running").increment(1.0);
-        Self {
-            #[cfg(feature = "metrics")]
-            labels: handler(source, event),
-            #[cfg(feature = "metrics")]
-            started: Instant::now(),
-        }
+        gauge!(gauge).increment(1.0);
+        Self(gauge)
     }
 }
 
-/// The labels of a handler's metrics.
 #[cfg(feature = "metrics")]
-fn handler(source: Source, event: &'static str) -> [(&'static str, &'static str); 2] {
-    [("source", source.name()), ("event", event)]
-}
-
-#[cfg(feature = "metrics")]
-impl Drop for RunningHandler {
+impl Drop for Raised {
     fn drop(&mut self) {
-        gauge!("bondify_handlers_running").decrement(1.0);
-        histogram!("bondify_handler_seconds", &self.labels).record(self.started.elapsed());
+        gauge!(self.0).decrement(1.0);
     }
 }
 
-/// A delivery that waits for another delivery of its event. It counts as waiting until this is dropped.
-pub(crate) struct WaitingDuplicate(());
+/// Counts a delivery that waits for another delivery of its event.
+pub(crate) fn waiting_duplicate() -> Raised {
+    Raised::new("bondify_duplicates_waiting")
+}
 
-impl WaitingDuplicate {
-    pub(crate) fn start() -> Self {
-        #[cfg(feature = "metrics")]
-        gauge!("bondify_duplicates_waiting").increment(1.0);
-        Self(())
-    }
+/// Counts a running handler.
+pub(super) fn running_handler() -> Raised {
+    Raised::new("bondify_handlers_running")
+}
+
+/// Records the time that a handler took.
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables))]
+pub(super) fn handler_ended(source: &'static str, event: &'static str, started: Instant) {
+    #[cfg(feature = "metrics")]
+    handlers(source, event).record(started.elapsed());
 }
 
 #[cfg(feature = "metrics")]
-impl Drop for WaitingDuplicate {
-    fn drop(&mut self) {
-        gauge!("bondify_duplicates_waiting").decrement(1.0);
-    }
+fn handlers(source: &'static str, event: &'static str) -> Histogram {
+    histogram!("bondify_handler_seconds", "source" => source, "event" => event)
 }
 
 /// Makes a call to a store, and records its duration.
 #[cfg_attr(not(feature = "metrics"), expect(unused_variables))]
 pub(crate) async fn timed<T, E>(
-    operation: Operation,
+    operation: &'static str,
     call: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     #[cfg(feature = "metrics")]
     let started = Instant::now();
     let answer = call.await;
     #[cfg(feature = "metrics")]
-    {
-        let result = if answer.is_ok() { "ok" } else { "error" };
-        store_calls(operation, result).record(started.elapsed());
-    }
+    store_calls(operation, if answer.is_ok() { "ok" } else { "error" }).record(started.elapsed());
     answer
 }
 
 #[cfg(feature = "metrics")]
-fn store_calls(operation: Operation, result: &'static str) -> Histogram {
-    histogram!(
-        "bondify_store_call_seconds",
-        "operation" => operation.name(),
-        "result" => result,
-    )
+fn store_calls(operation: &'static str, result: &'static str) -> Histogram {
+    histogram!("bondify_store_call_seconds", "operation" => operation, "result" => result)
 }
 
 /// Counts a renewal: `true` if the lease was held, `false` if it was lost.
