@@ -80,6 +80,6 @@ bondify_testkit::http_suite!(Actix);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_oversized_body_behind_nginx_is_refused() {
-    let case = bondify_testkit::http_suite::an_oversized_body_behind_nginx_is_refused::<Actix>();
+    let case = test_engines::an_oversized_body_behind_nginx_is_refused::<Actix>();
     bondify_testkit::within_a_minute(case).await;
 }

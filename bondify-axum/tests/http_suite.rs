@@ -8,7 +8,6 @@ bondify_testkit::http_suite!(adapter::Axum);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_oversized_body_behind_nginx_is_refused() {
-    let case =
-        bondify_testkit::http_suite::an_oversized_body_behind_nginx_is_refused::<adapter::Axum>();
+    let case = test_engines::an_oversized_body_behind_nginx_is_refused::<adapter::Axum>();
     bondify_testkit::within_a_minute(case).await;
 }

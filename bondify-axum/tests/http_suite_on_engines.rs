@@ -76,7 +76,7 @@ mod behind_pgbouncer {
         PostgresStore,
         sqlx::postgres::{PgConnectOptions, PgPoolOptions},
     };
-    use bondify_testkit::engines::{PgBouncer, Upstream};
+    use test_engines::{PgBouncer, Upstream};
 
     use super::*;
 

@@ -69,7 +69,7 @@ where
 {
     match bondify.handle(event.clone(), handler).await {
         Ok(Handled::Now(_)) => Ended::Handled,
-        Ok(Handled::Before) => Ended::Known,
+        Ok(Handled::Duplicate) => Ended::Known,
         Err(HandleError::Stale) => Ended::TooOld,
         Err(error) => {
             tracing::warn!(%event, %error, "catch-up: the event was not handled");

@@ -27,17 +27,50 @@
 //! }
 //! ```
 //!
+//! A framework that takes tower layers needs no adapter: use `bondify-tower`.
+//!
+//! # The parts
+//!
 //! - **Head.** [`RequestHead`] is implemented for `http` 1. For a framework with other types, implement it for
-//!   a newtype.
+//!   a newtype. [`Head::of`] then decides whether the request is a delivery.
+//! - **Body.** Any stream of [`Buf`](bytes::Buf)s, the framework's own body included. Core limits it. If the
+//!   framework buffers the body before, let it read [`read_limit`] bytes.
+//! - **Handler.** It gets the event, and the bytes that were signed in place of the body.
+//! - **Response.** [`response`] makes one of a [`Reply`] for `http` 1. For other types, copy
+//!   [`status`](Reply::status), [`headers`](Reply::headers) and [`body`](Reply::body).
 //! - **Event.** [`define_bondify_event!`] defines the framework's extractor or guard; the handler puts the
-//!   event where that finds it. Without an event the extractor answers [`misconfigured`].
-//! - **Several projects.** Take `impl Into<Projects>` in place of a `Bondify`, and ask
-//!   [`Projects::choose`](crate::Projects::choose) first.
+//!   event where that finds it. Without an event the extractor answers [`misconfigured`], unless the route does not
+//!   compile or launch.
+//! - **Rejection.** [`define_bondify_rejection!`] defines the error of the extractors. Implement the framework's
+//!   response trait for it.
+//! - **Attaching.** A trait `BondifyExt`, sealed by a private supertrait, is implemented for all
+//!   [`Into<Projects>`](crate::Projects): for a `Bondify`, and for the `Projects` of a server of several projects. Ask
+//!   [`Projects::choose`](crate::Projects::choose) for the `Bondify` of each request first.
+//! - **Users**, with the feature `proof`. [`define_bondify_user!`] defines the extractor. Implement the framework's
+//!   required and optional extraction for it by
+//!   [`ProofVerifier::authenticate`](crate::ProofVerifier::authenticate). Keep its result with the request, and pass
+//!   it as `earlier` if the request is asked again.
+//! - **Sign-in**, with the feature `login`. `bondify_login::adapter` documents its four routes. A trait `LoginExt`
+//!   mounts them.
+//! - **Features.** Forward `metrics`, `proof` and `serde`. Export the client and the stores again by `client`, `redis`,
+//!   `mysql`, `postgres` and `sqlite`.
+//!
+//! An adapter has no status literal for a delivery and no `match` on replies. No handler behind Bondify runs for a
+//! request that is not signed, whatever type it takes the body by.
+//!
+//! # Other frameworks
+//!
 //! - **Handlers that cannot be wrapped**, as in Rocket: call [`Bondify::claim`](crate::Bondify::claim), keep the
 //!   [`Claim`] where it is dropped with the request, and [settle](Claim::settle) it by the final status.
 //! - **Futures that are not `Send`**, as in actix-web: call `claim`, then [`Claim::run_local`].
+//! - **A framework that tells an application of its shutdown**, as Rocket does, calls
+//!   [`drain`](crate::Bondify::drain) by itself. With others the application calls it after the server has ended.
 //!
-//! The HTTP contract suite of `bondify-testkit` proves an adapter right.
+//! # The tests
+//!
+//! The suites of `bondify-testkit` prove an adapter right, over TCP. Implement `http_suite::Adapter` and expand
+//! `http_suite!`; with users, implement `user_suite::Adapter` and expand `user_suite!`. All cases pass, and
+//! `Adapter::serve` returns `None` only for a mistake with which the framework does not compile or launch.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -55,6 +88,7 @@ pub use crate::{
     head::{Head, RequestHead},
     headers::Headers,
     pipeline::Claim,
+    reply::misconfigured,
 };
 use crate::{Bondify, Reply, pipeline};
 
@@ -65,13 +99,6 @@ use crate::{Bondify, Reply, pipeline};
 #[must_use]
 pub fn read_limit(bondify: &Bondify) -> usize {
     pipeline::read_limit(bondify.body_limit())
-}
-
-/// Logs `advice`, which says what to change, as an error and returns [`Reply::Misconfigured`].
-#[must_use]
-pub fn misconfigured(advice: &str) -> Reply {
-    tracing::error!("bondify is not set up on this route: {advice}");
-    Reply::Misconfigured
 }
 
 /// Returns the response of a reply, for frameworks on `http` 1.

@@ -1,8 +1,11 @@
 use std::{
     fmt,
+    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
+
+use futures_util::future::{Either, select};
 
 #[cfg(feature = "proof")]
 use crate::ProofVerifier;
@@ -67,7 +70,7 @@ impl Bondify {
     /// share this one's store.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.pipeline.shared.running()
+        self.pipeline.shared.running.receiver_count()
     }
 
     /// The size of the largest body that is accepted, in bytes.
@@ -92,7 +95,7 @@ impl Bondify {
     /// Returns `true` with [`verify_only`](Builder::verify_only): no event is claimed.
     #[must_use]
     pub fn is_verify_only(&self) -> bool {
-        self.pipeline.is_verify_only()
+        self.pipeline.shared.leases.is_none()
     }
 
     /// Runs a background task of the application, such as a worker of a queue, until it ends or
@@ -121,7 +124,13 @@ impl Bondify {
     /// }
     /// ```
     pub async fn until_drained<T>(&self, task: impl Future<Output = T>) -> Option<T> {
-        self.pipeline.shared.until_drained(task).await
+        let shared = &self.pipeline.shared;
+        let (_counted, mut leaving) = (shared.tasks.subscribe(), shared.leaving.subscribe());
+        let (left, task) = (pin!(leaving.wait_for(|&leaving| leaving)), pin!(task));
+        match select(left, task).await {
+            Either::Left(_left) => None,
+            Either::Right((ended, _)) => Some(ended),
+        }
     }
 
     /// Derives the `Bondify` of another project. It accepts deliveries that `secret` or one of `old`
@@ -202,7 +211,14 @@ impl Bondify {
     /// [`DrainTimedOut`] if handlers or settlements are still running after `timeout`. They continue as
     /// long as the runtime does.
     pub async fn drain(&self, timeout: Duration) -> Result<(), DrainTimedOut> {
-        self.pipeline.shared.drain(timeout).await
+        let shared = &self.pipeline.shared;
+        shared.leaving.send_replace(true);
+        let ended = async {
+            shared.tasks.closed().await; // first, since a task may start handlers until it ends
+            shared.running.closed().await;
+        };
+        let drained = tokio::time::timeout(timeout, ended).await;
+        drained.map_err(|_late| DrainTimedOut { running: self.running() })
     }
 
     /// Returns a verifier of proofs with the same secrets and clock. [`rotate`](Self::rotate) changes the
@@ -230,7 +246,7 @@ impl fmt::Debug for Bondify {
             .field("verifier", &self.pipeline.verifier)
             .field("namespaces", &self.pipeline.namespaces)
             .field("settings", &self.pipeline.shared.settings)
-            .field("running", &self.pipeline.shared.running())
+            .field("running", &self.running())
             .finish_non_exhaustive()
     }
 }

@@ -8,10 +8,11 @@ use tracing::Instrument;
 
 use crate::{
     Bondify, Event, Reply, StoreError,
-    adapter::misconfigured,
     head::Head,
     lease::NotClaimed,
+    limits::DELIVERY_TIMEOUT,
     pipeline::{Claim, Deadlines, Pipeline, read},
+    reply::misconfigured,
     telemetry::{self, Record},
 };
 
@@ -80,7 +81,8 @@ impl Bondify {
     {
         let pipeline = self.pipeline.clone();
         let settings = &pipeline.shared.settings;
-        let (limit, deadlines) = (settings.body_limit, Deadlines::of_webhook(settings.wait));
+        let deadlines = Deadlines::new(settings.wait, Some(DELIVERY_TIMEOUT));
+        let limit = settings.body_limit;
         // Not an `async fn`, which would hold its arguments twice.
         async move {
             if let Some(advice) = head.mistake {
@@ -117,7 +119,7 @@ impl Bondify {
     /// async fn on_poll(bondify: &Bondify, event: Event) -> Result<(), Box<dyn Error>> {
     ///     match bondify.handle(event, async move |event| sign_in(event).await).await? {
     ///         Handled::Now(account) => println!("signed in to account {account}"),
-    ///         Handled::Before => println!("signed in before"),
+    ///         Handled::Duplicate => println!("signed in before"),
     ///     }
     ///     Ok(())
     /// }
@@ -169,10 +171,10 @@ impl Bondify {
             record.refused(Reply::StaleEvent);
             return Err(HandleError::Stale);
         }
-        let deadlines = Deadlines::of_call(shared.settings.wait);
+        let deadlines = Deadlines::new(shared.settings.wait, None);
         let claim = match self.pipeline.claim(&event, record, deadlines).await {
             Ok(claim) => claim,
-            Err(NotClaimed::Completed) => return Ok(Handled::Before),
+            Err(NotClaimed::Completed) => return Ok(Handled::Duplicate),
             Err(NotClaimed::InFlight) => return Err(HandleError::InFlight),
             Err(NotClaimed::StoreUnavailable(error)) => {
                 return Err(HandleError::StoreUnavailable(error));
@@ -202,7 +204,7 @@ pub enum Handled<T> {
     Now(T),
     /// The event was handled before, by a webhook, a poll or another instance. The handler did
     /// not run.
-    Before,
+    Duplicate,
 }
 
 /// The error of [`Bondify::handle`](crate::Bondify::handle). The event is not completed.

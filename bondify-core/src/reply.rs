@@ -145,6 +145,13 @@ impl Reply {
     }
 }
 
+/// Logs `advice`, which says what to change, as an error and returns [`Reply::Misconfigured`].
+#[must_use]
+pub fn misconfigured(advice: &str) -> Reply {
+    tracing::error!("bondify is not set up on this route: {advice}");
+    Reply::Misconfigured
+}
+
 impl From<VerifyError> for Reply {
     fn from(error: VerifyError) -> Self {
         match error {

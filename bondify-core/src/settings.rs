@@ -3,7 +3,7 @@ use std::time::Duration;
 use crate::limits::{DELIVERY_TIMEOUT, MIN_LEASE, MIN_TOLERANCE, TEN_YEARS};
 
 /// The settings of a pipeline, validated.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) body_limit: usize,
     pub(crate) wait: Duration,
@@ -18,9 +18,8 @@ impl Settings {
     /// Refuses invalid settings. `least_retention` is the time for which a captured delivery
     /// verifies.
     pub(crate) fn validate(&self, least_retention: Duration) -> Result<(), BuildError> {
-        let Self { body_limit, wait, lease, tolerance, retention, .. } = self;
-        let (wait, lease, tolerance, retention) = (*wait, *lease, *tolerance, *retention);
-        if *body_limit == 0 {
+        let Self { body_limit, wait, lease, tolerance, retention, .. } = *self;
+        if body_limit == 0 {
             return Err(BuildError::ZeroBodyLimit);
         }
         if lease < MIN_LEASE {

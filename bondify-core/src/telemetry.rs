@@ -142,7 +142,8 @@ impl Drop for Record {
             self.span.record("elapsed_ms", self.started.elapsed().as_millis() as u64);
         }
         #[cfg(feature = "metrics")]
-        metrics::deliveries(self.source, self.event, self.outcome, self.signed_by.take()).increment(1);
+        metrics::deliveries(self.source, self.event, self.outcome, self.signed_by.take())
+            .increment(1);
     }
 }
 

@@ -94,7 +94,7 @@ const IN_FLIGHT: fn(&Call) -> bool = |call| *call == Call::Claim(Claimed::InFlig
 async fn an_event_is_handled_once() {
     let (bondify, store) = probed();
     assert_eq!(answer(&bondify, polled("s"), Ok(1)).await.unwrap(), Handled::Now(1));
-    assert_eq!(answer(&bondify, polled("s"), Ok(2)).await.unwrap(), Handled::Before);
+    assert_eq!(answer(&bondify, polled("s"), Ok(2)).await.unwrap(), Handled::Duplicate);
     assert_eq!(webhook(&bondify, "s", 200).await, Err(Reply::Duplicate));
     assert_eq!(store.calls().iter().filter(|call| COMPLETED(call)).count(), 1);
 }
@@ -103,7 +103,7 @@ async fn an_event_is_handled_once() {
 async fn an_event_that_a_webhook_brought_was_handled_before() {
     let (bondify, _) = probed();
     assert_eq!(webhook(&bondify, "s", 204).await, Ok(204));
-    assert_eq!(answer(&bondify, polled("s"), Ok(1)).await.unwrap(), Handled::Before);
+    assert_eq!(answer(&bondify, polled("s"), Ok(1)).await.unwrap(), Handled::Duplicate);
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn a_panic_leaves_the_event_to_the_next_call() {
 
 #[tokio::test]
 async fn it_waits_for_the_webhook_that_is_being_handled() {
-    for (status, expected) in [(200, Handled::Before), (500, Handled::Now(1))] {
+    for (status, expected) in [(200, Handled::Duplicate), (500, Handled::Now(1))] {
         let (bondify, store) = probed();
         let request = Payload::confirmed().session_token("s").signed_with(&secret());
         let delivery = request.receive_by(&bondify).await.unwrap();
@@ -194,7 +194,7 @@ async fn a_webhook_and_a_poll_at_once_have_one_effect() {
         assert!(
             matches!(
                 (webhook, poll),
-                (Ok(200), Handled::Before) | (Err(Reply::Duplicate), Handled::Now(1))
+                (Ok(200), Handled::Duplicate) | (Err(Reply::Duplicate), Handled::Now(1))
             ),
             "{webhook:?} and {poll:?}"
         );
@@ -213,7 +213,7 @@ async fn a_handler_outlives_the_future_of_its_caller() {
     assert!(handling.now_or_never().is_none()); // and is dropped
     resume.notify_one();
     store.until(1, COMPLETED).await;
-    assert_eq!(answer(&bondify, polled("s"), Ok(1)).await.unwrap(), Handled::Before);
+    assert_eq!(answer(&bondify, polled("s"), Ok(1)).await.unwrap(), Handled::Duplicate);
 }
 
 #[tokio::test]

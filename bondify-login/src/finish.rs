@@ -89,7 +89,7 @@ impl Login {
         if starting.await.is_err() {
             let repeated = settings.answers.get(&login.key());
             return Err(match (claim.await, repeated) {
-                (Ok(Ok(Handled::Before)), Some(answer)) => NotFinishing::Answered(answer),
+                (Ok(Ok(Handled::Duplicate)), Some(answer)) => NotFinishing::Answered(answer),
                 (Ok(Ok(_)), _) => not(State::Used),
                 (Ok(Err(_)) | Err(_), _) => not(State::Unavailable),
             });

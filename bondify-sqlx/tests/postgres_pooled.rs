@@ -13,11 +13,8 @@ use bondify_sqlx::{
         raw_sql,
     },
 };
-use bondify_testkit::{
-    engine_url,
-    engines::{PgBouncer, Upstream},
-    within_a_minute,
-};
+use bondify_testkit::{engine_url, within_a_minute};
+use test_engines::{PgBouncer, Upstream};
 use tokio::task::JoinSet;
 
 mod cases;

@@ -50,24 +50,21 @@ mod concurrency;
 mod hang_ups;
 mod leases;
 mod projects;
-#[cfg(all(feature = "engines", unix))]
-mod proxied;
 mod refusals;
 mod rig;
 mod settings;
 mod settling;
 
-#[cfg(all(feature = "engines", unix))]
-#[cfg_attr(docsrs, doc(cfg(all(feature = "engines", unix))))]
-pub use self::proxied::*;
+pub use self::adapter::{Adapter, App, Attached, Body, PATH, PROJECTS_PATH, Server, two_projects};
+#[doc(hidden)]
 pub use self::{
     accepting::*,
-    adapter::{Adapter, App, Attached, Body, PATH, PROJECTS_PATH, Server, two_projects},
     concurrency::*,
     hang_ups::*,
     leases::*,
     projects::*,
     refusals::*,
+    rig::{Rig, secret},
     settings::*,
     settling::*,
 };

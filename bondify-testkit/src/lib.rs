@@ -6,9 +6,6 @@ pub mod cookies;
 mod deadline;
 mod delivery;
 mod engine;
-#[cfg(all(feature = "engines", unix))]
-#[cfg_attr(docsrs, doc(cfg(all(feature = "engines", unix))))]
-pub mod engines;
 pub mod http_suite;
 mod payload;
 mod probe;

@@ -16,26 +16,18 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
-        kind: Kind<B>,
-    }
-}
-
-pin_project! {
-    #[derive(Debug)]
-    #[project = Projected]
-    enum Kind<B> {
-        Inner { #[pin] body: B },
-        Reply { #[pin] body: Full<Bytes> },
+        inner: Option<B>,
+        reply: Full<Bytes>,
     }
 }
 
 impl<B> ResponseBody<B> {
     pub(crate) fn inner(body: B) -> Self {
-        Self { kind: Kind::Inner { body } }
+        Self { inner: Some(body), reply: Full::default() }
     }
 
     pub(crate) fn reply(body: Full<Bytes>) -> Self {
-        Self { kind: Kind::Reply { body } }
+        Self { inner: None, reply: body }
     }
 }
 
@@ -47,23 +39,18 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.project().kind.project() {
-            Projected::Inner { body } => body.poll_frame(context),
-            Projected::Reply { body } => body.poll_frame(context).map_err(|never| match never {}),
+        let this = self.project();
+        match this.inner.as_pin_mut() {
+            Some(inner) => inner.poll_frame(context),
+            None => Pin::new(this.reply).poll_frame(context).map_err(|never| match never {}),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Inner { body } => body.is_end_stream(),
-            Kind::Reply { body } => body.is_end_stream(),
-        }
+        self.inner.as_ref().map_or_else(|| self.reply.is_end_stream(), B::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Inner { body } => body.size_hint(),
-            Kind::Reply { body } => body.size_hint(),
-        }
+        self.inner.as_ref().map_or_else(|| self.reply.size_hint(), B::size_hint)
     }
 }

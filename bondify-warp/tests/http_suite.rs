@@ -62,7 +62,7 @@ bondify_testkit::http_suite!(Warp);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_oversized_body_behind_nginx_is_refused() {
-    let case = bondify_testkit::http_suite::an_oversized_body_behind_nginx_is_refused::<Warp>();
+    let case = test_engines::an_oversized_body_behind_nginx_is_refused::<Warp>();
     bondify_testkit::within_a_minute(case).await;
 }
 

@@ -9,12 +9,10 @@ use std::{
 };
 
 use axum::http::StatusCode;
-use bondify_testkit::{
-    engines::{Proxy, Upstream},
-    skipped, within_a_minute,
-};
+use bondify_testkit::{skipped, within_a_minute};
 use serde_json::{Value, json};
 use tempfile::tempdir;
+use test_engines::{Proxy, Upstream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},

@@ -219,12 +219,6 @@ impl Confirmed {
     pub fn confirmed_at(&self) -> SystemTime {
         self.confirmed_at
     }
-
-    /// The JSON object of the event, as [`Event::raw`].
-    #[must_use]
-    pub fn raw(&self) -> &Bytes {
-        self.user.source.as_bytes()
-    }
 }
 
 /// `auth.cancelled`: a user tapped Cancel.
@@ -258,12 +252,6 @@ impl Cancelled {
     #[must_use]
     pub fn cancelled_at(&self) -> SystemTime {
         self.cancelled_at
-    }
-
-    /// The JSON object of the event, as [`Event::raw`].
-    #[must_use]
-    pub fn raw(&self) -> &Bytes {
-        self.body.as_bytes()
     }
 }
 
@@ -307,12 +295,6 @@ impl Unknown {
     pub fn occurred_at(&self) -> Option<SystemTime> {
         self.occurred_at
     }
-
-    /// The JSON object of the event, as [`Event::raw`].
-    #[must_use]
-    pub fn raw(&self) -> &Bytes {
-        self.body.as_bytes()
-    }
 }
 
 impl PartialEq for Event {
@@ -323,8 +305,17 @@ impl PartialEq for Event {
 
 impl Eq for Event {}
 
-macro_rules! equal_by_body_and_debug_shows_nothing_personal {
-    ($($event:ident),*) => {$(
+/// Two events are equal if their bodies are, and `Debug` shows nothing personal.
+macro_rules! by_body {
+    ($($event:ident: $($body:ident).+,)*) => {$(
+        impl $event {
+            /// The JSON object of the event, as [`Event::raw`].
+            #[must_use]
+            pub fn raw(&self) -> &Bytes {
+                self.$($body).+.as_bytes()
+            }
+        }
+
         impl PartialEq for $event {
             fn eq(&self, other: &Self) -> bool {
                 self.raw() == other.raw()
@@ -341,4 +332,4 @@ macro_rules! equal_by_body_and_debug_shows_nothing_personal {
     )*};
 }
 
-equal_by_body_and_debug_shows_nothing_personal!(Confirmed, Cancelled, Unknown);
+by_body!(Confirmed: user.source, Cancelled: body, Unknown: body,);

@@ -14,15 +14,10 @@ pub(crate) struct Deadlines {
 }
 
 impl Deadlines {
-    /// The deadlines of a webhook whose duplicates wait for `wait`.
-    pub(crate) fn of_webhook(wait: Duration) -> Self {
+    /// The deadlines of an event whose duplicates wait for `wait`. The sender waits for `answer`.
+    pub(crate) fn new(wait: Duration, answer: Option<Duration>) -> Self {
         let received = Instant::now();
-        Self { received, wait, answer_by: Some(received + DELIVERY_TIMEOUT) }
-    }
-
-    /// The deadlines of a call of `handle`, which nobody stops waiting for.
-    pub(crate) fn of_call(wait: Duration) -> Self {
-        Self { received: Instant::now(), wait, answer_by: None }
+        Self { received, wait, answer_by: answer.map(|answer| received + answer) }
     }
 
     /// The time until which the body is read.

@@ -1,6 +1,5 @@
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
 use super::waiting::Waiting;
@@ -22,13 +21,13 @@ pub(crate) struct Shared {
     /// `true` if handled events can reach the handler again after a restart.
     pub(crate) forgets_on_restart: bool,
     /// Counts the application's background tasks, for `drain`: each holds a receiver.
-    tasks: watch::Sender<()>,
+    pub(crate) tasks: watch::Sender<()>,
     pub(super) waiting: Waiting,
     /// Counts deliveries from their verification to their settlement, for `drain`: each holds a
     /// receiver.
-    pub(super) running: watch::Sender<()>,
+    pub(crate) running: watch::Sender<()>,
     /// `true` once `drain` was called: waiting duplicates are answered at once.
-    pub(super) leaving: watch::Sender<bool>,
+    pub(crate) leaving: watch::Sender<bool>,
 }
 
 impl Pipeline {
@@ -68,43 +67,9 @@ impl Pipeline {
         }
     }
 
-    pub(crate) fn is_verify_only(&self) -> bool {
-        self.shared.leases.is_none()
-    }
-
     /// The key that the event is claimed by.
     pub(super) fn key(&self, event: &Event) -> EventKey {
         self.namespaces.iter().fold(event.key(), |key, namespace| key.within(namespace))
-    }
-}
-
-impl Shared {
-    /// The number of deliveries that are neither settled nor answered with a reply.
-    pub(crate) fn running(&self) -> usize {
-        self.running.receiver_count()
-    }
-
-    /// Runs `task` until it ends or `drain` begins. `drain` waits until it has been dropped.
-    pub(crate) async fn until_drained<T>(&self, task: impl Future<Output = T>) -> Option<T> {
-        let _counted = self.tasks.subscribe();
-        let mut leaving = self.leaving.subscribe();
-        let (left, task) = (pin!(leaving.wait_for(|&leaving| leaving)), pin!(task));
-        match select(left, task).await {
-            Either::Left(_left) => None,
-            Either::Right((ended, _)) => Some(ended),
-        }
-    }
-
-    /// Ends background tasks and waiting duplicates, and waits until all running deliveries have
-    /// ended.
-    pub(crate) async fn drain(&self, timeout: Duration) -> Result<(), DrainTimedOut> {
-        self.leaving.send_replace(true);
-        let ended = async {
-            self.tasks.closed().await; // first, since a task may start handlers until it ends
-            self.running.closed().await;
-        };
-        let drained = tokio::time::timeout(timeout, ended).await;
-        drained.map_err(|_late| DrainTimedOut { running: self.running() })
     }
 }
 

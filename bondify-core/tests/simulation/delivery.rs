@@ -177,7 +177,7 @@ async fn without_http(
         |event| handler(event).map(|status| if status == 200 { Ok(status) } else { Err(status) });
     match bondify.handle(event, handler).await {
         Ok(Handled::Now(status)) | Err(HandleError::Handler(status)) => Ok(status),
-        Ok(Handled::Before) => Err(Reply::Duplicate),
+        Ok(Handled::Duplicate) => Err(Reply::Duplicate),
         Err(HandleError::InFlight) => Err(Reply::InFlight),
         Err(HandleError::StoreUnavailable(_)) => Err(Reply::StoreUnavailable),
         Err(HandleError::Panicked) => Err(Reply::HandlerPanicked),

@@ -10,8 +10,8 @@ use std::{
 };
 
 use bondify_login::LoginBuilder;
-use bondify_testkit::engines::{Nginx, Proxy, Upstream};
 use example_support::browser::{Browser, Device};
+use test_engines::{Nginx, Proxy, Upstream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},

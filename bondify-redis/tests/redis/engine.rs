@@ -9,7 +9,7 @@ use bondify_redis::{
         aio::{ConnectionManager, ConnectionManagerConfig},
     },
 };
-use bondify_testkit::engines::{Engine, Proxy, Upstream};
+use test_engines::{Engine, Proxy, Upstream};
 
 /// A time-out that does not expire on a busy machine, for tests that are not about time-outs.
 pub(crate) const PATIENT: Duration = Duration::from_secs(30);

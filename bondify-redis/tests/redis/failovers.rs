@@ -1,6 +1,6 @@
 //! Failovers after which the old primary is a replica or has ended.
 
-use bondify_testkit::engines::RedisPair;
+use test_engines::RedisPair;
 use tokio::{
     sync::watch,
     task::{JoinSet, block_in_place, yield_now},

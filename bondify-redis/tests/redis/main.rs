@@ -32,11 +32,8 @@ use bondify_redis::{
         aio::{ConnectionLike, ConnectionManager},
     },
 };
-use bondify_testkit::{
-    engine_url,
-    engines::{Engine, Stop},
-    within_a_minute,
-};
+use bondify_testkit::{engine_url, within_a_minute};
+use test_engines::{Engine, Stop};
 
 use crate::engine::{PATIENT, connect, open, tell};
 

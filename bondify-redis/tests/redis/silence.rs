@@ -1,11 +1,11 @@
 //! Connections that stay open and give no answer.
 
-use bondify_testkit::engines::Proxy;
+use test_engines::Proxy;
 
 use super::*;
 use crate::engine::{proxy, url_of};
 
-bondify_testkit::network_store_suite!(async || {
+test_engines::network_store_suite!(async || {
     let server = Engine::redis()?;
     let proxy = proxy(&server).await;
     let store = open(url_of(&proxy)).timeout(Duration::from_secs(1));

@@ -7,11 +7,11 @@ use super::adapter::{Adapter, App, Attached, PATH, Server};
 use crate::{Call, Connection, Payload, ProbeStore, Response, Script, WebhookRequest};
 
 /// A server under test with its store and its handler's script.
-pub(super) struct Rig {
-    pub(super) bondify: Bondify,
+pub struct Rig {
+    pub bondify: Bondify,
     pub(super) script: Script,
     pub(super) store: ProbeStore,
-    pub(super) server: Server,
+    pub server: Server,
 }
 
 /// A time that does not expire on a slow machine.
@@ -31,7 +31,7 @@ pub(super) const SETTLED: fn(&Call) -> bool =
     |call| matches!(call, Call::Complete(_) | Call::Release(_));
 
 impl Rig {
-    pub(super) async fn start<A: Adapter>() -> Self {
+    pub async fn start<A: Adapter>() -> Self {
         Self::with::<A>(|builder| builder).await
     }
 
@@ -91,7 +91,7 @@ impl Rig {
     }
 }
 
-pub(super) fn secret() -> Secret {
+pub fn secret() -> Secret {
     Secret::new("whsec_5f2b0c9d8e7a6b5c4d3e2f1a0b9c8d7e").expect("a valid secret")
 }
 

@@ -31,7 +31,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bondify_testkit::engines::{Engine, Stop};
+use test_engines::{Engine, Stop};
 use tokio::{
     sync::{Mutex, RwLock},
     task::block_in_place,

@@ -9,8 +9,8 @@ use std::{
 use bondify_emulator::{
     Change, Delivery, DeliveryState, Emulator, Persona, ProjectSettings, SessionStatus,
 };
-use bondify_testkit::engines::{Proxy, Upstream};
 use tempfile::TempDir;
+use test_engines::{Proxy, Upstream};
 use tokio::time::sleep;
 
 use crate::{

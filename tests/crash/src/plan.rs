@@ -1,6 +1,6 @@
 use std::{fmt, time::Duration};
 
-use bondify_testkit::engines::Stop;
+use test_engines::Stop;
 
 use crate::{LEASE, RECEIVERS, Ticket};
 

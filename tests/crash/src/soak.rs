@@ -16,10 +16,8 @@ use bondify_sqlx::{
     SqliteStore,
     sqlx::{SqlitePool, query},
 };
-use bondify_testkit::{
-    Connection, Payload, WebhookRequest,
-    engines::{Engine, Proxy, Stop, Upstream},
-};
+use bondify_testkit::{Connection, Payload, WebhookRequest};
+use test_engines::{Engine, Proxy, Stop, Upstream};
 use tokio::{
     net::TcpListener,
     sync::watch,

@@ -1,7 +1,7 @@
 use std::fmt;
 
-use bondify_testkit::engines::{Engine, PgBouncer, Proxy, Upstream};
 use tempfile::TempDir;
+use test_engines::{Engine, PgBouncer, Proxy, Upstream};
 
 /// The store that the receivers share.
 #[derive(Debug)]

@@ -41,22 +41,28 @@ fn dependencies(of: &str) -> Vec<String> {
     found
 }
 
+/// Asserts that each actual arrow is drawn, in one or several steps, and each drawn one exists.
+fn compare(drawn: &Arrows, actual: &Arrows) {
+    for (from, to) in actual {
+        assert!(reached(drawn, from).contains(to), "{from} uses {to}: no arrow leads there");
+    }
+    for (from, to) in drawn {
+        let arrow = (from.clone(), to.clone());
+        assert!(actual.contains(&arrow), "{from} does not use {to}: the arrow is drawn in vain");
+    }
+}
+
 #[test]
 fn the_crates_depend_on_each_other_as_drawn() {
-    let drawn = drawing("Dependencies between the crates");
-    let mut actual = Arrows::new();
-    for name in crates() {
-        for dependency in dependencies(&name) {
-            assert!(
-                reached(&drawn, &name).contains(&dependency),
-                "{name} depends on {dependency}: no arrow of the drawing leads there"
-            );
-            actual.insert((name.clone(), dependency));
-        }
-    }
-    for arrow in &drawn {
-        assert!(actual.contains(arrow), "{} does not depend on {}", arrow.0, arrow.1);
-    }
+    let of = |name: String| dependencies(&name).into_iter().map(move |on| (name.clone(), on));
+    let actual = crates().into_iter().flat_map(of).collect();
+    compare(&drawing("Dependencies between the crates"), &actual);
+}
+
+#[test]
+fn the_modules_of_core_import_from_each_other_as_drawn() {
+    let modules = Modules::read(&root().join("bondify-core/src")).unwrap();
+    compare(&drawing("Inside core"), &between_folders(&modules.imports()));
 }
 
 /// The circles that are left, by crate and module.

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use bondify_core::{Claimed, DedupeStore, EventKey};
 use bondify_redis::RedisStore;
-use bondify_testkit::{
-    engine_url,
-    engines::{Engine, Stop},
-};
+use bondify_testkit::engine_url;
+use test_engines::{Engine, Stop};
 
 fn on_deadpool(url: &str) -> RedisStore {
     let config = deadpool_redis::Config::from_url(url);

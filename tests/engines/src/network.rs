@@ -8,33 +8,32 @@
 //! # impl MyStore {
 //! #     fn connect(_: std::net::SocketAddr) -> bondify_core::MemoryStore { Default::default() }
 //! # }
-//! use bondify_testkit::engines::{Engine, Proxy};
+//! use test_engines::{Engine, Proxy};
 //!
 //! # fn main() {}
-//! bondify_testkit::network_store_suite!(async || {
+//! test_engines::network_store_suite!(async || {
 //!     let engine = Engine::postgres()?;
 //!     let proxy = Proxy::start(engine.postgres_socket()).await.unwrap();
 //!     Some((MyStore::connect(proxy.address()), proxy, engine))
 //! });
 //! ```
 
-use bondify_core::{Bondify, Event, Reply, Secret};
+use std::time::Duration;
+
+use bondify_core::{Bondify, Claimed, DedupeStore, Event, EventKey, LeaseToken, Reply, Secret};
+use bondify_testkit::{
+    Payload,
+    store_suite::cases::{LONG, acquire, acquire_at_last, claim, fresh_key, until},
+};
 use tokio::{net::TcpListener, time::timeout};
 
-use super::{
-    Claimed, DedupeStore, Duration, EventKey, LONG, LeaseToken, acquire, acquire_at_last, claim,
-    fresh_key, until,
-};
-use crate::{
-    Payload,
-    engines::{Proxy, Upstream},
-};
+use crate::{Proxy, Upstream};
 
-/// Expands to one `#[tokio::test]` for each case of [`network`](crate::store_suite::network).
+/// Expands to one `#[tokio::test]` for each case of [`network`](crate::network).
 ///
-/// The async closure returns an `Option` of the store, the [`Proxy`](crate::engines::Proxy) through
+/// The async closure returns an `Option` of the store, the [`Proxy`](crate::Proxy) through
 /// which it is connected, and a value that must live as long, such as the
-/// [`Engine`](crate::engines::Engine). With `None`, a case passes without running.
+/// [`Engine`](crate::Engine). With `None`, a case passes without running.
 #[macro_export]
 macro_rules! network_store_suite {
     ($new_store:expr) => {
@@ -56,10 +55,10 @@ macro_rules! __network_store_tests {
         async fn $case() {
             let case = async {
                 if let Some((store, proxy, _engine)) = ($new_store)().await {
-                    $crate::store_suite::network::$case(store, &proxy).await;
+                    $crate::network::$case(store, &proxy).await;
                 }
             };
-            $crate::within_a_minute(case).await;
+            ::bondify_testkit::within_a_minute(case).await;
         }
     )+};
 }

@@ -24,7 +24,7 @@ pub struct RedisPair {
 
 impl RedisPair {
     /// Starts both, and returns when they are in sync. Returns `None` and reports the tests as
-    /// [`skipped`](crate::skipped) if there is no `redis-server`.
+    /// [`skipped`](bondify_testkit::skipped) if there is no `redis-server`.
     ///
     /// # Panics
     ///

@@ -10,13 +10,13 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::skipped;
+use bondify_testkit::skipped;
 
 /// A running engine in a temporary folder. It listens on a Unix socket there, and dropping the value ends
 /// it. Acknowledged writes survive its crash.
 ///
 /// ```no_run
-/// use bondify_testkit::engines::{Engine, Stop};
+/// use test_engines::{Engine, Stop};
 ///
 /// if let Some(mut redis) = Engine::redis() {
 ///     println!("connect to {}", redis.url());

@@ -1,16 +1,13 @@
+use bondify_testkit::{
+    Connection, WebhookRequest,
+    http_suite::{Adapter, PATH, Rig, secret},
+};
 use futures_util::future::join_all;
 
-use super::{
-    adapter::{Adapter, PATH},
-    rig::{Rig, secret},
-};
-use crate::{Connection, WebhookRequest, engines::Nginx};
+use crate::Nginx;
 
 /// The response to each of 96 bodies of more than twice the limit, through a real nginx, is 413. nginx
 /// answers 502 if the server closes the connection while nginx still sends.
-///
-/// It is not a part of [`http_suite!`](crate::http_suite!), because it needs the feature `engines`. Call
-/// it from your own test.
 pub async fn an_oversized_body_behind_nginx_is_refused<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let Some(nginx) = Nginx::in_front_of(rig.server.address()).await else { return };

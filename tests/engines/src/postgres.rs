@@ -19,7 +19,7 @@ pub(super) const PORT: u16 = 5432;
 /// Methods for PostgreSQL.
 impl Engine {
     /// Starts a PostgreSQL with the superuser `postgres`. Returns `None` and reports the tests as
-    /// [`skipped`](crate::skipped) if PostgreSQL is not installed.
+    /// [`skipped`](bondify_testkit::skipped) if PostgreSQL is not installed.
     ///
     /// # Panics
     ///

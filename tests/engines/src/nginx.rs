@@ -28,7 +28,7 @@ pub struct Nginx {
 
 impl Nginx {
     /// Starts an nginx that forwards requests to `server`. Returns `None` and reports the tests as
-    /// [`skipped`](crate::skipped) if nginx is not installed.
+    /// [`skipped`](bondify_testkit::skipped) if nginx is not installed.
     ///
     /// # Panics
     ///

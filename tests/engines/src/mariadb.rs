@@ -15,7 +15,7 @@ const USER: &str = "mysql";
 /// Methods for MariaDB.
 impl Engine {
     /// Starts a MariaDB with the superuser `root` and the database `test`. Returns `None` and reports the
-    /// tests as [`skipped`](crate::skipped) if MariaDB is not installed.
+    /// tests as [`skipped`](bondify_testkit::skipped) if MariaDB is not installed.
     ///
     /// # Panics
     ///

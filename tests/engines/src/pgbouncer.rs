@@ -29,7 +29,7 @@ pub struct PgBouncer {
 
 impl PgBouncer {
     /// Starts a pooler that assigns a server connection to a client for a transaction. Returns `None` and
-    /// reports the tests as [`skipped`](crate::skipped) if PgBouncer is not installed.
+    /// reports the tests as [`skipped`](bondify_testkit::skipped) if PgBouncer is not installed.
     ///
     /// # Panics
     ///
@@ -41,7 +41,7 @@ impl PgBouncer {
 
     /// Starts a pooler that assigns a server connection to a client for a statement, and refuses
     /// transactions of several statements. Returns `None` and reports the tests as
-    /// [`skipped`](crate::skipped) if PgBouncer is not installed.
+    /// [`skipped`](bondify_testkit::skipped) if PgBouncer is not installed.
     ///
     /// # Panics
     ///

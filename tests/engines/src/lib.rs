@@ -10,7 +10,7 @@
 //! - [`Nginx`] is a proxy in front of an HTTP server.
 //!
 //! ```no_run
-//! use bondify_testkit::engines::{Engine, Proxy, Stop};
+//! use test_engines::{Engine, Proxy, Stop};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> std::io::Result<()> {
@@ -25,11 +25,15 @@
 //! # }
 //! ```
 
+#![cfg(unix)]
+
 mod mariadb;
+pub mod network;
 mod nginx;
 mod owner;
 mod pgbouncer;
 mod postgres;
+mod proxied;
 mod proxy;
 mod redis_pair;
 mod server;
@@ -37,6 +41,7 @@ mod server;
 pub use self::{
     nginx::Nginx,
     pgbouncer::PgBouncer,
+    proxied::an_oversized_body_behind_nginx_is_refused,
     proxy::{Proxy, Upstream},
     redis_pair::RedisPair,
     server::{Engine, Stop},
