@@ -8,9 +8,11 @@ use crate::{Call, Connection, Payload, ProbeStore, Response, Script, WebhookRequ
 
 /// A server under test with its store and its handler's script.
 pub struct Rig {
+    /// What the server receives with.
     pub bondify: Bondify,
     pub(super) script: Script,
     pub(super) store: ProbeStore,
+    /// The server.
     pub server: Server,
 }
 
@@ -31,6 +33,7 @@ pub(super) const SETTLED: fn(&Call) -> bool =
     |call| matches!(call, Call::Complete(_) | Call::Release(_));
 
 impl Rig {
+    /// Starts a server that has Bondify on its route.
     pub async fn start<A: Adapter>() -> Self {
         Self::with::<A>(|builder| builder).await
     }
@@ -91,6 +94,7 @@ impl Rig {
     }
 }
 
+/// The secret of the deliveries.
 pub fn secret() -> Secret {
     Secret::new("whsec_5f2b0c9d8e7a6b5c4d3e2f1a0b9c8d7e").expect("a valid secret")
 }
