@@ -43,7 +43,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The key by which listeners find out whether they hear anything.
-const HEARTBEAT: EventKey = EventKey::ZERO;
+const HEARTBEAT: EventKey = EventKey::from_bytes([0; 16]);
 
 impl dyn Wakeups {
     /// Returns the keys that any instance wakes, while the stream is polled. It subscribes again by itself when
