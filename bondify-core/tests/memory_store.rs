@@ -8,9 +8,8 @@ use futures_util::FutureExt;
 bondify_testkit::dedupe_store_suite!(async || MemoryStore::new());
 
 /// The store of `DedupeStore`'s documentation.
-#[expect(dead_code, reason = "an example has a `main`")]
 mod example {
-    include!("../examples/store.rs");
+    include!("../docs/store.rs");
 
     bondify_testkit::dedupe_store_suite!(async || MyStore::default());
 }

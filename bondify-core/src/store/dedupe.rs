@@ -29,7 +29,7 @@ use super::key::EventKey;
 /// # A store from scratch
 ///
 /// ```
-#[doc = include_str!("../../examples/store.rs")]
+#[doc = include_str!("../../docs/store.rs")]
 /// ```
 ///
 /// A real store also drops expired entries.

@@ -1,13 +1,10 @@
 use std::{
     collections::HashMap,
-    error::Error,
     sync::Mutex,
     time::{Duration, Instant},
 };
 
-use bondify_core::{
-    Bondify, Claimed, DedupeStore, EventKey, LeaseToken, Secret, StoreError, async_trait,
-};
+use bondify_core::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError, async_trait};
 
 #[derive(Default)]
 struct MyStore(Mutex<State>);
@@ -90,11 +87,4 @@ impl DedupeStore for MyStore {
             entries.remove(key);
         })
     }
-}
-
-fn main() -> Result<(), Box<dyn Error>> {
-    let secret = Secret::new("whsec_5f2b0c9d8e7a6b5c")?;
-    let bondify = Bondify::builder(secret).store(MyStore::default()).build()?;
-    assert_eq!(bondify.running(), 0); // attach it to a route
-    Ok(())
 }
