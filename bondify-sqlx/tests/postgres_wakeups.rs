@@ -7,12 +7,9 @@ use bondify_sqlx::{
     PgWakeups,
     sqlx::{AssertSqlSafe, Connection, PgConnection, Row, raw_sql},
 };
-use bondify_testkit::{
-    engine_url,
-    engines::{Proxy, Upstream},
-    within_a_minute,
-};
+use bondify_testkit::{engine_url, within_a_minute};
 use futures_util::{StreamExt, stream::BoxStream};
+use test_engines::{Proxy, Upstream};
 use tokio::time::timeout;
 
 /// Without PostgreSQL, the tests end here.
