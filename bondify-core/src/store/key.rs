@@ -63,6 +63,21 @@ impl EventKey {
     }
 }
 
+#[cfg(feature = "pipeline")]
+impl EventKey {
+    pub(crate) const ZERO: Self = Self([0; 16]);
+
+    /// All bits of the key. They need no further hashing, since the key is a SHA-256 digest.
+    pub(super) const fn bits(&self) -> u128 {
+        u128::from_le_bytes(self.0)
+    }
+
+    /// Half of the bits of the key.
+    pub(super) const fn hash(&self) -> u64 {
+        self.bits() as u64
+    }
+}
+
 impl fmt::Display for EventKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(const_hex::Buffer::<16>::new().format(&self.0))

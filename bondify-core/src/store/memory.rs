@@ -1,8 +1,11 @@
 mod clock;
-mod keys;
+mod completed;
+mod leases;
+mod shard;
 mod tick;
 
 use std::{
+    collections::hash_map::{Entry, OccupiedEntry},
     fmt, io,
     sync::{
         Arc, OnceLock, Weak,
@@ -15,7 +18,9 @@ use std::{
 use async_trait::async_trait;
 
 use self::{
-    keys::{Keys, Lease, Shard},
+    completed::{Completed, CompletedKeys},
+    leases::Lease,
+    shard::{Keys, Shard},
     tick::tick,
 };
 use super::{
@@ -194,42 +199,48 @@ impl Shared {
     }
 
     fn claim(&self, key: &EventKey, lease: Duration) -> Claimed {
-        let keys = &mut *self.shard(key).lock();
+        let Keys { leases, completed } = &mut *self.shard(key).lock();
         let now = self.now();
         // Look up the completed key first: it is the likely cache miss.
-        if let Some(until) = keys.completed.get(key) {
-            if *until >= tick(now) {
-                return Claimed::Completed;
-            }
-            keys.completed.remove(key);
-            self.len.fetch_sub(1, Relaxed);
+        if self.is_completed(completed, key, now) {
+            return Claimed::Completed;
         }
-        if keys.leases.get(key).is_some_and(|lease| lease.expires > now) {
+        let entry = leases.entry(key);
+        if matches!(&entry, Entry::Occupied(held) if !held.get().has_run_out(now)) {
             return Claimed::InFlight;
         }
         let token = LeaseToken::new(self.next_token.fetch_add(1, Relaxed));
-        keys.leases.insert(*key, Lease { token, expires: after(now, lease) });
+        entry.insert_entry(Lease { token, expires: after(now, lease) });
         Claimed::Acquired(token)
     }
 
+    fn is_completed(&self, completed: &mut CompletedKeys, key: &EventKey, now: Duration) -> bool {
+        let Some(place) = completed.find(key) else { return false };
+        let remembered = !completed.get(place).has_run_out(tick(now));
+        if !remembered {
+            completed.remove(place);
+            self.len.fetch_sub(1, Relaxed);
+        }
+        remembered
+    }
+
     fn renew(&self, key: &EventKey, token: &LeaseToken, lease: Duration) -> bool {
-        let keys = &mut *self.shard(key).lock();
+        let leases = &mut self.shard(key).lock().leases;
         let now = self.now();
-        let Some(held) = keys.held(key, token, now) else { return false };
-        held.expires = after(now, lease);
+        let Some(mut held) = leases.held(key, token, now) else { return false };
+        held.get_mut().expires = after(now, lease);
         true
     }
 
     fn complete(&self, key: &EventKey, token: &LeaseToken, retention: Duration) -> bool {
-        let mut keys = self.shard(key).lock();
+        let mut shard = self.shard(key).lock();
+        let Keys { leases, completed } = &mut *shard;
         let now = self.now();
-        if keys.held(key, token, now).is_none() {
-            return false;
-        }
-        keys.leases.remove(key);
-        let forgotten = self.make_room(&mut keys, now);
-        keys.complete(*key, tick(after(now, retention)));
-        drop(keys);
+        let Some(held) = leases.held(key, token, now) else { return false };
+        held.remove();
+        let forgotten = self.make_room(completed, now);
+        completed.insert(Completed { key: *key, until: tick(after(now, retention)) });
+        drop(shard);
         if forgotten {
             self.report_forgotten(now);
         }
@@ -237,8 +248,9 @@ impl Shared {
     }
 
     fn release(&self, key: &EventKey, token: &LeaseToken) -> bool {
-        let keys = &mut *self.shard(key).lock();
-        keys.held(key, token, self.now()).is_some() && keys.leases.remove(key).is_some()
+        let leases = &mut self.shard(key).lock().leases;
+        let held = leases.held(key, token, self.now());
+        held.map(OccupiedEntry::remove).is_some()
     }
 
     /// Counts one more completed key. In a full store it drops the key that expires first, and returns
@@ -246,13 +258,13 @@ impl Shared {
     ///
     /// Call it before the new key is inserted, so that the new key stays: the latest event is the most
     /// likely to be delivered again.
-    fn make_room(&self, keys: &mut Keys, now: Duration) -> bool {
+    fn make_room(&self, completed: &mut CompletedKeys, now: Duration) -> bool {
         if self.len.fetch_add(1, Relaxed) < self.capacity {
             return false;
         }
-        let Some(until) = keys.forget_first() else { return false };
+        let Some(first) = completed.remove_first() else { return false };
         self.len.fetch_sub(1, Relaxed);
-        until >= tick(now)
+        !first.has_run_out(tick(now))
     }
 
     /// Counts a forgotten key, and warns if a warning is due. Call it without a lock, since a subscriber of
@@ -280,15 +292,17 @@ impl Shared {
     /// Drops the leases and completed keys that have run out.
     fn sweep(&self) {
         for shard in &self.shards {
-            let mut keys = shard.lock();
-            self.len.fetch_sub(keys.drop_expired(self.now()), Relaxed);
+            let Keys { leases, completed } = &mut *shard.lock();
+            let now = self.now();
+            leases.drop_expired(now);
+            self.len.fetch_sub(completed.drop_expired(tick(now)), Relaxed);
         }
     }
 
     fn shard(&self, key: &EventKey) -> &Shard {
-        // The table of a shard hashes by the other half of the key.
-        let [.., a, b, c, d] = *key.as_bytes();
-        &self.shards[u32::from_ne_bytes([a, b, c, d]) as usize & (self.shards.len() - 1)]
+        // Uses the half of the bits that `EventKey::hash` does not use.
+        let number = (key.bits() >> 64) as usize;
+        &self.shards[number & (self.shards.len() - 1)]
     }
 
     /// The time since the store's creation. Call it with the shard locked, so that time never goes backwards
@@ -327,7 +341,7 @@ fn after(now: Duration, duration: Duration) -> Duration {
 mod tests {
     use std::sync::Mutex;
 
-    use super::*;
+    use super::{tick::NEVER, *};
 
     const LONG: Duration = Duration::from_secs(3600);
 
@@ -350,7 +364,7 @@ mod tests {
     /// Leaves an expired key in the store, which only a sweep or a claim drops.
     fn complete_and_outlast(store: &MemoryStore, key: &EventKey) {
         complete(store, key, Duration::ZERO);
-        wait_until(|| store.0.shard(key).lock().may_hold_expired(store.0.now()));
+        wait_until(|| store.0.shard(key).lock().completed.may_hold_expired(tick(store.0.now())));
     }
 
     fn leases(store: &MemoryStore) -> usize {
@@ -372,27 +386,18 @@ mod tests {
     #[test]
     fn retention_is_rounded_up_to_a_tick() {
         for millis in [0, 1, 63, 64, 65, 1_000_000] {
-            let (mut keys, expires) =
-                (Keys::default(), Duration::from_millis(millis) + Duration::from_nanos(1));
-            keys.complete(key(0), tick(expires));
-            assert_eq!(keys.drop_expired(expires), 0);
-            assert_eq!(keys.drop_expired(expires + Duration::from_millis(64)), 1);
+            let expires = Duration::from_millis(millis) + Duration::from_nanos(1);
+            let completed = Completed { key: key(0), until: tick(expires) };
+            assert!(!completed.has_run_out(tick(expires)));
+            assert!(completed.has_run_out(tick(expires + Duration::from_millis(64))));
         }
     }
 
     #[test]
     fn beyond_the_last_tick_a_key_is_not_dropped_early() {
-        let mut keys = Keys::default();
-        keys.complete(key(0), tick(Duration::MAX));
-        assert_eq!(keys.drop_expired(Duration::MAX), 0);
-    }
-
-    #[test]
-    fn an_emptied_table_gives_its_memory_back() {
-        let mut keys = Keys::default();
-        (0..1000).for_each(|number| keys.complete(key(number), 1));
-        assert_eq!(keys.drop_expired(Duration::from_secs(1)), 1000);
-        assert_eq!(keys.completed.capacity(), 0);
+        let completed = Completed { key: key(0), until: tick(Duration::MAX) };
+        assert_eq!(completed.until, NEVER);
+        assert!(!completed.has_run_out(tick(Duration::MAX)));
     }
 
     #[test]
