@@ -4,6 +4,7 @@
 mod analytics;
 mod app;
 mod backend;
+mod browser;
 mod builder;
 mod changes;
 mod clock;
@@ -45,6 +46,7 @@ mod webhook_secret;
 pub use url::Url;
 
 pub use crate::{
+    browser::Browser,
     builder::{Builder, StartError},
     changes::Changes,
     delivery::{Attempt, Cause, Delivery, DeliveryId, DeliveryState, Outcome},
