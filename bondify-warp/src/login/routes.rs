@@ -41,16 +41,55 @@ pub trait LoginExt: sealed::Sealed {
     where
         H: Fn(SignedIn) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = R> + Send + 'static,
+        R: Reply + 'static,
+    {
+        let nothing = warp::any().and_then(async || Ok::<_, Rejection>(()));
+        self.routes_with(nothing, move |login, ()| on_login(login))
+    }
+
+    /// The same for a handler that also takes the value of another filter, such as a header or a database.
+    /// `with` is applied to the finish only, and must not take the body.
+    ///
+    /// ```
+    /// use bondify_warp::login::{Login, LoginExt, SignedIn};
+    /// use warp::{Filter, Rejection, Reply, reply};
+    ///
+    /// fn app(login: &Login) -> impl Filter<Extract: Reply, Error = Rejection> + Clone + use<> {
+    ///     let browser = warp::header::header("user-agent");
+    ///     warp::path("login").and(login.routes_with(browser, on_login))
+    /// }
+    ///
+    /// async fn on_login(login: SignedIn, browser: String) -> impl Reply {
+    ///     format!("{} in {browser}", login.user.id())
+    /// }
+    /// ```
+    fn routes_with<W, T, H, F, R>(
+        &self,
+        with: W,
+        on_login: H,
+    ) -> impl Filter<Extract = (Response,), Error = Rejection>
+    + Clone
+    + Send
+    + Sync
+    + use<Self, W, T, H, F, R>
+    where
+        W: Filter<Extract = (T,), Error = Rejection> + Clone + Send + Sync + 'static,
+        T: Send + 'static,
+        H: Fn(SignedIn, T) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = R> + Send + 'static,
         R: Reply + 'static;
 }
 
 impl LoginExt for Login {
-    fn routes<H, F, R>(
+    fn routes_with<W, T, H, F, R>(
         &self,
+        with: W,
         on_login: H,
-    ) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + use<H, F, R>
+    ) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + use<W, T, H, F, R>
     where
-        H: Fn(SignedIn) -> F + Clone + Send + Sync + 'static,
+        W: Filter<Extract = (T,), Error = Rejection> + Clone + Send + Sync + 'static,
+        T: Send + 'static,
+        H: Fn(SignedIn, T) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = R> + Send + 'static,
         R: Reply + 'static,
     {
@@ -60,10 +99,12 @@ impl LoginExt for Login {
         let page = at_page().and(get_or_head()).and(head(self)).then(page);
         let begin = at_page().and(warp::post()).and(form(self)).then(begin);
         let events = below("events").and(get_or_head()).and(head(self)).then(events);
-        let finish = below("finish")
-            .and(warp::post())
-            .and(form(self))
-            .then(move |form| finish(form, on_login.clone()));
+        let finish = below("finish").and(warp::post()).and(with).and(form(self)).then(
+            move |value: T, form| {
+                let on_login = on_login.clone();
+                finish(form, move |login| on_login(login, value))
+            },
+        );
         page.or(begin).unify().or(events).unify().or(finish).unify()
     }
 }
@@ -86,7 +127,7 @@ async fn events((login, request): (Login, Request<Bytes>)) -> Response {
     response(adapter::events(&login, &request).await)
 }
 
-async fn finish<F>(form: Form, on_login: impl Fn(SignedIn) -> F) -> Response
+async fn finish<F>(form: Form, on_login: impl FnOnce(SignedIn) -> F) -> Response
 where
     F: Future<Output: Reply> + Send + 'static,
 {
