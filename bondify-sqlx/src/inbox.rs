@@ -14,8 +14,9 @@ use crate::{
 /// `SqliteInbox`.
 ///
 /// The record and the effect commit together or not at all, so an event takes effect exactly once,
-/// even if the process dies between the effect and the answer. Use it with a `Bondify` that is
-/// [`verify_only`](bondify_core::Builder::verify_only), so that duplicates reach the handler.
+/// even if the process dies between the effect and the answer. A `Bondify` that is
+/// [`verify_only`](bondify_core::Builder::verify_only) is enough for it. With a store, which the sign-in needs, it
+/// works as well: the store answers the duplicates that it knows, and the inbox decides about the others.
 /// [`record`](Self::record) has an example.
 ///
 /// The inbox and a [`Store`](crate::Store) can share a table. A recorded event is a completed event

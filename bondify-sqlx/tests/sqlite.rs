@@ -2,14 +2,15 @@
 
 use std::{fs, path::PathBuf, thread, time::Duration};
 
-use bondify_core::{Claimed, DedupeStore, EventKey};
+use bondify_core::{Bondify, Claimed, DedupeStore, Event, EventKey, Secret};
 use bondify_sqlx::{
-    SqliteInbox, SqliteStore,
+    Recorded, SqliteInbox, SqliteStore,
     sqlx::{
         self, Row, SqlitePool, query,
         sqlite::{SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
     },
 };
+use bondify_testkit::Payload;
 
 mod cases;
 
@@ -200,4 +201,40 @@ fn a_table_has_no_schema() {
     let pool = SqlitePoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
     assert!(SqliteStore::with_table(pool.clone(), "main.events").is_err());
     assert!(SqliteInbox::with_table(pool, "main.events").is_err());
+}
+
+/// The sign-in needs a store, and the inbox needs none: one `Bondify` serves both.
+#[tokio::test]
+async fn an_event_takes_effect_once_in_the_inbox_of_a_bondify_with_a_store() {
+    let pool = empty_database().await;
+    let inbox = SqliteInbox::new(pool.clone());
+    inbox.migrate().await.unwrap();
+    query("CREATE TABLE users (telegram_id TEXT NOT NULL)").execute(&pool).await.unwrap();
+    let secret = Secret::new("whsec_test").unwrap();
+    let in_memory = Bondify::builder(secret.clone()).build().unwrap();
+    let in_the_table = Bondify::builder(secret.clone()).store(SqliteStore::new(pool.clone()));
+    for (session, bondify) in [("sess_1", in_memory), ("sess_2", in_the_table.build().unwrap())] {
+        let request = Payload::confirmed().session_token(session).signed_with(&secret);
+        let event = request.verified_by(&secret).unwrap();
+        let take_effect = async move |pool: SqlitePool, inbox: SqliteInbox, event: Event| {
+            let mut transaction = pool.begin().await.unwrap();
+            if inbox.record(&mut transaction, &event).await.unwrap() == Recorded::New {
+                let insert = query("INSERT INTO users VALUES (?)").bind(session);
+                insert.execute(&mut *transaction).await.unwrap();
+            }
+            transaction.commit().await.unwrap();
+        };
+        // The first answer is lost after the commit, so Bondify delivers the event again.
+        for answer in [Err("lost"), Ok(()), Ok(())] {
+            let (pool, inbox) = (pool.clone(), inbox.clone());
+            let handled = bondify.handle(event.clone(), move |event| async move {
+                take_effect(pool, inbox, event).await;
+                answer
+            });
+            assert_eq!(handled.await.is_err(), answer.is_err());
+        }
+        let count = sqlx::query_scalar("SELECT count(*) FROM users WHERE telegram_id = ?");
+        let count: i64 = count.bind(session).fetch_one(&pool).await.unwrap();
+        assert_eq!(count, 1, "{session}");
+    }
 }
