@@ -3,7 +3,9 @@ use axum::{
     http::request::Parts,
     response::{IntoResponse, Response},
 };
-use bondify_core::adapter::{define_bondify_event, define_bondify_rejection, response};
+use bondify_core::adapter::{
+    define_bondify_event, define_bondify_rejection, misconfigured, response,
+};
 
 define_bondify_event! {
     /// Extracts the verified event of a route that Bondify is attached to.
@@ -44,10 +46,12 @@ impl<S: Sync> FromRequestParts<S> for BondifyEvent {
     type Rejection = BondifyRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, BondifyRejection> {
-        match bondify_tower::BondifyEvent::from_extensions(&parts.extensions) {
-            Ok(bondify_tower::BondifyEvent(event)) => Ok(Self(event)),
-            Err(rejection) => Err(BondifyRejection(rejection.reply())),
-        }
+        let event = parts.extensions.get().cloned().map(Self);
+        event.ok_or_else(|| {
+            let advice =
+                "route the handler by `bondify.post(on_event)` instead of `post(on_event)`";
+            BondifyRejection(misconfigured(advice))
+        })
     }
 }
 

@@ -56,6 +56,9 @@ impl Secret {
     ///   zero-width space, or the NUL characters of UTF-16.
     /// - [`SecretError::NotUtf8`] if it is not text in UTF-8.
     ///
+    /// A secret in quotes and one that begins with `sk_`, as an API's secret key does, are accepted. The log has
+    /// a warning.
+    ///
     /// ```
     /// use bondify_core::{Secret, SecretError};
     ///
@@ -75,6 +78,10 @@ impl Secret {
         }
         if let Some(invisible) = text.chars().find(|&character| is_invisible(character)) {
             return Err(SecretError::Invisible(invisible));
+        }
+        #[cfg(feature = "pipeline")]
+        if let Some(mistake) = likely_mistake(text) {
+            tracing::warn!("the webhook secret may be wrong: {mistake}");
         }
         Ok(Self::unchecked(secret))
     }
@@ -194,6 +201,21 @@ fn is_invisible(character: char) -> bool {
             | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// What is probably wrong with a text that may nevertheless be the secret.
+#[cfg(feature = "pipeline")]
+fn likely_mistake(secret: &str) -> Option<&'static str> {
+    let is_quoted = |quote| secret.starts_with(quote) && secret.ends_with(quote);
+    if is_quoted('"') || is_quoted('\'') {
+        Some("it has quotes around it: remove them")
+    } else if secret.starts_with("sk_") {
+        Some(
+            "it begins with `sk_`, as the project's secret key does: the webhook secret begins with `whsec_`",
+        )
+    } else {
+        None
+    }
+}
+
 /// A string that cannot be a webhook secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -303,6 +325,17 @@ mod tests {
             [printable.trim(), "whsec a", "ключ", "秘密", "clé", "مفتاح", "🔑", "a\u{a0}b"]
         {
             assert!(Secret::new(secret).is_ok(), "{secret:?}");
+        }
+    }
+
+    #[cfg(feature = "pipeline")]
+    #[test]
+    fn quotes_and_the_secret_key_are_likely_mistakes() {
+        for wrong in ["\"whsec_a\"", "'whsec_a'", "sk_live_a"] {
+            assert!(likely_mistake(wrong).is_some(), "{wrong}");
+        }
+        for right in ["whsec_a", "whsec_sk_", "it's", "\"a"] {
+            assert_eq!(likely_mistake(right), None, "{right}");
         }
     }
 
