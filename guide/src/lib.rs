@@ -6,6 +6,9 @@ pub mod first_login {}
 #[doc = include_str!("../signing-in.md")]
 pub mod signing_in {}
 
+#[doc = include_str!("../users-and-sessions.md")]
+pub mod users_and_sessions {}
+
 #[doc = include_str!("../proofs.md")]
 pub mod proofs {}
 

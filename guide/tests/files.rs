@@ -30,6 +30,23 @@ fn the_tests_use_the_readers_own_page() {
 }
 
 #[test]
+fn the_page_shows_the_programs_with_sessions() {
+    let page = include_str!("../users-and-sessions.md");
+    let sql = include_str!("../../examples/sessions/sign_in.sql");
+    assert!(page.contains(&format!("```sql\n{sql}```")), "the page does not show:\n{sql}");
+    for program in [
+        include_str!("../../examples/sessions/src/bin/actix_session.rs"),
+        include_str!("../../examples/sessions/src/bin/axum_login.rs"),
+        include_str!("../../examples/sessions/src/bin/rocket_cookies.rs"),
+        include_str!("../../examples/sessions/src/bin/tower_sessions.rs"),
+        include_str!("../../examples/sessions/src/bin/warp_cookies.rs"),
+    ] {
+        let shown = page.contains(&format!("```rust,no_run\n{program}```"));
+        assert!(shown, "the page does not show:\n{program}");
+    }
+}
+
+#[test]
 fn the_page_shows_how_the_example_records_metrics() {
     let page = include_str!("../monitoring.md");
     let file = include_str!("../../examples/observability/src/metrics.rs");

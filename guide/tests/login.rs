@@ -1,26 +1,62 @@
-//! The page's test of a whole login.
+//! The page's tests of whole logins.
 
-use axum::{Router, http::StatusCode};
-use bondify_axum::{Bondify, BondifyEvent, BondifyExt};
-use bondify_emulator::{DeliveryState, Emulator, Persona, ProjectSettings};
+use std::net::SocketAddr;
+
+use axum::{Router, response::Redirect, routing::get};
+use bondify_axum::{
+    Bondify,
+    client::Client,
+    login::{Login, LoginExt, SignedIn},
+};
+use bondify_emulator::{Browser, Emulator, Persona, ProjectSettings};
 use tokio::net::TcpListener;
 
-#[tokio::test]
-async fn a_login_reaches_the_server() -> anyhow::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let webhook_url = format!("http://{}/webhooks/bondify", listener.local_addr()?);
-    let shop = ProjectSettings::new().id("proj_shop").webhook_url(webhook_url);
+/// The app under test.
+fn app(login: &Login) -> Router {
+    let on_login = async |login: SignedIn| Redirect::to(&format!("/users/{}", login.user.id()));
+    Router::new().route("/", get("home")).merge(login.routes("/login", on_login))
+}
+
+/// Starts the app, on a local Bondify.
+async fn start() -> anyhow::Result<(Emulator, SocketAddr)> {
+    let shop = ProjectSettings::new().id("proj_shop").public_access(true);
     let emulator = Emulator::builder().project(shop).start().await?;
+    let bondify = Bondify::builder(emulator.project("proj_shop")?.secret().clone()).build()?;
+    let api = Client::builder().base_url(emulator.url()).build()?;
+    let login = Login::builder(api.sessions("proj_shop"), &bondify);
+    let login = login.origin("https://shop.example").cookie_key([7; 32]).build()?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move { axum::serve(listener, app(&login)).await });
+    Ok((emulator, address))
+}
 
-    let secret = emulator.project("proj_shop")?.secret().clone();
-    let bondify = Bondify::builder(secret).build()?;
-    let on_event = async |_event: BondifyEvent| StatusCode::NO_CONTENT;
-    let app = Router::new().route("/webhooks/bondify", bondify.post(on_event));
-    tokio::spawn(async { axum::serve(listener, app).await });
+#[tokio::test]
+async fn a_user_signs_in() -> anyhow::Result<()> {
+    let (emulator, app) = start().await?;
+    let mut browser = Browser::new(&emulator, app);
+    let answer = browser.sign_in("/login", Persona::new("42", "Ada")).await?;
+    assert_eq!(answer.headers()["location"], "/users/42");
+    Ok(())
+}
 
-    let session = emulator.generate("proj_shop")?;
-    emulator.confirm(&session.token, Persona::new("7123456789", "Ada Lovelace"))?;
-    let delivery = emulator.delivery_of(&session.token).await?;
-    assert_eq!(delivery.state, DeliveryState::Delivered);
+#[tokio::test]
+async fn a_user_who_cancels_is_not_signed_in() -> anyhow::Result<()> {
+    let (emulator, app) = start().await?;
+    let mut browser = Browser::new(&emulator, app);
+    let session = browser.begin("/login").await?;
+    emulator.cancel(&session)?; // or `expire`
+    let page = browser.finish("/login").await?;
+    assert!(page.headers().get("location").is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_browser_cannot_finish_a_login() -> anyhow::Result<()> {
+    let (emulator, app) = start().await?;
+    let session = Browser::new(&emulator, app).begin("/login").await?;
+    emulator.confirm(&session, Persona::new("42", "Ada"))?;
+    let page = Browser::new(&emulator, app).finish("/login").await?;
+    assert!(page.headers().get("location").is_none());
     Ok(())
 }

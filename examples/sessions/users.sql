@@ -1,0 +1,5 @@
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    is_banned BOOLEAN NOT NULL DEFAULT FALSE
+);
