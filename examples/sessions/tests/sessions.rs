@@ -10,6 +10,7 @@ use std::{
 
 use bondify_emulator::{Browser, Emulator, Persona, ProjectSettings};
 use bondify_testkit::within_a_minute;
+use example_support::browser;
 use sqlx::SqlitePool;
 use tempfile::TempDir;
 
@@ -143,4 +144,21 @@ visits! {
     with_actix_session: "actix_session"
     with_private_cookies_of_rocket: "rocket_cookies"
     with_an_encrypted_cookie_on_warp: "warp_cookies"
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_chromium() {
+    within_a_minute(async {
+        let program = Program::start(env!("CARGO_BIN_EXE_tower_sessions")).await;
+        let Some(browser) = browser::Browser::open().await else { return };
+        browser.goto(&format!("http://{}/account", program.address)).await;
+        let mut changes = program.emulator.changes();
+        browser.click("button").await;
+        changes.next().await; // the session
+        program.emulator.confirm(&program.emulator.sessions()[0].token, ada()).unwrap();
+        browser.wait_for_text("The account of Ada").await;
+        browser.click("form[action='/logout/everywhere'] button").await;
+        browser.wait_for_text("Sign in with Telegram").await;
+    })
+    .await;
 }
