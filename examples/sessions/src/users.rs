@@ -54,7 +54,11 @@ impl Users {
     /// # Errors
     ///
     /// Those of the database.
-    pub async fn sign_in(&self, user: &TelegramUser, browser: &str) -> sqlx::Result<Option<User>> {
+    pub async fn sign_in(
+        &self,
+        user: &TelegramUser,
+        browser: Option<&str>,
+    ) -> sqlx::Result<Option<User>> {
         sqlx::query("INSERT INTO users (telegram_id, name) VALUES (?, ?) ON CONFLICT DO NOTHING")
             .bind(user.id().as_str())
             .bind(user.name())
@@ -69,7 +73,7 @@ impl Users {
         let Some(user) = row.map(self::user) else { return Ok(None) };
         sqlx::query("INSERT INTO sign_ins (user_id, browser) VALUES (?, ?)")
             .bind(user.id)
-            .bind(browser)
+            .bind(browser.unwrap_or("unknown"))
             .execute(&self.0)
             .await?;
         Ok(Some(user))

@@ -6,10 +6,10 @@ use std::net::TcpListener;
 
 use actix_session::{Session, SessionMiddleware, storage::CookieSessionStore};
 use actix_web::{
-    App, Error, HttpRequest, HttpResponse, HttpServer,
+    App, Error, HttpResponse, HttpServer,
     cookie::Key,
     error::ErrorServiceUnavailable as unavailable,
-    http::header::{ContentType, LOCATION, USER_AGENT},
+    http::header::{ContentType, LOCATION},
     web::{Data, get, post},
 };
 use bondify_actix::login::{LoginExt, SignedIn};
@@ -41,14 +41,8 @@ async fn main() -> anyhow::Result<()> {
 type Result<T> = std::result::Result<T, Error>;
 
 /// Called once for each login at `/login`, in the browser that began it.
-async fn on_login(
-    login: SignedIn,
-    users: Data<Users>,
-    session: Session,
-    request: HttpRequest,
-) -> Result<HttpResponse> {
-    let browser = request.headers().get(USER_AGENT).and_then(|it| it.to_str().ok());
-    let user = users.sign_in(&login.user, browser.unwrap_or("unknown")).await;
+async fn on_login(login: SignedIn, users: Data<Users>, session: Session) -> Result<HttpResponse> {
+    let user = users.sign_in(&login.user, login.user_agent.as_deref()).await;
     let Some(user) = user.map_err(unavailable)? else {
         return Ok(HttpResponse::Forbidden()
             .content_type(ContentType::html())

@@ -5,7 +5,7 @@
 use axum::{
     Router,
     extract::State,
-    http::{HeaderMap, StatusCode, header::USER_AGENT},
+    http::StatusCode,
     response::{Html, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
@@ -61,14 +61,14 @@ impl AuthUser for Account {
 
 impl AuthnBackend for Accounts {
     type User = Account;
-    type Credentials = (TelegramUser, String);
+    type Credentials = (TelegramUser, Option<String>);
     type Error = sqlx::Error;
 
     async fn authenticate(
         &self,
-        (user, browser): (TelegramUser, String),
+        (user, browser): (TelegramUser, Option<String>),
     ) -> sqlx::Result<Option<Account>> {
-        Ok(self.0.sign_in(&user, &browser).await?.map(Account))
+        Ok(self.0.sign_in(&user, browser.as_deref()).await?.map(Account))
     }
 
     async fn get_user(&self, session: &String) -> sqlx::Result<Option<Account>> {
@@ -83,13 +83,8 @@ fn unavailable(_: impl std::error::Error) -> StatusCode {
 }
 
 /// Called once for each login at `/login`, in the browser that began it.
-async fn on_login(
-    login: SignedIn,
-    mut auth: AuthSession<Accounts>,
-    headers: HeaderMap,
-) -> Result<Response> {
-    let browser = headers.get(USER_AGENT).and_then(|it| it.to_str().ok()).unwrap_or("unknown");
-    let proven = (login.user.clone(), browser.to_owned());
+async fn on_login(login: SignedIn, mut auth: AuthSession<Accounts>) -> Result<Response> {
+    let proven = (login.user.clone(), login.user_agent.clone());
     let Some(account) = auth.authenticate(proven).await.map_err(unavailable)? else {
         return Ok((StatusCode::FORBIDDEN, Html(Page::Banned.html())).into_response());
     };

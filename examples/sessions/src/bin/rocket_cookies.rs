@@ -69,9 +69,9 @@ async fn on_login(
     login: SignedIn,
     users: &State<Users>,
     jar: &CookieJar<'_>,
-    browser: Browser<'_>,
 ) -> Result<Answer, Status> {
-    let Some(user) = users.sign_in(&login.user, browser.0).await.map_err(unavailable)? else {
+    let user = users.sign_in(&login.user, login.user_agent.as_deref()).await;
+    let Some(user) = user.map_err(unavailable)? else {
         return Ok(Answer::Banned(RawHtml(Page::Banned.html())));
     };
     jar.add_private(Cookie::build(("session", user.session)).same_site(SameSite::Lax));
@@ -90,17 +90,6 @@ async fn on_link(
         Ok(to("/account"))
     } else {
         Ok(Answer::Taken(RawHtml(Page::Taken.html())))
-    }
-}
-
-struct Browser<'r>(&'r str);
-
-#[rocket::async_trait]
-impl<'r> FromRequest<'r> for Browser<'r> {
-    type Error = ();
-
-    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ()> {
-        Outcome::Success(Self(request.headers().get_one("user-agent").unwrap_or("unknown")))
     }
 }
 

@@ -5,7 +5,7 @@
 use axum::{
     Router,
     extract::State,
-    http::{HeaderMap, StatusCode, header::USER_AGENT},
+    http::StatusCode,
     response::{Html, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
@@ -44,10 +44,9 @@ async fn on_login(
     login: SignedIn,
     State(users): State<Users>,
     session: Session,
-    headers: HeaderMap,
 ) -> Result<Response> {
-    let browser = headers.get(USER_AGENT).and_then(|it| it.to_str().ok()).unwrap_or("unknown");
-    let Some(user) = users.sign_in(&login.user, browser).await.map_err(unavailable)? else {
+    let user = users.sign_in(&login.user, login.user_agent.as_deref()).await;
+    let Some(user) = user.map_err(unavailable)? else {
         return Ok((StatusCode::FORBIDDEN, Html(Page::Banned.html())).into_response());
     };
     session.cycle_id().await.map_err(unavailable)?; // nobody has planted the new id

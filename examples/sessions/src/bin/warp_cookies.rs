@@ -3,15 +3,17 @@
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
+use std::future::ready;
+
 use bondify_warp::login::{LoginExt, SignedIn};
 use cookie::{Cookie, CookieJar, Key, SameSite};
 use example_sessions::{Page, User, Users, start};
 use tokio::net::TcpListener;
 use warp::{
-    Filter, Reply,
+    Filter, Rejection, Reply,
     http::{
-        StatusCode,
-        header::{LOCATION, SET_COOKIE},
+        HeaderMap, StatusCode,
+        header::{COOKIE, LOCATION, SET_COOKIE},
     },
     reply::{Response, html, with_header, with_status},
 };
@@ -22,10 +24,9 @@ async fn main() -> anyhow::Result<()> {
     let origin = format!("http://{}", listener.local_addr()?);
     let (login, users) = start(&origin).await?;
     let key = Key::generate(); // with one that lasts, a restart ends no session
-    let visit = warp::header::optional("cookie").and(warp::header::optional("user-agent"));
-    let visit = visit.map(move |cookies: Option<String>, browser: Option<String>| {
-        let (users, key) = (users.clone(), key.clone());
-        Visit { users, key, cookies: cookies.unwrap_or_default(), browser }
+    // Other apps of the host may set cookies in any encoding, which `warp::header` refuses.
+    let visit = warp::header::headers_cloned().and_then(move |headers| {
+        ready(Ok::<_, Rejection>(Visit { users: users.clone(), key: key.clone(), headers }))
     });
     let home = warp::path::end().and(warp::get()).and(visit.clone()).then(home);
     let account = warp::path!("account").and(warp::get()).and(visit.clone()).then(account);
@@ -44,16 +45,15 @@ async fn main() -> anyhow::Result<()> {
 struct Visit {
     users: Users,
     key: Key,
-    cookies: String,
-    browser: Option<String>,
+    headers: HeaderMap,
 }
 
 impl Visit {
     async fn user(&self) -> Result<Option<User>> {
         let mut jar = CookieJar::new();
-        for cookie in Cookie::split_parse(self.cookies.clone()).filter_map(std::result::Result::ok)
-        {
-            jar.add_original(cookie);
+        for cookies in self.headers.get_all(COOKIE) {
+            let cookies = String::from_utf8_lossy(cookies.as_bytes()).into_owned();
+            Cookie::split_parse(cookies).flatten().for_each(|cookie| jar.add_original(cookie));
         }
         match jar.private(&self.key).get("session") {
             Some(session) => self.users.of(session.value()).await.map_err(unavailable),
@@ -74,8 +74,8 @@ fn to(path: &str) -> Response {
 
 /// Called once for each login at `/login`, in the browser that began it.
 async fn on_login(login: SignedIn, visit: Visit) -> Result<Response> {
-    let browser = visit.browser.as_deref().unwrap_or("unknown");
-    let Some(user) = visit.users.sign_in(&login.user, browser).await.map_err(unavailable)? else {
+    let user = visit.users.sign_in(&login.user, login.user_agent.as_deref()).await;
+    let Some(user) = user.map_err(unavailable)? else {
         return Ok(with_status(html(Page::Banned.html()), StatusCode::FORBIDDEN).into_response());
     };
     let mut jar = CookieJar::new();
