@@ -112,7 +112,7 @@ impl FromStr for Mode {
 /// If an event was lost, took effect too often, or if it takes an hour for each 10 000
 /// events.
 pub(crate) async fn run(receiver: &str, store: Store, mode: Mode, retries: Retries) {
-    let plan = Plan::new(seed(), setting("BONDIFY_CRASH_EVENTS", 5000));
+    let plan = Plan::new(seed(), setting("BONDIFY_CRASH_EVENTS", 3000));
     let limit = Duration::from_millis(360 * plan.tickets.len() as u64);
     run_alone(limit, run_plan(plan, receiver, store, mode, retries)).await;
 }

@@ -57,11 +57,11 @@ impl Plan {
     pub(crate) fn of_long_handlers(seed: u64) -> Self {
         let lease = LEASE;
         let mut random = fastrand::Rng::with_seed(seed);
-        let events = 100;
+        let events = 60;
         let tickets = (0..events).map(|event| Ticket { event, pause: lease * 2 / 3 }).collect();
         let deliveries = deliveries(events, &mut random);
         let crash = |progress| (progress, Disturbance::Crash(random.usize(..RECEIVERS)));
-        let disturbances = [10, 40, 70].map(crash).into();
+        let disturbances = [6, 24, 42].map(crash).into();
         Self { seed, lease, path: "/", tickets, deliveries, disturbances }
     }
 }
