@@ -18,7 +18,7 @@ async fn begin(rig: &Rig) -> Option<(Browser, Browser)> {
     browser.goto(&format!("http://{}/", rig.app)).await;
     browser.click("form[action='/login'] button").await;
     browser.wait_for_text("Waiting for you to confirm").await;
-    let link = browser.value_of("document.querySelector('a.primary').href").await;
+    let link = browser.value_of("document.querySelector('a[target=_blank]').href").await;
     phone.goto(link.as_str().unwrap()).await;
     phone.wait_for_text("Login example wants to log you in").await;
     Some((browser, phone))
