@@ -14,6 +14,7 @@ mod login;
 mod page;
 mod pending;
 mod policy;
+mod qr_code;
 mod recent;
 mod return_to;
 mod room;

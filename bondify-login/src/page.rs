@@ -3,9 +3,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use askama::Template;
 use bytes::Bytes;
 use http::Request;
-use qrcode::{QrCode, render::svg};
 
-use crate::{State, Texts, accent::Accent, languages::Languages, policy::Policy};
+use crate::{State, Texts, accent::Accent, languages::Languages, policy::Policy, qr_code::qr_code};
 
 pub(crate) type Render = Arc<dyn Fn(&View<'_>) -> String + Send + Sync>;
 
@@ -106,15 +105,6 @@ impl fmt::Debug for View<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("View").field("state", self.state).finish_non_exhaustive()
     }
-}
-
-/// The QR code as an SVG element, with the margin that scanners need. Empty if the text is too long for
-/// a QR code.
-pub(crate) fn qr_code(text: &str) -> String {
-    let Ok(code) = QrCode::new(text) else { return String::new() };
-    let document = code.render::<svg::Color<'_>>().min_dimensions(240, 240).build();
-    let element = document.find("<svg").unwrap_or_default();
-    document[element..].to_owned()
 }
 
 #[derive(Template)]

@@ -63,7 +63,7 @@ impl State {
             Self::Waiting { deeplink, expires_in } => json!({
                 "state": self.name(),
                 "deeplink": deeplink,
-                "qr_code": crate::page::qr_code(deeplink),
+                "qr_code": crate::qr_code::qr_code(deeplink),
                 "expires_in": expires_in.as_secs(),
             }),
             Self::Confirmed { user, proof } => json!({
