@@ -201,7 +201,7 @@ fn is_invisible(character: char) -> bool {
             | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// What is probably wrong with a text that may nevertheless be the secret.
+/// The probable fault of a text that may nevertheless be the secret.
 #[cfg(feature = "pipeline")]
 fn likely_mistake(secret: &str) -> Option<&'static str> {
     let is_quoted = |quote| secret.starts_with(quote) && secret.ends_with(quote);

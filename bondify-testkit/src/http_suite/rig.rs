@@ -8,7 +8,7 @@ use crate::{Call, Connection, Payload, ProbeStore, Response, Script, WebhookRequ
 
 /// A server under test with its store and its handler's script.
 pub struct Rig {
-    /// What the server receives with.
+    /// The receiver of the server.
     pub bondify: Bondify,
     pub(super) script: Script,
     pub(super) store: ProbeStore,

@@ -21,7 +21,7 @@ pub struct User {
 pub struct SignIn {
     /// The date and the time, in UTC.
     pub at: String,
-    /// What the browser says about itself.
+    /// The header `User-Agent` of the browser.
     pub browser: String,
 }
 

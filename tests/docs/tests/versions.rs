@@ -42,7 +42,7 @@ fn the_table_of_crates_has_each_version_framework_and_rust() {
     }
 }
 
-/// Whatever follows a framework's name on the first page is its version, or not a number.
+/// A number after a framework's name on the first page is its version.
 #[test]
 fn the_first_page_has_no_other_version_of_a_framework() {
     let (readme, root) = (read("README.md"), read("Cargo.toml"));

@@ -40,7 +40,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(axum::serve(listener, app).await?)
 }
 
-/// What `axum-login` asks for users.
+/// The users, as `axum-login` asks for them.
 #[derive(Clone)]
 struct Accounts(Users);
 

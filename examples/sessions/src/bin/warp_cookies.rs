@@ -41,7 +41,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the handlers take of a request.
+/// The parts of a request that the handlers take.
 struct Visit {
     users: Users,
     key: Key,
