@@ -60,16 +60,13 @@ async fn rolling_restart(
     file: &str,
     announcement: &'static [(&'static str, &'static str)],
 ) {
-    within_a_minute(async {
-        let fleet = Fleet::start(announcement);
-        let mut file = file.to_owned();
-        for (name, address) in NAMES.iter().zip(&fleet.addresses) {
-            file = replace(&file, name, &address.to_string());
-        }
-        let Some(proxy) = Proxy::start(kind, &file).await else { return };
-        fleet.restarts_under_load(&proxy).await;
-    })
-    .await;
+    let fleet = Fleet::start(announcement);
+    let mut file = file.to_owned();
+    for (name, address) in NAMES.iter().zip(&fleet.addresses) {
+        file = replace(&file, name, &address.to_string());
+    }
+    let Some(proxy) = within_a_minute(Proxy::start(kind, &file)).await else { return };
+    fleet.restarts_under_load(&proxy).await;
 }
 
 /// Two instances with one store.
@@ -120,22 +117,27 @@ impl Fleet {
         self.lines.push(block_in_place(|| newest.line()));
     }
 
+    /// Restarts the instance that has run for longest, between deliveries.
+    async fn restart(&mut self, load: &Load, down: Duration) {
+        load.goes_on().await;
+        let address = self.stop();
+        load.goes_on().await;
+        sleep(down).await;
+        self.add(address);
+        if !self.announcement.is_empty() {
+            self.is_in_use();
+        }
+        load.goes_on().await;
+    }
+
     /// Restarts each instance twice.
     async fn restarts_under_load(mut self, proxy: &Proxy) {
         let load = Load::start(proxy);
         // A proxy that watches its instances notices one of the two kinds of restart.
         for down in [Duration::ZERO, Duration::ZERO, LONG, LONG] {
-            load.goes_on().await;
-            let address = self.stop();
-            load.goes_on().await;
-            sleep(down).await;
-            self.add(address);
-            if !self.announcement.is_empty() {
-                self.is_in_use();
-            }
+            within_a_minute(self.restart(&load, down)).await;
         }
-        load.goes_on().await;
-        let events = load.end().await;
+        let events = within_a_minute(load.end()).await;
         self.stop();
         self.stop();
         let handled = self.lines.iter().collect::<HashSet<_>>().len();
