@@ -273,14 +273,15 @@ impl Browser {
         value.unwrap_or_else(|error| panic!("{expression}: {error}"))
     }
 
-    /// Waits until an expression in JavaScript is true.
+    /// Waits until a page is loaded, all of it, in which an expression in JavaScript is true.
     ///
     /// # Panics
     ///
     /// If it is not true within a minute.
     pub async fn wait_until(&self, expression: &str) {
         let start = Instant::now();
-        let condition = format!("return Boolean({expression})");
+        let condition =
+            format!("return document.readyState == 'complete' && Boolean({expression})");
         // An error means that the next page is being loaded.
         while !matches!(self.client.execute(&condition, Vec::new()).await, Ok(Value::Bool(true))) {
             assert!(start.elapsed() < TIMEOUT, "never true: {expression}\n{}", self.text().await);
