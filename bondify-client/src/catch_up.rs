@@ -150,6 +150,16 @@ impl CatchUp {
     /// Sets the maximum age of the events, which is Bondify's
     /// [tolerance](bondify_core::Builder::tolerance) by default. Events older than the tolerance are counted
     /// and not handled, so a window above the tolerance has no effect.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_client::CatchUp;
+    ///
+    /// fn last_hour(catch_up: CatchUp) -> CatchUp {
+    ///     catch_up.window(Duration::from_secs(60 * 60))
+    /// }
+    /// ```
     pub fn window(mut self, window: Duration) -> Self {
         self.window = window;
         self
@@ -161,6 +171,16 @@ impl CatchUp {
     /// handled from the list while Bondify still retries its webhook is therefore handled without the phone
     /// number, and the webhook is then a duplicate. The schedule of the retries is not published. If you need
     /// no phone number, `Duration::ZERO` handles a missed login sooner.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_client::CatchUp;
+    ///
+    /// fn sooner(catch_up: CatchUp) -> CatchUp {
+    ///     catch_up.min_age(Duration::ZERO).every(Duration::from_secs(60)) // no phone numbers
+    /// }
+    /// ```
     pub fn min_age(mut self, min_age: Duration) -> Self {
         self.min_age = min_age;
         self
@@ -173,6 +193,21 @@ impl CatchUp {
     }
 
     /// Catches up once: calls `handler` with each login and cancellation that the server missed.
+    ///
+    /// ```no_run
+    /// use bondify_client::{CatchUp, Error, Event};
+    ///
+    /// async fn catch_up_now(catch_up: &CatchUp) -> Result<(), Error> {
+    ///     let caught_up = catch_up.run(async |event| sign_in(event)).await?;
+    ///     println!("{} handled, {} failed", caught_up.handled, caught_up.failed);
+    ///     Ok(())
+    /// }
+    ///
+    /// fn sign_in(event: Event) -> Result<(), String> {
+    ///     println!("{event}"); // for example, insert the user into a table
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -213,10 +248,23 @@ impl CatchUp {
         Ok(caught_up)
     }
 
-    /// Starts a task on the current tokio runtime that catches up now and then at the
+    /// Starts a task on the current tokio runtime that catches up at once, and then at the
     /// [interval](Self::every). The runs of several instances are spread by a jitter of 10 %. A run that
     /// fails is logged and repeated. [`Bondify::drain`] ends the task. The
     /// returned handle can be dropped or aborted; an aborted run loses no event.
+    ///
+    /// ```no_run
+    /// use bondify_client::{CatchUp, Event};
+    ///
+    /// fn on_start(catch_up: CatchUp) {
+    ///     catch_up.spawn(sign_in); // until `Bondify::drain`
+    /// }
+    ///
+    /// async fn sign_in(event: Event) -> Result<(), String> {
+    ///     println!("{event}"); // for example, insert the user into a table
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Panics
     ///

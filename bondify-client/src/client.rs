@@ -43,6 +43,14 @@ impl Client {
 
     /// Creates a client of `https://api.bondify.dev` with the defaults of [`ClientBuilder`].
     ///
+    /// ```no_run
+    /// use bondify_client::Client;
+    ///
+    /// let sessions = Client::new()?.sessions("proj_abc123");
+    /// # let _ = sessions;
+    /// # Ok::<(), bondify_client::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// The errors of [`ClientBuilder::build`].
@@ -116,6 +124,14 @@ impl ClientBuilder {
     /// Sets the base URL of the API: `https://…` or, for an emulator, `http://…`, which sends
     /// tokens unencrypted. `/api/v1/…` is appended to its path, with or without a slash at
     /// the end.
+    ///
+    /// ```
+    /// use bondify_client::Client;
+    ///
+    /// let local = Client::builder().base_url("http://127.0.0.1:4680").build()?; // `bondify emulate`
+    /// assert!(Client::builder().base_url("127.0.0.1:4680").build().is_err()); // no scheme
+    /// # Ok::<(), bondify_client::Error>(())
+    /// ```
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = url.into();
         self
@@ -158,6 +174,15 @@ impl ClientBuilder {
 
     /// Sets the pause of [`Sessions::wait`](crate::Sessions::wait) between a response and the
     /// next request. At least [`MIN_POLL_INTERVAL`](Self::MIN_POLL_INTERVAL).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_client::Client;
+    ///
+    /// let builder = Client::builder().poll_interval(Duration::from_millis(100));
+    /// assert!(builder.build().is_err()); // below the minimum
+    /// ```
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
         self

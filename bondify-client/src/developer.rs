@@ -65,6 +65,16 @@ pub struct Developer {
 impl Client {
     /// Returns the developer API, called with this developer token.
     ///
+    /// ```
+    /// use bondify_client::Client;
+    ///
+    /// let client = Client::new()?;
+    /// let developer = client.developer("dev_token".trim_end())?;
+    /// assert!(client.developer("dev_token\n").is_err()); // the line end of a file
+    /// # let _ = developer;
+    /// # Ok::<(), bondify_client::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error`] if the token is empty or has any character but visible ASCII, for example the line
@@ -87,6 +97,15 @@ impl Client {
 impl Developer {
     /// The account that the token belongs to.
     ///
+    /// ```no_run
+    /// # async fn example(developer: bondify_client::Developer) -> Result<(), bondify_client::Error> {
+    /// if let Some(users) = developer.me().await?.mau {
+    ///     println!("{} users this month", users.current);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The [errors of every call](Self#errors-of-every-call).
@@ -95,6 +114,15 @@ impl Developer {
     }
 
     /// Lists all projects. The list is read while it arrives, for at most 10 minutes.
+    ///
+    /// ```no_run
+    /// # async fn example(developer: bondify_client::Developer) -> Result<(), bondify_client::Error> {
+    /// for project in &developer.projects().await?.records {
+    ///     println!("{} {}", project.project_id, project.name);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -108,6 +136,17 @@ impl Developer {
     /// Creates a project called `name`; a name in `settings` is ignored. If the API sends the whole
     /// [`SecretKey`], then in this response only. Another secret signs deliveries:
     /// [`webhook_secret`](Self::webhook_secret).
+    ///
+    /// ```no_run
+    /// use bondify_client::ProjectSettings;
+    ///
+    /// # async fn example(developer: bondify_client::Developer) -> Result<(), bondify_client::Error> {
+    /// let settings = ProjectSettings::new().webhook_url("https://yourapp.com/webhooks/bondify")?;
+    /// let shop = developer.create_project("Shop", settings.public_access(true)).await?;
+    /// println!("created {}", shop.project_id);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -126,6 +165,15 @@ impl Developer {
 
     /// Changes the settings that are set in `settings`.
     ///
+    /// ```no_run
+    /// use bondify_client::ProjectSettings;
+    ///
+    /// # async fn example(developer: bondify_client::Developer) -> Result<(), bondify_client::Error> {
+    /// developer.update_project("proj_abc123", ProjectSettings::new().active(false)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The [errors of every call](Self#errors-of-every-call). The
@@ -143,6 +191,16 @@ impl Developer {
 
     /// Deletes a project.
     ///
+    /// ```no_run
+    /// # async fn example(developer: bondify_client::Developer) -> Result<(), bondify_client::Error> {
+    /// match developer.delete_project("proj_abc123").await {
+    ///     Err(error) if error.status() == Some(404) => {} // deleted before
+    ///     deleted => deleted?,
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The [errors of every call](Self#errors-of-every-call). The
@@ -158,6 +216,20 @@ impl Developer {
     /// the new [`webhook_secret`](Self::webhook_secret) at once, but retries of older deliveries
     /// still carry the old signature: [accept both](bondify_core::Bondify::rotate) for a while.
     ///
+    /// ```no_run
+    /// # async fn example(
+    /// #     developer: bondify_client::Developer,
+    /// #     bondify: bondify_core::Bondify,
+    /// # ) -> Result<(), bondify_client::Error> {
+    /// let old = developer.webhook_secret("proj_abc123").await?.into();
+    /// let secret_key = developer.regenerate("proj_abc123").await?; // keep its text
+    /// let new = developer.webhook_secret("proj_abc123").await?.into();
+    /// bondify.rotate(new, [old]); // retries have the old signature
+    /// # drop(secret_key);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The [errors of every call](Self#errors-of-every-call), also if
@@ -171,6 +243,17 @@ impl Developer {
     }
 
     /// A project's webhook secret, which signs deliveries and proofs. The API sends it at any time.
+    ///
+    /// ```no_run
+    /// use bondify_core::Bondify;
+    ///
+    /// # async fn example(developer: bondify_client::Developer) -> Result<(), Box<dyn std::error::Error>> {
+    /// let secret = developer.webhook_secret("proj_abc123").await?;
+    /// let bondify = Bondify::builder(secret.into()).build()?;
+    /// # drop(bondify);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -187,6 +270,15 @@ impl Developer {
     /// Lists the sessions of all projects, as many as the API returns. The list is read while it arrives,
     /// for at most 10 minutes. [`past_events`](Self::past_events) keeps less of it in memory.
     ///
+    /// ```no_run
+    /// # async fn example(developer: bondify_client::Developer) -> Result<(), bondify_client::Error> {
+    /// for session in &developer.sessions().await?.records {
+    ///     println!("{} {}", session.project_id, session.status.name());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The [errors of every call](Self#errors-of-every-call), also if a single session is larger than
@@ -202,6 +294,16 @@ impl Developer {
 
     /// Counts the logins of the last days, of one project or of all. `Days::default()` are the 7
     /// days that the API takes by default.
+    ///
+    /// ```no_run
+    /// use bondify_client::Days;
+    ///
+    /// # async fn example(developer: bondify_client::Developer) -> Result<(), bondify_client::Error> {
+    /// let all_projects = developer.analytics(Days::Thirty, None).await?;
+    /// println!("{} logins in 30 days", all_projects.confirmed_sessions);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -280,6 +382,15 @@ impl fmt::Debug for Account {
 }
 
 /// The users who logged in this month. Plans are billed by their number.
+///
+/// ```
+/// use bondify_client::MonthlyUsers;
+///
+/// /// The share of the plan's limit that is used, in percent.
+/// fn used(users: &MonthlyUsers) -> Option<u64> {
+///     (users.current * 100).checked_div(users.limit?)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MonthlyUsers {
@@ -287,8 +398,7 @@ pub struct MonthlyUsers {
     pub current: u64,
     /// The plan's limit, if it has one. The API sends -1 or `null` if it has none.
     pub limit: Option<u64>,
-    /// Whether the number is over the limit. The API sends a boolean, or a number that is 0 if it is
-    /// not.
+    /// Whether the number is over the limit. The API sends a boolean or a number, of which 0 means `false`.
     pub over: bool,
 }
 

@@ -90,6 +90,19 @@ impl Error {
     }
 
     /// The HTTP status with which the API refused the call: any but 2xx, also a redirect.
+    ///
+    /// ```no_run
+    /// # async fn example(developer: bondify_client::Developer) -> Result<(), bondify_client::Error> {
+    /// if let Err(error) = developer.me().await {
+    ///     match error.status() {
+    ///         Some(401) => println!("the developer token is not valid"),
+    ///         Some(status) => println!("refused with {status}"),
+    ///         None => println!("no answer: {error}"),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.refusal().map(|refusal| refusal.status.as_u16())
@@ -108,12 +121,37 @@ impl Error {
 
     /// The API's error text. It may repeat parts of the request, so show it to people and do
     /// not log it. `Display` leaves it out.
+    ///
+    /// ```
+    /// use bondify_client::Error;
+    ///
+    /// /// The text for a person who manages projects.
+    /// fn text(error: &Error) -> String {
+    ///     error.message().map_or_else(|| error.to_string(), str::to_owned)
+    /// }
+    /// ```
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.refusal()?.message.as_deref()
     }
 
     /// The wait before the next call that the API asks for in `Retry-After`.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// use bondify_client::{Account, Developer, Error};
+    ///
+    /// async fn account(developer: &Developer) -> Result<Account, Error> {
+    ///     match developer.me().await {
+    ///         Err(error) if error.is_transient() => {
+    ///             tokio::time::sleep(error.retry_after().unwrap_or(Duration::from_secs(1))).await;
+    ///             developer.me().await
+    ///         }
+    ///         answered => answered,
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.refusal()?.retry_after
@@ -262,6 +300,14 @@ fn retry_delay(value: &str, now: SystemTime) -> Option<Duration> {
 /// | [`RateLimited`](Self::RateLimited) | 429 | too many calls; see [`Error::retry_after`] |
 /// | none | 400 | a parameter is wrong; [`Error::message`] says which |
 /// | none | 401 | the developer token is missing or wrong |
+///
+/// ```
+/// use bondify_client::{Error, ErrorCode};
+///
+/// fn is_wrong_project(error: &Error) -> bool {
+///     matches!(error.code(), Some(ErrorCode::ProjectNotFound | ErrorCode::ProjectInactive))
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorCode {

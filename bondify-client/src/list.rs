@@ -50,7 +50,7 @@ pub struct List<T> {
     /// The error of the first record that could not be read. It names the field, for example
     /// `sessions[17].session_token`, and contains nothing personal.
     pub problem: Option<String>,
-    /// Whether the API says that it has more records than it sent. Its documentation has no pages.
+    /// Whether the API says that it has more records than it sent. Bondify documents no way to request them.
     pub has_more: bool,
 }
 

@@ -6,6 +6,15 @@ use reqwest::Url;
 /// loopback address, or the unspecified address (`0.0.0.0` or `[::]`).
 ///
 /// Such a URL may be `http://`, and the client never calls it through a proxy.
+///
+/// ```
+/// use bondify_client::is_loopback;
+/// use reqwest::Url;
+///
+/// assert!(is_loopback(&Url::parse("http://app.localhost:3000/")?));
+/// assert!(!is_loopback(&Url::parse("http://192.168.0.2:3000/")?)); // another machine
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn is_loopback(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {

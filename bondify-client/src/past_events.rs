@@ -8,6 +8,14 @@ use bondify_core::Event;
 use crate::{Developer, Error, List, Session, list::list, record::RecordResponse};
 
 /// The logins and cancellations of a project that [`Developer::past_events`] found.
+///
+/// ```
+/// use bondify_client::PastEvents;
+///
+/// fn summary(past: &PastEvents) -> String {
+///     format!("{} events, {} younger ones later", past.events.records.len(), past.too_young)
+/// }
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PastEvents {

@@ -14,6 +14,15 @@ use crate::{
 /// A project, as the developer API shows it.
 ///
 /// `Debug` shows the id and whether the project is active.
+///
+/// ```
+/// use bondify_client::Project;
+///
+/// fn warning(project: &Project) -> Option<String> {
+///     let is_silent = project.active && project.webhook_url.is_none();
+///     is_silent.then(|| format!("{} has no webhook URL", project.project_id))
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "ProjectResponse")]
 #[non_exhaustive]
@@ -134,6 +143,14 @@ impl ProjectSettings {
 
     /// Sets the webhook URL, e.g. `https://yourapp.com/webhooks/bondify`.
     ///
+    /// ```
+    /// use bondify_client::ProjectSettings;
+    ///
+    /// assert!(ProjectSettings::new().webhook_url("https://yourapp.com/webhooks/bondify").is_ok());
+    /// assert!(ProjectSettings::new().webhook_url("http://127.0.0.1:3000/webhooks/bondify").is_ok());
+    /// assert!(ProjectSettings::new().webhook_url("http://app:3000/webhooks/bondify").is_err());
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error`] if the URL is not `https://`, which Bondify requires. For emulators, `http://` is
@@ -149,6 +166,15 @@ impl ProjectSettings {
     }
 
     /// Removes the webhook URL: events are not delivered.
+    ///
+    /// ```no_run
+    /// use bondify_client::ProjectSettings;
+    ///
+    /// # async fn example(developer: bondify_client::Developer) -> Result<(), bondify_client::Error> {
+    /// developer.update_project("proj_abc123", ProjectSettings::new().no_webhook_url()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn no_webhook_url(mut self) -> Self {
         self.webhook_url = Some(String::new()); // The API removes the URL on an empty text.
         self
@@ -196,6 +222,17 @@ impl fmt::Debug for ProjectSettings {
 const WEBHOOK_URL: &str = "the webhook URL must be https:// (http:// is allowed on loopback only)";
 
 /// A project that was just created.
+///
+/// ```no_run
+/// use bondify_client::{Developer, Error, NewProject, ProjectSettings};
+///
+/// async fn create(developer: &Developer) -> Result<(), Error> {
+///     let NewProject { project_id, secret_key, .. } =
+///         developer.create_project("Shop", ProjectSettings::new()).await?;
+///     println!("{project_id}: {}", if secret_key.is_some() { "store its key" } else { "no key" });
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct NewProject {
@@ -203,8 +240,8 @@ pub struct NewProject {
     pub project_id: String,
     /// The project's name.
     pub name: String,
-    /// The project's secret key, if the API sends it: the documentation of the answer does not have it. The API
-    /// sends it once.
+    /// The project's secret key, if the API sends it: Bondify's pages differ about that. No later response has
+    /// it.
     pub secret_key: Option<SecretKey>,
 }
 
@@ -216,6 +253,16 @@ pub struct SecretKey(Zeroizing<String>);
 
 impl SecretKey {
     /// The key's text, to be stored: the API sends it once.
+    ///
+    /// ```
+    /// use std::{fs, io};
+    ///
+    /// use bondify_client::SecretKey;
+    ///
+    /// fn store(key: &SecretKey) -> io::Result<()> {
+    ///     fs::write("secret_key", key.expose()) // allow only its owner to read it
+    /// }
+    /// ```
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -226,6 +273,17 @@ impl SecretKey {
 ///
 /// Verify with [`secret`](Self::secret), which never shows its text. Store the text of
 /// [`expose`](Self::expose). The text is zeroized on drop, and `Debug` does not print it.
+///
+/// ```no_run
+/// use bondify_core::Verifier;
+///
+/// # async fn example(developer: bondify_client::Developer) -> Result<(), bondify_client::Error> {
+/// let secret = developer.webhook_secret("proj_abc123").await?;
+/// let verifier = Verifier::new(secret.secret().clone());
+/// # drop(verifier);
+/// # Ok(())
+/// # }
+/// ```
 pub struct WebhookSecret {
     text: Zeroizing<String>,
     secret: Secret,

@@ -54,6 +54,17 @@ impl SessionRecord {
     /// - The user has no phone number: the list does not contain it.
     /// - A cancellation without `cancelled_at`, and a login without `confirmed_at`, have the time at
     ///   which the session was created.
+    ///
+    /// ```
+    /// use bondify_client::{Event, SessionRecord};
+    ///
+    /// /// The logins and cancellations of a list, by their time.
+    /// fn events(sessions: &[SessionRecord]) -> Vec<Event> {
+    ///     let mut events: Vec<_> = sessions.iter().filter_map(SessionRecord::event).collect();
+    ///     events.sort_by_key(Event::occurred_at);
+    ///     events
+    /// }
+    /// ```
     #[must_use]
     pub fn event(&self) -> Option<Event> {
         match &self.status {
@@ -68,6 +79,16 @@ impl SessionRecord {
 /// The login of a confirmed session in a list: what the API sends of it, without a proof.
 ///
 /// `Debug` shows nothing personal.
+///
+/// ```
+/// use bondify_client::{SessionRecord, SessionStatus};
+///
+/// fn print(session: &SessionRecord) {
+///     if let SessionStatus::Confirmed(login) = &session.status {
+///         println!("{:?} at {:?}", login.user().map(|user| user.id()), login.confirmed_at());
+///     }
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct RecordedLogin {
     login: Option<Confirmed>,

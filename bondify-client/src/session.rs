@@ -101,6 +101,19 @@ impl Session {
 
     /// The time left until the session expires. It is measured from the arrival of the API's response, so this
     /// machine's clock does not matter.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use bondify_client::Session;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let in_a_minute = SystemTime::now() + Duration::from_secs(60);
+    /// let session = Session::resume("sess_1", "https://t.me/shop_bot?start=sess_1", in_a_minute);
+    /// assert!(session.time_left() <= Duration::from_secs(60));
+    /// # }
+    /// ```
     #[must_use]
     pub fn time_left(&self) -> Duration {
         self.poll_until.saturating_duration_since(Instant::now())
@@ -205,6 +218,13 @@ impl<L> SessionStatus<L> {
     }
 
     /// Whether the status is final: every status but [`Pending`](Self::Pending).
+    ///
+    /// ```
+    /// use bondify_client::SessionStatus;
+    ///
+    /// assert!(!SessionStatus::<()>::Pending.is_terminal());
+    /// assert!(SessionStatus::<()>::Expired.is_terminal());
+    /// ```
     #[must_use]
     pub fn is_terminal(&self) -> bool {
         !matches!(self, Self::Pending)
@@ -224,6 +244,17 @@ impl<L> SessionStatus<L> {
     }
 
     /// The login, if the session was confirmed and the API sends it.
+    ///
+    /// ```
+    /// use bondify_client::SessionStatus;
+    ///
+    /// fn greeting(status: &SessionStatus) -> String {
+    ///     match status.login() {
+    ///         Some(login) => format!("welcome, {}", login.user().name()),
+    ///         None => format!("not signed in: {}", status.name()),
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn login(&self) -> Option<&L> {
         match self {
@@ -237,6 +268,15 @@ impl<L> SessionStatus<L> {
 ///
 /// Only the proof is signed. Unless your own server polled the API, verify the proof and use
 /// the user in it. `Debug` shows nothing personal.
+///
+/// ```
+/// use bondify_client::ConfirmedSession;
+///
+/// /// On the server that polled.
+/// fn print(login: &ConfirmedSession) {
+///     println!("user {} signed in", login.user().id());
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConfirmedSession {
     login: Confirmed,

@@ -14,6 +14,17 @@ use crate::{
 ///
 /// It needs no secret and no webhook, so it also works behind a firewall and in a desktop
 /// program. Clones are cheap. See [`wait`](Self::wait) for an example.
+///
+/// ```no_run
+/// use bondify_client::{Client, Error};
+///
+/// async fn log_in(client: &Client) -> Result<bool, Error> {
+///     let sessions = client.sessions("proj_abc123");
+///     let session = sessions.generate().await?;
+///     println!("open {}", session.deeplink());
+///     Ok(sessions.wait(&session).await?.login().is_some())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Sessions {
     pub(crate) client: Client,
@@ -43,6 +54,16 @@ impl Sessions {
     /// Polls at most once every `interval`, also if the client's
     /// [interval](crate::ClientBuilder::poll_interval) is shorter: for a server that receives
     /// decisions by webhooks, and polls only in case a webhook is lost.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_client::Client;
+    ///
+    /// let sessions = Client::new()?.sessions("proj_abc123").slowed_to(Duration::from_secs(15));
+    /// assert_eq!(sessions.poll_interval(), Duration::from_secs(15));
+    /// # Ok::<(), bondify_client::Error>(())
+    /// ```
     #[must_use]
     pub fn slowed_to(mut self, interval: Duration) -> Self {
         self.poll_interval = self.poll_interval.max(interval);
@@ -56,6 +77,22 @@ impl Sessions {
     }
 
     /// Begins a login.
+    ///
+    /// ```no_run
+    /// use bondify_client::{Error, ErrorCode, Sessions};
+    ///
+    /// async fn link(sessions: &Sessions) -> Result<String, Error> {
+    ///     match sessions.generate().await {
+    ///         Ok(session) => Ok(session.deeplink().to_owned()),
+    ///         Err(error) => {
+    ///             if error.code() == Some(&ErrorCode::PublicAccessDisabled) {
+    ///                 eprintln!("enable the public access of {}", sessions.project_id());
+    ///             }
+    ///             Err(error)
+    ///         }
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
