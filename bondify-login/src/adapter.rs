@@ -40,6 +40,28 @@ use crate::{
 
 /// Reads the form of a request, whose body is still empty.
 ///
+/// ```
+/// use bondify_login::{
+///     Login,
+///     adapter::{self, Body},
+/// };
+/// use bytes::Bytes;
+/// use futures_util::Stream;
+/// use http::{Request, Response};
+///
+/// /// `POST /login`, with the body of the framework's request.
+/// async fn begin<E>(
+///     login: &Login,
+///     request: Request<Bytes>,
+///     body: impl Stream<Item = Result<Bytes, E>>,
+/// ) -> Response<Body> {
+///     match adapter::read_form(request, body).await {
+///         Ok(request) => adapter::begin(login, &request).await,
+///         Err(refused) => refused,
+///     }
+/// }
+/// ```
+///
 /// # Errors
 ///
 /// The response to send instead: 413 if the form has more than [`MAX_FORM_BYTES`], 408 if it does not arrive
@@ -75,6 +97,15 @@ async fn read_all<C: Buf, E>(body: impl Stream<Item = Result<C, E>>) -> Result<B
 
 /// Builds the request without its body, for frameworks that do not use `http` 1. Invalid headers are left
 /// out.
+///
+/// ```
+/// use bondify_login::adapter;
+///
+/// let headers = [("accept", b"application/json".as_slice()), ("not a name", b"left out")];
+/// let request = adapter::request("GET", "/login?id=1", headers);
+/// assert_eq!(request.uri().path(), "/login");
+/// assert_eq!(request.headers().len(), 1);
+/// ```
 pub fn request<'a>(
     method: &str,
     uri: &str,
@@ -163,6 +194,33 @@ pub async fn events(login: &Login, request: &Request<Bytes>) -> Response<Body> {
 
 /// Claims the login, so that the app's handler can be called. Pass the handler's answer to
 /// [`Finishing::answer`]. A client that hangs up must not stop that: see [`to_completion`].
+///
+/// ```
+/// use bondify_login::{
+///     Login, SignedIn,
+///     adapter::{self, Body},
+/// };
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+///
+/// /// `POST /login/finish`, whose form has been read.
+/// async fn finish(login: &Login, request: &Request<Bytes>) -> Response<Body> {
+///     let finishing = match adapter::finish(login, request).await {
+///         Ok(finishing) => finishing,
+///         Err(refused) => return refused,
+///     };
+///     let handled = adapter::to_completion(async {
+///         let answer = on_login(finishing.signed_in().clone()).await;
+///         finishing.answer(answer).await
+///     });
+///     handled.await.map(Body::Full)
+/// }
+///
+/// /// The app's handler.
+/// async fn on_login(login: SignedIn) -> Response<Bytes> {
+///     Response::new(format!("Welcome, {}!", login.user.name()).into())
+/// }
+/// ```
 ///
 /// # Errors
 ///

@@ -1,4 +1,11 @@
 /// The error for a missing or unsafe setting.
+///
+/// ```
+/// use bondify_login::BuildError;
+///
+/// let error = BuildError::ShortKey(3);
+/// assert!(error.to_string().starts_with("the cookie key has 3 bytes"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {

@@ -29,6 +29,22 @@ use crate::{
 };
 
 /// The settings of a [`Login`]. Created by [`Login::builder`].
+///
+/// ```
+/// use bondify_client::Sessions;
+/// use bondify_core::Bondify;
+/// use bondify_login::{BuildError, Login};
+///
+/// fn login(sessions: Sessions, bondify: &Bondify, key: &str) -> Result<Login, BuildError> {
+///     Login::builder(sessions, bondify)
+///         .origin("https://shop.example")
+///         .cookie_key(key) // openssl rand -hex 32
+///         .app_name("Shop")
+///         .accent("#0b6fb8")
+///         .return_to("/orders")
+///         .build()
+/// }
+/// ```
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct LoginBuilder {
     sessions: Sessions,
@@ -93,6 +109,12 @@ impl LoginBuilder {
 
     /// Sets the origin that browsers see, e.g. `https://shop.example`. Forms of any other origin
     /// are refused. Required.
+    ///
+    /// ```
+    /// # fn set(login: bondify_login::LoginBuilder) -> bondify_login::LoginBuilder {
+    /// login.origin("https://shop.example") // on this machine "http://localhost:3000"
+    /// # }
+    /// ```
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = origin.into();
         self
@@ -103,6 +125,14 @@ impl LoginBuilder {
     ///
     /// A new key ends the logins that have begun and are not finished, unless the old one is
     /// [accepted](Self::also_accept_cookie_key) for 15 minutes more.
+    ///
+    /// ```
+    /// # fn set(login: bondify_login::LoginBuilder) -> Result<(), std::env::VarError> {
+    /// let login = login.cookie_key(std::env::var("LOGIN_COOKIE_KEY")?); // openssl rand -hex 32
+    /// # drop(login);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cookie_key(mut self, key: impl AsRef<[u8]>) -> Self {
         self.cookie_key = key.as_ref().to_vec();
         self
@@ -110,6 +140,20 @@ impl LoginBuilder {
 
     /// Also accepts cookies that were encrypted with this key. To change the key without ending logins, let
     /// each instance accept the new key first, then use it and accept the old one.
+    ///
+    /// ```
+    /// use bondify_login::LoginBuilder;
+    ///
+    /// /// The first release: no instance uses the new key yet.
+    /// fn first(login: LoginBuilder, old: &str, new: &str) -> LoginBuilder {
+    ///     login.cookie_key(old).also_accept_cookie_key(new)
+    /// }
+    ///
+    /// /// The second release, once each instance runs the first.
+    /// fn second(login: LoginBuilder, old: &str, new: &str) -> LoginBuilder {
+    ///     login.cookie_key(new).also_accept_cookie_key(old)
+    /// }
+    /// ```
     pub fn also_accept_cookie_key(mut self, key: impl AsRef<[u8]>) -> Self {
         self.old_cookie_keys.push(key.as_ref().to_vec());
         self
@@ -123,6 +167,12 @@ impl LoginBuilder {
     }
 
     /// Sets the path that the browser goes to after a login whose form has no `return_to`. Default: `/`.
+    ///
+    /// ```
+    /// # fn set(login: bondify_login::LoginBuilder) -> bondify_login::LoginBuilder {
+    /// login.return_to("/orders") // a path of the origin
+    /// # }
+    /// ```
     pub fn return_to(mut self, path: impl Into<String>) -> Self {
         self.return_to = path.into();
         self
@@ -144,6 +194,12 @@ impl LoginBuilder {
 
     /// Sets the logo of the app, which the page shows above its heading: a path, an `https://` URL or a
     /// `data:image/` URL.
+    ///
+    /// ```
+    /// # fn set(login: bondify_login::LoginBuilder) -> bondify_login::LoginBuilder {
+    /// login.app_name("Shop").logo("/assets/logo.svg").accent("#0b6fb8")
+    /// # }
+    /// ```
     pub fn logo(mut self, url: impl Into<String>) -> Self {
         self.logo = Some(url.into());
         self
@@ -163,15 +219,35 @@ impl LoginBuilder {
         self
     }
 
-    /// Sets the languages of the page. The browser's preferred language is chosen; if it is none of these,
-    /// the first one. A single language is always chosen. Default: all that [`Texts`] has and
+    /// Sets the languages of the page. The page is in the browser's preferred language, and in the first of
+    /// `languages` if the browser prefers none of them. Default: the languages of [`Texts`] and those that
     /// [`texts`](Self::texts) adds, with English as the fallback.
+    ///
+    /// ```
+    /// # fn set(login: bondify_login::LoginBuilder) -> bondify_login::LoginBuilder {
+    /// login.languages(["de", "fr", "it"]) // "it" needs `texts`
+    /// # }
+    /// ```
     pub fn languages<L: Into<String>>(mut self, languages: impl IntoIterator<Item = L>) -> Self {
         self.languages.chosen = languages.into_iter().map(Into::into).collect();
         self
     }
 
     /// Adds the texts of a language, or replaces those in the same language.
+    ///
+    /// ```
+    /// use bondify_login::Texts;
+    ///
+    /// # fn set(login: bondify_login::LoginBuilder) -> bondify_login::LoginBuilder {
+    /// let mut english = Texts::in_language("en").unwrap();
+    /// english.start = "Sign in to {app}".into();
+    ///
+    /// let mut italian = english.clone(); // then replace each text
+    /// italian.language = "it".into();
+    /// italian.begin = "Accedi con Telegram".into();
+    /// login.texts(english).texts(italian)
+    /// # }
+    /// ```
     pub fn texts(mut self, texts: Texts) -> Self {
         self.languages.added.push(texts);
         self
@@ -203,6 +279,19 @@ impl LoginBuilder {
     ///
     /// Escape the values of the [`View`]. Scripts and styles need its [`nonce`](View::nonce), because of the
     /// [content security policy](Self::content_security_policy).
+    ///
+    /// ```
+    /// use bondify_login::{State, View};
+    ///
+    /// # fn set(login: bondify_login::LoginBuilder) -> bondify_login::LoginBuilder {
+    /// login.page(|view: &View<'_>| match view.state {
+    ///     State::Waiting { .. } => format!("<h1>Scan this code</h1>{}", view.qr_code()),
+    ///     _ => format!(r#"<form method="post" action="{}"><button>Sign in</button></form>"#, view.page_url),
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// [The guide](https://github.com/bondify/bondify-rust/blob/main/guide/signing-in.md) has a page for every state.
     pub fn page(mut self, page: impl Fn(&View<'_>) -> String + Send + Sync + 'static) -> Self {
         self.page = Arc::new(page);
         self
@@ -211,6 +300,12 @@ impl LoginBuilder {
     /// Adds sources to the content security policy of the page, such as
     /// `font-src 'self'; img-src https://cdn.example`. Sources can be added to `connect-src`, `font-src`,
     /// `img-src`, `manifest-src`, `media-src` and `style-src`.
+    ///
+    /// ```
+    /// # fn set(login: bondify_login::LoginBuilder) -> bondify_login::LoginBuilder {
+    /// login.content_security_policy("font-src 'self'; img-src https://cdn.example")
+    /// # }
+    /// ```
     pub fn content_security_policy(mut self, directives: impl Into<String>) -> Self {
         self.policy = directives.into();
         self
@@ -223,13 +318,37 @@ impl LoginBuilder {
     ///
     /// `notify` wakes the logins that wait in its own process. Of several instances, one receives
     /// the webhook: set [`wakeups`](Self::wakeups), or leave this off.
+    ///
+    /// ```
+    /// use bondify_core::Event;
+    /// use bondify_login::{Login, LoginBuilder};
+    ///
+    /// fn set(login: LoginBuilder) -> LoginBuilder {
+    ///     login.webhooks(true)
+    /// }
+    ///
+    /// /// Called by the webhook's handler.
+    /// fn on_event(login: &Login, event: &Event) {
+    ///     login.notify(event);
+    /// }
+    /// ```
     pub fn webhooks(mut self, arrive: bool) -> Self {
         self.slowed_to = if arrive { WEBHOOK_POLL_INTERVAL } else { Duration::ZERO };
         self
     }
 
-    /// Sets the wake-ups that the instances share: a webhook that one of them receives then wakes the page that
-    /// waits at another. Without them [`Login::notify`] wakes the pages of its own process.
+    /// Sets the wake-ups that the instances share. [`Login::notify`] at one instance then wakes the pages that
+    /// wait at the others. Without them it wakes the pages of its own process only.
+    ///
+    /// ```
+    /// use bondify_core::Wakeups;
+    /// use bondify_login::LoginBuilder;
+    ///
+    /// /// `wakeups` is for example a `bondify_redis::RedisWakeups`.
+    /// fn set(login: LoginBuilder, wakeups: impl Wakeups) -> LoginBuilder {
+    ///     login.webhooks(true).wakeups(wakeups)
+    /// }
+    /// ```
     pub fn wakeups(mut self, wakeups: impl Wakeups) -> Self {
         self.wakeups = Some(Arc::new(wakeups));
         self
@@ -245,18 +364,50 @@ impl LoginBuilder {
     /// Sets the pause between two heartbeats on a waiting connection. It must be shorter than the idle
     /// time-outs of proxies. Some servers notice only at the next heartbeat that a client has left. A
     /// page that misses two heartbeats opens another connection.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn set(login: bondify_login::LoginBuilder) -> bondify_login::LoginBuilder {
+    /// login.keep_alive(Duration::from_secs(5)) // behind a proxy that closes idle connections after 10 s
+    /// # }
+    /// ```
     pub fn keep_alive(mut self, pause: Duration) -> Self {
         self.keep_alive = pause;
         self
     }
 
     /// Sets the clock for the expiry of the cookie. Default: [`SystemTime::now`].
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// # fn set(login: bondify_login::LoginBuilder) -> bondify_login::LoginBuilder {
+    /// // In a test of an expired login.
+    /// login.clock(|| SystemTime::now() + Duration::from_secs(20 * 60))
+    /// # }
+    /// ```
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
     /// Builds the login.
+    ///
+    /// ```
+    /// use bondify_client::Client;
+    /// use bondify_core::{Bondify, Secret};
+    /// use bondify_login::{BuildError, Login};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let bondify = Bondify::builder(Secret::new("whsec_test")?).build()?;
+    /// let login = Login::builder(Client::new()?.sessions("proj_abc123"), &bondify)
+    ///     .origin("http://shop.example")
+    ///     .cookie_key("0".repeat(64));
+    /// assert!(matches!(login.build(), Err(BuildError::InsecureOrigin(_))));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

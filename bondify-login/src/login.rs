@@ -69,9 +69,20 @@ impl Login {
         LoginBuilder::new(sessions, bondify)
     }
 
-    /// Polls Bondify at once for the event's login, if this process waits for it, or another one with the
-    /// same [`wakeups`](LoginBuilder::wakeups). Call it in the handler of the webhook, so that the browser
-    /// does not have to wait for the next poll, and switch on [`webhooks`](LoginBuilder::webhooks).
+    /// Makes the pages that wait for the event's login poll Bondify at once: the pages of this process, and
+    /// with [`wakeups`](LoginBuilder::wakeups) those of other instances. Call it in the handler of the webhook,
+    /// so that the browser does not have to wait for the next poll, and switch on
+    /// [`webhooks`](LoginBuilder::webhooks).
+    ///
+    /// ```
+    /// use bondify_core::Event;
+    /// use bondify_login::Login;
+    ///
+    /// async fn on_event(login: &Login, event: Event) {
+    ///     login.notify(&event);
+    ///     // Then handle the event.
+    /// }
+    /// ```
     pub fn notify(&self, event: &Event) {
         let Some(session_token) = event.session_token() else { return };
         let session = session_key(session_token);
@@ -97,6 +108,16 @@ impl Login {
 
     /// Ends all waiting connections and refuses new ones. Call it when the shutdown begins: a
     /// server that waits for its connections would otherwise wait for logins.
+    ///
+    /// ```no_run
+    /// use bondify_core::Shutdown;
+    /// use bondify_login::Login;
+    ///
+    /// async fn close_at_shutdown(login: Login, shutdown: Shutdown) {
+    ///     shutdown.requested().await;
+    ///     login.close(); // meanwhile, the server ends its other connections
+    /// }
+    /// ```
     pub fn close(&self) {
         self.0.waits.close();
     }

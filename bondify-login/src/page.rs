@@ -30,6 +30,18 @@ impl Design {
 }
 
 /// The data that the page shows.
+///
+/// ```
+/// use bondify_login::{State, View};
+///
+/// fn page(view: &View<'_>) -> String {
+///     let (texts, url) = (view.texts, view.page_url);
+///     match view.state {
+///         State::Waiting { .. } => format!("<p>{}</p>{}", texts.scan, view.qr_code()),
+///         _ => format!(r#"<form method="post" action="{url}"><button>{}</button></form>"#, texts.begin),
+///     }
+/// }
+/// ```
 #[non_exhaustive]
 pub struct View<'a> {
     /// The state of the login in this browser.

@@ -5,6 +5,16 @@ use bondify_core::TelegramUser;
 /// A user who has just finished a login in this browser. Each finished login creates one value.
 ///
 /// Give the browser a new session of your own, then redirect it.
+///
+/// ```
+/// use bondify_login::SignedIn;
+///
+/// /// The row of the app's table of sessions.
+/// fn session(login: &SignedIn) -> (String, String) {
+///     let device = login.user_agent.as_deref().unwrap_or("unknown device");
+///     (login.user.id().as_str().to_owned(), device.to_owned())
+/// }
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct SignedIn {

@@ -6,6 +6,18 @@ use serde_json::{Value, json};
 /// The state of a login, in the browser that began it.
 ///
 /// `Debug` shows only the name.
+///
+/// ```
+/// use bondify_login::State;
+///
+/// fn heading(state: &State) -> String {
+///     match state {
+///         State::Waiting { expires_in, .. } => format!("{} seconds left", expires_in.as_secs()),
+///         State::Confirmed { user, .. } => format!("Welcome, {}", user.name()),
+///         other => other.name().to_owned(),
+///     }
+/// }
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum State {

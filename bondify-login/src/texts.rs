@@ -123,6 +123,13 @@ texts! {
 impl Texts {
     /// Returns the texts in one of the languages of this crate: `en`, `ar`, `de`, `es`, `fa`, `fr`, `pt`,
     /// `ru`, `tr` or `uk`.
+    ///
+    /// ```
+    /// use bondify_login::Texts;
+    ///
+    /// assert_eq!(Texts::in_language("ar").unwrap().direction, "rtl");
+    /// assert!(Texts::in_language("tlh").is_none());
+    /// ```
     #[must_use]
     pub fn in_language(language: &str) -> Option<Self> {
         BUILT_IN.iter().find(|texts| texts.language == language).cloned()
