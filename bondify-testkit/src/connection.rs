@@ -40,6 +40,17 @@ pub struct Connection {
 impl Connection {
     /// Opens a connection to `server`.
     ///
+    /// ```no_run
+    /// use bondify_testkit::Connection;
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut connection = Connection::open("127.0.0.1:3000".parse()?).await?;
+    /// connection.send(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
+    /// assert_eq!(connection.response().await?.status, 200);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The error of the socket, for example if nothing listens there.
@@ -102,6 +113,18 @@ impl Connection {
 
     /// Closes the connection (FIN) and waits until the server has closed its side.
     ///
+    /// ```
+    /// use bondify_core::Secret;
+    /// use bondify_testkit::{Connection, Payload};
+    ///
+    /// /// A client that disconnects while the handler runs.
+    /// async fn deliver_and_leave(mut connection: Connection, secret: &Secret) -> std::io::Result<()> {
+    ///     let request = Payload::confirmed().signed_with(secret);
+    ///     connection.send(&request.to_http1("/webhooks/bondify")).await?;
+    ///     connection.hang_up().await
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The error of the socket, for example if the server resets the connection.
@@ -122,6 +145,15 @@ impl Connection {
 }
 
 /// A response from the server under test.
+///
+/// ```
+/// use bondify_testkit::Response;
+///
+/// fn assert_refused(response: &Response) {
+///     assert_eq!(response.status, 401, "{}", response.body);
+///     assert_eq!(response.code().as_deref(), Some("INVALID_SIGNATURE"));
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Response {

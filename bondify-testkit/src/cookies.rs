@@ -36,6 +36,16 @@ pub fn foreign() -> Vec<Vec<u8>> {
 /// Cookies with this value whose names look like `name`, each as a `Cookie` header contains it. A server must
 /// not take one of them for its own: browsers let a subdomain set most of them, also if `name` begins with
 /// `__Host-`.
+///
+/// ```
+/// use bondify_testkit::cookies::lookalikes;
+///
+/// for cookie in lookalikes("session", "stolen") {
+///     let header = [b"cookie: ", &*cookie, b"\r\n"].concat();
+///     // Send it, and assert that nobody is signed in.
+/// #     assert!(header.len() > 10);
+/// }
+/// ```
 #[must_use]
 pub fn lookalikes(name: &str, value: &str) -> Vec<Vec<u8>> {
     let upper = name.to_uppercase();

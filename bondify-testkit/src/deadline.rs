@@ -4,6 +4,16 @@ use tokio::{sync::watch, time::timeout};
 
 /// Runs a test or a part of it, with a limit of a minute.
 ///
+/// ```
+/// use bondify_testkit::within_a_minute;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let answer = within_a_minute(async { 42 }).await;
+/// assert_eq!(answer, 42);
+/// # }
+/// ```
+///
 /// # Panics
 ///
 /// If `test` has not ended after a minute.

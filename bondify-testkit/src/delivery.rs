@@ -84,6 +84,22 @@ impl Delivery {
     }
 
     /// Returns the event and its claim.
+    ///
+    /// ```
+    /// use bondify_core::{Bondify, Secret};
+    /// use bondify_testkit::Payload;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let secret = Secret::new("whsec_test")?;
+    /// let bondify = Bondify::builder(secret.clone()).build()?;
+    /// let delivery = Payload::confirmed().signed_with(&secret).receive_by(&bondify).await.unwrap();
+    /// let (event, claim) = delivery.into_parts();
+    /// assert_eq!(event.name(), "auth.confirmed");
+    /// drop(claim); // releases the event for a retry
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_parts(self) -> (Event, Claim) {
         (self.event, self.claim)
     }

@@ -8,6 +8,15 @@ use std::{
 /// Returns the URL of a running engine from the environment variable `variable`. If it is not set,
 /// returns `None` and reports the tests as [`skipped`].
 ///
+/// ```no_run
+/// use bondify_testkit::engine_url;
+///
+/// fn a_test_on_redis() {
+///     let Some(url) = engine_url("MY_TEST_REDIS_URL") else { return };
+///     println!("connecting to {url}");
+/// }
+/// ```
+///
 /// # Panics
 ///
 /// If the variable is not set and `CI` is.
@@ -22,6 +31,16 @@ pub fn engine_url(variable: &'static str) -> Option<String> {
 
 /// Prints, once per `what`, that tests are skipped and why. The message is not captured by the test
 /// harness.
+///
+/// ```no_run
+/// use bondify_testkit::skipped;
+///
+/// fn a_test_over_ipv6() {
+///     if std::net::TcpListener::bind("[::1]:0").is_err() {
+///         return skipped("tests over IPv6", "the machine has no IPv6");
+///     }
+/// }
+/// ```
 ///
 /// # Panics
 ///

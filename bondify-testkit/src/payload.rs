@@ -39,6 +39,13 @@ pub struct Payload {
 
 impl Payload {
     /// Creates an `auth.confirmed` event of a new session, with the current time.
+    ///
+    /// ```
+    /// use bondify_testkit::Payload;
+    ///
+    /// let body = Payload::confirmed().telegram_name("Ada").to_body();
+    /// assert!(String::from_utf8_lossy(&body).contains(r#""event":"auth.confirmed""#));
+    /// ```
     pub fn confirmed() -> Self {
         Self::new(Confirmed::NAME, "confirmed_at")
             .field("telegram_id", "123456789")
@@ -54,6 +61,16 @@ impl Payload {
 
     /// Creates an event called `name`, unknown to this version, of a new session. It has no time unless
     /// [`at`](Self::at) sets its `confirmed_at`.
+    ///
+    /// ```
+    /// use bondify_core::Secret;
+    /// use bondify_testkit::Payload;
+    ///
+    /// let secret = Secret::new("whsec_test")?;
+    /// let event = Payload::unknown("auth.renamed").signed_with(&secret).verified_by(&secret)?;
+    /// assert_eq!(event.name(), "auth.renamed");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unknown(name: &str) -> Self {
         Self::new(name, "confirmed_at")
     }
@@ -98,6 +115,15 @@ impl Payload {
     }
 
     /// Sets the session token. Events with the same name and session token are duplicates.
+    ///
+    /// ```
+    /// use bondify_testkit::Payload;
+    ///
+    /// // Two events of one login, which are not duplicates of each other.
+    /// let confirmed = Payload::confirmed().session_token("sess_1");
+    /// let cancelled = Payload::cancelled().session_token("sess_1");
+    /// # drop((confirmed, cancelled));
+    /// ```
     pub fn session_token(self, token: impl Into<String>) -> Self {
         self.field("session_token", token.into())
     }
@@ -118,6 +144,16 @@ impl Payload {
     }
 
     /// Sets the phone number. By default it is absent.
+    ///
+    /// ```
+    /// use bondify_core::Secret;
+    /// use bondify_testkit::Payload;
+    ///
+    /// let secret = Secret::new("whsec_test")?;
+    /// let with_phone = Payload::confirmed().telegram_phone("+15550100").signed_with(&secret);
+    /// assert_eq!(with_phone.verified_by(&secret)?.user().unwrap().phone(), Some("+15550100"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn telegram_phone(self, phone: impl Into<String>) -> Self {
         self.field("telegram_phone", phone.into())
     }
@@ -135,11 +171,36 @@ impl Payload {
     }
 
     /// Sets the time of the event to `age` ago.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_core::Secret;
+    /// use bondify_testkit::Payload;
+    ///
+    /// let secret = Secret::new("whsec_test")?;
+    /// let two_days = Duration::from_secs(2 * 24 * 60 * 60);
+    /// let old = Payload::confirmed().aged(two_days).signed_with(&secret);
+    /// assert!(old.verified_by(&secret).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn aged(self, age: Duration) -> Self {
         self.at(SystemTime::now() - age)
     }
 
     /// Sets any field to any value, also of the wrong type.
+    ///
+    /// ```
+    /// use bondify_core::Secret;
+    /// use bondify_testkit::Payload;
+    ///
+    /// let secret = Secret::new("whsec_test")?;
+    /// let wrong_type = Payload::confirmed().field("telegram_name", 42).signed_with(&secret);
+    /// assert!(wrong_type.verified_by(&secret).is_err());
+    /// let additional = Payload::confirmed().field("locale", "de").signed_with(&secret);
+    /// assert!(additional.verified_by(&secret).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(name.to_owned(), value.into());
         self
@@ -158,6 +219,17 @@ impl Payload {
     }
 
     /// Returns the request that Bondify sends, signed with `secret`.
+    ///
+    /// ```
+    /// use bondify_core::Secret;
+    /// use bondify_testkit::Payload;
+    ///
+    /// let (ours, other) = (Secret::new("whsec_test")?, Secret::new("whsec_other")?);
+    /// let request = Payload::confirmed().signed_with(&ours);
+    /// assert!(request.verified_by(&ours).is_ok());
+    /// assert!(request.verified_by(&other).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn signed_with(&self, secret: &Secret) -> WebhookRequest {
         WebhookRequest::signed(self.to_body(), secret)
     }

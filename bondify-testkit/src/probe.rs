@@ -78,6 +78,15 @@ impl ProbeStore {
     }
 
     /// Makes every call fail from now on, or no longer.
+    ///
+    /// ```
+    /// use bondify_core::MemoryStore;
+    /// use bondify_testkit::ProbeStore;
+    ///
+    /// let store = ProbeStore::new(MemoryStore::new());
+    /// store.set_down(true); // every call returns `STORE_ERROR`
+    /// store.set_down(false);
+    /// ```
     pub fn set_down(&self, down: bool) {
         self.0.down.store(down, Ordering::SeqCst);
     }
@@ -90,6 +99,22 @@ impl ProbeStore {
 
     /// Holds claims from now on: they take effect and are in the journal, but are not answered
     /// before [`resume_claims`](Self::resume_claims).
+    ///
+    /// ```
+    /// use bondify_core::{Bondify, Secret};
+    /// use bondify_testkit::{Call, Payload, ProbeStore};
+    ///
+    /// async fn a_delivery_waits_for_its_claim(bondify: &Bondify, store: &ProbeStore, secret: &Secret) {
+    ///     let request = Payload::confirmed().signed_with(secret);
+    ///     store.hold_claims();
+    ///     let resume = async {
+    ///         store.until(1, |call| matches!(call, Call::Claim(_))).await;
+    ///         store.resume_claims();
+    ///     };
+    ///     let (delivery, ()) = tokio::join!(request.receive_by(bondify), resume);
+    ///     assert!(delivery.is_ok());
+    /// }
+    /// ```
     pub fn hold_claims(&self) {
         self.0.holding_claims.store(true, Ordering::SeqCst);
     }

@@ -36,6 +36,16 @@ pub struct WebhookRequest {
 
 impl WebhookRequest {
     /// Creates a request with any body, signed with `secret`.
+    ///
+    /// ```
+    /// use bondify_core::Secret;
+    /// use bondify_testkit::WebhookRequest;
+    ///
+    /// let secret = Secret::new("whsec_test")?;
+    /// let no_event = WebhookRequest::signed("[]", &secret);
+    /// assert!(no_event.verified_by(&secret).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn signed(body: impl Into<Bytes>, secret: &Secret) -> Self {
         let body = body.into();
         let signature = secret.sign(&body).to_string();
@@ -45,12 +55,33 @@ impl WebhookRequest {
     }
 
     /// Changes the body, so that the signature is wrong.
+    ///
+    /// ```
+    /// use bondify_core::Secret;
+    /// use bondify_testkit::Payload;
+    ///
+    /// let secret = Secret::new("whsec_test")?;
+    /// let forged = Payload::confirmed().signed_with(&secret).tampered();
+    /// assert!(forged.verified_by(&secret).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn tampered(mut self) -> Self {
         self.body = [&self.body[..], b" "].concat().into();
         self
     }
 
     /// Adds a header.
+    ///
+    /// ```
+    /// use bondify_core::Secret;
+    /// use bondify_testkit::Payload;
+    ///
+    /// let secret = Secret::new("whsec_test")?;
+    /// let request = Payload::confirmed().signed_with(&secret);
+    /// let request = request.with("x-forwarded-for", "203.0.113.7").without("content-type");
+    /// # drop(request);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
@@ -63,6 +94,17 @@ impl WebhookRequest {
     }
 
     /// Replaces the signature by the result of `change`.
+    ///
+    /// ```
+    /// use bondify_core::Secret;
+    /// use bondify_testkit::Payload;
+    ///
+    /// let secret = Secret::new("whsec_test")?;
+    /// let request = Payload::confirmed().signed_with(&secret);
+    /// let truncated = request.signature_as(|signature| signature[..32].to_owned());
+    /// assert_eq!(truncated.signature().len(), 32);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn signature_as(self, change: impl FnOnce(&str) -> String) -> Self {
         let signature = change(self.signature());
         self.without(SIGNATURE_HEADER).with(SIGNATURE_HEADER, signature)
@@ -89,6 +131,23 @@ impl WebhookRequest {
 
     /// Verifies the request and returns its event, for tests that call a handler directly.
     ///
+    /// ```
+    /// use bondify_core::{Event, Secret};
+    /// use bondify_testkit::Payload;
+    ///
+    /// async fn on_event(event: Event) -> u16 {
+    ///     if event.user().is_some() { 204 } else { 500 }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let secret = Secret::new("whsec_test")?;
+    /// let event = Payload::confirmed().signed_with(&secret).verified_by(&secret)?;
+    /// assert_eq!(on_event(event).await, 204);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`VerifyError`] if `secret` did not sign the request, if its body is not an event, and if the event
@@ -98,6 +157,19 @@ impl WebhookRequest {
     }
 
     /// Makes `bondify` receive the request as an adapter does, without a server.
+    ///
+    /// ```
+    /// use bondify_core::{Bondify, Reply, Secret};
+    /// use bondify_testkit::Payload;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let bondify = Bondify::builder(Secret::new("whsec_test")?).build()?;
+    /// let forged = Payload::confirmed().signed_with(&Secret::new("whsec_other")?);
+    /// assert_eq!(forged.receive_by(&bondify).await.unwrap_err(), Reply::InvalidSignature);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -113,6 +185,17 @@ impl WebhookRequest {
 
     /// Converts the request for services that use `http` 1. `body` converts its body.
     ///
+    /// ```
+    /// use axum::body::Body;
+    /// use bondify_core::Secret;
+    /// use bondify_testkit::Payload;
+    ///
+    /// let delivery = Payload::confirmed().signed_with(&Secret::new("whsec_test")?);
+    /// let request = delivery.to_http("/webhooks/bondify", Body::from); // for `Router::oneshot`
+    /// assert_eq!(request.uri().path(), "/webhooks/bondify");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Panics
     ///
     /// If `uri` or an added header is malformed.
@@ -125,6 +208,16 @@ impl WebhookRequest {
     }
 
     /// Returns the request as bytes of HTTP/1.1.
+    ///
+    /// ```
+    /// use bondify_core::Secret;
+    /// use bondify_testkit::{Connection, Payload};
+    ///
+    /// async fn send_half(connection: &mut Connection, secret: &Secret) -> std::io::Result<()> {
+    ///     let bytes = Payload::confirmed().signed_with(secret).to_http1("/webhooks/bondify");
+    ///     connection.send(&bytes[..bytes.len() / 2]).await
+    /// }
+    /// ```
     #[must_use]
     pub fn to_http1(&self, path: &str) -> Bytes {
         let length = format!("content-length: {}\r\n", self.body.len());

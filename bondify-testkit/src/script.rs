@@ -64,6 +64,18 @@ pub struct Progress {
 }
 
 /// One step of a handler, for one delivery.
+///
+/// ```
+/// use bondify_testkit::{Script, Step};
+///
+/// async fn two_at_the_same_time(script: &Script) {
+///     script.then([Step::held(204), Step::held(204)]);
+///     // Send two deliveries.
+///     script.started(2).await;
+///     script.resume(2);
+///     script.finished(2).await;
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
@@ -100,6 +112,13 @@ impl std::error::Error for Failure {}
 
 impl Script {
     /// Adds the steps of the next handlers, in order. A handler without a step answers 200.
+    ///
+    /// ```
+    /// use bondify_testkit::{Script, Step};
+    ///
+    /// let script = Script::default();
+    /// script.then([Step::Answer(500), Step::Panic]); // the third handler answers 200
+    /// ```
     pub fn then(&self, steps: impl IntoIterator<Item = Step>) {
         self.0.steps.lock().unwrap_or_else(PoisonError::into_inner).extend(steps);
     }

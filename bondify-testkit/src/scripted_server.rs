@@ -111,6 +111,16 @@ impl ReceivedRequest {
 }
 
 /// An answer of a [`ScriptedServer`].
+///
+/// ```
+/// use bondify_testkit::Answer;
+/// use serde_json::json;
+///
+/// let too_many = Answer::json(429, json!({"code": "RATE_LIMITED"})).header("retry-after", "1");
+/// let half_a_response = Answer::json(200, json!({"status": "pending"})).cut_short();
+/// let not_http = Answer::bytes("hello");
+/// # drop((too_many, half_a_response, not_http));
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Answer {
@@ -186,6 +196,16 @@ impl Answer {
 impl ScriptedServer {
     /// Starts a server on a free port.
     ///
+    /// ```
+    /// use bondify_testkit::{Answer, ScriptedServer};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() {
+    /// let unavailable = ScriptedServer::start([Answer::text(503, "")]).await;
+    /// assert!(unavailable.url().starts_with("http://127.0.0.1:"));
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// If `answers` is empty, and if there is no free port.
@@ -207,6 +227,19 @@ impl ScriptedServer {
     }
 
     /// Returns the requests so far, in order.
+    ///
+    /// ```
+    /// use bondify_testkit::ScriptedServer;
+    ///
+    /// async fn assert_polled_twice(server: &ScriptedServer) {
+    ///     server.received(2).await;
+    ///     for request in server.requests() {
+    ///         assert_eq!(request.method, "POST");
+    ///         assert_eq!(request.header("content-type"), Some("application/json"));
+    ///         assert_eq!(request.body["project_id"], "proj_abc123");
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn requests(&self) -> Vec<ReceivedRequest> {
         self.state.received.borrow().clone()

@@ -7,6 +7,21 @@ use crate::Connection;
 /// Opens two connections that a graceful shutdown would wait for without end: one has sent half the head
 /// of a request, and one has received the beginning of an endless response to `GET /events`.
 ///
+/// ```
+/// use std::{io, net::SocketAddr};
+///
+/// use bondify_testkit::shutdown::{open_connections, terminate_this_process};
+///
+/// /// `server` shuts down on SIGTERM.
+/// async fn shut_down_while_connected(server: SocketAddr) -> io::Result<()> {
+///     let connections = open_connections(server).await?;
+///     terminate_this_process();
+///     // Assert that the server ends in time.
+///     drop(connections);
+///     Ok(())
+/// }
+/// ```
+///
 /// # Errors
 ///
 /// The error of a socket, and [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the server closes the

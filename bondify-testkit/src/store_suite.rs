@@ -40,6 +40,16 @@ use futures_util::{FutureExt, future::join_all};
 ///
 /// After the word `optional`, the closure returns an `Option`, and a case that gets `None` passes without
 /// running. Use it for engines that are not on every machine.
+///
+/// ```
+/// use bondify_core::MemoryStore;
+/// use bondify_testkit::engine_url;
+///
+/// bondify_testkit::dedupe_store_suite!(optional async || {
+///     let _url = engine_url("MY_TEST_STORE_URL")?; // connect to it
+///     Some(MemoryStore::new())
+/// });
+/// ```
 #[macro_export]
 macro_rules! dedupe_store_suite {
     (optional $new_store:expr) => {
