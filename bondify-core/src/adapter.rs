@@ -102,6 +102,15 @@ pub fn read_limit(bondify: &Bondify) -> usize {
 }
 
 /// Returns the response of a reply, for frameworks on `http` 1.
+///
+/// ```
+/// use bondify_core::{Reply, adapter};
+/// use bytes::Bytes;
+///
+/// let response: http::Response<Bytes> = adapter::response(Reply::Duplicate);
+/// assert_eq!(response.status(), 200);
+/// assert_eq!(response.into_body(), r#"{"status":"duplicate"}"#);
+/// ```
 #[must_use]
 pub fn response<B: From<Bytes>>(reply: Reply) -> Response<B> {
     let mut response = Response::new(Bytes::from_static(reply.body().as_bytes()).into());

@@ -68,6 +68,15 @@ impl Bondify {
     /// The number of deliveries, and of calls of [`handle`](Self::handle), that are in flight: their
     /// handlers run, or they wait for another delivery of the same event. It counts all projects that
     /// share this one's store.
+    ///
+    /// ```
+    /// use bondify_core::Bondify;
+    ///
+    /// /// For a metric, or the page of a health check.
+    /// fn status(bondify: &Bondify) -> String {
+    ///     format!("{} deliveries in flight", bondify.running())
+    /// }
+    /// ```
     #[must_use]
     pub fn running(&self) -> usize {
         self.pipeline.shared.running.receiver_count()
@@ -87,6 +96,14 @@ impl Bondify {
 
     /// Returns `true` if events that were handled can reach the handler again after a restart: the store
     /// is in memory, or there is no store, as with [`verify_only`](Builder::verify_only).
+    ///
+    /// ```
+    /// use bondify_core::{Bondify, Secret};
+    ///
+    /// let bondify = Bondify::builder(Secret::new("whsec_5f2b0c9d")?).build()?;
+    /// assert!(bondify.forgets_on_restart()); // the default store is in memory
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn forgets_on_restart(&self) -> bool {
         self.pipeline.shared.forgets_on_restart
@@ -313,6 +330,14 @@ impl Builder {
     /// Also accepts deliveries that `secret` signed: another secret of the same project, while it is
     /// rotated, see [`Verifier::also_accept`]. For another project, see
     /// [`for_project`](Bondify::for_project).
+    ///
+    /// ```
+    /// use bondify_core::{Bondify, BuildError, Secret};
+    ///
+    /// fn bondify(new: Secret, old: Secret) -> Result<Bondify, BuildError> {
+    ///     Bondify::builder(new.named("2026-11")).also_accept(old.named("2026-10")).build()
+    /// }
+    /// ```
     pub fn also_accept(mut self, secret: Secret) -> Self {
         self.verifier = self.verifier.also_accept(secret);
         self
@@ -320,6 +345,15 @@ impl Builder {
 
     /// Remembers events in `store` instead of a [`MemoryStore`], for instance in a database that
     /// survives a restart and that several instances share.
+    ///
+    /// ```
+    /// use bondify_core::{Bondify, BuildError, DedupeStore, Secret};
+    ///
+    /// /// `store` is for example a `bondify_redis::RedisStore` or a `bondify_sqlx::PgStore`.
+    /// fn bondify(secret: Secret, store: impl DedupeStore) -> Result<Bondify, BuildError> {
+    ///     Bondify::builder(secret).store(store).build()
+    /// }
+    /// ```
     pub fn store(mut self, store: impl DedupeStore) -> Self {
         self.store = Some(Arc::new(store));
         self
@@ -342,14 +376,33 @@ impl Builder {
         self
     }
 
-    /// Handles events without deduplication while the store does not answer, instead of answering 503
-    /// so that Bondify retries. No login waits for the store, but duplicates reach the handler.
+    /// Handles events without deduplication while the store does not answer. By default such a delivery is
+    /// answered with 503, and Bondify retries it. With this setting no login waits for the store, but duplicates
+    /// reach the handler.
+    ///
+    /// ```
+    /// use bondify_core::{Bondify, BuildError, DedupeStore, Secret};
+    ///
+    /// /// The handler only writes a row by its key, so a duplicate changes nothing.
+    /// fn bondify(secret: Secret, store: impl DedupeStore) -> Result<Bondify, BuildError> {
+    ///     Bondify::builder(secret).store(store).fail_open().build()
+    /// }
+    /// ```
     pub fn fail_open(mut self) -> Self {
         self.settings.fail_open = true;
         self
     }
 
     /// Keeps this project's keys apart from those of others in the same store.
+    ///
+    /// ```
+    /// use bondify_core::{Bondify, BuildError, DedupeStore, Secret};
+    ///
+    /// /// The staging system shares the database of production.
+    /// fn bondify(secret: Secret, store: impl DedupeStore) -> Result<Bondify, BuildError> {
+    ///     Bondify::builder(secret).store(store).namespace("test").build()
+    /// }
+    /// ```
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = Some(namespace.into());
         self
@@ -363,6 +416,17 @@ impl Builder {
 
     /// Sets the time that a duplicate waits for the running delivery of its event before it is answered
     /// with 409. With zero it does not wait.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_core::{Bondify, BuildError, Secret};
+    ///
+    /// /// Answers 409 at once while another delivery of the event is handled.
+    /// fn bondify(secret: Secret) -> Result<Bondify, BuildError> {
+    ///     Bondify::builder(secret).wait(Duration::ZERO).build()
+    /// }
+    /// ```
     pub fn wait(mut self, wait: Duration) -> Self {
         self.settings.wait = wait;
         self
@@ -378,6 +442,17 @@ impl Builder {
     /// Sets the time that a claim lasts without being renewed. It is renewed every third of that time
     /// while the handler runs. After a crash of the process, a retry of the event has to wait for up to
     /// this time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_core::{Bondify, BuildError, DedupeStore, Secret};
+    ///
+    /// /// For a store whose calls may take seconds.
+    /// fn bondify(secret: Secret, store: impl DedupeStore) -> Result<Bondify, BuildError> {
+    ///     Bondify::builder(secret).store(store).lease(Duration::from_secs(30)).build()
+    /// }
+    /// ```
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease;
         self
@@ -403,6 +478,17 @@ impl Builder {
     /// Sets the time that a completed event is remembered. The default, and the least that is accepted, is
     /// the tolerance plus [`Verifier::SKEW`]: a captured delivery is then either remembered or too old,
     /// so replaying it never reaches the handler.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_core::{Bondify, BuildError, Secret};
+    ///
+    /// /// Remembers events for a week, for example because a queue repeats them.
+    /// fn bondify(secret: Secret) -> Result<Bondify, BuildError> {
+    ///     Bondify::builder(secret).retention(Duration::from_secs(7 * 24 * 60 * 60)).build()
+    /// }
+    /// ```
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = Some(retention);
         self
@@ -435,6 +521,16 @@ impl Builder {
     /// If the runtime stops running tasks, for instance because its `block_on` has returned, an error is
     /// logged and the calls run on the current runtime. A store whose connections were opened on
     /// the first runtime does not work then.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_core::{Bondify, BuildError, Secret};
+    ///
+    /// let builder = Bondify::builder(Secret::new("whsec_5f2b0c9d")?).lease(Duration::from_millis(1));
+    /// assert!(matches!(builder.build(), Err(BuildError::ShortLease { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -49,12 +49,31 @@ pub struct Projects {
 type Choose = dyn Fn(&dyn RequestHead) -> BoxFuture<'static, Result<Bondify, Reply>> + Send + Sync;
 
 impl Projects {
-    /// Chooses by `choose`, which gets the head of a request: its method, path and headers. It finds the
-    /// project's secret, for instance in a database, and returns [`Bondify::for_project`] of `bondify`, or an
-    /// error such as [`Reply::ProjectNotFound`], which is answered with 404. The body is not read before.
+    /// Creates projects from a function, which chooses the `Bondify` of each request. `choose` gets the head
+    /// of the request: its method, path and headers. It looks up the project's secret, for instance in a
+    /// database, and returns [`Bondify::for_project`] of `bondify`, or an error such as
+    /// [`Reply::ProjectNotFound`], which is answered with 404. The body is read after that.
     /// [`drain`](Bondify::drain) of `bondify` covers all projects that are derived from it.
     ///
     /// A choice that takes longer than 5 seconds is answered with 503.
+    ///
+    /// ```
+    /// use bondify_core::{Bondify, Projects, Reply, Secret};
+    ///
+    /// /// Two projects with fixed secrets, at `/webhooks/shop` and `/webhooks/blog`.
+    /// fn projects(bondify: &Bondify, shop: Secret, blog: Secret) -> Projects {
+    ///     let (shop, blog) =
+    ///         (bondify.for_project("shop", shop, []), bondify.for_project("blog", blog, []));
+    ///     Projects::new(bondify, move |head| {
+    ///         let chosen = match head.path().rsplit('/').next() {
+    ///             Some("shop") => Ok(shop.clone()),
+    ///             Some("blog") => Ok(blog.clone()),
+    ///             _ => Err(Reply::ProjectNotFound),
+    ///         };
+    ///         async { chosen }
+    ///     })
+    /// }
+    /// ```
     pub fn new<C, F>(bondify: &Bondify, choose: C) -> Self
     where
         C: Fn(&dyn RequestHead) -> F + Send + Sync + 'static,

@@ -197,6 +197,17 @@ impl Pipeline {
 }
 
 /// The result of [`Bondify::handle`](crate::Bondify::handle).
+///
+/// ```
+/// use bondify_core::Handled;
+///
+/// fn text(handled: Handled<u64>) -> String {
+///     match handled {
+///         Handled::Now(account) => format!("signed in to account {account}"),
+///         Handled::Duplicate => "signed in before".to_owned(),
+///     }
+/// }
+/// ```
 #[expect(clippy::exhaustive_enums, reason = "an event was handled before, or it was not")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handled<T> {

@@ -30,6 +30,15 @@ macro_rules! replies {
         /// writes the human text.
         ///
         /// [`Display`]: std::fmt::Display
+        ///
+        /// ```
+        /// use bondify_core::Reply;
+        ///
+        /// let reply = Reply::StaleEvent;
+        /// assert_eq!((reply.status(), reply.code()), (401, "STALE_EVENT"));
+        /// assert!(reply.body().contains(r#""code":"STALE_EVENT""#));
+        /// assert_eq!(reply.headers(), [("content-type", "application/json")]);
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Reply {

@@ -38,6 +38,19 @@ impl Shutdown {
     ///
     /// Call it before the server accepts connections, so that no signal is missed.
     ///
+    /// ```no_run
+    /// use bondify_core::Shutdown;
+    ///
+    /// #[tokio::main]
+    /// async fn main() -> std::io::Result<()> {
+    ///     let shutdown = Shutdown::on_signal()?;
+    ///     // Start the server.
+    ///     shutdown.requested().await;
+    ///     println!("shutting down");
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The operating system's error if the process may not listen for signals.
@@ -64,8 +77,8 @@ impl Shutdown {
         }
     }
 
-    /// Waits for the first signal and then for `grace`, after which connections that are still
-    /// open are no longer waited for.
+    /// Waits for the first signal, and then for `grace`. Drop the server after that: it may still wait for
+    /// connections.
     pub fn deadline(&self, grace: Duration) -> impl Future<Output = ()> + Send + use<> {
         let requested = self.requested();
         async move {

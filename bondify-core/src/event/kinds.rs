@@ -76,6 +76,14 @@ impl Event {
     }
 
     /// The user who confirmed. `None` for an event that is not [`Confirmed`].
+    ///
+    /// ```
+    /// use bondify_core::Event;
+    ///
+    /// fn id(event: &Event) -> Option<&str> {
+    ///     Some(event.user()?.id().as_str())
+    /// }
+    /// ```
     #[must_use]
     pub fn user(&self) -> Option<&TelegramUser> {
         match self {
@@ -97,6 +105,16 @@ impl Event {
     /// The JSON object of the event: the exact bytes of the delivery that were signed. An event that did
     /// not arrive by webhook has the JSON object that its webhook would have.
     /// [`from_trusted`](Self::from_trusted) reads it.
+    ///
+    /// ```
+    /// use bondify_core::{Event, ParseError};
+    ///
+    /// /// Passes an event through a queue or a table.
+    /// fn through_a_queue(event: &Event) -> Result<Event, ParseError> {
+    ///     let row = event.raw().clone();
+    ///     Event::from_trusted(row)
+    /// }
+    /// ```
     #[must_use]
     pub fn raw(&self) -> &Bytes {
         match self {
@@ -108,6 +126,16 @@ impl Event {
 
     /// The [name](crate::Secret::named) of the secret that signed the event. `None` if the secret
     /// has no name, and for an event that did not arrive by webhook or proof.
+    ///
+    /// ```
+    /// use bondify_core::Event;
+    ///
+    /// fn report(event: &Event) {
+    ///     if event.signed_by() == Some("2026-10") {
+    ///         println!("Bondify still uses the old secret");
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn signed_by(&self) -> Option<&str> {
         self.signer().as_deref()

@@ -56,6 +56,14 @@ impl TelegramUser {
     }
 
     /// The phone number, if the project's plan includes it and the user shared it.
+    ///
+    /// ```
+    /// use bondify_core::TelegramUser;
+    ///
+    /// fn contact(user: &TelegramUser) -> String {
+    ///     user.phone().map_or_else(|| "no phone number".to_owned(), |phone| format!("tel:{phone}"))
+    /// }
+    /// ```
     #[must_use]
     pub fn phone(&self) -> Option<&str> {
         Some(self.phone.as_ref()?.within(&self.source))

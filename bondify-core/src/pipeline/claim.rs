@@ -86,6 +86,15 @@ impl Claim {
 
     /// Settles the claim by the status of the response: 2xx completes the event for good, any other status
     /// leaves it to a retry. Errors of the store are logged. Await it before the response is sent.
+    ///
+    /// ```
+    /// use bondify_core::adapter::Claim;
+    ///
+    /// /// For example a fairing of Rocket.
+    /// async fn on_response(claim: Claim, status: u16) {
+    ///     claim.settle(status).await; // then send the response
+    /// }
+    /// ```
     pub async fn settle(mut self, status: u16) {
         let accepted = (200..300).contains(&status);
         self.record.handled(accepted, self.deadlines.is_too_late());

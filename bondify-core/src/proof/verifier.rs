@@ -114,8 +114,8 @@ impl ProofVerifier {
         self
     }
 
-    /// Makes [`redeem`](Self::redeem) accept one proof of a session, and that once. The use is remembered in
-    /// `store` as long as the proof lasts. It can be the store of the events.
+    /// Makes [`redeem`](Self::redeem) accept one proof of each session, once. `store` remembers the use until
+    /// the proof expires. It can be the store of the events.
     #[cfg(feature = "pipeline")]
     #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
     #[must_use]

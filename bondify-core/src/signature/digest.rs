@@ -1,18 +1,45 @@
 use std::{fmt, str::FromStr};
 
 /// The name of the header that carries a delivery's signature.
+///
+/// ```
+/// use bondify_core::{Event, SIGNATURE_HEADER, Verifier, VerifyError};
+/// use http::HeaderMap;
+///
+/// fn verify(verifier: &Verifier, headers: &HeaderMap, body: String) -> Result<Event, VerifyError> {
+///     let signature = headers.get(SIGNATURE_HEADER).ok_or(VerifyError::MissingSignature)?;
+///     verifier.verify(body, signature)
+/// }
+/// ```
 pub const SIGNATURE_HEADER: &str = "x-bondify-signature";
 
 /// An HMAC-SHA256 signature, 64 hexadecimal digits on the wire.
 ///
 /// `Display` writes it in lower case, as Bondify does. There is no `PartialEq`:
 /// [`Secret::verifies`](crate::Secret::verifies) compares in constant time.
+///
+/// ```
+/// use bondify_core::{Secret, Signature};
+///
+/// let secret = Secret::new("whsec_5f2b0c9d")?;
+/// let header = secret.sign(b"{}").to_string();
+/// let signature: Signature = header.parse()?;
+/// assert!(secret.verifies(b"{}", &signature));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Signature(pub(crate) [u8; 32]);
 
 impl Signature {
     /// Parses a header's value: exactly 64 hexadecimal digits in either case. Whitespace around them is
     /// ignored.
+    ///
+    /// ```
+    /// use bondify_core::Signature;
+    ///
+    /// assert!(Signature::parse(&[b'a'; 64]).is_ok());
+    /// assert!(Signature::parse(b"sha256=abc").is_err());
+    /// ```
     ///
     /// # Errors
     ///

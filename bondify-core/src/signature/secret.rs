@@ -217,6 +217,14 @@ fn likely_mistake(secret: &str) -> Option<&'static str> {
 }
 
 /// A string that cannot be a webhook secret.
+///
+/// ```
+/// use bondify_core::{Secret, SecretError};
+///
+/// let error = Secret::new("whsec_5f2b0c9d ").unwrap_err();
+/// assert_eq!(error, SecretError::Padded);
+/// println!("{error}"); // says what to change
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretError {

@@ -68,6 +68,15 @@ impl Verifier {
 
     /// Also accepts events signed with `secret`. While a secret is being rotated, retries of
     /// older deliveries still carry the old signature. It has to be a secret of the same project.
+    ///
+    /// ```
+    /// use bondify_core::{Secret, SecretError, Verifier};
+    ///
+    /// /// While the secret is rotated: retries have the old signature.
+    /// fn verifier(new: &str, old: &str) -> Result<Verifier, SecretError> {
+    ///     Ok(Verifier::new(Secret::new(new)?).also_accept(Secret::new(old)?))
+    /// }
+    /// ```
     #[must_use]
     pub fn also_accept(mut self, secret: Secret) -> Self {
         self.secrets = Arc::new(self.secrets.with(secret));
@@ -75,6 +84,16 @@ impl Verifier {
     }
 
     /// Sets the maximum age of an event to `tolerance`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_core::{Secret, Verifier};
+    ///
+    /// fn of_an_hour(secret: Secret) -> Verifier {
+    ///     Verifier::new(secret).tolerance(Duration::from_secs(60 * 60))
+    /// }
+    /// ```
     #[must_use]
     pub fn tolerance(mut self, tolerance: Duration) -> Self {
         self.tolerance = tolerance;

@@ -48,6 +48,14 @@ impl EventKey {
 
     /// The first eight of the 32 hexadecimal digits that `Display` writes. They suffice to find the lines
     /// of one session in a log.
+    ///
+    /// ```
+    /// use bondify_core::Event;
+    ///
+    /// fn log(event: &Event) {
+    ///     println!("event {} of the session {}", event.name(), event.key().short());
+    /// }
+    /// ```
     #[must_use]
     pub fn short(&self) -> impl fmt::Display + use<> {
         let Self([a, b, c, d, ..]) = *self;

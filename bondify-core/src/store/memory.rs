@@ -76,6 +76,14 @@ impl MemoryStore {
     /// Creates a store with room for `completed_keys`, at least one.
     ///
     /// A key stays for its retention, so pass the number of events that you expect within one retention.
+    ///
+    /// ```
+    /// use bondify_core::MemoryStore;
+    ///
+    /// // 500 logins an hour, for a retention of 24 hours and 5 minutes.
+    /// let store = MemoryStore::with_capacity(500 * 25);
+    /// assert!(store.is_empty());
+    /// ```
     #[must_use]
     pub fn with_capacity(completed_keys: usize) -> Self {
         Self(Arc::new(Shared::new(completed_keys.max(1))))
@@ -97,6 +105,16 @@ impl MemoryStore {
     /// The number of completed keys that were dropped before their retention ran out,
     /// because the store was full. If it is not zero, pass a higher number to
     /// [`with_capacity`](Self::with_capacity).
+    ///
+    /// ```
+    /// use bondify_core::MemoryStore;
+    ///
+    /// fn warn_if_too_small(store: &MemoryStore) {
+    ///     if store.forgotten() > 0 {
+    ///         eprintln!("the store needs room for more than {} events", store.len());
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn forgotten(&self) -> u64 {
         self.0.forgotten.load(Relaxed)
