@@ -65,6 +65,19 @@ impl<'a> Browser<'a> {
 
     /// Sends a form, as a page of the app does. `form` is encoded, such as `name=Ada&city=London`.
     ///
+    /// ```
+    /// use std::{io, net::SocketAddr};
+    ///
+    /// use bondify_emulator::{Browser, Emulator};
+    ///
+    /// async fn sign_out(emulator: &Emulator, app: SocketAddr) -> io::Result<()> {
+    ///     let mut browser = Browser::new(emulator, app);
+    ///     let answer = browser.post("/logout", "").await?;
+    ///     assert_eq!(answer.status(), 303);
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the app cannot be reached.
@@ -74,6 +87,19 @@ impl<'a> Browser<'a> {
 
     /// Signs in at the page at `path`: begins a login, confirms it as `persona`, and finishes it. Returns the answer
     /// of the app's handler.
+    ///
+    /// ```
+    /// use std::{error::Error, net::SocketAddr};
+    ///
+    /// use bondify_emulator::{Browser, Emulator, Persona};
+    ///
+    /// async fn a_user_signs_in(emulator: &Emulator, app: SocketAddr) -> Result<(), Box<dyn Error>> {
+    ///     let mut browser = Browser::new(emulator, app);
+    ///     let answer = browser.sign_in("/login?return_to=/orders", Persona::new("42", "Ada")).await?;
+    ///     assert_eq!(answer.headers()["location"], "/orders");
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Errors
     ///

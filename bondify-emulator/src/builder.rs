@@ -91,6 +91,24 @@ impl Builder {
     /// Sets the address to listen on. Default: `127.0.0.1` and `[::1]`. On any other than a
     /// loopback address, everybody who can reach this machine can confirm sessions and read
     /// secrets.
+    ///
+    /// ```no_run
+    /// use std::net::Ipv4Addr;
+    ///
+    /// use bondify_emulator::Emulator;
+    ///
+    /// # async fn example() -> Result<(), bondify_emulator::StartError> {
+    /// // In a container, for other containers of a private network.
+    /// let emulator = Emulator::builder()
+    ///     .bind(Ipv4Addr::UNSPECIFIED)
+    ///     .port(4680)
+    ///     .allowed_host("bondify")
+    ///     .start()
+    ///     .await?;
+    /// # drop(emulator);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn bind(mut self, ip: impl Into<IpAddr>) -> Self {
         self.ip = Some(ip.into());
         self
@@ -106,6 +124,17 @@ impl Builder {
 
     /// Sets the token of the developer API. Default: a random token, see
     /// [`Emulator::developer_token`].
+    ///
+    /// ```
+    /// use bondify_emulator::Emulator;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), bondify_emulator::StartError> {
+    /// let emulator = Emulator::builder().developer_token("dev_test").start().await?;
+    /// assert_eq!(emulator.developer_token(), "dev_test");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn developer_token(mut self, token: impl Into<String>) -> Self {
         self.developer_token = Some(token.into());
         self
@@ -149,6 +178,17 @@ impl Builder {
     }
 
     /// Sets the factor of each further delay. Default: 2. No delay is longer than a day.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_emulator::{Builder, Emulator};
+    ///
+    /// /// Retries after 100, 300 and 900 ms.
+    /// fn quick() -> Builder {
+    ///     Emulator::builder().retries(3).retry_base(Duration::from_millis(100)).retry_factor(3.0)
+    /// }
+    /// ```
     pub fn retry_factor(mut self, factor: f64) -> Self {
         self.rules.retry.factor = factor;
         self
@@ -169,6 +209,15 @@ impl Builder {
 
     /// Sets the number of public requests a minute for each project, all at once or evenly
     /// distributed. Default: 60 000. Further requests are answered with 429.
+    ///
+    /// ```
+    /// use bondify_emulator::{Builder, Emulator};
+    ///
+    /// /// To test a client that is answered with 429.
+    /// fn strict() -> Builder {
+    ///     Emulator::builder().rate_limit(10)
+    /// }
+    /// ```
     pub fn rate_limit(mut self, requests_per_minute: u32) -> Self {
         self.rules.requests_per_minute = requests_per_minute;
         self
@@ -195,6 +244,16 @@ impl Builder {
     ///
     /// Every change is in the file when a call returns, so killing the process loses nothing. A
     /// power failure may lose the last changes.
+    ///
+    /// ```no_run
+    /// use bondify_emulator::Emulator;
+    ///
+    /// # async fn example() -> Result<(), bondify_emulator::StartError> {
+    /// let emulator = Emulator::builder().port(4680).state("bondify-state.jsonl").start().await?;
+    /// # drop(emulator);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn state(mut self, path: impl Into<PathBuf>) -> Self {
         self.state = Some(path.into());
         self
@@ -226,12 +285,35 @@ impl Builder {
 
     /// Sets the clock for the expiry of sessions and the times of events. Default:
     /// [`SystemTime::now`]. Delays and time-outs always pass in real time.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use bondify_emulator::{Builder, Emulator};
+    ///
+    /// /// To test an app whose clock is an hour behind.
+    /// fn an_hour_ahead() -> Builder {
+    ///     Emulator::builder().clock(|| SystemTime::now() + Duration::from_secs(60 * 60))
+    /// }
+    /// ```
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Clock::new(clock);
         self
     }
 
     /// Starts the emulator on the current tokio runtime.
+    ///
+    /// ```
+    /// use bondify_emulator::{Emulator, StartError};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), StartError> {
+    /// let emulator = Emulator::builder().start().await?;
+    /// let taken = Emulator::builder().port(emulator.address().port()).start().await;
+    /// assert!(matches!(taken, Err(StartError::Bind(_))));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -61,6 +61,17 @@ impl From<DeliveryId> for String {
 
 /// The delivery of an event to a project's webhook URL. Every attempt sends the same bytes with
 /// the same signature. `Debug` shows nothing personal.
+///
+/// ```
+/// use bondify_emulator::Delivery;
+///
+/// fn print(delivery: &Delivery) {
+///     println!("{} {} {:?}", delivery.id, delivery.event, delivery.state);
+///     for attempt in &delivery.attempts {
+///         println!("  {:?} in {:?}", attempt.outcome.status(), attempt.duration);
+///     }
+/// }
+/// ```
 #[derive(Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Delivery {
@@ -148,6 +159,18 @@ pub struct Attempt {
 }
 
 /// The outcome of an attempt.
+///
+/// ```
+/// use bondify_emulator::Outcome;
+///
+/// fn text(outcome: &Outcome) -> String {
+///     match outcome {
+///         Outcome::Answered { status, .. } => format!("status {status}"),
+///         Outcome::TimedOut => "no answer in time".to_owned(),
+///         other => format!("{other:?}"),
+///     }
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 #[non_exhaustive]

@@ -52,6 +52,15 @@ impl Emulator {
 
     /// The base URL for clients, e.g. `http://127.0.0.1:4680`. In a browser it shows the
     /// inspector.
+    ///
+    /// ```
+    /// use bondify_emulator::Emulator;
+    ///
+    /// /// The environment of the app under test.
+    /// fn environment(emulator: &Emulator) -> (&'static str, String) {
+    ///     ("BONDIFY_API_URL", emulator.url().to_owned())
+    /// }
+    /// ```
     #[must_use]
     pub fn url(&self) -> &str {
         &self.app.url
@@ -83,6 +92,19 @@ impl Emulator {
 
     /// Deletes all sessions and deliveries, cancels the attempts in flight, and restores the
     /// projects of the builder with their first settings.
+    ///
+    /// ```
+    /// use bondify_emulator::{Emulator, ProjectSettings};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().project(ProjectSettings::new().id("proj_shop")).start().await?;
+    /// emulator.generate("proj_shop")?;
+    /// emulator.reset(); // between two tests
+    /// assert_eq!((emulator.sessions().len(), emulator.projects().len()), (0, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reset(&self) {
         self.app.backend.with(|state, _| state.reset());
     }
@@ -114,6 +136,16 @@ impl Emulator {
     }
 
     /// Creates a project, or changes the settings of the project with the same id.
+    ///
+    /// ```
+    /// use bondify_emulator::{Emulator, Error, ProjectSettings};
+    ///
+    /// /// A project for each test of a shared emulator.
+    /// fn project(emulator: &Emulator, test: &str) -> Result<String, Error> {
+    ///     let project = emulator.add_project(ProjectSettings::new().name(test).public_access(true))?;
+    ///     Ok(project.id.clone())
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -165,6 +197,19 @@ impl Emulator {
     /// [`Project::reveal_secret`] returns. New deliveries are signed with it; retries of older
     /// deliveries keep their signature.
     ///
+    /// ```
+    /// use bondify_emulator::{Emulator, ProjectSettings};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let shop = ProjectSettings::new().id("proj_shop").secret("whsec_old");
+    /// let emulator = Emulator::builder().project(shop).start().await?;
+    /// let project = emulator.rotate_secret("proj_shop")?;
+    /// assert_ne!(project.reveal_secret(), "whsec_old");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::ProjectNotFound`] if no project has this id.
@@ -211,6 +256,19 @@ impl Emulator {
 
     /// Confirms a session as `persona`.
     ///
+    /// ```
+    /// use bondify_emulator::{Emulator, Persona, ProjectSettings};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().project(ProjectSettings::new().id("proj_shop")).start().await?;
+    /// let session = emulator.generate("proj_shop")?; // or the session that the app generated
+    /// let session = emulator.confirm(&session.token, Persona::new("42", "Ada"))?;
+    /// assert_eq!(session.login().unwrap().persona.telegram_name, "Ada");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::SessionNotFound`] if no session has this token; [`Error::SessionNotPending`] if it was
@@ -231,6 +289,19 @@ impl Emulator {
     }
 
     /// Expires a pending session now. Nothing is delivered.
+    ///
+    /// ```
+    /// use bondify_emulator::{Emulator, ProjectSettings, SessionStatus};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().project(ProjectSettings::new().id("proj_shop")).start().await?;
+    /// let session = emulator.generate("proj_shop")?;
+    /// let session = emulator.expire(&session.token)?; // without a wait of 10 minutes
+    /// assert!(matches!(session.status, SessionStatus::Expired));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -272,6 +343,17 @@ impl Emulator {
     /// Delivers the same bytes with the same signature again, to the project's current webhook
     /// URL.
     ///
+    /// ```
+    /// use bondify_emulator::{Emulator, Error};
+    ///
+    /// /// The app has to answer that it is a duplicate.
+    /// async fn resend_last(emulator: &Emulator) -> Result<Option<u16>, Error> {
+    ///     let resent = emulator.resend(emulator.deliveries()[0].id)?;
+    ///     let ended = emulator.finished(resent.id).await?;
+    ///     Ok(ended.attempts.last().and_then(|attempt| attempt.outcome.status()))
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::DeliveryNotFound`] if there is no such delivery, or it is no longer kept;
@@ -295,6 +377,16 @@ impl Emulator {
     /// Delivers a test event of a session that does not exist: `auth.confirmed` by
     /// [`Persona::default`], `auth.cancelled`, or an event of any other name with the fields of
     /// a confirmation.
+    ///
+    /// ```
+    /// use bondify_emulator::{DeliveryState, Emulator, Error};
+    ///
+    /// /// Whether the app accepts an event of a kind that it does not know.
+    /// async fn accepts_unknown_events(emulator: &Emulator) -> Result<bool, Error> {
+    ///     let sent = emulator.send_test_event("proj_shop", "auth.renamed")?;
+    ///     Ok(emulator.finished(sent.id).await?.state == DeliveryState::Delivered)
+    /// }
+    /// ```
     ///
     /// # Errors
     ///

@@ -65,6 +65,12 @@ impl Fault {
     ];
 
     /// A body that is changed after it was signed: a JSON object gets another field, and other text a space.
+    ///
+    /// ```
+    /// use bondify_emulator::Fault;
+    ///
+    /// assert_ne!(Fault::tampered(r#"{"a":1}"#), r#"{"a":1}"#);
+    /// ```
     #[must_use]
     pub fn tampered(body: &str) -> String {
         match body.strip_prefix("{\"") {

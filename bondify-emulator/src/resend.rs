@@ -36,6 +36,13 @@ impl Resend {
     }
 
     /// Sends this body, signed with the project's current secret.
+    ///
+    /// ```
+    /// use bondify_emulator::Resend;
+    ///
+    /// let signed_but_no_event = Resend::new().body("[]");
+    /// # drop(signed_but_no_event);
+    /// ```
     pub fn body(mut self, body: impl Into<String>) -> Self {
         self.body = Some(body.into());
         self

@@ -28,6 +28,17 @@ pub struct Session {
 }
 
 /// The status of a session.
+///
+/// ```
+/// use bondify_emulator::{Session, SessionStatus};
+///
+/// fn text(session: &Session) -> String {
+///     match &session.status {
+///         SessionStatus::Confirmed(login) => format!("confirmed by {}", login.persona.telegram_name),
+///         other => other.name().to_owned(),
+///     }
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 #[non_exhaustive]

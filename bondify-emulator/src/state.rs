@@ -58,6 +58,20 @@ impl Default for Rules {
 }
 
 /// A change, with the new value of the changed item.
+///
+/// ```
+/// use bondify_emulator::{Change, Emulator};
+///
+/// /// Prints deliveries until the emulator stops.
+/// async fn follow(emulator: &Emulator) {
+///     let mut changes = emulator.changes();
+///     while let Some(change) = changes.next().await {
+///         if let Change::Delivery(delivery) = change {
+///             println!("{} {:?}", delivery.id, delivery.state);
+///         }
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
