@@ -256,7 +256,7 @@ pub enum HandleError<E> {
     /// The handler panicked.
     #[error("the handler panicked")]
     Panicked,
-    /// The handler returned an error.
-    #[error("the handler failed: {0}")]
+    /// The handler returned an error. It is displayed as `{:#}`, with which `anyhow::Error` writes its causes.
+    #[error("the handler failed: {0:#}")]
     Handler(E),
 }

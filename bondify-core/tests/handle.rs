@@ -315,3 +315,16 @@ async fn a_boxed_error_is_converted_by_the_question_mark_operator() {
     let error = application(&bondify).await.unwrap_err();
     assert_eq!(error.to_string(), "the handler failed: boxed");
 }
+
+#[test]
+fn the_causes_of_a_handlers_error_are_displayed() {
+    /// Displays its causes as `anyhow::Error` does.
+    struct WithCause;
+    impl std::fmt::Display for WithCause {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(if f.alternate() { "insert: disk full" } else { "insert" })
+        }
+    }
+    let error = HandleError::Handler(WithCause);
+    assert_eq!(error.to_string(), "the handler failed: insert: disk full");
+}
