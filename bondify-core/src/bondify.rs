@@ -349,7 +349,7 @@ impl Builder {
     /// ```
     /// use bondify_core::{Bondify, BuildError, DedupeStore, Secret};
     ///
-    /// /// `store` is for example a `bondify_redis::RedisStore` or a `bondify_sqlx::PgStore`.
+    /// /// `store` is for example a `bondify_redis::RedisStore` or a `bondify_sqlx::PostgresStore`.
     /// fn bondify(secret: Secret, store: impl DedupeStore) -> Result<Bondify, BuildError> {
     ///     Bondify::builder(secret).store(store).build()
     /// }
