@@ -5,6 +5,44 @@ use crate::{
 /// The head of a request of any framework: its method, its path and its headers.
 ///
 /// It is implemented for `http` 1. Adapters of frameworks with other types implement it for a newtype.
+///
+/// ```
+/// use bondify_core::adapter::{Head, Headers, RequestHead};
+///
+/// /// A request of this framework.
+/// struct Request {
+///     method: String,
+///     path: String,
+///     headers: Vec<(String, Vec<u8>)>,
+/// }
+///
+/// impl RequestHead for Request {
+///     fn method(&self) -> &str {
+///         &self.method
+///     }
+///
+///     fn path(&self) -> &str {
+///         &self.path
+///     }
+/// }
+///
+/// impl Headers for Request {
+///     fn visit(&self, name: &'static str, visit: &mut dyn FnMut(&[u8])) {
+///         let found = self.headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
+///         found.for_each(|(_, value)| visit(value));
+///     }
+/// }
+///
+/// fn head(request: &Request) -> Head {
+///     Head::of(request)
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the head of a request",
+    label = "not the head of a request",
+    note = "for a request of `http` 1, pass its `Parts`: `let (parts, body) = request.into_parts();`",
+    note = "for a framework with other types, implement `RequestHead` and `Headers` for a newtype of its request"
+)]
 pub trait RequestHead: Headers {
     /// The method, in upper case.
     fn method(&self) -> &str;
@@ -33,9 +71,8 @@ impl RequestHead for http::request::Parts {
     }
 }
 
-/// The relevant part of a request's head. It is checked before the body is read, and what is wrong with its
-/// headers is answered after it: the body of a refused request is read too, or the connection could not be
-/// used again.
+/// The head of a request, checked. The check comes before the body is read. An error in a header is answered
+/// after the body was read, because otherwise the connection could not be used for another request.
 #[derive(Debug)]
 pub struct Head {
     /// The mistake in the application that has brought the request here.
@@ -45,7 +82,8 @@ pub struct Head {
 }
 
 impl Head {
-    /// Reads the head of a request.
+    /// Checks the head of a request: its method, its content type and its signature header.
+    /// [`Bondify::serve`](crate::Bondify::serve) and [`Bondify::claim`](crate::Bondify::claim) return the errors.
     #[must_use]
     pub fn of(head: &dyn RequestHead) -> Self {
         let mistake = if !is_delivery(head) {

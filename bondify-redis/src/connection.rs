@@ -16,6 +16,12 @@ use redis::{
 /// The store asks for a connection at its first call, and for a new one if the old one gave no answer
 /// or leads to a server that accepts no writes. The store's time-out applies to the connection
 /// attempt too. [`recipes`](crate::recipes) has two implementations.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a client of Redis",
+    label = "not a client of Redis",
+    note = "pass a client, such as `redis::Client::open(url)?`",
+    note = "for a connection that is already open, call `RedisStore::new(connection)`"
+)]
 pub trait Connect: Send + 'static {
     /// The type of the connections. Clones share one connection.
     type Connection: ConnectionLike + Clone + Send + Sync + 'static;

@@ -33,6 +33,15 @@ use super::key::EventKey;
 /// ```
 ///
 /// A real store also drops expired entries.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a dedupe store",
+    label = "not a dedupe store",
+    note = "pass a store by value: `MemoryStore`, `RedisStore` of `bondify-redis`, or one of `bondify-sqlx`; \
+            clones of a store share its events",
+    note = "make a store of a URL, client or pool first, for example by `RedisStore::open(client)` or \
+            `PostgresStore::new(pool)`",
+    note = "a store of any type is `Arc<dyn DedupeStore>`, not a `Box`"
+)]
 #[async_trait]
 pub trait DedupeStore: Send + Sync + 'static {
     /// Takes the lease of `key` for the duration `lease`, or returns the key's state.
@@ -97,6 +106,19 @@ pub trait DedupeStore: Send + Sync + 'static {
 }
 
 /// The result of a claim.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use bondify_core::{Claimed, DedupeStore, EventKey, StoreError};
+///
+/// async fn try_claim(store: &impl DedupeStore, key: &EventKey) -> Result<bool, StoreError> {
+///     match store.claim(key, Duration::from_secs(10)).await? {
+///         Claimed::Acquired(_lease) => Ok(true),
+///         _ => Ok(false), // in flight elsewhere, or completed
+///     }
+/// }
+/// ```
 #[expect(clippy::exhaustive_enums, reason = "the pipeline has to know them all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claimed {
@@ -109,6 +131,13 @@ pub enum Claimed {
 }
 
 /// The fencing token of a lease, which distinguishes its holder from every earlier one.
+///
+/// ```
+/// use bondify_core::LeaseToken;
+///
+/// let column: u64 = LeaseToken::new(7).get(); // in a table
+/// assert_eq!(LeaseToken::new(column), LeaseToken::new(7));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseToken(u64);
 
@@ -139,6 +168,16 @@ pub struct StoreError(#[source] Box<dyn Error + Send + Sync>);
 
 impl StoreError {
     /// Wraps the engine's own error, or a text. It is the [`source`](Error::source) of this error.
+    ///
+    /// ```
+    /// use std::error::Error;
+    ///
+    /// use bondify_core::StoreError;
+    ///
+    /// let error = StoreError::new("the table `bondify_events` is missing");
+    /// assert_eq!(error.to_string(), "dedupe store failed");
+    /// assert_eq!(error.source().unwrap().to_string(), "the table `bondify_events` is missing");
+    /// ```
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(source.into())
     }

@@ -12,8 +12,31 @@ use super::{StoreError, dedupe::within, key::EventKey};
 /// Tells all instances of a service that something has happened to a session, so that those that wait for it
 /// look at once.
 ///
-/// A wake-up is a hint: it may be lost, late, or sent twice, so who waits for a session also polls. Implement it
-/// for an engine with publish and subscribe. [`MemoryWakeups`] is for a single process.
+/// A wake-up may be lost, late, or sent twice, so code that waits for a session also has to poll. Implement it for
+/// an engine with publish and subscribe. [`MemoryWakeups`] is for a single process.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use bondify_core::{EventKey, MemoryWakeups, Wakeups};
+/// use futures_util::StreamExt;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), bondify_core::StoreError> {
+/// let wakeups: Arc<dyn Wakeups> = Arc::new(MemoryWakeups::new());
+/// let mut woken = wakeups.subscribe().await?;
+/// let key = EventKey::new("login", "sess_1");
+/// wakeups.wake(&key).await?;
+/// assert_eq!(woken.next().await, Some(key));
+/// # Ok(())
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not wake other instances",
+    label = "not wake-ups",
+    note = "pass wake-ups by value: `RedisWakeups` of `bondify-redis`, `PgWakeups` of `bondify-sqlx`, or \
+            `MemoryWakeups` for a single process"
+)]
 #[async_trait]
 pub trait Wakeups: Send + Sync + 'static {
     /// Wakes all instances that [`listen`](#method.listen), this one too.
@@ -48,6 +71,20 @@ const HEARTBEAT: EventKey = EventKey::from_bytes([0; 16]);
 impl dyn Wakeups {
     /// Returns the keys that any instance wakes, while the stream is polled. It subscribes again by itself when
     /// its connection is lost or silent, and never ends. Dropping it ends the subscription.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use bondify_core::Wakeups;
+    /// use futures_util::StreamExt;
+    ///
+    /// async fn print(wakeups: Arc<dyn Wakeups>) {
+    ///     let mut woken = wakeups.listen();
+    ///     while let Some(key) = woken.next().await {
+    ///         println!("{key}");
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn listen(self: Arc<Self>) -> BoxStream<'static, EventKey> {
         let listener = Listener { wakeups: self, subscription: None, is_lost: false };
@@ -134,7 +171,7 @@ impl MemoryWakeups {
     /// The number of wake-ups that a slow listener may be behind. It loses the others.
     const CAPACITY: usize = 1024;
 
-    /// Creates wake-ups that nobody listens to yet.
+    /// Creates the wake-ups of a process, without subscribers.
     #[must_use]
     pub fn new() -> Self {
         Self(broadcast::Sender::new(Self::CAPACITY))
