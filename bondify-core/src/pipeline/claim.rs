@@ -22,6 +22,16 @@ use crate::{
 /// An adapter [runs](Self::run) its handler by it. One whose framework cannot wrap the handler keeps the claim
 /// and [settles](Self::settle) it by the final response. A claim that is dropped unsettled is released in the
 /// background, so that a retry is handled.
+///
+/// ```
+/// use bondify_core::{Event, Reply, adapter::Claim};
+///
+/// /// Returns the status of the handler's response.
+/// async fn run(event: Event, claim: Claim) -> Result<u16, Reply> {
+///     let handler = async move || if event.user().is_some() { 204 } else { 422 };
+///     claim.run(handler, |&status| status).await
+/// }
+/// ```
 #[must_use = "dropping a claim releases its event"]
 pub struct Claim {
     lease: Option<Lease>,

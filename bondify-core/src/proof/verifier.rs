@@ -108,6 +108,14 @@ impl ProofVerifier {
     }
 
     /// Refuses proofs of other projects.
+    ///
+    /// ```
+    /// use bondify_core::{ProofVerifier, Secret};
+    ///
+    /// fn verifier(secret: Secret) -> ProofVerifier {
+    ///     ProofVerifier::new(secret).project("proj_1")
+    /// }
+    /// ```
     #[must_use]
     pub fn project(mut self, project_id: impl Into<String>) -> Self {
         self.settings().project = Some(project_id.into());
@@ -116,6 +124,14 @@ impl ProofVerifier {
 
     /// Makes [`redeem`](Self::redeem) accept one proof of each session, once. `store` remembers the use until
     /// the proof expires. It can be the store of the events.
+    ///
+    /// ```
+    /// use bondify_core::{MemoryStore, ProofVerifier, Secret};
+    ///
+    /// fn verifier(secret: Secret) -> ProofVerifier {
+    ///     ProofVerifier::new(secret).project("proj_1").single_use(MemoryStore::new())
+    /// }
+    /// ```
     #[cfg(feature = "pipeline")]
     #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
     #[must_use]
@@ -126,6 +142,14 @@ impl ProofVerifier {
 
     /// Sets the name of the cookie in which a request's proof is looked for, if it is not in the
     /// `Authorization` header.
+    ///
+    /// ```
+    /// use bondify_core::{ProofVerifier, Secret};
+    ///
+    /// fn verifier(secret: Secret) -> ProofVerifier {
+    ///     ProofVerifier::new(secret).cookie("session_proof")
+    /// }
+    /// ```
     #[cfg(feature = "pipeline")]
     #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
     #[must_use]
@@ -143,11 +167,28 @@ impl ProofVerifier {
     }
 
     /// Replaces the secrets: from now on only proofs that `secret` or one of `old` signed are accepted.
+    ///
+    /// ```
+    /// use bondify_core::{ProofVerifier, Secret, SecretError};
+    ///
+    /// fn on_new_secret(proofs: &ProofVerifier, new: &str, old: &str) -> Result<(), SecretError> {
+    ///     proofs.rotate(Secret::new(new)?, [Secret::new(old)?]);
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn rotate(&self, secret: Secret, old: impl IntoIterator<Item = Secret>) {
         self.0.secrets.rotate(secret, old);
     }
 
     /// Verifies a proof, without checking whether it was used before.
+    ///
+    /// ```
+    /// use bondify_core::{ProofError, ProofVerifier};
+    ///
+    /// fn user_id(proofs: &ProofVerifier, token: &str) -> Result<String, ProofError> {
+    ///     Ok(proofs.verify(token)?.user().id().to_string())
+    /// }
+    /// ```
     ///
     /// # Errors
     ///

@@ -57,6 +57,14 @@ impl Verifier {
     pub const SKEW: Duration = limits::SKEW;
 
     /// Creates a verifier that accepts events signed with `secret`.
+    ///
+    /// ```
+    /// use bondify_core::{Secret, Verifier};
+    ///
+    /// let verifier = Verifier::new(Secret::new("whsec_5f2b0c9d")?);
+    /// assert!(verifier.verify("{}", "0".repeat(64)).is_err());
+    /// # Ok::<(), bondify_core::SecretError>(())
+    /// ```
     #[must_use]
     pub fn new(secret: Secret) -> Self {
         Self {

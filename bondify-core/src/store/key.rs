@@ -29,6 +29,13 @@ impl EventKey {
     }
 
     /// The key of the same event within `namespace`, for several projects that share a store.
+    ///
+    /// ```
+    /// use bondify_core::EventKey;
+    ///
+    /// let key = EventKey::new("auth.confirmed", "sess_1");
+    /// assert_ne!(key.within("proj_shop"), key.within("proj_blog"));
+    /// ```
     #[must_use]
     pub fn within(&self, namespace: &str) -> Self {
         Self::digest(namespace, &self.0)
