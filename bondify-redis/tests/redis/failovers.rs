@@ -1,5 +1,10 @@
 //! Failovers after which the old primary is a replica or has ended.
 
+#[cfg(feature = "sentinel")]
+use bondify_redis::redis::{
+    RedisConnectionInfo,
+    sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType},
+};
 use test_engines::RedisPair;
 use tokio::{
     sync::watch,
@@ -48,22 +53,11 @@ async fn a_call_that_reached_a_replica_is_retried_on_the_primary() {
 #[cfg(feature = "sentinel")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sentinel_is_followed_with_narrow_rights() {
-    use bondify_redis::redis::{
-        RedisConnectionInfo,
-        sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType::Master},
-    };
-
     let Some(mut pair) = RedisPair::start() else { return };
     let Some(sentinel) = pair.sentinel("shop") else { return };
-    for engine in [&pair.primary, &pair.replica] {
-        let rights = rights::rights("behind Sentinels");
-        let admin = connect(engine.url()).await;
-        let () = tell(&admin, &format!("ACL SETUSER narrow on >secret {rights}")).await;
-    }
-    let user = RedisConnectionInfo::default().set_username("narrow").set_password("secret");
-    let node = SentinelNodeConnectionInfo::default().set_redis_connection_info(user);
-    let client = SentinelClient::build(vec![sentinel.url()], "shop", Some(node), Master);
-    let store = RedisStore::open(client.unwrap()).timeout(TIMEOUT);
+    let rights = rights::rights("behind Sentinels");
+    let client = narrow_client(&pair, &sentinel, &rights).await;
+    let store = RedisStore::open(client).timeout(TIMEOUT);
     within_a_minute(async {
         let load = Load::start(&store);
         load.goes_on().await;
@@ -76,6 +70,23 @@ async fn a_sentinel_is_followed_with_narrow_rights() {
         load.ends_with_each_event_handled_once(&store).await;
     })
     .await;
+}
+
+/// A client that asks the Sentinel for the primary of `shop`, whose user has only these rights.
+#[cfg(feature = "sentinel")]
+pub(crate) async fn narrow_client(
+    pair: &RedisPair,
+    sentinel: &Engine,
+    rights: &str,
+) -> SentinelClient {
+    for engine in [&pair.primary, &pair.replica] {
+        let admin = connect(engine.url()).await;
+        let () = tell(&admin, &format!("ACL SETUSER narrow on >secret {rights}")).await;
+    }
+    let user = RedisConnectionInfo::default().set_username("narrow").set_password("secret");
+    let node = SentinelNodeConnectionInfo::default().set_redis_connection_info(user);
+    let master = SentinelServerType::Master;
+    SentinelClient::build(vec![sentinel.url()], "shop", Some(node), master).expect("a Redis URL")
 }
 
 /// A load: tasks that handle one event after the other, as the pipeline does. A claim that fails is

@@ -91,6 +91,48 @@ async fn a_silent_subscription_is_replaced() {
     reaches(&one, &mut woken, "after the silence").await;
 }
 
+#[cfg(feature = "sentinel")]
+mod behind_a_sentinel {
+    use test_engines::RedisPair;
+    use tokio::task::block_in_place;
+
+    use super::*;
+    use crate::failovers::narrow_client;
+
+    /// A failover, with the rights that the documentation demands.
+    async fn wake_ups_survive(fail_over: impl FnOnce(&mut RedisPair)) {
+        let Some(mut pair) = RedisPair::start() else { return };
+        let Some(sentinel) = pair.sentinel("shop") else { return };
+        let rights = "&bondify:wakeups +publish +subscribe +role";
+        let client = async || RedisWakeups::open(narrow_client(&pair, &sentinel, rights).await);
+        let (one, mut woken) = (client().await, listen(client().await));
+        reaches(&one, &mut woken, "subscribed").await;
+        block_in_place(|| fail_over(&mut pair));
+        reaches(&one, &mut woken, "after the failover").await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn wake_ups_survive_the_crash_of_the_primary() {
+        wake_ups_survive(|pair| {
+            pair.primary.stop(Stop::Crash);
+            pair.until_promoted();
+        })
+        .await;
+    }
+
+    /// A replica takes wake-ups, and the primary does not hear them.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn wake_ups_survive_a_primary_that_comes_back_as_a_replica() {
+        wake_ups_survive(|pair| {
+            pair.primary.freeze();
+            pair.until_promoted();
+            pair.primary.thaw();
+            pair.until_demoted();
+        })
+        .await;
+    }
+}
+
 #[cfg(feature = "cluster")]
 #[tokio::test]
 async fn a_node_of_a_cluster_wakes_the_others() {

@@ -86,6 +86,16 @@ impl RedisPair {
         until(replica, "ROLE", "master\n");
     }
 
+    /// Waits until the old primary is a replica. A Sentinel has then closed its connections.
+    ///
+    /// # Panics
+    ///
+    /// If that takes more than a minute.
+    pub fn until_demoted(&self) {
+        let [primary, _] = self.addresses;
+        until(primary, "ROLE", "slave\n");
+    }
+
     /// Starts a Sentinel that knows the pair as `name`, and promotes the replica when the primary has been
     /// silent for a second.
     ///

@@ -112,7 +112,7 @@ impl Engine {
             Stop::Clean => self.clean,
             Stop::Crash => self.crash,
         };
-        kill_process(Pid::from_child(&self.process), signal).expect("the engine is running");
+        self.signal(signal);
         self.process.wait().expect("the process is our child");
     }
 
@@ -124,6 +124,28 @@ impl Engine {
     pub fn start_again(&mut self) {
         self.process = self.server.spawn().expect("the engine starts again");
         self.until_ready();
+    }
+
+    /// Freezes it: it keeps its connections and answers nobody, until it is [thawed](Self::thaw).
+    ///
+    /// # Panics
+    ///
+    /// If it has ended before.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on after a [`freeze`](Self::freeze).
+    ///
+    /// # Panics
+    ///
+    /// If it has ended before.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).expect("the engine is running");
     }
 
     fn until_ready(&mut self) {
