@@ -19,7 +19,7 @@ use crate::{
         LOOK_FOR, MAX_KEPT_ANSWERS, MAX_KNOWN_FINISHED, MAX_LOOKS, MIN_KEY_BYTES, WARNING_INTERVAL,
         WEBHOOK_POLL_INTERVAL,
     },
-    login::Settings,
+    login::{Clock, Settings},
     page::{self, Design},
     pending::Sealer,
     policy::Policy,
@@ -70,20 +70,11 @@ pub struct LoginBuilder {
     wakeups: Option<Arc<dyn Wakeups>>,
 }
 
-pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
-
-impl LoginBuilder {
-    /// The default [`max_waiting`](Self::max_waiting): 1024.
-    pub const DEFAULT_MAX_WAITING: usize = DEFAULT_MAX_WAITING;
-
-    /// The pause between polls with [`webhooks`](Self::webhooks): 15 s.
-    pub const WEBHOOK_POLL_INTERVAL: Duration = WEBHOOK_POLL_INTERVAL;
-
-    /// The default [`keep_alive`](Self::keep_alive): 15 s.
-    pub const DEFAULT_KEEP_ALIVE: Duration = DEFAULT_KEEP_ALIVE;
-
-    pub(crate) fn new(sessions: Sessions, bondify: &Bondify) -> Self {
-        Self {
+impl Login {
+    /// Returns a builder of the sign-in to the project of `sessions`. `bondify` verifies proofs
+    /// and remembers which logins are finished.
+    pub fn builder(sessions: Sessions, bondify: &Bondify) -> LoginBuilder {
+        LoginBuilder {
             sessions,
             bondify: bondify.clone(),
             origin: String::new(),
@@ -106,6 +97,17 @@ impl LoginBuilder {
             wakeups: None,
         }
     }
+}
+
+impl LoginBuilder {
+    /// The default [`max_waiting`](Self::max_waiting): 1024.
+    pub const DEFAULT_MAX_WAITING: usize = DEFAULT_MAX_WAITING;
+
+    /// The pause between polls with [`webhooks`](Self::webhooks): 15 s.
+    pub const WEBHOOK_POLL_INTERVAL: Duration = WEBHOOK_POLL_INTERVAL;
+
+    /// The default [`keep_alive`](Self::keep_alive): 15 s.
+    pub const DEFAULT_KEEP_ALIVE: Duration = DEFAULT_KEEP_ALIVE;
 
     /// Sets the origin that browsers see, e.g. `https://shop.example`. Forms of any other origin
     /// are refused. Required.

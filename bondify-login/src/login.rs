@@ -16,8 +16,7 @@ use http::Response;
 use tokio::{sync::Notify, time::sleep};
 
 use crate::{
-    LoginBuilder, State,
-    builder::Clock,
+    State,
     page::Design,
     pending::{Pending, Sealer, finished_key, session_key},
     recent::Recent,
@@ -59,20 +58,16 @@ pub(crate) struct Settings {
     pub(crate) forms_of_others: Recent<()>,
 }
 
+pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
 /// One request for the state of a session, shared by all who ask at the time.
 pub(crate) type Look = Shared<BoxFuture<'static, State>>;
 
 impl Login {
-    /// Returns a builder of the sign-in to the project of `sessions`. `bondify` verifies proofs
-    /// and remembers which logins are finished.
-    pub fn builder(sessions: Sessions, bondify: &Bondify) -> LoginBuilder {
-        LoginBuilder::new(sessions, bondify)
-    }
-
     /// Makes the pages that wait for the event's login poll Bondify at once: the pages of this process, and
-    /// with [`wakeups`](LoginBuilder::wakeups) those of other instances. Call it in the handler of the webhook,
-    /// so that the browser does not have to wait for the next poll, and switch on
-    /// [`webhooks`](LoginBuilder::webhooks).
+    /// with [`wakeups`](crate::LoginBuilder::wakeups) those of other instances. Call it in the handler of the
+    /// webhook, so that the browser does not have to wait for the next poll, and switch on
+    /// [`webhooks`](crate::LoginBuilder::webhooks).
     ///
     /// ```
     /// use bondify_core::Event;

@@ -65,21 +65,14 @@ fn the_modules_of_core_import_from_each_other_as_drawn() {
     compare(&drawing("Inside core"), &between_folders(&modules.imports()));
 }
 
-/// The circles that are left, by crate and module.
-const LEFT: [(&str, &[&str]); 1] = [("bondify-login", &["builder", "login"])];
-
 #[test]
 fn modules_do_not_import_from_each_other_in_circles() {
     let mut faults = Vec::new();
     for name in crates() {
         let imports = Modules::read(&root().join(&name).join("src")).unwrap().imports();
-        let left = LEFT.iter().find(|(left, _)| *left == name).map_or(&[][..], |(_, left)| left);
-        let is_left = |module: &str| left.contains(&module.split('/').next().unwrap());
         let folders = circles(&between_folders(&imports));
         for (from, to) in circles(&imports).iter().chain(&folders) {
-            if !(is_left(from) && is_left(to)) {
-                faults.push(format!("{name}: {from} imports from {to}, which leads back to it"));
-            }
+            faults.push(format!("{name}: {from} imports from {to}, which leads back to it"));
         }
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
