@@ -28,6 +28,7 @@
 //! ```
 //!
 //! A framework that takes tower layers needs no adapter: use `bondify-tower`.
+//! [An example](https://github.com/bondify/bondify-rust/tree/main/examples/salvo) is a whole adapter for salvo.
 //!
 //! # The parts
 //!

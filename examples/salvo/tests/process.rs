@@ -1,0 +1,3 @@
+//! The example as a process.
+
+example_support::process_tests!(env!("CARGO_BIN_EXE_example-salvo"));
