@@ -97,6 +97,16 @@ use crate::{Bondify, Reply, pipeline};
 ///
 /// It is larger than the body limit: an oversized body is read and discarded, so that its sender reads the
 /// answer instead of a connection reset.
+///
+/// ```
+/// use bondify_core::{Bondify, adapter};
+/// use bytes::Bytes;
+///
+/// /// For a framework that hands over the whole body.
+/// fn is_readable(bondify: &Bondify, body: &Bytes) -> bool {
+///     body.len() <= adapter::read_limit(bondify)
+/// }
+/// ```
 #[must_use]
 pub fn read_limit(bondify: &Bondify) -> usize {
     pipeline::read_limit(bondify.body_limit())
