@@ -9,6 +9,9 @@
 //! The users are in the SQLite file `login.db`, or where `DATABASE_URL` says: `sqlite:PATH` or
 //! `postgres://…`. Behind TLS, `ORIGIN` is the address that browsers see. `LOGIN_COOKIE_KEY`, 32
 //! random bytes or more, lets a login that has begun survive a restart.
+//!
+//! Several instances share these three, and the Redis of `REDIS_URL`: a webhook that one of them receives then wakes
+//! the page that waits at another, and any of them can finish a login.
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
@@ -21,6 +24,7 @@ use bondify_axum::{
     login::Login,
 };
 use bondify_emulator::{Emulator, ProjectSettings};
+use bondify_redis::{RedisStore, RedisWakeups, redis};
 use example_login::{Users, app};
 use example_support::{port, usage};
 use tokio::net::TcpListener;
@@ -52,14 +56,22 @@ async fn main() -> anyhow::Result<()> {
         }
     };
 
-    let bondify = Bondify::builder(secret).build()?;
-    let login = Login::builder(sessions, &bondify)
+    let redis = env::var("REDIS_URL").ok();
+    let redis = redis.map(|url| redis::Client::open(url).unwrap_or_else(usage));
+    let mut bondify = Bondify::builder(secret);
+    if let Some(redis) = redis.clone() {
+        bondify = bondify.store(RedisStore::open(redis));
+    }
+    let bondify = bondify.build()?;
+    let mut login = Login::builder(sessions, &bondify)
         .origin(variable("ORIGIN", &url))
         .cookie_key(env::var("LOGIN_COOKIE_KEY").map_or_else(|_| random_key(), String::into_bytes))
         .app_name("Login example")
-        .webhooks(local.is_some() || env::var_os("WEBHOOK").is_some())
-        .build()
-        .unwrap_or_else(usage);
+        .webhooks(local.is_some() || env::var_os("WEBHOOK").is_some());
+    if let Some(redis) = redis {
+        login = login.wakeups(RedisWakeups::open(redis));
+    }
+    let login = login.build().unwrap_or_else(usage);
     let users = Users::connect(&variable("DATABASE_URL", "sqlite:login.db?mode=rwc")).await?;
     let app = app(&login, &bondify, users);
     println!("sign in on {url}");

@@ -19,6 +19,7 @@ fn sigterm_ends_it_beside_a_browser_that_waits() {
         .env("PORT", "0")
         .env("DATABASE_URL", format!("sqlite:{}?mode=rwc", database.display()))
         .env_remove("BONDIFY_PROJECT_ID")
+        .env_remove("REDIS_URL")
         .stdout(Stdio::piped())
         .spawn()
         .expect("it starts");
