@@ -1,11 +1,12 @@
 use std::{
+    env,
     net::SocketAddr,
     time::{Duration, SystemTime},
 };
 
 use bondify_client::{Client, Sessions};
 use bondify_core::{Bondify, Secret};
-use bondify_emulator::{Emulator, Persona, ProjectSettings};
+use bondify_emulator::{Builder, Emulator, Persona, ProjectSettings};
 use bondify_login::{Login, LoginBuilder};
 use bondify_testkit::{Connection, Response, http_suite::Server};
 use serde_json::Value;
@@ -54,8 +55,9 @@ impl Rig {
         set: impl FnOnce(LoginBuilder) -> LoginBuilder,
     ) -> Self {
         let project = ProjectSettings::new().id(PROJECT).name("Shop").public_access(true);
-        let emulator = Emulator::builder().project(project).session_lifetime(lifetime);
-        let emulator = emulator.start().await.unwrap();
+        let reading = env::var("BONDIFY_TEST_READING").ok().map(|name| name.parse().unwrap());
+        let emulator = reading.into_iter().fold(Emulator::builder(), Builder::reading);
+        let emulator = emulator.project(project).session_lifetime(lifetime).start().await.unwrap();
         let secret = emulator.project(PROJECT).unwrap().secret().clone();
         let bondify = Bondify::builder(secret.clone()).clock(clock.clone()).build().unwrap();
         let login = Login::builder(sessions(emulator.url()), &bondify);
