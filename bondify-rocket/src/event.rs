@@ -15,7 +15,6 @@ use tokio_util::io::ReaderStream;
 use crate::{
     head::RocketHead,
     mount::{Mounted, lacks_state, response_to},
-    probe::Probe,
     request_state::RequestState,
 };
 
@@ -109,10 +108,6 @@ impl Sentinel for BondifyRejection {
 
 impl Sentinel for BondifyEvent {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
-        if let Some(probe) = rocket.state::<Probe>() {
-            probe.found();
-            return true;
-        }
         lacks_state::<Mounted>(rocket, ADVICE)
     }
 }

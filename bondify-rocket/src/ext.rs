@@ -25,10 +25,9 @@ pub trait BondifyExt: sealed::Sealed {
     /// `.mount(base, routes)`.
     ///
     /// The launch is refused, with an error that names the route, if a route takes no `BondifyEvent`: its
-    /// handler would be called for requests that nobody signed. So is a guard that only names the event's
-    /// type, such as `Tagged<BondifyEvent>`. A data guard of your own that takes the event implements
-    /// [`Sentinel`](rocket::Sentinel) by the one of `BondifyEvent`. Implement it for no other guard: its
-    /// handler would run without verification, and be answered with 500 `MISCONFIGURED`.
+    /// handler would be called for requests that nobody signed. Rocket does not tell what the guards of a
+    /// route do, so a data guard of your own is refused too, even if it takes the event. Take a `BondifyEvent`, or an
+    /// `Option` or a `Result` of it, and convert it in the handler.
     ///
     /// Rocket answers 404, not 405, to a method other than `POST`.
     fn mount(&self, base: &str, routes: Vec<Route>) -> BondifyMount;

@@ -3,12 +3,12 @@
 
 mod event;
 mod ext;
+mod guards;
 mod head;
 #[cfg(feature = "login")]
 #[cfg_attr(docsrs, doc(cfg(feature = "login")))]
 pub mod login;
 mod mount;
-mod probe;
 mod request_state;
 #[cfg(feature = "proof")]
 mod user;

@@ -19,7 +19,7 @@ use rocket::{
     route::{self, Handler, Outcome},
 };
 
-use crate::{head::RocketHead, probe::takes_event, request_state::RequestState};
+use crate::{guards::takes_event, head::RocketHead, request_state::RequestState};
 
 /// Mounts routes whose handlers are called with verified events only. An event that was answered with 2xx
 /// is not handled again. It is the fairing of [`BondifyExt::mount`](crate::BondifyExt::mount).
@@ -183,9 +183,6 @@ fn note_status(outcome: &Outcome<'_>, state: &RequestState) {
     }
 }
 
-const WITHOUT_EVENT: &str = "its handler ran without a `BondifyEvent`; take one, or mount the route by \
-    `.mount(..)`";
-
 /// A route's handler, mounted through Bondify.
 #[derive(Clone)]
 struct BondifyHandler {
@@ -205,10 +202,6 @@ impl Handler for BondifyHandler {
         let handled = unless_refused(handling, state).await;
         state.set_bondify(None);
         match handled {
-            // A guard of the route has the sentinel of a `BondifyEvent` but received no event.
-            Ok(Ok(Outcome::Success(_))) if !state.has_claim() => {
-                Outcome::Success(response_to(misconfigured(WITHOUT_EVENT)))
-            }
             Ok(Ok(outcome)) => {
                 note_status(&outcome, state);
                 outcome

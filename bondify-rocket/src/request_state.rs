@@ -45,10 +45,6 @@ impl RequestState {
         self.state().claim = Some(claim);
     }
 
-    pub(crate) fn has_claim(&self) -> bool {
-        self.state().claim.is_some()
-    }
-
     pub(crate) fn take_claim(&self) -> Option<Claim> {
         self.state().claim.take()
     }
