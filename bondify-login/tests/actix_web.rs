@@ -74,6 +74,7 @@ browser_suite! { in_a_browser: ActixWeb, Ours:
     a_phone_signs_a_browser_in
     a_restart_behind_nginx_is_survived
 }
+browser_suite!(#[ignore = "scripts/browsers runs it"] each_in_a_browser: ActixWeb, Ours);
 browser_suite!(in_a_browser_with_the_page_of_the_guide: ActixWeb, OfTheGuide);
 browser_suite! { in_a_browser_with_a_single_page_app: ActixWeb, App:
     a_phone_signs_a_browser_in

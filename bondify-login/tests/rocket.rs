@@ -68,4 +68,5 @@ browser_suite! { in_a_browser: OnRocket, Ours:
     a_phone_signs_a_browser_in
     a_restart_behind_nginx_is_survived
 }
+browser_suite!(#[ignore = "scripts/browsers runs it"] each_in_a_browser: OnRocket, Ours);
 browser_suite!(in_a_browser_with_a_single_page_app: OnRocket, App);

@@ -43,6 +43,7 @@ browser_suite! { in_a_browser: Warp, Ours:
     a_phone_signs_a_browser_in
     a_restart_behind_nginx_is_survived
 }
+browser_suite!(#[ignore = "scripts/browsers runs it"] each_in_a_browser: Warp, Ours);
 browser_suite! { in_a_browser_with_a_single_page_app: Warp, App:
     a_phone_signs_a_browser_in
     a_finish_that_is_lost_is_sent_again

@@ -38,12 +38,16 @@ pub(crate) enum Page {
 /// Expands to a module with one test per scenario.
 macro_rules! browser_suite {
     ($module:ident: $framework:ty, $page:ident: $($case:ident)*) => {
+        $crate::suite::browser_suite! { #[cfg(test)] $module: $framework, $page: $($case)* }
+    };
+    (#[$attribute:meta] $module:ident: $framework:ty, $page:ident: $($case:ident)*) => {
         mod $module {
             use super::*;
             use crate::suite::browser::{self, Page};
 
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                #[$attribute]
                 async fn $case() {
                     browser::$case::<$framework>(Page::$page).await;
                 }
@@ -51,7 +55,10 @@ macro_rules! browser_suite {
         }
     };
     ($module:ident: $framework:ty, Ours) => {
-        $crate::suite::browser_suite! { $module: $framework, Ours:
+        $crate::suite::browser_suite! { #[cfg(test)] $module: $framework, Ours }
+    };
+    (#[$attribute:meta] $module:ident: $framework:ty, Ours) => {
+        $crate::suite::browser_suite! { #[$attribute] $module: $framework, Ours:
             a_phone_signs_a_browser_in
             a_silent_event_stream_does_not_keep_the_user_out
             a_page_that_wakes_up_asks_at_once
