@@ -14,8 +14,9 @@ use tokio_util::io::ReaderStream;
 
 use crate::{
     head::RocketHead,
-    mount::{Mounted, lacks_state, response_to},
+    reply::response_to,
     request_state::RequestState,
+    sentinel::{Mounted, lacks_state},
 };
 
 define_bondify_event! {

@@ -9,7 +9,9 @@ mod head;
 #[cfg_attr(docsrs, doc(cfg(feature = "login")))]
 pub mod login;
 mod mount;
+mod reply;
 mod request_state;
+mod sentinel;
 #[cfg(feature = "proof")]
 mod user;
 

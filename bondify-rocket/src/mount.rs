@@ -1,7 +1,6 @@
 use std::{
     fmt,
     future::poll_fn,
-    io::Cursor,
     mem,
     panic::AssertUnwindSafe,
     pin::pin,
@@ -10,16 +9,22 @@ use std::{
     time::Duration,
 };
 
-use bondify_core::{Projects, Reply, adapter::misconfigured};
+use bondify_core::{Projects, Reply};
 use futures_util::FutureExt;
 use rocket::{
-    Build, Data, Ignite, Orbit, Request, Response, Rocket, Route,
+    Build, Data, Orbit, Request, Response, Rocket, Route,
     fairing::{self, Fairing, Info, Kind},
     http::Status,
     route::{self, Handler, Outcome},
 };
 
-use crate::{guards::takes_event, head::RocketHead, request_state::RequestState};
+use crate::{
+    guards::takes_event,
+    head::RocketHead,
+    reply::{response_to, write},
+    request_state::RequestState,
+    sentinel::Mounted,
+};
 
 /// Mounts routes whose handlers are called with verified events only. An event that was answered with 2xx
 /// is not handled again. It is the fairing of [`BondifyExt::mount`](crate::BondifyExt::mount).
@@ -80,18 +85,6 @@ impl fmt::Debug for BondifyMount {
     }
 }
 
-/// The managed state of a Rocket with routes that are mounted through Bondify.
-pub(crate) struct Mounted;
-
-/// Returns whether a Rocket lacks a managed `T`, and logs `advice` if so.
-pub(crate) fn lacks_state<T: Send + Sync + 'static>(rocket: &Rocket<Ignite>, advice: &str) -> bool {
-    let missing = rocket.state::<T>().is_none();
-    if missing {
-        let _logged = misconfigured(advice);
-    }
-    missing
-}
-
 #[rocket::async_trait]
 impl Fairing for BondifyMount {
     fn info(&self) -> Info {
@@ -145,20 +138,6 @@ impl Fairing for BondifyMount {
             rocket::error!("{error}");
         }
     }
-}
-
-pub(crate) fn write(reply: Reply, response: &mut Response<'_>) {
-    response.set_status(Status::new(reply.status()));
-    for &(name, value) in reply.headers() {
-        response.set_raw_header(name, value);
-    }
-    response.set_sized_body(reply.body().len(), Cursor::new(reply.body()));
-}
-
-pub(crate) fn response_to(reply: Reply) -> Response<'static> {
-    let mut response = Response::new();
-    write(reply, &mut response);
-    response
 }
 
 fn is_success(status: u16) -> bool {

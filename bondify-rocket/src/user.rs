@@ -9,11 +9,7 @@ use rocket::{
     request::{FromRequest, Outcome},
 };
 
-use crate::{
-    BondifyRejection,
-    head::RocketHead,
-    mount::{lacks_state, write},
-};
+use crate::{BondifyRejection, head::RocketHead, reply::write, sentinel::lacks_state};
 
 define_bondify_user! {
     /// The request guard of the user whose proof the request carries, in `Authorization: Bearer …` or,
