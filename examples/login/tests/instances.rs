@@ -3,16 +3,12 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    io::{BufRead, BufReader},
-    net::SocketAddr,
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+use std::path::Path;
 
 use bondify_axum::{Secret, login::LoginBuilder};
 use bondify_redis::redis;
 use bondify_testkit::{Answer, Connection, Payload, Response, ScriptedServer, within_a_minute};
+use example_support::process::Example;
 use serde_json::json;
 use test_engines::Engine;
 use tokio::{join, task::yield_now};
@@ -21,38 +17,22 @@ const ORIGIN: &str = "http://localhost:3000";
 const SECRET: &str = "whsec_test";
 const SESSION: &str = "sess_1";
 
-struct Instance {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        let _already_ended = self.process.kill();
-        let _status = self.process.wait();
-    }
-}
+struct Instance(Example);
 
 impl Instance {
     fn start(api: &ScriptedServer, redis: &Engine, folder: &Path) -> Self {
         let database = format!("sqlite:{}?mode=rwc", folder.join("login.db").display());
-        let mut process = Command::new(env!("CARGO_BIN_EXE_example-login"))
-            .env("PORT", "0")
-            .env("ORIGIN", ORIGIN)
-            .env("LOGIN_COOKIE_KEY", "k".repeat(32))
-            .env("DATABASE_URL", database)
-            .env("REDIS_URL", redis.url())
-            .env("WEBHOOK", "1")
-            .env("BONDIFY_API_URL", api.url())
-            .env("BONDIFY_PROJECT_ID", "proj_test")
-            .env("BONDIFY_WEBHOOK_SECRET", SECRET)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let line = lines.next().unwrap().unwrap();
-        let address = line.strip_prefix("sign in on http://").unwrap().parse().unwrap();
-        Self { process, address }
+        let variables = [
+            ("ORIGIN", ORIGIN),
+            ("LOGIN_COOKIE_KEY", &"k".repeat(32)),
+            ("DATABASE_URL", &database),
+            ("REDIS_URL", redis.url()),
+            ("WEBHOOK", "1"),
+            ("BONDIFY_API_URL", &api.url()),
+            ("BONDIFY_PROJECT_ID", "proj_test"),
+            ("BONDIFY_WEBHOOK_SECRET", SECRET),
+        ];
+        Self(Example::start(env!("CARGO_BIN_EXE_example-login"), &variables))
     }
 
     async fn request(&self, method: &str, path: &str, cookie: &str, form: &str) -> Response {
@@ -62,7 +42,7 @@ impl Instance {
              cookie: {cookie}\r\n\r\n{form}",
             form.len(),
         );
-        let mut connection = Connection::open(self.address).await.unwrap();
+        let mut connection = Connection::open(self.0.address()).await.unwrap();
         connection.send(request.as_bytes()).await.unwrap();
         connection.response().await.unwrap()
     }
@@ -70,7 +50,7 @@ impl Instance {
     /// Delivers the webhook of the confirmed login.
     async fn webhook(&self) -> u16 {
         let request = Payload::confirmed().session_token(SESSION).signed_with(&secret());
-        let mut connection = Connection::open(self.address).await.unwrap();
+        let mut connection = Connection::open(self.0.address()).await.unwrap();
         connection.post("/webhooks/bondify", &request).await.unwrap().status
     }
 }

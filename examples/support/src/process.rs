@@ -305,9 +305,12 @@ impl Example {
         let lines = read_lines(process.stdout.take().expect("is piped"));
         let mut this = Self { process, lines, address: (Ipv4Addr::LOCALHOST, 0).into() };
         let line = this.line();
-        let address = line
-            .strip_prefix("listening on http://")
-            .and_then(|rest| rest.strip_suffix("/webhooks/bondify")?.parse().ok());
+        let address = match line.strip_prefix("sign in on http://") {
+            Some(origin) => origin.parse().ok(),
+            None => line
+                .strip_prefix("listening on http://")
+                .and_then(|rest| rest.strip_suffix("/webhooks/bondify")?.parse().ok()),
+        };
         this.address = address.unwrap_or_else(|| panic!("{line}"));
         this
     }
