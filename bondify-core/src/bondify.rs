@@ -82,6 +82,27 @@ impl Bondify {
         self.pipeline.shared.running.receiver_count()
     }
 
+    /// Waits until nothing is [running](Self::running): neither a handler, nor a store call that an answer did not
+    /// wait for, such as a release, or a completion that failed and is tried again.
+    ///
+    /// Await it before each answer where the process is frozen or ended after the answer, as by AWS Lambda.
+    /// Unlike [`drain`](Self::drain) it can be called at any time: deliveries still wait for each other.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_core::Bondify;
+    /// use tokio::time::timeout;
+    ///
+    /// /// Called between the handler and its answer, for which Bondify waits for 10 seconds.
+    /// async fn before_the_answer(bondify: &Bondify) {
+    ///     let _too_late = timeout(Duration::from_secs(5), bondify.idle()).await;
+    /// }
+    /// ```
+    pub async fn idle(&self) {
+        self.pipeline.shared.running.closed().await;
+    }
+
     /// The size of the largest body that is accepted, in bytes.
     #[must_use]
     pub fn body_limit(&self) -> usize {
@@ -232,7 +253,7 @@ impl Bondify {
         shared.leaving.send_replace(true);
         let ended = async {
             shared.tasks.closed().await; // first, since a task may start handlers until it ends
-            shared.running.closed().await;
+            self.idle().await;
         };
         let drained = tokio::time::timeout(timeout, ended).await;
         drained.map_err(|_late| DrainTimedOut { running: self.running() })

@@ -581,6 +581,45 @@ async fn drain_waits_for_the_release_of_an_abandoned_claim() {
     releases.try_recv().unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn it_is_idle_once_nothing_is_left_to_the_background() {
+    let (ended, ends) = mpsc::channel();
+    let (released, mut completions) = (ended.clone(), 0);
+    let store = FnStore::default()
+        .complete(move |_| {
+            completions += 1;
+            let is_gone = completions < 4;
+            ended.send(Call::Complete(!is_gone)).unwrap();
+            async move { if is_gone { Err(StoreError::new("gone")) } else { Ok(true) } }.boxed()
+        })
+        .release(move || {
+            let released = released.clone();
+            answer_after(Duration::from_secs(1), move || {
+                released.send(Call::Release(true)).unwrap();
+                Ok(true)
+            })
+        });
+    let bondify = builder().store(store).build().unwrap();
+    for (status, end) in [(204, Call::Complete(true)), (500, Call::Release(true))] {
+        assert_eq!(handle(&bondify, &confirmed(), status).await, Ok(status));
+        assert_ne!(ends.try_iter().last(), Some(end), "the answer does not wait for it");
+        bondify.idle().await;
+        assert_eq!(ends.try_iter().last(), Some(end));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn duplicates_still_wait_after_it_was_idle() {
+    let (bondify, _store) = probed();
+    bondify.idle().await;
+    let request = confirmed();
+    let first = request.receive_by(&bondify).await.unwrap();
+    let start = Instant::now();
+    assert_eq!(request.receive_by(&bondify).await.unwrap_err(), Reply::InFlight);
+    assert_eq!(start.elapsed(), Builder::DEFAULT_WAIT);
+    drop(first);
+}
+
 fn current_thread() -> Runtime {
     runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
