@@ -32,11 +32,7 @@ use std::{
 };
 
 use test_engines::{Engine, Stop};
-use tokio::{
-    sync::{Mutex, RwLock},
-    task::block_in_place,
-    time::timeout,
-};
+use tokio::{sync::RwLock, task::block_in_place, time::timeout};
 
 use crate::{
     fleet::Fleet,
@@ -104,8 +100,7 @@ impl FromStr for Mode {
     }
 }
 
-/// Delivers events to processes of the program `receiver`, and judges their effects. Runs are
-/// serialised, since each keeps the machine busy.
+/// Delivers events to processes of the program `receiver`, and judges their effects.
 ///
 /// # Panics
 ///
@@ -114,7 +109,7 @@ impl FromStr for Mode {
 pub(crate) async fn run(receiver: &str, store: Store, mode: Mode, retries: Retries) {
     let plan = Plan::new(seed(), setting("BONDIFY_CRASH_EVENTS", 3000));
     let limit = Duration::from_millis(360 * plan.tickets.len() as u64);
-    run_alone(limit, run_plan(plan, receiver, store, mode, retries)).await;
+    within(limit, run_plan(plan, receiver, store, mode, retries)).await;
 }
 
 /// The same with handlers that outlast their lease, which has to be renewed, and without restarts
@@ -126,7 +121,7 @@ pub(crate) async fn run(receiver: &str, store: Store, mode: Mode, retries: Retri
 pub(crate) async fn run_long_handlers(receiver: &str, store: Store) {
     let plan = Plan::of_long_handlers(seed());
     let run = run_plan(plan, receiver, store, Mode::Claims, Retries::LongerThanTheLease);
-    run_alone(Duration::from_secs(300), run).await;
+    within(Duration::from_secs(300), run).await;
 }
 
 /// The same for a queue that delivers stored events to [`Bondify::handle`], again after a crash.
@@ -139,13 +134,10 @@ pub(crate) async fn run_long_handlers(receiver: &str, store: Store) {
 pub(crate) async fn run_queue(receiver: &str, store: Store, mode: Mode) {
     let plan = Plan::of_a_queue(seed());
     let run = run_plan(plan, receiver, store, mode, Retries::LongerThanTheLease);
-    run_alone(Duration::from_secs(300), run).await;
+    within(Duration::from_secs(300), run).await;
 }
 
-async fn run_alone(limit: Duration, run: impl Future<Output = ()>) {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
-
-    let _turn = ONE_AT_A_TIME.lock().await;
+async fn within(limit: Duration, run: impl Future<Output = ()>) {
     timeout(limit, run).await.expect("it ends");
 }
 

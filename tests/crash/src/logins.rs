@@ -17,7 +17,7 @@ use crate::{
     LEASE, Mode, RECEIVERS, SECRET, Store, Ticket, effects,
     fleet::Fleet,
     ledger::{self, Entry, Ledger, Verdict},
-    run_alone, say,
+    say, within,
 };
 
 /// The project that users log in to.
@@ -44,7 +44,7 @@ const IN_ORDER: usize = 50;
 ///
 /// If a login was lost, took effect too often, or if it takes five minutes.
 pub(crate) async fn run_outages(receiver: &str, store: Store, mode: Mode) {
-    run_alone(Duration::from_secs(300), outages(receiver, store, mode)).await;
+    within(Duration::from_secs(300), outages(receiver, store, mode)).await;
 }
 
 /// Delivers each login to one process by webhook and to another by polling: to the poll first, to the
@@ -54,7 +54,7 @@ pub(crate) async fn run_outages(receiver: &str, store: Store, mode: Mode) {
 ///
 /// If a login did not take effect once, or if it takes five minutes.
 pub(crate) async fn run_polls(receiver: &str, store: Store, mode: Mode) {
-    run_alone(Duration::from_secs(300), polls(receiver, store, mode)).await;
+    within(Duration::from_secs(300), polls(receiver, store, mode)).await;
 }
 
 async fn outages(receiver: &str, store: Store, mode: Mode) {
