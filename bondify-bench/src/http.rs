@@ -8,7 +8,7 @@ mod process;
 mod server;
 mod wrk;
 
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 pub(crate) use self::server::{Framework, Handler, serve};
 use self::{
@@ -50,10 +50,53 @@ pub(crate) fn measure(plan: &Plan, only: Option<Framework>, report: &mut Report)
     report.suite("http", &rows);
 }
 
+/// Lets this program and others take turns.
+pub(crate) fn measure_beside(
+    plan: &Plan,
+    only: Option<Framework>,
+    programs: &[PathBuf],
+    report: &mut Report,
+) -> io::Result<()> {
+    let load = Load::new(plan.choose(32, 4), plan.choose(0.5, 0.1))?;
+    let mut rows = Vec::new();
+    for framework in Framework::ALL {
+        if only.is_none_or(|only| only == framework) {
+            rows.extend(beside(plan.choose(24, 2), &load, framework, programs)?);
+        }
+    }
+    report.suite("http, beside other versions", &rows);
+    Ok(())
+}
+
+fn beside(
+    rounds: usize,
+    load: &Load,
+    framework: Framework,
+    programs: &[PathBuf],
+) -> io::Result<Vec<Row>> {
+    let bare = Server::of(framework, Handler::Bare)?;
+    let this = Server::of(framework, Handler::Bondify)?;
+    let others = programs.iter();
+    let others = others.map(|program| Server::of_program(program, framework, Handler::Bondify));
+    let others: Vec<Server> = others.collect::<io::Result<_>>()?;
+    let servers: Vec<&Server> = [&bare, &this].into_iter().chain(&others).collect();
+    let turns = compare(rounds, load, &servers);
+    let rates: Vec<Vec<f64>> = turns.iter().map(|turns| rates(turns)).collect();
+    let [bare, this, others @ ..] = rates.as_slice() else { return Ok(Vec::new()) };
+    let name = framework.name();
+    let mut rows = vec![Row::ratio(format!("{name}: requests/s / bare"), this, bare)];
+    for (program, rate) in programs.iter().zip(others) {
+        let program = program.display();
+        rows.push(Row::ratio(format!("{name}: requests/s of {program} / bare"), rate, bare));
+        rows.push(Row::ratio(format!("{name}: requests/s / {program}"), this, rate));
+    }
+    Ok(rows)
+}
+
 fn against_bare(rounds: usize, load: &Load, framework: Framework) -> io::Result<[Row; 3]> {
     let bondify = Server::of(framework, Handler::Bondify)?;
     let bare = Server::of(framework, Handler::Bare)?;
-    let [bondify, bare] = compare(rounds, load, [&bondify, &bare]);
+    let [bondify, bare] = compare_two(rounds, load, [&bondify, &bare]);
     let row = |what: &str, of: fn(&Turn) -> f64| {
         let (bondify, bare) = (figures(&bondify, of), figures(&bare, of));
         let (ours, theirs) = (median(&bondify), median(&bare));
@@ -73,7 +116,7 @@ fn against_bare(rounds: usize, load: &Load, framework: Framework) -> io::Result<
 
 fn against_express(rounds: usize, load: &Load) -> io::Result<Row> {
     let (axum, express) = (Server::of(Framework::Axum, Handler::Bondify)?, express::start()?);
-    let [ours, theirs] = compare(rounds, load, [&axum, &express.server]);
+    let [ours, theirs] = compare_two(rounds, load, [&axum, &express.server]);
     let (ours, theirs) = (rates(&ours), rates(&theirs));
     let row = Row::ratio("axum with Bondify / Express with the SDK's algorithm", &ours, &theirs);
     let (ours, theirs) = (median(&ours), median(&theirs));
@@ -95,15 +138,19 @@ fn against_wrk(rounds: usize, load: &Load) -> io::Result<Row> {
         .detail(format!("{ours:.0}/s / {theirs:.0}/s")))
 }
 
-/// Puts load on two servers in turn.
-fn compare(rounds: usize, load: &Load, servers: [&Server; 2]) -> [Vec<Turn>; 2] {
+fn compare_two(rounds: usize, load: &Load, servers: [&Server; 2]) -> [Vec<Turn>; 2] {
+    let mut turns = compare(rounds, load, &servers).into_iter();
+    [turns.next().unwrap_or_default(), turns.next().unwrap_or_default()]
+}
+
+/// Puts load on servers in turn.
+fn compare(rounds: usize, load: &Load, servers: &[&Server]) -> Vec<Vec<Turn>> {
     for server in servers {
         load.lasting(Duration::from_millis(500)).turn(server); // warm-up
     }
-    let mut turns =
-        servers.map(|server| -> Variant<'_, Turn> { Box::new(move || load.turn(server)) });
-    let mut samples = interleave(rounds, &mut turns).into_iter();
-    [samples.next().unwrap_or_default(), samples.next().unwrap_or_default()]
+    let turns =
+        servers.iter().map(|server| -> Variant<'_, Turn> { Box::new(|| load.turn(server)) });
+    interleave(rounds, &mut turns.collect::<Vec<_>>())
 }
 
 fn rates(turns: &[Turn]) -> Vec<f64> {

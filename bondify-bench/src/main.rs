@@ -55,6 +55,11 @@ struct Arguments {
     #[cfg(feature = "http")]
     #[arg(long)]
     framework: Option<http::Framework>,
+    /// Measures this program and others that were built of other versions in turn, in place of the suites:
+    /// requests per second, with one bare server for all. Can be given several times.
+    #[cfg(feature = "http")]
+    #[arg(long, value_name = "PROGRAM")]
+    beside: Vec<std::path::PathBuf>,
     /// Runs a server of this framework. For the benchmark's own server processes.
     #[cfg(feature = "http")]
     #[arg(long, hide = true)]
@@ -98,6 +103,10 @@ fn main() -> io::Result<()> {
     }
     let plan = if arguments.quick { Plan::QUICK } else { Plan::FULL };
     let mut report = Report::new(arguments.json);
+    #[cfg(feature = "http")]
+    if !arguments.beside.is_empty() {
+        return http::measure_beside(&plan, arguments.framework, &arguments.beside, &mut report);
+    }
     let asked_for = |suite| arguments.suite == suite || arguments.suite == Suite::All;
 
     if asked_for(Suite::Verify) {

@@ -2,6 +2,7 @@ use std::{
     env, fs,
     io::{self, BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -17,7 +18,16 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn of(framework: Framework, handler: Handler) -> io::Result<Self> {
-        let mut command = Command::new(env::current_exe()?);
+        Self::of_program(&env::current_exe()?, framework, handler)
+    }
+
+    /// A server of another version of this program.
+    pub(super) fn of_program(
+        program: &Path,
+        framework: Framework,
+        handler: Handler,
+    ) -> io::Result<Self> {
+        let mut command = Command::new(program);
         Self::start(command.args(["--serve", framework.name(), "--handler", handler.name()]))
     }
 
