@@ -73,6 +73,15 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     ///
     /// It connects at the first call, and its clones share one connection. The default prefix is
     /// `bondify:` and the default time-out is 2 s.
+    ///
+    /// ```
+    /// use bondify_redis::{RedisStore, redis::Client};
+    ///
+    /// # fn main() -> bondify_redis::redis::RedisResult<()> {
+    /// let store = RedisStore::open(Client::open("redis://127.0.0.1:6379")?);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn open(client: impl Connect<Connection = C>) -> Self {
         Self {
@@ -97,6 +106,15 @@ impl<C> RedisStore<C> {
     /// Sets the prefix of all keys. Stores with different prefixes share no events.
     ///
     /// Use no braces on a cluster: they are a hash tag, which puts all keys on one node.
+    ///
+    /// ```
+    /// # use bondify_redis::{RedisStore, redis::Client};
+    /// # fn main() -> bondify_redis::redis::RedisResult<()> {
+    /// # let client = Client::open("redis://127.0.0.1:6379")?;
+    /// let store = RedisStore::open(client).prefix("shop:bondify:");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
@@ -107,6 +125,17 @@ impl<C> RedisStore<C> {
     /// gets half of it.
     ///
     /// The response time-out of a connection applies too, if it is shorter.
+    ///
+    /// ```
+    /// # use bondify_redis::{RedisStore, redis::Client};
+    /// # fn main() -> bondify_redis::redis::RedisResult<()> {
+    /// # let client = Client::open("redis://127.0.0.1:6379")?;
+    /// use std::time::Duration;
+    ///
+    /// let store = RedisStore::open(client).timeout(Duration::from_secs(4));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

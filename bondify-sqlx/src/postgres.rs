@@ -31,6 +31,21 @@ impl PostgresStore {
     /// Set PostgreSQL's `statement_timeout` as well. Only statements that are not prepared are
     /// cancelled by PostgreSQL when they wait for a lock for longer than the
     /// [time-out](Self::timeout).
+    ///
+    /// ```no_run
+    /// use bondify_sqlx::{
+    ///     PostgresStore,
+    ///     sqlx::postgres::{PgConnectOptions, PgPoolOptions},
+    /// };
+    ///
+    /// # async fn open() -> bondify_sqlx::sqlx::Result<PostgresStore> {
+    /// let options: PgConnectOptions = "postgres://localhost/shop".parse()?;
+    /// let options = options.options([("statement_timeout", "2s")]);
+    /// let pool = PgPoolOptions::new().connect_with(options).await?;
+    /// let store = PostgresStore::new(pool).prepared_statements();
+    /// # Ok(store)
+    /// # }
+    /// ```
     #[must_use]
     pub fn prepared_statements(mut self) -> Self {
         self.table.prepared = true;

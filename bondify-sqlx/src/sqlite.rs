@@ -34,6 +34,16 @@ impl SqliteStore {
     /// They set a write-ahead log and a busy time-out: a writer waits for up to 5 s for another writer
     /// instead of failing with `SQLITE_BUSY`. Every commit is on the disk before it is acknowledged, so
     /// that a power cut loses none.
+    ///
+    /// ```no_run
+    /// use bondify_sqlx::{SqliteStore, sqlx::SqlitePool};
+    ///
+    /// # async fn open() -> bondify_sqlx::sqlx::Result<SqliteStore> {
+    /// let pool = SqlitePool::connect_with(SqliteStore::options("events.db")).await?;
+    /// let store = SqliteStore::new(pool);
+    /// # Ok(store)
+    /// # }
+    /// ```
     #[must_use]
     pub fn options(path: impl AsRef<Path>) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
