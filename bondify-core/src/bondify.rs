@@ -10,8 +10,12 @@ use futures_util::future::{Either, select};
 #[cfg(feature = "proof")]
 use crate::ProofVerifier;
 use crate::{
-    BuildError, DedupeStore, DrainTimedOut, MemoryStore, Secret, StoreError, Verifier, limits,
-    pipeline::Pipeline, settings::Settings, telemetry,
+    BuildError, DedupeStore, DrainTimedOut, MemoryStore, Secret, StoreError, Verifier,
+    lease::Leases,
+    limits::{self, DELIVERY_TIMEOUT, MIN_LEASE, MIN_TOLERANCE, TEN_YEARS},
+    pipeline::{Pipeline, Shared},
+    settings::Settings,
+    telemetry,
 };
 
 /// Receives Bondify's webhooks: verifies each delivery, deduplicates its event, and settles it by
@@ -42,7 +46,20 @@ pub struct Bondify {
 impl Bondify {
     /// Creates a builder with the project's webhook secret and the defaults.
     pub fn builder(secret: Secret) -> Builder {
-        Builder::new(secret)
+        Builder {
+            verifier: Verifier::new(secret),
+            store: None,
+            verify_only: false,
+            namespace: None,
+            settings: Settings {
+                body_limit: limits::DEFAULT_BODY_LIMIT,
+                wait: limits::DEFAULT_WAIT,
+                allow_long_wait: false,
+                lease: limits::DEFAULT_LEASE,
+                fail_open: false,
+            },
+            retention: None,
+        }
     }
 
     /// Replaces the secrets without a restart: accepts deliveries that `secret` or one of
@@ -77,7 +94,6 @@ impl Bondify {
     ///     format!("{} deliveries in flight", bondify.running())
     /// }
     /// ```
-    #[must_use]
     pub fn running(&self) -> usize {
         self.pipeline.shared.running.receiver_count()
     }
@@ -104,15 +120,13 @@ impl Bondify {
     }
 
     /// The size of the largest body that is accepted, in bytes.
-    #[must_use]
     pub fn body_limit(&self) -> usize {
         self.pipeline.shared.settings.body_limit
     }
 
     /// The age beyond which events are refused, see [`Builder::tolerance`].
-    #[must_use]
     pub fn tolerance(&self) -> Duration {
-        self.pipeline.shared.settings.tolerance
+        self.pipeline.verifier.tolerance
     }
 
     /// Returns `true` if events that were handled can reach the handler again after a restart: the store
@@ -125,13 +139,12 @@ impl Bondify {
     /// assert!(bondify.forgets_on_restart()); // the default store is in memory
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[must_use]
     pub fn forgets_on_restart(&self) -> bool {
-        self.pipeline.shared.forgets_on_restart
+        let leases = self.pipeline.shared.leases.as_ref();
+        leases.is_none_or(|leases| leases.forgets_on_restart())
     }
 
     /// Returns `true` with [`verify_only`](Builder::verify_only): no event is claimed.
-    #[must_use]
     pub fn is_verify_only(&self) -> bool {
         self.pipeline.shared.leases.is_none()
     }
@@ -271,8 +284,6 @@ impl Bondify {
     /// }
     /// ```
     #[cfg(feature = "proof")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
-    #[must_use]
     pub fn proofs(&self) -> ProofVerifier {
         ProofVerifier::of(&self.pipeline.verifier)
     }
@@ -328,25 +339,6 @@ impl Builder {
 
     /// The lease of a claim, unless [`lease`](Self::lease) sets another: 10 s.
     pub const DEFAULT_LEASE: Duration = limits::DEFAULT_LEASE;
-
-    pub(crate) fn new(secret: Secret) -> Self {
-        Self {
-            verifier: Verifier::new(secret),
-            store: None,
-            verify_only: false,
-            namespace: None,
-            settings: Settings {
-                body_limit: Self::DEFAULT_BODY_LIMIT,
-                wait: Self::DEFAULT_WAIT,
-                allow_long_wait: false,
-                lease: Self::DEFAULT_LEASE,
-                tolerance: Verifier::DEFAULT_TOLERANCE,
-                retention: Duration::ZERO, // set by `build`
-                fail_open: false,
-            },
-            retention: None,
-        }
-    }
 
     /// Also accepts deliveries that `secret` signed: another secret of the same project, while it is
     /// rotated, see [`Verifier::also_accept`]. For another project, see
@@ -564,20 +556,39 @@ impl Builder {
     /// - [`BuildError::ShortRetention`] if the retention is shorter than the tolerance plus
     ///   [`Verifier::SKEW`].
     /// - [`BuildError::DurationTooLong`] if one of the durations is longer than ten years.
-    pub fn build(mut self) -> Result<Bondify, BuildError> {
-        let least_retention = self.verifier.replayable();
-        self.settings.tolerance = self.verifier.tolerance;
-        self.settings.retention = self.retention.unwrap_or(least_retention);
-        self.settings.validate(least_retention)?;
+    pub fn build(self) -> Result<Bondify, BuildError> {
+        let Self { verifier, settings, .. } = self;
+        let Settings { body_limit, wait, lease, .. } = settings;
+        let (tolerance, replayable) = (verifier.tolerance, verifier.replayable());
+        let retention = self.retention.unwrap_or(replayable);
         if self.namespace.as_ref().is_some_and(String::is_empty) {
             return Err(BuildError::EmptyNamespace);
         }
-        let in_memory = || Arc::new(MemoryStore::new()) as Arc<dyn DedupeStore>;
-        let store = (!self.verify_only).then(|| self.store.unwrap_or_else(in_memory));
+        if body_limit == 0 {
+            return Err(BuildError::ZeroBodyLimit);
+        }
+        if lease < MIN_LEASE {
+            return Err(BuildError::ShortLease(lease));
+        }
+        if tolerance < MIN_TOLERANCE {
+            return Err(BuildError::ShortTolerance(tolerance));
+        }
+        if wait >= DELIVERY_TIMEOUT && !settings.allow_long_wait {
+            return Err(BuildError::LongWait(wait));
+        }
+        if [wait, lease, tolerance, retention].iter().any(|set| *set > TEN_YEARS) {
+            return Err(BuildError::DurationTooLong);
+        }
+        if retention < replayable {
+            return Err(BuildError::ShortRetention { retention, least_retention: replayable });
+        }
+        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
+        let leases = (!self.verify_only).then(|| Leases::new(store, lease, retention));
         telemetry::describe();
-        telemetry::register(&self.verifier);
-        let pipeline = Pipeline::new(self.verifier, self.namespace, store, self.settings);
-        Ok(Bondify { pipeline: Arc::new(pipeline) })
+        telemetry::register(&verifier);
+        let namespaces = self.namespace.into_iter().collect();
+        let shared = Arc::new(Shared::new(settings, leases));
+        Ok(Bondify { pipeline: Arc::new(Pipeline { verifier, namespaces, shared }) })
     }
 }
 
@@ -594,7 +605,6 @@ impl fmt::Debug for Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::DELIVERY_TIMEOUT;
 
     fn build(set: impl FnOnce(Builder) -> Builder) -> Result<Bondify, BuildError> {
         set(Bondify::builder(Secret::new("whsec_test").unwrap())).build()

@@ -22,6 +22,7 @@ mod call;
 use std::{
     collections::{HashMap, hash_map::Entry},
     error::Error,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -31,13 +32,14 @@ use tokio::{
     runtime::Handle,
     sync::watch,
     task::AbortHandle,
-    time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tracing::{Instrument, Span};
 
 pub(crate) use self::call::Call;
 use crate::{
     Claimed, DedupeStore, EventKey, LeaseToken, StoreError,
+    deadlines::Deadlines,
     limits::{
         COMPLETION_LIMIT, FIRST_PAUSE, LONGEST_RETRY_PAUSE, STORE_TIMEOUT, TURN_OF_A_RUNTIME,
     },
@@ -77,8 +79,7 @@ impl Drop for Home {
 /// The delivery that a lease is for.
 pub(crate) struct Holder {
     pub(crate) span: Span,
-    /// The time at which Bondify stops waiting for the answer.
-    pub(crate) answer_by: Option<Instant>,
+    pub(crate) deadlines: Deadlines,
     /// Keeps `drain` waiting.
     pub(crate) _running: watch::Receiver<()>,
 }
@@ -109,25 +110,22 @@ impl Leases {
         leases
     }
 
-    /// Claims `key` for a delivery that waits for the answer until `give_up`.
+    /// Claims `key` for a delivery.
     pub(crate) async fn claim(
         self: &Arc<Self>,
         key: EventKey,
         holder: &Arc<Holder>,
-        give_up: Instant,
-    ) -> Call<Result<Lease, NotClaimed>> {
-        match self.driven_home().await {
-            Some(home) => Call::start(&home, self.clone().attempt(key, holder.clone(), give_up)),
-            None => Call::Done(Err(StoreError::new("there is no tokio runtime").into())),
-        }
+    ) -> Call<Lease, NotClaimed> {
+        let home = self.driven_home().await;
+        Call::start(home, self.clone().attempt(key, holder.clone()))
     }
 
     async fn attempt(
         self: Arc<Self>,
         key: EventKey,
         holder: Arc<Holder>,
-        give_up: Instant,
     ) -> Result<Lease, NotClaimed> {
+        let give_up = holder.deadlines.give_up;
         let mut asked = Instant::now();
         let limit = give_up.saturating_duration_since(asked) + self.lease;
         let token = match self.claim_once(&key, limit).await? {
@@ -135,7 +133,11 @@ impl Leases {
             Claimed::InFlight => return Err(NotClaimed::InFlight),
             Claimed::Completed => return Err(NotClaimed::Completed),
         };
-        let lease = self.hold(key, token, holder, asked + self.lease);
+        let (until, stage) = (asked + self.lease, Stage::Handling);
+        let state = State { token, until, stage, is_overdue: false, may_have_claimed: false };
+        let (leases, state) = (self.clone(), Mutex::new(state));
+        let lease = Lease(Arc::new(Held { leases, key, holder, state }));
+        self.renew_from_now(&lease);
         if lock(&self.handled).contains_key(&key) {
             drop(lease.complete()); // it continues by itself
             return Err(NotClaimed::Completed);
@@ -155,23 +157,20 @@ impl Leases {
         timed("claim", claim).await
     }
 
-    fn hold(
-        self: &Arc<Self>,
-        key: EventKey,
-        token: LeaseToken,
-        holder: Arc<Holder>,
-        until: Instant,
-    ) -> Lease {
-        let state = Mutex::new(State { token, until, stage: Stage::Handling, is_overdue: false });
-        let lease = Arc::new(Held { leases: self.clone(), key, holder, state });
+    /// Renews a lease as long as it is held.
+    fn renew_from_now(&self, lease: &Lease) {
         let mut held = lock(&self.held);
         if held.len() == held.capacity() {
             held.retain(|held| held.strong_count() > 0);
             let live = held.len();
             held.reserve(live.max(32));
         }
-        held.push(Arc::downgrade(&lease));
-        Lease(lease)
+        held.push(Arc::downgrade(&lease.0));
+    }
+
+    /// Returns `true` if the store forgets its events when the process ends.
+    pub(crate) fn forgets_on_restart(&self) -> bool {
+        self.store.forgets_on_restart()
     }
 
     /// Asks the store for settings of its engine that would lose or double events.
@@ -185,7 +184,8 @@ impl Leases {
         let mut current = lock(&self.home);
         if current.as_ref().is_none_or(|home| home.renewer.is_finished()) {
             let runtime = Handle::try_current().ok()?;
-            let renewer = runtime.spawn(renew_leases(Arc::downgrade(self))).abort_handle();
+            let renewer = runtime.spawn(renew_leases(Arc::downgrade(self), self.lease / 3));
+            let renewer = renewer.abort_handle();
             *current = Some(Home { runtime, renewer, driven_until: Instant::now() });
         }
         current.as_ref().map(|home| (home.runtime.clone(), home.driven_until))
@@ -202,8 +202,7 @@ impl Leases {
         {
             return Some(home);
         }
-        let abandoned = lock(&self.home).take_if(|now| now.runtime.id() == home.id());
-        if abandoned.is_some() {
+        if lock(&self.home).take_if(|now| now.runtime.id() == home.id()).is_some() {
             tracing::error!(
                 "the tokio runtime that Bondify was built on runs no tasks: its `block_on` is over, \
                  or its thread is blocked. Store calls run on the current runtime from now on. \
@@ -214,36 +213,29 @@ impl Leases {
     }
 }
 
-/// Renews all leases every third of a lease, regardless of their age. Most handlers end before the first
+/// Renews all leases `every` third of a lease, regardless of their age. Most handlers end before the first
 /// renewal, and need no timer of their own.
-async fn renew_leases(leases: Weak<Leases>) {
-    let Some(lease) = leases.upgrade().map(|leases| leases.lease) else { return };
-    let every = lease / 3;
-    let mut ticks = interval_at(Instant::now() + every, every);
-    // After a round that took too long, the next one starts at once, but missed rounds are not made up for.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+async fn renew_leases(leases: Weak<Leases>, every: Duration) {
+    let mut due = Instant::now() + every;
     loop {
-        ticks.tick().await;
+        sleep_until(due).await;
+        // After a round that took too long, the next one starts at once, but missed rounds are not made up for.
+        due = Instant::now() + every;
         let Some(leases) = leases.upgrade() else { return };
         if let Some(home) = &mut *lock(&leases.home) {
-            home.driven_until = Instant::now() + lease / 2; // until the next turn is overdue
+            home.driven_until = due + every / 2; // until the next turn is overdue
         }
-        let live: Vec<_> = {
-            let mut held = lock(&leases.held);
-            held.retain(|held| held.strong_count() > 0);
-            held.iter().filter_map(Weak::upgrade).collect()
+        let mut live = Vec::new();
+        lock(&leases.held).retain(|held| held.upgrade().map(|held| live.push(held)).is_some());
+        let renewed = live.into_iter().filter(|held| held.is_renewed());
+        let renew = |held: Arc<Held>| async move {
+            let span = &held.holder.span;
+            if let Err(error) = held.renew(every).instrument(span.clone()).await {
+                let error = &error as &dyn Error;
+                tracing::error!(parent: span, error, "a lease was not renewed");
+            }
         };
-        let due = live.into_iter().filter(|held| held.is_renewed());
-        let renew = |held: Arc<Held>| {
-            let span = held.holder.span.clone();
-            let renewal = async move {
-                if let Err(error) = held.renew(every).await {
-                    tracing::error!(error = &error as &dyn Error, "a lease was not renewed");
-                }
-            };
-            renewal.instrument(span)
-        };
-        stream::iter(due).for_each_concurrent(None, renew).await;
+        stream::iter(renewed).for_each_concurrent(None, renew).await;
     }
 }
 
@@ -254,17 +246,14 @@ pub(crate) struct Lease(Arc<Held>);
 impl Lease {
     /// Completes the key. A failure is retried in a task of its own, since the handler has succeeded and
     /// should not run again.
-    pub(crate) fn complete(self) -> Call<Result<(), StoreError>> {
-        self.0.begin(Stage::Completing);
+    pub(crate) fn complete(self) -> Call<(), StoreError> {
         self.0.end(Stage::Completing)
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if self.0.begin(Stage::Releasing) {
-            self.0.holder.span.in_scope(|| self.0.end(Stage::Releasing));
-        }
+        drop(self.0.end(Stage::Releasing)); // it continues by itself
     }
 }
 
@@ -276,13 +265,21 @@ struct Held {
     state: Mutex<State>,
 }
 
-#[derive(Clone, Copy)]
 struct State {
     token: LeaseToken,
     /// The time until which the lease is held at least, unless the store has forgotten it.
     until: Instant,
     stage: Stage,
     is_overdue: bool,
+    /// A claim was not answered, so this delivery may hold a lease that it does not know.
+    may_have_claimed: bool,
+}
+
+impl State {
+    /// Holds a new lease of an event that was handled. It is renewed, even if the first one was lost.
+    fn hold_again(&mut self, token: LeaseToken, until: Instant) {
+        (self.token, self.until, self.stage) = (token, until, Stage::Completing);
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -297,20 +294,17 @@ impl Held {
     /// Returns `true` if the lease is to be renewed. Warns once of a handler that runs longer than Bondify
     /// waits.
     fn is_renewed(&self) -> bool {
-        let is_late = self.holder.answer_by.is_some_and(|answer_by| Instant::now() > answer_by);
-        let State { stage, is_overdue, .. } = {
-            let mut state = self.state();
-            let before = *state;
-            state.is_overdue |= is_late;
-            before
-        };
-        if is_late && !is_overdue && stage == Stage::Handling {
+        let mut state = self.state();
+        if state.stage == Stage::Handling
+            && self.holder.deadlines.is_too_late()
+            && !mem::replace(&mut state.is_overdue, true)
+        {
             tracing::warn!(
                 parent: &self.holder.span,
                 "the handler is still running: Bondify has stopped waiting for this delivery"
             );
         }
-        matches!(stage, Stage::Handling | Stage::Completing)
+        matches!(state.stage, Stage::Handling | Stage::Completing)
     }
 
     /// Renews the lease. Returns `false` if it is lost.
@@ -335,55 +329,63 @@ impl Held {
         Ok(is_held)
     }
 
-    /// Begins to end the lease. Returns `false` if it is lost, or is being ended already.
-    fn begin(&self, end: Stage) -> bool {
+    /// Begins to end the lease. One that is lost, or is being ended already, is not released.
+    fn end(self: &Arc<Self>, end: Stage) -> Call<(), StoreError> {
         let mut state = self.state();
-        let is_handling = state.stage == Stage::Handling;
-        if is_handling {
+        if state.stage == Stage::Handling {
             state.stage = end;
+        } else if end == Stage::Releasing {
+            return Call::Done(Ok(()));
         }
-        is_handling
-    }
-
-    fn end(self: &Arc<Self>, end: Stage) -> Call<Result<(), StoreError>> {
-        let Some((home, _)) = self.leases.home() else {
+        drop(state);
+        let home = self.leases.home().map(|(home, _)| home);
+        if home.is_none() {
             tracing::error!(?end, "there is no tokio runtime: a lease runs out by itself");
-            return Call::Done(Err(StoreError::new("there is no tokio runtime")));
-        };
-        Call::start(&home, self.clone().try_until_ended(end))
+        }
+        let span = self.holder.span.clone();
+        span.in_scope(|| Call::start(home, self.clone().try_until_ended(end)))
     }
 
     /// Tries to end the lease. If that fails, it is tried again in a task of its own: a completion for
     /// [`COMPLETION_LIMIT`], a release until the lease has run out.
     async fn try_until_ended(self: Arc<Self>, end: Stage) -> Result<(), StoreError> {
-        let mut may_have_claimed = false;
-        let ended = self.try_once(end, &mut may_have_claimed).await;
+        let ended = self.try_once(end).await;
         if let Err(error) = &ended {
-            tracing::error!(
-                error = error as &dyn Error,
-                ?end,
-                "a lease is not ended yet; will try again"
-            );
+            let error = error as &dyn Error;
+            tracing::error!(error, ?end, "a lease is not ended yet; will try again");
             if end == Stage::Completing {
                 *lock(&self.leases.handled).entry(self.key).or_default() += 1;
             }
-            tokio::spawn(self.try_again(end, may_have_claimed).in_current_span());
+            tokio::spawn(self.try_again(end).in_current_span());
         }
         ended
     }
 
-    async fn try_again(self: Arc<Self>, end: Stage, may_have_claimed: bool) {
-        let has_ended = self.ends_in_time(end, may_have_claimed).await;
-        if end == Stage::Releasing {
-            if !has_ended {
-                tracing::error!("a lease was not released and has run out by itself");
+    async fn try_again(self: Arc<Self>, end: Stage) {
+        let is_completion = end == Stage::Completing;
+        let limit =
+            if is_completion { Instant::now() + COMPLETION_LIMIT } else { self.state().until };
+        let longest = (self.leases.lease / 10).clamp(FIRST_PAUSE, LONGEST_RETRY_PAUSE);
+        let mut pause = longest / 10;
+        loop {
+            if Instant::now() + pause >= limit {
+                tracing::error!(
+                    ?end,
+                    "gave up: the lease runs out, and the next delivery of its event is handled"
+                );
+                break;
             }
-            return;
+            sleep(pause).await;
+            pause = longest.min(pause * 2);
+            if is_completion {
+                completion_retried();
+            }
+            let Err(error) = self.try_once(end).await else { break };
+            let error = &error as &dyn Error;
+            tracing::debug!(error, ?end, "ending a lease failed again; will try again");
         }
-        if !has_ended {
-            tracing::error!(
-                "event handled but not marked as completed: a duplicate will be handled again"
-            );
+        if !is_completion {
+            return;
         }
         if let Entry::Occupied(mut handled) = lock(&self.leases.handled).entry(self.key) {
             *handled.get_mut() -= 1;
@@ -393,62 +395,32 @@ impl Held {
         }
     }
 
-    /// Tries to end the lease until that succeeds, which returns `true`, or is too late.
-    async fn ends_in_time(&self, end: Stage, mut may_have_claimed: bool) -> bool {
-        let is_completion = end == Stage::Completing;
-        let mut limit = Instant::now() + COMPLETION_LIMIT;
-        if !is_completion {
-            limit = limit.min(self.state().until);
-        }
-        let longest = (self.leases.lease / 10).clamp(FIRST_PAUSE, LONGEST_RETRY_PAUSE);
-        let mut pause = longest / 10;
-        while Instant::now() + pause < limit {
-            sleep(pause).await;
-            pause = longest.min(pause * 2);
-            if is_completion {
-                completion_retried();
-            }
-            match self.try_once(end, &mut may_have_claimed).await {
-                Ok(()) => return true,
-                Err(error) => tracing::debug!(
-                    error = &error as &dyn Error,
-                    ?end,
-                    "ending a lease failed again; will try again"
-                ),
-            }
-        }
-        false
-    }
-
-    async fn try_once(&self, end: Stage, may_have_claimed: &mut bool) -> Result<(), StoreError> {
+    async fn try_once(&self, end: Stage) -> Result<(), StoreError> {
         match end {
-            Stage::Completing => self.complete(may_have_claimed).await,
+            Stage::Completing => self.complete().await,
             _ => self.release().await,
         }
     }
 
     /// Completes the key once. If the lease has run out, claims it again first. Ends without an error if
-    /// the key is completed, or if another delivery holds its lease. `may_have_claimed` is set if the answer
-    /// to a claim is lost.
-    async fn complete(&self, may_have_claimed: &mut bool) -> Result<(), StoreError> {
-        let (leases, token) = (&self.leases, self.state().token);
-        if self.complete_by(token).await? {
+    /// the key is completed, or if another delivery holds its lease.
+    async fn complete(&self) -> Result<(), StoreError> {
+        if self.complete_held().await? {
             return Ok(());
         }
-        let asked = Instant::now();
+        let (leases, asked) = (&self.leases, Instant::now());
         let claimed = leases.claim_once(&self.key, STORE_TIMEOUT).await;
-        match claimed.inspect_err(|_| *may_have_claimed = true)? {
+        match claimed.inspect_err(|_| self.state().may_have_claimed = true)? {
             Claimed::Acquired(token) => {
-                let (until, stage) = (asked + leases.lease, Stage::Completing);
-                *self.state() = State { token, until, stage, is_overdue: true };
-                if !self.complete_by(token).await? {
+                self.state().hold_again(token, asked + leases.lease);
+                if !self.complete_held().await? {
                     return Err(StoreError::new("the lease was lost again"));
                 }
                 tracing::error!(
                     "the lease ran out before the event was completed; it is completed now"
                 );
             }
-            Claimed::InFlight if *may_have_claimed => {
+            Claimed::InFlight if self.state().may_have_claimed => {
                 return Err(StoreError::new("an earlier claim may hold the lease"));
             }
             Claimed::InFlight => tracing::error!(
@@ -461,8 +433,8 @@ impl Held {
         Ok(())
     }
 
-    async fn complete_by(&self, token: LeaseToken) -> Result<bool, StoreError> {
-        let Leases { store, retention, .. } = &*self.leases;
+    async fn complete_held(&self) -> Result<bool, StoreError> {
+        let (Leases { store, retention, .. }, token) = (&*self.leases, self.state().token);
         let completion = async { (**store).complete(&self.key, &token, *retention).await };
         timed("complete", within(STORE_TIMEOUT, completion)).await
     }

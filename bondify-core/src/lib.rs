@@ -9,12 +9,13 @@ compile_error!(
 );
 
 #[cfg(feature = "pipeline")]
-#[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
 pub mod adapter;
 #[cfg(feature = "pipeline")]
 mod bondify;
 #[cfg(feature = "pipeline")]
 mod cookies;
+#[cfg(feature = "pipeline")]
+mod deadlines;
 mod event;
 #[cfg(feature = "pipeline")]
 mod head;
@@ -44,7 +45,6 @@ mod store;
 mod telemetry;
 
 #[cfg(feature = "pipeline")]
-#[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
 pub use async_trait::async_trait;
 
 pub use crate::{
@@ -59,7 +59,6 @@ pub use crate::{
 };
 
 #[cfg(feature = "pipeline")]
-#[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
 pub use crate::{
     bondify::{Bondify, Builder},
     pipeline::DrainTimedOut,
@@ -71,9 +70,7 @@ pub use crate::{
 };
 
 #[cfg(all(feature = "pipeline", any(unix, windows)))]
-#[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
 pub use crate::shutdown::Shutdown;
 
 #[cfg(feature = "proof")]
-#[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
 pub use crate::proof::{Proof, ProofError, ProofVerifier};

@@ -3,13 +3,11 @@
 mod body;
 mod claim;
 mod claiming;
-mod deadlines;
 mod shared;
 mod waiting;
 
 pub(crate) use self::{
     body::{read, read_limit},
-    deadlines::Deadlines,
-    shared::Pipeline,
+    shared::{Pipeline, Shared},
 };
 pub use self::{claim::Claim, shared::DrainTimedOut};

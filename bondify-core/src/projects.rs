@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use futures_util::future::{BoxFuture, Either, FutureExt, ready};
+use futures_util::future::{BoxFuture, FutureExt};
 use tokio::time::timeout;
 
 use crate::{
@@ -84,7 +84,6 @@ impl Projects {
     }
 
     /// The `Bondify` whose [`drain`](Bondify::drain) covers all projects. For adapters.
-    #[must_use]
     pub fn bondify(&self) -> &Bondify {
         &self.bondify
     }
@@ -99,11 +98,10 @@ impl Projects {
         &self,
         head: &dyn RequestHead,
     ) -> impl Future<Output = Result<Bondify, Reply>> + Send + use<> {
-        let choice = match &self.choose {
-            Some(choose) if is_delivery(head) => choose(head),
-            _ => return Either::Left(ready(Ok(self.bondify.clone()))),
-        };
-        Either::Right(async {
+        let choose = self.choose.as_ref().filter(|_| is_delivery(head));
+        let (choice, bondify) = (choose.map(|choose| choose(head)), self.bondify.clone());
+        async {
+            let Some(choice) = choice else { return Ok(bondify) };
             let chosen = timeout(STORE_TIMEOUT, choice).await.unwrap_or_else(|_late| {
                 tracing::error!(
                     "choosing a request's project took too long: it is answered with 503"
@@ -111,7 +109,7 @@ impl Projects {
                 Err(Reply::StoreUnavailable)
             });
             chosen.map_err(|reply| Record::start(telemetry::WEBHOOK).refused(reply))
-        })
+        }
     }
 }
 

@@ -2,16 +2,17 @@
 
 use std::error::Error;
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use futures_util::Stream;
 use tracing::Instrument;
 
 use crate::{
     Bondify, Event, Reply, StoreError,
+    deadlines::Deadlines,
     head::Head,
     lease::NotClaimed,
     limits::DELIVERY_TIMEOUT,
-    pipeline::{Claim, Deadlines, Pipeline, read},
+    pipeline::{Claim, Pipeline, read},
     reply::misconfigured,
     telemetry::{self, Record},
 };
@@ -90,11 +91,12 @@ impl Bondify {
             }
             let mut record = Record::start(telemetry::WEBHOOK);
             let span = record.span.clone();
-            let body = read(body, limit, deadlines.read_by()).instrument(span.clone()).await;
-            let event = match span.in_scope(|| pipeline.verify(head, body)) {
-                Ok(event) => event,
-                Err(reply) => return Err(record.refused(reply)),
+            let body = read(body, limit, deadlines.read_by).instrument(span.clone()).await;
+            let verify = || -> Result<Event, Reply> {
+                head.media_type?;
+                Ok(pipeline.verifier.check(body?, &head.signature?)?)
             };
+            let event = span.in_scope(verify).map_err(|reply| record.refused(reply))?;
             match pipeline.claim(&event, record, deadlines).await {
                 Ok(claim) => Ok((event, claim)),
                 Err(reason) => Err(Reply::from(&reason)),
@@ -186,13 +188,6 @@ impl Bondify {
             Ok(Err(error)) => Err(HandleError::Handler(error)),
             Err(_panicked) => Err(HandleError::Panicked),
         }
-    }
-}
-
-impl Pipeline {
-    fn verify(&self, head: Head, body: Result<Bytes, Reply>) -> Result<Event, Reply> {
-        head.media_type?;
-        Ok(self.verifier.check(body?, &head.signature?)?)
     }
 }
 

@@ -1,44 +1,13 @@
 use std::time::Duration;
 
-use crate::limits::{DELIVERY_TIMEOUT, MIN_LEASE, MIN_TOLERANCE, TEN_YEARS};
-
-/// The settings of a pipeline, validated.
+/// The settings of a pipeline.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) body_limit: usize,
     pub(crate) wait: Duration,
     pub(crate) allow_long_wait: bool,
     pub(crate) lease: Duration,
-    pub(crate) tolerance: Duration,
-    pub(crate) retention: Duration,
     pub(crate) fail_open: bool,
-}
-
-impl Settings {
-    /// Refuses invalid settings. `least_retention` is the time for which a captured delivery
-    /// verifies.
-    pub(crate) fn validate(&self, least_retention: Duration) -> Result<(), BuildError> {
-        let Self { body_limit, wait, lease, tolerance, retention, .. } = *self;
-        if body_limit == 0 {
-            return Err(BuildError::ZeroBodyLimit);
-        }
-        if lease < MIN_LEASE {
-            return Err(BuildError::ShortLease(lease));
-        }
-        if tolerance < MIN_TOLERANCE {
-            return Err(BuildError::ShortTolerance(tolerance));
-        }
-        if wait >= DELIVERY_TIMEOUT && !self.allow_long_wait {
-            return Err(BuildError::LongWait(wait));
-        }
-        if [wait, lease, tolerance, retention].iter().any(|set| *set > TEN_YEARS) {
-            return Err(BuildError::DurationTooLong);
-        }
-        if retention < least_retention {
-            return Err(BuildError::ShortRetention { retention, least_retention });
-        }
-        Ok(())
-    }
 }
 
 /// The error for an invalid setting.

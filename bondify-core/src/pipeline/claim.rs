@@ -10,7 +10,6 @@ use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tracing::Instrument;
 
-use super::deadlines::Deadlines;
 use crate::{
     Reply,
     lease::{Holder, Lease},
@@ -34,24 +33,13 @@ use crate::{
 /// ```
 #[must_use = "dropping a claim releases its event"]
 pub struct Claim {
-    lease: Option<Lease>,
-    record: Record,
-    deadlines: Deadlines,
-    _holder: Arc<Holder>,
+    /// `None` if the event is handled without one.
+    pub(super) lease: Option<Lease>,
+    pub(super) record: Record,
+    pub(super) holder: Arc<Holder>,
 }
 
 impl Claim {
-    /// `lease` is `None` if the event is handled without one.
-    pub(super) fn new(
-        lease: Option<Lease>,
-        mut record: Record,
-        deadlines: Deadlines,
-        holder: Arc<Holder>,
-    ) -> Self {
-        record.handling();
-        Self { lease, record, deadlines, _holder: holder }
-    }
-
     /// Calls `handler`, polls its future, settles the claim by the `status` of its response, and returns the
     /// response. Errors of the store are logged and do not change it.
     ///
@@ -107,11 +95,10 @@ impl Claim {
     /// ```
     pub async fn settle(mut self, status: u16) {
         let accepted = (200..300).contains(&status);
-        self.record.handled(accepted, self.deadlines.is_too_late());
+        self.record.handled(accepted, self.holder.deadlines.is_too_late());
         // Dropping the lease releases it. The response does not wait for that.
         let Some(lease) = self.lease.take().filter(|_| accepted) else { return };
-        let completion = self.record.span.in_scope(|| lease.complete());
-        let _logged = completion.answer(self.deadlines.settle_by()).await;
+        let _logged = lease.complete().answer(self.holder.deadlines.settle_by()).await;
     }
 
     /// Releases the claim of a handler that panicked, so that the event is left to a retry.

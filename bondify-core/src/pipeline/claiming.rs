@@ -5,9 +5,13 @@ use std::{error::Error, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
-use super::{claim::Claim, deadlines::Deadlines, shared::Pipeline};
+use super::{
+    claim::Claim,
+    shared::{Pipeline, Shared},
+};
 use crate::{
     Event, EventKey, Reply, StoreError,
+    deadlines::Deadlines,
     lease::{Call, Holder, Lease, Leases, NotClaimed},
     telemetry::{Record, waiting_duplicate},
 };
@@ -31,55 +35,51 @@ impl Pipeline {
         deadlines: Deadlines,
     ) -> Result<Claim, NotClaimed> {
         record.verified(event);
-        let holder = Arc::new(Holder {
-            span: record.span.clone(),
-            answer_by: deadlines.answer_by,
-            _running: self.shared.running.subscribe(),
-        });
-        let mut lease = None;
-        if let Some(leases) = &self.shared.leases {
-            let key = self.key(event);
-            let claiming = Claiming { pipeline: self, leases, key, holder: &holder, deadlines };
-            lease = match claiming.lease().instrument(record.span.clone()).await {
-                Ok(lease) => Some(lease),
-                Err(NotClaimed::StoreUnavailable(error)) if self.shared.settings.fail_open => {
-                    tracing::error!(
-                        parent: &record.span,
-                        error = &error as &dyn Error,
-                        "the dedupe store failed: the event is handled without deduplication"
-                    );
-                    None
-                }
-                Err(reason) => {
-                    if let NotClaimed::StoreUnavailable(error) = &reason {
-                        tracing::error!(
-                            parent: &record.span,
-                            error = error as &dyn Error,
-                            "the dedupe store failed: the event is left to a retry"
-                        );
-                    }
-                    record.refused(Reply::from(&reason));
-                    return Err(reason);
-                }
-            };
+        let (span, _running) = (record.span.clone(), self.shared.running.subscribe());
+        let holder = Arc::new(Holder { span: span.clone(), deadlines, _running });
+        match self.lease(event, &holder).instrument(span).await {
+            Ok(lease) => {
+                record.handling();
+                Ok(Claim { lease, record, holder })
+            }
+            Err(reason) => {
+                record.refused(Reply::from(&reason));
+                Err(reason)
+            }
         }
-        Ok(Claim::new(lease, record, deadlines, holder))
+    }
+
+    /// The lease of an event. `None` if it is to be handled without one.
+    async fn lease(
+        &self,
+        event: &Event,
+        holder: &Arc<Holder>,
+    ) -> Result<Option<Lease>, NotClaimed> {
+        let shared = &*self.shared;
+        let Some(leases) = &shared.leases else { return Ok(None) };
+        match (Claiming { shared, leases, key: self.key(event), holder }).lease().await {
+            Err(NotClaimed::StoreUnavailable(error)) => {
+                let (fail_open, source) = (shared.settings.fail_open, &error as &dyn Error);
+                tracing::error!(error = source, fail_open, "the dedupe store failed");
+                if fail_open { Ok(None) } else { Err(error.into()) }
+            }
+            claimed => claimed.map(Some),
+        }
     }
 }
 
-type ClaimCall = Call<Result<Lease, NotClaimed>>;
+type ClaimCall = Call<Lease, NotClaimed>;
 
 struct Claiming<'a> {
-    pipeline: &'a Pipeline,
+    shared: &'a Shared,
     leases: &'a Arc<Leases>,
     key: EventKey,
     holder: &'a Arc<Holder>,
-    deadlines: Deadlines,
 }
 
 impl Claiming<'_> {
     async fn lease(&self) -> Result<Lease, NotClaimed> {
-        if self.pipeline.shared.waiting.has_line(&self.key) {
+        if self.shared.waiting.has_line(&self.key) {
             return Box::pin(self.wait(None)).await;
         }
         // A store in memory answers at once: then there is nothing to wait for.
@@ -92,15 +92,15 @@ impl Claiming<'_> {
     /// Waits until the event can be handled, is completed, or the wait is over. Of the waiters of one key in
     /// this process, one at a time asks the store. `call` is a claim that is sent already.
     async fn wait(&self, mut call: Option<ClaimCall>) -> Result<Lease, NotClaimed> {
-        let give_up = self.deadlines.give_up();
-        let place = self.pipeline.shared.waiting.join(self.key);
-        let mut view = match place.try_head() {
-            Some(view) => view,
-            None => {
+        let give_up = self.holder.deadlines.give_up;
+        let (line, joined) = (self.shared.waiting.join(self.key), Instant::now());
+        let mut view = match line.try_lock() {
+            Ok(view) => view,
+            Err(_) => {
                 // Another delivery has sent a claim at the same time. A lease that this one gets is released.
                 drop(call.take());
                 let _waiting = waiting_duplicate();
-                timeout_at(give_up, place.head()).await.map_err(StoreError::new)?
+                timeout_at(give_up, line.lock()).await.map_err(StoreError::new)?
             }
         };
         loop {
@@ -111,7 +111,7 @@ impl Claiming<'_> {
                     self.pause(view.next_pause()).await?;
                     self.claim().await
                 }
-                None if place.has_failed(&view) => {
+                None if view.failed.is_some_and(|failed| joined <= failed) => {
                     return Err(StoreError::new("a claim of the same event failed").into());
                 }
                 None => self.claim().await,
@@ -135,17 +135,17 @@ impl Claiming<'_> {
     }
 
     async fn claim(&self) -> ClaimCall {
-        self.leases.claim(self.key, self.holder, self.deadlines.give_up()).await
+        self.leases.claim(self.key, self.holder).await
     }
 
     async fn pause(&self, pause: Duration) -> Result<(), NotClaimed> {
         let _waiting = waiting_duplicate();
         tracing::debug!(?pause, "another delivery of this event is being handled");
-        let (now, wait_until) = (Instant::now(), self.deadlines.wait_until());
+        let (now, wait_until) = (Instant::now(), self.holder.deadlines.wait_until);
         if now >= wait_until {
             return Err(NotClaimed::InFlight);
         }
-        let mut leaving = self.pipeline.shared.leaving.subscribe();
+        let mut leaving = self.shared.leaving.subscribe();
         let left = leaving.wait_for(|&leaving| leaving);
         match timeout_at(wait_until.min(now + pause), left).await {
             Err(_elapsed) => Ok(()),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::waiting::Waiting;
-use crate::{DedupeStore, Event, EventKey, Secret, Verifier, lease::Leases, settings::Settings};
+use crate::{Event, EventKey, Secret, Verifier, lease::Leases, settings::Settings};
 
 /// The pipeline of one project.
 pub(crate) struct Pipeline {
@@ -18,8 +18,6 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     /// `None` if deliveries are not claimed.
     pub(crate) leases: Option<Arc<Leases>>,
-    /// `true` if handled events can reach the handler again after a restart.
-    pub(crate) forgets_on_restart: bool,
     /// Counts the application's background tasks, for `drain`: each holds a receiver.
     pub(crate) tasks: watch::Sender<()>,
     pub(super) waiting: Waiting,
@@ -30,27 +28,20 @@ pub(crate) struct Shared {
     pub(crate) leaving: watch::Sender<bool>,
 }
 
-impl Pipeline {
-    pub(crate) fn new(
-        verifier: Verifier,
-        namespace: Option<String>,
-        store: Option<Arc<dyn DedupeStore>>,
-        settings: Settings,
-    ) -> Self {
-        let Settings { lease, retention, .. } = settings;
-        let shared = Shared {
+impl Shared {
+    pub(crate) fn new(settings: Settings, leases: Option<Arc<Leases>>) -> Self {
+        Self {
             settings,
-            forgets_on_restart: store.as_ref().is_none_or(|store| store.forgets_on_restart()),
-            leases: store.map(|store| Leases::new(store, lease, retention)),
+            leases,
             waiting: Waiting::default(),
             tasks: watch::Sender::new(()),
             running: watch::Sender::new(()),
             leaving: watch::Sender::new(false),
-        };
-        let namespaces = namespace.into_iter().collect();
-        Self { verifier, namespaces, shared: Arc::new(shared) }
+        }
     }
+}
 
+impl Pipeline {
     /// The pipeline of another project, within this one's namespace.
     pub(crate) fn for_project(
         &self,

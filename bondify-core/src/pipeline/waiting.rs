@@ -1,23 +1,23 @@
 use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, PoisonError},
+    collections::HashMap,
+    sync::{Arc, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
-use tokio::{sync::MutexGuard, time::Instant};
+use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
     EventKey,
     limits::{FIRST_PAUSE, LONGEST_PAUSE},
 };
 
-/// The deliveries of this process that wait for a claim, in one line per key. Only the head of a line, which
-/// has locked it, asks the store. The others use its answer.
+/// The deliveries of this process that wait for a claim, in one line per key. A line that everybody has left
+/// stays until the map is full.
 #[derive(Default)]
-pub(super) struct Waiting(Mutex<Lines>);
+pub(super) struct Waiting(std::sync::Mutex<HashMap<EventKey, Weak<Line>>>);
 
-/// The lines, each with the number of its places.
-type Lines = HashMap<EventKey, (Arc<tokio::sync::Mutex<View>>, usize)>;
+/// Only the head of a line, which has locked it, asks the store. The others use its answer.
+type Line = Mutex<View>;
 
 /// The store's answers to the heads of a line.
 pub(super) struct View {
@@ -48,82 +48,48 @@ impl View {
     }
 }
 
-/// A place in the line of a key. Dropping it leaves the line.
-pub(super) struct Place<'a> {
-    waiting: &'a Waiting,
-    key: EventKey,
-    line: Arc<tokio::sync::Mutex<View>>,
-    joined: Instant,
-}
-
 impl Waiting {
     /// Returns `true` if a delivery waits for a claim of `key`.
     pub(super) fn has_line(&self, key: &EventKey) -> bool {
-        self.lines().contains_key(key)
+        self.lines().get(key).is_some_and(|line| line.strong_count() > 0)
     }
 
-    pub(super) fn join(&self, key: EventKey) -> Place<'_> {
+    /// Joins the line of `key`. Dropping it leaves the line.
+    pub(super) fn join(&self, key: EventKey) -> Arc<Line> {
         let mut lines = self.lines();
-        let (line, places) = lines.entry(key).or_default();
-        *places += 1;
-        Place { waiting: self, key, line: line.clone(), joined: Instant::now() }
-    }
-
-    fn lines(&self) -> std::sync::MutexGuard<'_, Lines> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Place<'_> {
-    /// The view of the head, if this place is the head of the line.
-    pub(super) fn try_head(&self) -> Option<MutexGuard<'_, View>> {
-        self.line.try_lock().ok()
-    }
-
-    /// Waits until this place is the head of the line.
-    pub(super) async fn head(&self) -> MutexGuard<'_, View> {
-        self.line.lock().await
-    }
-
-    /// Returns `true` if a claim failed while this place was in the line.
-    pub(super) fn has_failed(&self, view: &View) -> bool {
-        view.failed.is_some_and(|failed| self.joined <= failed)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if let Entry::Occupied(mut line) = self.waiting.lines().entry(self.key) {
-            let (_, places) = line.get_mut();
-            *places -= 1;
-            if *places == 0 {
-                line.remove();
-            }
+        if let Some(line) = lines.get(&key).and_then(Weak::upgrade) {
+            return line;
         }
+        if lines.len() == lines.capacity() {
+            lines.retain(|_, line| line.strong_count() > 0);
+        }
+        let line = Arc::default();
+        lines.insert(key, Arc::downgrade(&line));
+        line
+    }
+
+    fn lines(&self) -> MutexGuard<'_, HashMap<EventKey, Weak<Line>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use super::*;
 
+    fn key(number: usize) -> EventKey {
+        EventKey::new("auth.confirmed", number.to_string())
+    }
+
     #[test]
-    fn an_empty_line_is_removed() {
+    fn lines_without_anybody_are_removed() {
         let waiting = Waiting::default();
-        let key = EventKey::new("auth.confirmed", "sess_1");
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..1000 {
-                        let places = [waiting.join(key), waiting.join(key)];
-                        assert!(!waiting.lines().is_empty());
-                        drop(places);
-                    }
-                });
-            }
-        });
-        assert!(waiting.lines().is_empty());
+        let stays = waiting.join(key(0));
+        for number in 1..10_000 {
+            drop(waiting.join(key(number)));
+            assert!(!waiting.has_line(&key(number)));
+        }
+        assert!(waiting.lines().len() < 100);
+        assert!(Arc::ptr_eq(&stays, &waiting.join(key(0))));
     }
 }

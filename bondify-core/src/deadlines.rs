@@ -7,32 +7,26 @@ use crate::limits::{DELIVERY_TIMEOUT, STORE_TIMEOUT, TIME_TO_ANSWER};
 /// The times by which the steps of a delivery end.
 #[derive(Clone, Copy)]
 pub(crate) struct Deadlines {
-    received: Instant,
-    wait: Duration,
+    /// The time until which the body is read.
+    pub(crate) read_by: Instant,
+    /// The time until which the delivery waits for another one.
+    pub(crate) wait_until: Instant,
+    /// The time until which the delivery waits for the store.
+    pub(crate) give_up: Instant,
     /// The time at which Bondify stops waiting for the answer. `None` for a call of `handle`.
-    pub(crate) answer_by: Option<Instant>,
+    answer_by: Option<Instant>,
 }
 
 impl Deadlines {
     /// The deadlines of an event whose duplicates wait for `wait`. The sender waits for `answer`.
     pub(crate) fn new(wait: Duration, answer: Option<Duration>) -> Self {
         let received = Instant::now();
-        Self { received, wait, answer_by: answer.map(|answer| received + answer) }
-    }
-
-    /// The time until which the body is read.
-    pub(crate) fn read_by(&self) -> Instant {
-        self.received + DELIVERY_TIMEOUT
-    }
-
-    /// The time until which the delivery waits for another one.
-    pub(crate) fn wait_until(&self) -> Instant {
-        self.received + self.wait
-    }
-
-    /// The time until which the delivery waits for the store.
-    pub(crate) fn give_up(&self) -> Instant {
-        self.wait_until().max(self.received + STORE_TIMEOUT) + TIME_TO_ANSWER
+        Self {
+            read_by: received + DELIVERY_TIMEOUT,
+            wait_until: received + wait,
+            give_up: received + wait.max(STORE_TIMEOUT) + TIME_TO_ANSWER,
+            answer_by: answer.map(|answer| received + answer),
+        }
     }
 
     /// The time until which the answer may wait for a completion. The answer is then in time for Bondify,
