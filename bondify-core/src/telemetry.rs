@@ -1,5 +1,6 @@
 //! One span per delivery and per call of `handle`, and, with the feature `metrics`, metrics.
 
+#[cfg_attr(not(feature = "metrics"), path = "telemetry/uncounted.rs")]
 mod metrics;
 
 use std::sync::{Mutex, PoisonError};
@@ -11,9 +12,7 @@ use self::metrics::Raised;
 pub(crate) use self::metrics::{
     completion_retried, describe, register, renewed, timed, waiting_duplicate,
 };
-#[cfg(feature = "metrics")]
-use crate::event::SecretName;
-use crate::{Event, Reply, limits::WARNING_INTERVAL};
+use crate::{Event, Reply, event::SecretName, limits::WARNING_INTERVAL};
 
 /// The record of a delivery, which is reported when it is dropped.
 pub(crate) struct Record {
@@ -22,7 +21,6 @@ pub(crate) struct Record {
     source: &'static str,
     handler: Option<(Raised, Instant)>,
     event: &'static str,
-    #[cfg(feature = "metrics")]
     signed_by: SecretName,
     outcome: &'static str,
 }
@@ -65,7 +63,6 @@ impl Record {
             source,
             handler: None,
             event: NO_EVENT,
-            #[cfg(feature = "metrics")]
             signed_by: None,
             outcome: ABANDONED,
         }
@@ -77,16 +74,14 @@ impl Record {
             Event::Cancelled(_) => "auth.cancelled",
             Event::Unknown(_) => "unknown", // a name would make the label unbounded
         };
-        #[cfg(feature = "metrics")]
-        {
-            self.signed_by = event.signer().clone();
-        }
+        self.signed_by = event.signer().clone();
         if !self.span.is_disabled() {
             if let Some(name) = event.signed_by() {
                 self.span.record("signed_by", name);
             }
             self.span.record("event", event.name());
-            self.span.record("session", tracing::field::display(event.key().short()));
+            self.span
+                .record("session", tracing::field::display(format_args!("{:.8}", event.key())));
         }
     }
 
@@ -141,9 +136,7 @@ impl Drop for Record {
             self.span.record("outcome", self.outcome);
             self.span.record("elapsed_ms", self.started.elapsed().as_millis() as u64);
         }
-        #[cfg(feature = "metrics")]
-        metrics::deliveries(self.source, self.event, self.outcome, self.signed_by.take())
-            .increment(1);
+        metrics::delivered(self.source, self.event, self.outcome, self.signed_by.take());
     }
 }
 

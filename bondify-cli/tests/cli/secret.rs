@@ -61,7 +61,7 @@ exit code: 2
         assert_data_eq!(
             Finished::of(marked).await.to_string(),
             str![[r#"
-stderr: error: the webhook secret contains the invisible character U+FEFF; save it as UTF-8 without a byte order mark
+stderr: error: the webhook secret contains the invisible character U+FEFF; copy it again, or save it as UTF-8 without a byte order mark
 exit code: 2
 
 "#]]

@@ -42,7 +42,7 @@ use crate::EventKey;
 /// assert_eq!(describe(&event), "7123456789 is ada");
 /// # Ok::<(), bondify_core::ParseError>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
     /// `auth.confirmed`: the user tapped Confirm and is logged in.
@@ -55,7 +55,6 @@ pub enum Event {
 
 impl Event {
     /// The event's name on the wire, e.g. `auth.confirmed`.
-    #[must_use]
     pub fn name(&self) -> &str {
         match self {
             Self::Confirmed(_) => Confirmed::NAME,
@@ -66,7 +65,6 @@ impl Event {
 
     /// The token of the login session that the event belongs to. `None` only for an
     /// [`Unknown`] event.
-    #[must_use]
     pub fn session_token(&self) -> Option<&str> {
         match self {
             Self::Confirmed(event) => Some(event.session_token()),
@@ -84,7 +82,6 @@ impl Event {
     ///     Some(event.user()?.id().as_str())
     /// }
     /// ```
-    #[must_use]
     pub fn user(&self) -> Option<&TelegramUser> {
         match self {
             Self::Confirmed(event) => Some(event.user()),
@@ -93,7 +90,6 @@ impl Event {
     }
 
     /// The time of the event, to the millisecond. `None` only for an [`Unknown`] event.
-    #[must_use]
     pub fn occurred_at(&self) -> Option<SystemTime> {
         match self {
             Self::Confirmed(event) => Some(event.confirmed_at),
@@ -115,7 +111,6 @@ impl Event {
     ///     Event::from_trusted(row)
     /// }
     /// ```
-    #[must_use]
     pub fn raw(&self) -> &Bytes {
         match self {
             Self::Confirmed(event) => event.raw(),
@@ -136,7 +131,6 @@ impl Event {
     ///     }
     /// }
     /// ```
-    #[must_use]
     pub fn signed_by(&self) -> Option<&str> {
         self.signer().as_deref()
     }
@@ -160,7 +154,6 @@ impl Event {
     /// assert_eq!(event.key(), EventKey::new("auth.cancelled", "sess_1"));
     /// # Ok::<(), ParseError>(())
     /// ```
-    #[must_use]
     pub fn key(&self) -> EventKey {
         match self.session_token() {
             Some(token) => EventKey::new(self.name(), token),
@@ -171,7 +164,7 @@ impl Event {
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.name(), self.key().short())
+        write!(f, "{} {:.8}", self.name(), self.key())
     }
 }
 
@@ -204,46 +197,17 @@ impl Confirmed {
     /// The event's name on the wire.
     pub const NAME: &str = "auth.confirmed";
 
-    /// The event of a login that did not arrive by webhook.
-    #[cfg(feature = "proof")]
-    pub(crate) fn new(
-        session_token: &str,
-        user: &TelegramUser,
-        confirmed_at: SystemTime,
-        signed_by: SecretName,
-    ) -> Self {
-        let since_epoch = confirmed_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let body = serde_json::json!({
-            "event": Self::NAME,
-            "session_token": session_token,
-            "telegram_id": user.id().as_str(),
-            "telegram_name": user.name(),
-            "telegram_username": user.username(),
-            "telegram_phone": user.phone(),
-            "confirmed_at": since_epoch.as_millis() as u64,
-        });
-        Self {
-            session_token: Text::owned(session_token),
-            user: user.within(body.to_string().into()),
-            confirmed_at,
-            signed_by,
-        }
-    }
-
     /// The token of the session that the user confirmed.
-    #[must_use]
     pub fn session_token(&self) -> &str {
         self.session_token.within(&self.user.source)
     }
 
     /// The user who confirmed.
-    #[must_use]
     pub fn user(&self) -> &TelegramUser {
         &self.user
     }
 
     /// The time at which the user tapped Confirm, to the millisecond.
-    #[must_use]
     pub fn confirmed_at(&self) -> SystemTime {
         self.confirmed_at
     }
@@ -271,13 +235,11 @@ impl Cancelled {
     pub const NAME: &str = "auth.cancelled";
 
     /// The token of the session that the user cancelled.
-    #[must_use]
     pub fn session_token(&self) -> &str {
         self.session_token.within(&self.body)
     }
 
     /// The time at which the user tapped Cancel, to the millisecond.
-    #[must_use]
     pub fn cancelled_at(&self) -> SystemTime {
         self.cancelled_at
     }
@@ -306,39 +268,27 @@ pub struct Unknown {
 
 impl Unknown {
     /// The event's name on the wire.
-    #[must_use]
     pub fn name(&self) -> &str {
         self.name.within(&self.body)
     }
 
     /// The session token, if the event has one.
-    #[must_use]
     pub fn session_token(&self) -> Option<&str> {
         Some(self.session_token.as_ref()?.within(&self.body))
     }
 
     /// The time of the event: the later of its `confirmed_at` and `cancelled_at`, if it has
     /// one of them.
-    #[must_use]
     pub fn occurred_at(&self) -> Option<SystemTime> {
         self.occurred_at
     }
 }
-
-impl PartialEq for Event {
-    fn eq(&self, other: &Self) -> bool {
-        self.raw() == other.raw()
-    }
-}
-
-impl Eq for Event {}
 
 /// Two events are equal if their bodies are, and `Debug` shows nothing personal.
 macro_rules! by_body {
     ($($event:ident: $($body:ident).+,)*) => {$(
         impl $event {
             /// The JSON object of the event, as [`Event::raw`].
-            #[must_use]
             pub fn raw(&self) -> &Bytes {
                 self.$($body).+.as_bytes()
             }

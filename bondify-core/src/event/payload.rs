@@ -4,22 +4,20 @@
 //! payload.
 
 use std::{
-    borrow::{Borrow, Cow},
+    borrow::Cow,
     collections::HashMap,
-    fmt, str,
+    str,
     time::{Duration, SystemTime},
 };
 
-use serde_core::{
-    Deserialize, Deserializer as _,
-    de::{self, IgnoredAny, Visitor},
-};
-use serde_json::{Deserializer, value::RawValue};
+use serde_bytes::{ByteBuf, Bytes};
+use serde_core::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::telegram_id::TelegramId;
 
 macro_rules! payload {
-    ($($(#[$cfg:meta])? $field:ident: $from:ident,)+) => {
+    ($($(#[$cfg:meta])? $field:ident,)+) => {
         /// The values of all known fields.
         #[derive(Default)]
         pub(crate) struct Payload<'a> {
@@ -45,13 +43,14 @@ macro_rules! payload {
             /// JSON. That is more than serde_json accepts in strings and numbers: half a surrogate
             /// pair, which remains when a name is truncated inside an emoji, and a number out of range.
             fn read_any(&mut self, body: &'a str) -> Option<()> {
-                // `Name` does not check its bytes, so this checks that control characters are escaped.
+                // Bytes are not checked, so this checks that control characters are escaped.
                 let _valid: IgnoredAny = serde_json::from_str(body).ok()?;
-                let fields: HashMap<Name, &'a RawValue> = serde_json::from_str(body).ok()?;
-                let field = |name, from: fn(&'a RawValue) -> Field<'a>| {
-                    fields.get(str::as_bytes(name)).map_or(Field::Absent, |value| from(value))
+                let fields: HashMap<ByteBuf, &'a RawValue> = serde_json::from_str(body).ok()?;
+                let field = |name| {
+                    let value = fields.get(Bytes::new(str::as_bytes(name)));
+                    value.map_or(Field::Absent, |value| Field::parse(value))
                 };
-                *self = Self { $($(#[$cfg])? $field: field(stringify!($field), Field::$from),)+ };
+                *self = Self { $($(#[$cfg])? $field: field(stringify!($field)),)+ };
                 Some(())
             }
         }
@@ -59,22 +58,22 @@ macro_rules! payload {
 }
 
 payload! {
-    event: strict,
-    session_token: strict,
-    telegram_id: id,
-    telegram_name: lossy,
-    telegram_username: lossy,
-    telegram_phone: strict,
-    confirmed_at: strict,
-    cancelled_at: strict,
+    event,
+    session_token,
+    telegram_id,
+    telegram_name,
+    telegram_username,
+    telegram_phone,
+    confirmed_at,
+    cancelled_at,
     #[cfg(feature = "proof")]
-    project_id: strict,
+    project_id,
     #[cfg(feature = "proof")]
-    iat: fractional,
+    iat,
     #[cfg(feature = "proof")]
-    exp: fractional,
+    exp,
     #[cfg(feature = "proof")]
-    nbf: fractional,
+    nbf,
 }
 
 impl<'a> Payload<'a> {
@@ -128,12 +127,8 @@ impl Text {
         let start = part.as_ptr().addr() - body.as_ptr().addr();
         match (u32::try_from(start), u32::try_from(start + part.len())) {
             (Ok(start), Ok(end)) => Self::Part(u64::from(start) << 32 | u64::from(end)),
-            _ => Self::owned(part),
+            _ => Self::Owned(Box::new(part.into())),
         }
-    }
-
-    pub(super) fn owned(text: &str) -> Self {
-        Self::Owned(Box::new(text.into()))
     }
 
     /// The text, given the body that it was read from.
@@ -152,10 +147,11 @@ pub(crate) enum Field<'a> {
     #[default]
     Absent,
     Text(Cow<'a, str>),
+    /// A string in which invalid Unicode is replaced by U+FFFD.
+    Mended(String),
     Number(u64),
-    /// A number that is not whole, read by [`fractional`](Self::fractional) only.
-    #[cfg(feature = "proof")]
-    Fraction(f64),
+    /// A number that is not written as a whole one, or too large.
+    Float(f64),
     Other,
 }
 
@@ -173,73 +169,44 @@ impl<'a> Field<'a> {
         Some((Self::Number(number), after))
     }
 
-    fn strict(value: &'a RawValue) -> Self {
-        // Some encoders write whole numbers as `1.7e12`. Whole floats are exact up to 2^53.
-        const EXACT: f64 = 9_007_199_254_740_992.0;
-        let is_whole = |number: &f64| number.fract() == 0.0 && (0.0..=EXACT).contains(number);
+    fn parse(value: &RawValue) -> Self {
         let json = value.get();
-        if let Ok(text) = serde_json::from_str(json) {
+        if json == "null" {
+            Self::Absent
+        } else if let Ok(text) = serde_json::from_str(json) {
             Self::Text(Cow::Owned(text))
         } else if let Ok(number) = serde_json::from_str(json) {
             Self::Number(number)
-        } else if let Some(number) = serde_json::from_str(json).ok().filter(is_whole) {
-            Self::Number(number as u64)
-        } else if json == "null" {
-            Self::Absent
+        } else if let Ok(number) = serde_json::from_str(json) {
+            Self::Float(number)
+        } else if json.starts_with('"') {
+            serde_json::from_str(json)
+                .map_or(Self::Other, |text: ByteBuf| Self::Mended(mended(&text)))
         } else {
             Self::Other
         }
     }
 
-    /// Reads a value as [`strict`](Self::strict) does, and also a number with a fraction that is not
-    /// negative: the times of a JWT may have fractions.
-    #[cfg(feature = "proof")]
-    fn fractional(value: &'a RawValue) -> Self {
-        match (Self::strict(value), serde_json::from_str::<f64>(value.get())) {
-            (Self::Other, Ok(number)) if number >= 0.0 => Self::Fraction(number),
-            (field, _) => field,
-        }
-    }
-
-    /// Reads a string, or a number in digits. Unlike [`strict`](Self::strict) it accepts no number that is
-    /// read as a float, since an id must be exact.
-    fn id(value: &'a RawValue) -> Self {
-        let json = value.get();
-        match serde_json::from_str(json) {
-            Ok(number) => Self::Number(number),
-            Err(_) => {
-                serde_json::from_str(json).map_or(Self::Other, |text| Self::Text(Cow::Owned(text)))
-            }
-        }
-    }
-
-    /// Reads a string in which invalid Unicode is replaced by U+FFFD.
-    fn lossy(value: &'a RawValue) -> Self {
-        // serde_json does not require a byte string to be UTF-8.
-        let mut string = Deserializer::from_str(value.get());
-        match string.deserialize_byte_buf(BytesVisitor) {
-            Ok(bytes) => Self::Text(mended(&bytes).into()),
-            Err(_) => Self::Other,
-        }
-    }
-
-    /// A non-empty string.
+    /// A non-empty string of valid Unicode.
     pub(crate) fn text(&self, body: &'a str) -> Option<Text> {
         match self {
-            Self::Text(text) if text.is_empty() => None,
-            _ => self.text_or_empty(body),
-        }
-    }
-
-    pub(crate) fn text_or_empty(&self, body: &'a str) -> Option<Text> {
-        match self {
-            Self::Text(Cow::Borrowed(text)) => Some(Text::part_of(body, text)),
-            Self::Text(Cow::Owned(text)) => Some(Text::owned(text)),
+            Self::Text(text) if !text.is_empty() => self.mended(body),
             _ => None,
         }
     }
 
-    /// An id: a non-empty string, or a whole number.
+    /// A string, with U+FFFD in place of invalid Unicode.
+    pub(super) fn mended(&self, body: &'a str) -> Option<Text> {
+        match self {
+            Self::Text(Cow::Borrowed(text)) => Some(Text::part_of(body, text)),
+            Self::Text(Cow::Owned(text)) | Self::Mended(text) => {
+                Some(Text::Owned(Box::new(text.as_str().into())))
+            }
+            _ => None,
+        }
+    }
+
+    /// An id: a non-empty string, or a whole number. A float is none, since an id must be exact.
     pub(super) fn telegram_id(&self) -> Option<TelegramId> {
         match self {
             Self::Text(text) if !text.is_empty() => Some(TelegramId::sent(text)),
@@ -248,48 +215,28 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A time in Unix milliseconds.
+    /// A time in Unix milliseconds. Some encoders write whole numbers as `1.7e12`.
     pub(crate) fn millis(&self) -> Option<SystemTime> {
-        self.since_epoch(Duration::from_millis)
+        const EXACT: f64 = 9_007_199_254_740_992.0; // whole floats are exact up to 2^53
+        let millis = match self {
+            Self::Number(number) => *number,
+            Self::Float(number) if number.fract() == 0.0 && (0.0..=EXACT).contains(number) => {
+                *number as u64
+            }
+            _ => return None,
+        };
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
     }
 
     /// A time in Unix seconds, which may have a fraction.
     #[cfg(feature = "proof")]
     pub(crate) fn seconds(&self) -> Option<SystemTime> {
-        match self {
-            Self::Fraction(seconds) => {
-                SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(*seconds).ok()?)
-            }
-            _ => self.since_epoch(Duration::from_secs),
-        }
-    }
-
-    #[cfg(feature = "proof")]
-    pub(crate) fn is_absent(&self) -> bool {
-        matches!(self, Self::Absent)
-    }
-
-    fn since_epoch(&self, unit: fn(u64) -> Duration) -> Option<SystemTime> {
-        match self {
-            Self::Number(number) => SystemTime::UNIX_EPOCH.checked_add(unit(*number)),
-            _ => None,
-        }
-    }
-}
-
-/// A field's name. Like any string, it may contain half a surrogate pair.
-#[derive(PartialEq, Eq, Hash)]
-struct Name(Vec<u8>);
-
-impl Borrow<[u8]> for Name {
-    fn borrow(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_byte_buf(BytesVisitor).map(Self)
+        let since_epoch = match self {
+            Self::Number(number) => Duration::from_secs(*number),
+            Self::Float(number) => Duration::try_from_secs_f64(*number).ok()?,
+            _ => return None,
+        };
+        SystemTime::UNIX_EPOCH.checked_add(since_epoch)
     }
 }
 
@@ -312,20 +259,6 @@ fn mended(mut bytes: &[u8]) -> String {
     }
 }
 
-struct BytesVisitor;
-
-impl Visitor<'_> for BytesVisitor {
-    type Value = Vec<u8>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(bytes.to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*, sample::select};
@@ -336,8 +269,7 @@ mod tests {
 
     /// The values that the fields are read as.
     fn read(payload: &Payload<'_>, body: &str) -> Read {
-        let text =
-            |field: &Field<'_>| field.text_or_empty(body).map(|text| text.within(body).to_owned());
+        let text = |field: &Field<'_>| field.mended(body).map(|text| text.within(body).to_owned());
         [
             (text(&payload.event), None),
             (text(&payload.telegram_name), None),

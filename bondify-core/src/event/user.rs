@@ -38,19 +38,16 @@ pub struct TelegramUser {
 
 impl TelegramUser {
     /// The Telegram id, the stable key of an account.
-    #[must_use]
     pub fn id(&self) -> &TelegramId {
         &self.id
     }
 
     /// The display name: any Unicode text, which users can change at any time.
-    #[must_use]
     pub fn name(&self) -> &str {
         self.name.within(&self.source)
     }
 
     /// The username without `@`, if the user has one.
-    #[must_use]
     pub fn username(&self) -> Option<&str> {
         Some(self.username.as_ref()?.within(&self.source))
     }
@@ -64,7 +61,6 @@ impl TelegramUser {
     ///     user.phone().map_or_else(|| "no phone number".to_owned(), |phone| format!("tel:{phone}"))
     /// }
     /// ```
-    #[must_use]
     pub fn phone(&self) -> Option<&str> {
         Some(self.phone.as_ref()?.within(&self.source))
     }
@@ -77,27 +73,16 @@ impl TelegramUser {
         })?;
         let name = payload
             .telegram_name
-            .text_or_empty(source)
+            .mended(source)
             .ok_or(ParseError::Field { name: "telegram_name", expected: "a string" })?;
+        let username = payload.telegram_username.mended(source);
         Ok(Self {
             id,
             name,
-            username: payload.telegram_username.text(source),
+            username: username.filter(|username| !username.within(source).is_empty()),
             phone: payload.telegram_phone.text(source),
             source: source.clone(),
         })
-    }
-
-    /// The same user, with `source` as the body that it belongs to.
-    #[cfg(feature = "proof")]
-    pub(super) fn within(&self, source: ByteString) -> Self {
-        Self {
-            id: self.id.clone(),
-            name: Text::owned(self.name()),
-            username: self.username().map(Text::owned),
-            phone: self.phone().map(Text::owned),
-            source,
-        }
     }
 
     fn fields(&self) -> (&TelegramId, &str, Option<&str>, Option<&str>) {

@@ -1,11 +1,6 @@
 //! The proof that a request carries.
 
-use std::{
-    error::Error,
-    fmt,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::{error::Error, fmt, sync::Arc};
 
 use futures_util::{
     FutureExt,
@@ -29,10 +24,10 @@ impl ProofVerifier {
         headers: &dyn Headers,
         earlier: Option<&Authentication>,
     ) -> Authentication {
-        if let Some(same) = earlier.filter(|earlier| earlier.by.is(self)) {
+        if let Some(same) = earlier.filter(|earlier| Arc::ptr_eq(&earlier.by.0, &self.0)) {
             return same.clone();
         }
-        let (by, token) = (self.clone(), token(headers, self.cookie_name()));
+        let (by, token) = (self.clone(), token(headers, &self.0.cookie));
         let proof = async move {
             let token = token.ok_or(Reply::MissingToken)?;
             by.redeem(&token).await.map_err(|error| {
@@ -51,7 +46,7 @@ impl ProofVerifier {
     }
 }
 
-/// The future that [`ProofVerifier::authenticate`] returns. Its output is the user's [`Proof`], or the
+/// What [`ProofVerifier::authenticate`] returns. Awaited, it is the user's [`Proof`], or the
 /// [`Reply`] to send instead of running the handler. For a handler whose user is optional, each reply
 /// means that nobody is logged in.
 ///
@@ -63,11 +58,12 @@ pub struct Authentication {
     proof: Shared<BoxFuture<'static, Result<Proof, Reply>>>,
 }
 
-impl Future for Authentication {
+impl IntoFuture for Authentication {
     type Output = Result<Proof, Reply>;
+    type IntoFuture = Shared<BoxFuture<'static, Result<Proof, Reply>>>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.proof.poll_unpin(context)
+    fn into_future(self) -> Self::IntoFuture {
+        self.proof
     }
 }
 

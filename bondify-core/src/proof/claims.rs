@@ -1,6 +1,7 @@
 use std::{fmt, time::SystemTime};
 
 use bytestring::ByteString;
+use serde_json::json;
 
 #[cfg(feature = "pipeline")]
 use crate::StoreError;
@@ -32,53 +33,42 @@ pub struct Proof {
     confirmed_at: Option<SystemTime>,
     issued_at: SystemTime,
     expires_at: SystemTime,
-    not_before: Option<SystemTime>,
+    /// The later of `iat` and `nbf`.
+    pub(super) valid_from: SystemTime,
 }
 
 impl Proof {
     /// The user who confirmed.
-    #[must_use]
     pub fn user(&self) -> &TelegramUser {
         &self.user
     }
 
     /// The project that the user logged in to.
-    #[must_use]
     pub fn project_id(&self) -> &str {
         self.project_id.within(&self.claims)
     }
 
     /// The token of the session that the user confirmed.
-    #[must_use]
     pub fn session_token(&self) -> &str {
         self.session_token.within(&self.claims)
     }
 
     /// The time at which the user tapped Confirm, to the millisecond, if the proof contains it.
-    #[must_use]
     pub fn confirmed_at(&self) -> Option<SystemTime> {
         self.confirmed_at
     }
 
     /// The time at which Bondify signed the proof.
-    #[must_use]
     pub fn issued_at(&self) -> SystemTime {
         self.issued_at
     }
 
     /// The expiry time.
-    #[must_use]
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
     }
 
-    /// The time from which the proof is valid: the later of `iat` and `nbf`.
-    pub(super) fn valid_from(&self) -> SystemTime {
-        self.not_before.map_or(self.issued_at, |not_before| not_before.max(self.issued_at))
-    }
-
     /// The [name](crate::Secret::named) of the secret that signed the proof, if it has one.
-    #[must_use]
     pub fn signed_by(&self) -> Option<&str> {
         self.signed_by.as_deref()
     }
@@ -97,16 +87,17 @@ impl Proof {
             |name, field: &Field<'_>| field.text(&claims).ok_or(ProofError::MissingField { name });
         let time =
             |name, field: &Field<'_>| field.seconds().ok_or(ProofError::MissingField { name });
+        let issued_at = time("iat", &payload.iat)?;
         Ok(Self {
             user: user(&payload, &claims)?,
             project_id: required("project_id", &payload.project_id)?,
             session_token: required("session_token", &payload.session_token)?,
             confirmed_at: payload.confirmed_at.millis(),
-            issued_at: time("iat", &payload.iat)?,
+            issued_at,
             expires_at: time("exp", &payload.exp)?,
-            not_before: match &payload.nbf {
-                nbf if nbf.is_absent() => None,
-                nbf => Some(time("nbf", nbf)?),
+            valid_from: match &payload.nbf {
+                Field::Absent => issued_at,
+                nbf => time("nbf", nbf)?.max(issued_at),
             },
             signed_by,
             claims,
@@ -119,8 +110,19 @@ impl From<&Proof> for Event {
     /// event is `confirmed_at`, or the issue time of a proof without it.
     fn from(proof: &Proof) -> Self {
         let confirmed_at = proof.confirmed_at.unwrap_or(proof.issued_at);
-        let signed_by = proof.signed_by.clone();
-        Self::Confirmed(Confirmed::new(proof.session_token(), &proof.user, confirmed_at, signed_by))
+        let since_epoch = confirmed_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let user = proof.user();
+        let body = json!({
+            "event": Confirmed::NAME,
+            "session_token": proof.session_token(),
+            "telegram_id": user.id().as_str(),
+            "telegram_name": user.name(),
+            "telegram_username": user.username(),
+            "telegram_phone": user.phone(),
+            "confirmed_at": since_epoch.as_millis() as u64,
+        });
+        Self::parse(body.to_string().into(), proof.signed_by.clone())
+            .expect("a proof has all fields of the event")
     }
 }
 
@@ -136,7 +138,7 @@ fn user(payload: &Payload<'_>, claims: &ByteString) -> Result<TelegramUser, Proo
 
 impl fmt::Debug for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Proof({})", self.key().short())
+        write!(f, "Proof({:.8})", self.key())
     }
 }
 
@@ -186,12 +188,10 @@ pub enum ProofError {
     WrongProject,
     /// The proof, or another proof of its session, was used before.
     #[cfg(feature = "pipeline")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
     #[error("the proof was used before")]
     Used,
     /// The store of used proofs could not answer.
     #[cfg(feature = "pipeline")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
     #[error("the proof's single use cannot be checked")]
     Store(#[source] StoreError),
 }

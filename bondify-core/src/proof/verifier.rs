@@ -46,10 +46,11 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct ProofVerifier(Arc<Settings>);
+#[must_use]
+pub struct ProofVerifier(pub(super) Arc<Settings>);
 
 #[derive(Clone)]
-struct Settings {
+pub(super) struct Settings {
     secrets: Arc<Keyring>,
     clock: Clock,
     leeway: Duration,
@@ -57,7 +58,7 @@ struct Settings {
     #[cfg(feature = "pipeline")]
     used: Option<Arc<dyn DedupeStore>>,
     #[cfg(feature = "pipeline")]
-    cookie: String,
+    pub(super) cookie: String,
 }
 
 impl ProofVerifier {
@@ -68,12 +69,10 @@ impl ProofVerifier {
     /// The name of the cookie that a proof may be in, unless [`cookie`](Self::cookie) sets
     /// another.
     #[cfg(feature = "pipeline")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
     pub const DEFAULT_COOKIE: &str = "bondify_proof";
 
     /// Creates a verifier that accepts proofs that `secret` signed: the project's webhook secret, which also
     /// signs proofs.
-    #[must_use]
     pub fn new(secret: Secret) -> Self {
         Self::of(&Verifier::new(secret))
     }
@@ -93,7 +92,6 @@ impl ProofVerifier {
 
     /// Also accepts proofs that `secret` signed, while a secret is being rotated. The verifier then has
     /// secrets of its own: those of the clones and of the `Bondify` that it came from do not change.
-    #[must_use]
     pub fn also_accept(mut self, secret: Secret) -> Self {
         self.settings().secrets = Arc::new(self.0.secrets.with(secret));
         self
@@ -101,7 +99,6 @@ impl ProofVerifier {
 
     /// Accepts a difference of `leeway` between clocks: a proof is accepted for that time after its expiry,
     /// and if its issue time is up to that time in the future.
-    #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.settings().leeway = leeway;
         self
@@ -116,7 +113,6 @@ impl ProofVerifier {
     ///     ProofVerifier::new(secret).project("proj_1")
     /// }
     /// ```
-    #[must_use]
     pub fn project(mut self, project_id: impl Into<String>) -> Self {
         self.settings().project = Some(project_id.into());
         self
@@ -133,8 +129,6 @@ impl ProofVerifier {
     /// }
     /// ```
     #[cfg(feature = "pipeline")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
-    #[must_use]
     pub fn single_use(mut self, store: impl DedupeStore) -> Self {
         self.settings().used = Some(Arc::new(store));
         self
@@ -151,8 +145,6 @@ impl ProofVerifier {
     /// }
     /// ```
     #[cfg(feature = "pipeline")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
-    #[must_use]
     pub fn cookie(mut self, name: impl Into<String>) -> Self {
         self.settings().cookie = name.into();
         self
@@ -160,7 +152,6 @@ impl ProofVerifier {
 
     /// Reads the time from `clock` instead of [`SystemTime::now`]. It has to be set on
     /// wasm32-unknown-unknown, as [`Verifier::clock`] shows.
-    #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.settings().clock = Clock::new(clock);
         self
@@ -206,7 +197,7 @@ impl ProofVerifier {
         if self.usable_for(&proof, now).is_zero() {
             return Err(ProofError::Expired);
         }
-        if proof.valid_from().duration_since(now).is_ok_and(|ahead| ahead > self.0.leeway) {
+        if proof.valid_from.duration_since(now).is_ok_and(|ahead| ahead > self.0.leeway) {
             return Err(ProofError::NotYetValid);
         }
         if self.0.project.as_deref().is_some_and(|project| project != proof.project_id()) {
@@ -239,7 +230,6 @@ impl ProofVerifier {
     /// session, was used before, and [`ProofError::Store`] if the store does not answer. A proof stays
     /// used up even if the caller is cancelled.
     #[cfg(feature = "pipeline")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "pipeline")))]
     pub async fn redeem(&self, token: &str) -> Result<Proof, ProofError> {
         let proof = self.verify(token)?;
         let Some(store) = &self.0.used else { return Ok(proof) };
@@ -257,16 +247,6 @@ impl ProofVerifier {
 
     fn settings(&mut self) -> &mut Settings {
         Arc::make_mut(&mut self.0)
-    }
-
-    #[cfg(feature = "pipeline")]
-    pub(super) fn cookie_name(&self) -> &str {
-        &self.0.cookie
-    }
-
-    #[cfg(feature = "pipeline")]
-    pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
     }
 
     fn usable_for(&self, proof: &Proof, now: SystemTime) -> Duration {

@@ -1,4 +1,4 @@
-use std::{fmt, iter, sync::Arc};
+use std::{iter, sync::Arc};
 
 use arc_swap::ArcSwap;
 
@@ -7,6 +7,7 @@ use crate::event::SecretName;
 
 /// The secrets that are accepted at the moment. Reading them without a lock saves 35 of the 375 ns
 /// of a signature check and parse, compared to an `RwLock`.
+#[derive(Debug)]
 pub(crate) struct Keyring(ArcSwap<Vec<Secret>>);
 
 impl Keyring {
@@ -28,19 +29,13 @@ impl Keyring {
     /// The names of the secrets.
     #[cfg(feature = "metrics")]
     pub(crate) fn names(&self) -> Vec<SecretName> {
-        self.0.load().iter().map(Secret::shared_name).collect()
+        self.0.load().iter().map(|secret| secret.name.clone()).collect()
     }
 
     /// Returns the name of the secret that signed `bytes`. `None` if none of the secrets did.
     pub(crate) fn verify(&self, bytes: &[u8], signature: &Signature) -> Option<SecretName> {
         let secrets = self.0.load();
         let signer = secrets.iter().find(|secret| secret.verifies(bytes, signature))?;
-        Some(signer.shared_name())
-    }
-}
-
-impl fmt::Debug for Keyring {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.load().fmt(f)
+        Some(signer.name.clone())
     }
 }

@@ -37,7 +37,7 @@ use crate::event::SecretName;
 #[derive(Clone)]
 pub struct Secret {
     key: Arc<Hmac>,
-    name: SecretName,
+    pub(super) name: SecretName,
 }
 
 type Hmac = HmacCore<Sha256>;
@@ -88,7 +88,6 @@ impl Secret {
 
     /// Creates a secret from any bytes, for tools that imitate senders other than Bondify. Use
     /// [`new`](Self::new) for a webhook secret, which it checks.
-    #[must_use]
     pub fn unchecked(key: impl AsRef<[u8]>) -> Self {
         let keyed = Hmac::new_from_slice(key.as_ref()).expect("HMAC takes a key of any length");
         Self { key: Arc::new(keyed), name: None }
@@ -114,13 +113,8 @@ impl Secret {
     }
 
     /// The secret's name, if it has one.
-    #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
-    }
-
-    pub(super) fn shared_name(&self) -> SecretName {
-        self.name.clone()
     }
 
     /// Reads the secret from the environment variable `name`, by convention
@@ -156,7 +150,6 @@ impl Secret {
     /// assert_eq!(header.len(), "x-bondify-signature: ".len() + 64); // hexadecimal digits
     /// # Ok::<(), bondify_core::SecretError>(())
     /// ```
-    #[must_use]
     pub fn sign(&self, body: &[u8]) -> Signature {
         Signature(self.mac(body).into_bytes().into())
     }
@@ -235,7 +228,11 @@ pub enum SecretError {
     #[error("the webhook secret has whitespace around it; copy it without line end or spaces")]
     Padded,
     /// The secret contains an invisible character, which no secret in the dashboard has.
-    #[error("the webhook secret contains the invisible character {}; {}", code_point(*.0), advice(*.0))]
+    #[error(
+        "the webhook secret contains the invisible character U+{:04X}; copy it again, or save \
+         it as UTF-8 without a byte order mark",
+        u32::from(*.0)
+    )]
     Invisible(char),
     /// The secret is not text in UTF-8: it is in another encoding, such as UTF-16.
     #[error("the webhook secret is not in UTF-8; save it as UTF-8 without a byte order mark")]
@@ -248,19 +245,6 @@ pub enum SecretError {
         "the environment variable {0} is not valid Unicode; set it to the secret as plain text"
     )]
     NotUnicode(String),
-}
-
-/// The character as documents write it, e.g. `U+FEFF`.
-fn code_point(character: char) -> String {
-    format!("U+{:04X}", u32::from(character))
-}
-
-fn advice(invisible: char) -> &'static str {
-    match invisible {
-        '\0' => "it may be in UTF-16: save it as UTF-8 without a byte order mark",
-        '\u{feff}' => "save it as UTF-8 without a byte order mark",
-        _ => "copy it from the dashboard again, as plain text",
-    }
 }
 
 #[cfg(test)]

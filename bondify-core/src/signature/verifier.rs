@@ -12,8 +12,6 @@ use super::{
     keyring::Keyring,
     secret::Secret,
 };
-#[cfg(feature = "metrics")]
-use crate::event::SecretName;
 use crate::{Event, ParseError, limits};
 
 /// Turns signed bytes into an [`Event`]: checks the signature, then the JSON, then the age.
@@ -42,6 +40,7 @@ use crate::{Event, ParseError, limits};
 /// assert_eq!(forged, Err(VerifyError::InvalidSignature));
 /// # Ok::<(), bondify_core::SecretError>(())
 /// ```
+#[must_use]
 pub struct Verifier {
     pub(crate) secrets: Arc<Keyring>,
     pub(crate) tolerance: Duration,
@@ -65,7 +64,6 @@ impl Verifier {
     /// assert!(verifier.verify("{}", "0".repeat(64)).is_err());
     /// # Ok::<(), bondify_core::SecretError>(())
     /// ```
-    #[must_use]
     pub fn new(secret: Secret) -> Self {
         Self {
             secrets: Arc::new(Keyring::new(secret, [])),
@@ -85,7 +83,6 @@ impl Verifier {
     ///     Ok(Verifier::new(Secret::new(new)?).also_accept(Secret::new(old)?))
     /// }
     /// ```
-    #[must_use]
     pub fn also_accept(mut self, secret: Secret) -> Self {
         self.secrets = Arc::new(self.secrets.with(secret));
         self
@@ -102,7 +99,6 @@ impl Verifier {
     ///     Verifier::new(secret).tolerance(Duration::from_secs(60 * 60))
     /// }
     /// ```
-    #[must_use]
     pub fn tolerance(mut self, tolerance: Duration) -> Self {
         self.tolerance = tolerance;
         self
@@ -123,7 +119,6 @@ impl Verifier {
     ///     })
     /// }
     /// ```
-    #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Clock::new(clock);
         self
@@ -152,12 +147,6 @@ impl Verifier {
     ) -> Self {
         let secrets = Arc::new(Keyring::new(secret, old));
         Self { secrets, tolerance: self.tolerance, clock: self.clock.clone() }
-    }
-
-    /// The names of the secrets.
-    #[cfg(feature = "metrics")]
-    pub(crate) fn signers(&self) -> Vec<SecretName> {
-        self.secrets.names()
     }
 
     /// Verifies a delivery: its body, byte for byte as received, and the value of

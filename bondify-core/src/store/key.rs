@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 /// Every key has the same small size in every engine, and no session token is kept in a store or a log.
 /// The key is the first half of `SHA-256(name, 0, session token)`; with a namespace, of
 /// `SHA-256(namespace, 0, that half)`. The key of an event without a session token is a digest of its
-/// name and its whole body.
+/// name and its whole body. `{:.8}` writes the first eight of its 32 hexadecimal digits, which suffice to find
+/// the lines of one session in a log.
 ///
 /// ```
 /// use bondify_core::EventKey;
@@ -16,6 +17,7 @@ use sha2::{Digest, Sha256};
 /// assert_ne!(key, EventKey::new("auth.cancelled", "sess_1"));
 /// assert_ne!(key, key.within("proj_shop")); // each project of a store has its own
 /// assert_eq!(key, EventKey::from_bytes(*key.as_bytes()));
+/// println!("the session {key:.8}");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventKey([u8; 16]);
@@ -23,7 +25,6 @@ pub struct EventKey([u8; 16]);
 impl EventKey {
     /// The key of the event `name` of the session `session_token`. [`Event::key`](crate::Event::key)
     /// returns the key of an event.
-    #[must_use]
     pub fn new(name: &str, session_token: impl AsRef<[u8]>) -> Self {
         Self::digest(name, session_token.as_ref())
     }
@@ -36,37 +37,18 @@ impl EventKey {
     /// let key = EventKey::new("auth.confirmed", "sess_1");
     /// assert_ne!(key.within("proj_shop"), key.within("proj_blog"));
     /// ```
-    #[must_use]
     pub fn within(&self, namespace: &str) -> Self {
         Self::digest(namespace, &self.0)
     }
 
     /// The key with these [bytes](Self::as_bytes), for engines that send them back.
-    #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
     /// The key's bytes, for engines that store them as they are.
-    #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
-    }
-
-    /// The first eight of the 32 hexadecimal digits that `Display` writes. They suffice to find the lines
-    /// of one session in a log.
-    ///
-    /// ```
-    /// use bondify_core::Event;
-    ///
-    /// fn log(event: &Event) {
-    ///     println!("event {} of the session {}", event.name(), event.key().short());
-    /// }
-    /// ```
-    #[must_use]
-    pub fn short(&self) -> impl fmt::Display + use<> {
-        let Self([a, b, c, d, ..]) = *self;
-        Short(u32::from_be_bytes([a, b, c, d]))
     }
 
     fn digest(scope: &str, id: &[u8]) -> Self {
@@ -80,37 +62,21 @@ impl EventKey {
 
 #[cfg(feature = "pipeline")]
 impl EventKey {
-    pub(crate) const ZERO: Self = Self([0; 16]);
-
     /// All bits of the key. They need no further hashing, since the key is a SHA-256 digest.
     pub(super) const fn bits(&self) -> u128 {
         u128::from_le_bytes(self.0)
-    }
-
-    /// Half of the bits of the key.
-    pub(super) const fn hash(&self) -> u64 {
-        self.bits() as u64
     }
 }
 
 impl fmt::Display for EventKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(const_hex::Buffer::<16>::new().format(&self.0))
+        f.pad(const_hex::Buffer::<16>::new().format(&self.0))
     }
 }
 
 impl fmt::Debug for EventKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EventKey({})", self.short())
-    }
-}
-
-/// The beginning of a key.
-struct Short(u32);
-
-impl fmt::Display for Short {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}", self.0)
+        write!(f, "EventKey({self:.8})")
     }
 }
 
@@ -134,7 +100,7 @@ mod tests {
     fn the_digest_never_changes() {
         let key = EventKey::new("auth.confirmed", "sess_abc123");
         assert_eq!(key.to_string(), "2dc02b317690404a9124f74c2e41a102");
-        assert_eq!(key.short().to_string(), "2dc02b317690404a9124f74c2e41a102"[..8]);
+        assert_eq!(format!("{key:.8}"), "2dc02b31");
         assert_eq!(key.within("shop").to_string(), "a05f091de0d466ba41594e0991589385");
     }
 }

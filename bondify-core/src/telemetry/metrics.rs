@@ -1,24 +1,18 @@
-//! The metrics. Without the feature `metrics` these functions do nothing.
+//! The metrics. Without the feature `metrics`, `uncounted.rs` takes the place of this file.
 
-#[cfg(feature = "metrics")]
 use ::metrics::{
     Counter, Histogram, Label, Unit, counter, describe_counter, describe_gauge, describe_histogram,
     gauge, histogram,
 };
 use tokio::time::Instant;
 
-#[cfg(feature = "metrics")]
 use super::{ABANDONED, ACCEPTED, HANDLE, NO_EVENT, REJECTED, WEBHOOK};
-use crate::Verifier;
-#[cfg(feature = "metrics")]
-use crate::{Reply, event::SecretName};
+use crate::{Reply, Verifier, event::SecretName};
 
 /// The labels of verified events.
-#[cfg(feature = "metrics")]
 const EVENTS: [&str; 3] = ["auth.confirmed", "auth.cancelled", "unknown"];
 
 /// The replies to deliveries without a verified event.
-#[cfg(feature = "metrics")]
 const REFUSALS: [Reply; 10] = [
     Reply::ProjectNotFound,
     Reply::UnsupportedMediaType,
@@ -33,7 +27,6 @@ const REFUSALS: [Reply; 10] = [
 ];
 
 /// The replies to deliveries of verified events. Only `handle` gets verified events that are stale.
-#[cfg(feature = "metrics")]
 const REPLIES: [Reply; 5] = [
     Reply::HandlerPanicked,
     Reply::Duplicate,
@@ -45,67 +38,58 @@ const REPLIES: [Reply; 5] = [
 /// Describes every metric, and registers its known series, so that a rate shows their first rise. The
 /// recorder has to be installed before.
 pub(crate) fn describe() {
-    #[cfg(feature = "metrics")]
-    {
-        describe_counter!(
-            "bondify_deliveries_total",
-            "Deliveries, and calls of handle, by outcome"
-        );
-        describe_histogram!(
-            "bondify_handler_seconds",
-            Unit::Seconds,
-            "Time from the start of a handler to its end"
-        );
-        describe_histogram!(
-            "bondify_store_call_seconds",
-            Unit::Seconds,
-            "Time of a call to a dedupe store that is not in memory"
-        );
-        describe_gauge!("bondify_handlers_running", "Handlers that are running");
-        describe_gauge!(
-            "bondify_duplicates_waiting",
-            "Deliveries that wait for another delivery of their event"
-        );
-        describe_counter!("bondify_lease_renewals_total", "Renewals of leases, by result");
-        describe_counter!(
-            "bondify_completions_retried_total",
-            "Completions that were tried again after a failure"
-        );
-        describe_counter!(
-            "bondify_memory_store_forgotten_total",
-            "Completed events that a full store in memory forgot too early"
-        );
-        gauge!("bondify_handlers_running").increment(0.0);
-        gauge!("bondify_duplicates_waiting").increment(0.0);
-        counter!("bondify_completions_retried_total").increment(0);
-        counter!("bondify_memory_store_forgotten_total").increment(0);
-        for result in ["renewed", "lost", "error"] {
-            counter!("bondify_lease_renewals_total", "result" => result).increment(0);
-        }
-        for (source, event) in [WEBHOOK, HANDLE].into_iter().flat_map(|s| EVENTS.map(|e| (s, e))) {
-            let _registered = handlers(source, event);
-        }
-        for operation in ["claim", "renew", "complete", "release"] {
-            let _registered = ["ok", "error"].map(|result| store_calls(operation, result));
-        }
+    describe_counter!("bondify_deliveries_total", "Deliveries, and calls of handle, by outcome");
+    describe_histogram!(
+        "bondify_handler_seconds",
+        Unit::Seconds,
+        "Time from the start of a handler to its end"
+    );
+    describe_histogram!(
+        "bondify_store_call_seconds",
+        Unit::Seconds,
+        "Time of a call to a dedupe store that is not in memory"
+    );
+    describe_gauge!("bondify_handlers_running", "Handlers that are running");
+    describe_gauge!(
+        "bondify_duplicates_waiting",
+        "Deliveries that wait for another delivery of their event"
+    );
+    describe_counter!("bondify_lease_renewals_total", "Renewals of leases, by result");
+    describe_counter!(
+        "bondify_completions_retried_total",
+        "Completions that were tried again after a failure"
+    );
+    describe_counter!(
+        "bondify_memory_store_forgotten_total",
+        "Completed events that a full store in memory forgot too early"
+    );
+    for name in ["bondify_handlers_running", "bondify_duplicates_waiting"] {
+        gauge!(name).increment(0.0);
+    }
+    for name in ["bondify_completions_retried_total", "bondify_memory_store_forgotten_total"] {
+        counter!(name).increment(0);
+    }
+    for result in ["renewed", "lost", "error"] {
+        renewals(result).increment(0);
+    }
+    for event in EVENTS {
+        let _registered = [WEBHOOK, HANDLE].map(|source| handlers(source, event));
+    }
+    for operation in ["claim", "renew", "complete", "release"] {
+        let _registered = ["ok", "error"].map(|result| store_calls(operation, result));
     }
 }
 
 /// Registers the counters of deliveries, at zero, for the secrets that are accepted now. The names of
 /// [`for_project`](crate::Bondify::for_project) are not registered: there is one for each project.
-#[cfg_attr(not(feature = "metrics"), expect(unused_variables))]
 pub(crate) fn register(verifier: &Verifier) {
-    #[cfg(feature = "metrics")]
-    {
-        for outcome in REFUSALS.map(Reply::code).into_iter().chain([ABANDONED]) {
-            deliveries(WEBHOOK, NO_EVENT, outcome, None).increment(0);
-        }
-        let outcomes = [ACCEPTED, REJECTED, ABANDONED].into_iter().chain(REPLIES.map(Reply::code));
-        for (event, outcome) in
-            EVENTS.iter().flat_map(|&event| outcomes.clone().map(move |outcome| (event, outcome)))
-        {
+    for outcome in REFUSALS.map(Reply::code).into_iter().chain([ABANDONED]) {
+        deliveries(WEBHOOK, NO_EVENT, outcome, None).increment(0);
+    }
+    for event in EVENTS {
+        for outcome in REPLIES.map(Reply::code).into_iter().chain([ACCEPTED, REJECTED, ABANDONED]) {
             deliveries(HANDLE, event, outcome, None).increment(0);
-            for signer in verifier.signers() {
+            for signer in verifier.secrets.names() {
                 for source in [WEBHOOK, HANDLE] {
                     deliveries(source, event, outcome, signer.clone()).increment(0);
                 }
@@ -114,35 +98,38 @@ pub(crate) fn register(verifier: &Verifier) {
     }
 }
 
-#[cfg(feature = "metrics")]
-pub(super) fn deliveries(
+/// Counts a delivery.
+pub(super) fn delivered(
+    source: &'static str,
+    event: &'static str,
+    outcome: &'static str,
+    signed_by: SecretName,
+) {
+    deliveries(source, event, outcome, signed_by).increment(1);
+}
+
+fn deliveries(
     source: &'static str,
     event: &'static str,
     outcome: &'static str,
     signed_by: SecretName,
 ) -> Counter {
-    let mut labels = vec![
-        Label::from_static_parts("source", source),
-        Label::from_static_parts("event", event),
-        Label::from_static_parts("outcome", outcome),
-    ];
+    let labels = [("source", source), ("event", event), ("outcome", outcome)];
+    let mut labels: Vec<_> = labels.map(|(key, value)| Label::from_static_parts(key, value)).into();
     labels.extend(signed_by.map(|name| Label::new("signed_by", name)));
     counter!("bondify_deliveries_total", labels)
 }
 
 /// A gauge that counts one more until this is dropped.
-#[cfg_attr(not(feature = "metrics"), expect(dead_code))]
 pub(crate) struct Raised(&'static str);
 
 impl Raised {
     fn new(gauge: &'static str) -> Self {
-        #[cfg(feature = "metrics")]
         gauge!(gauge).increment(1.0);
         Self(gauge)
     }
 }
 
-#[cfg(feature = "metrics")]
 impl Drop for Raised {
     fn drop(&mut self) {
         gauge!(self.0).decrement(1.0);
@@ -160,52 +147,44 @@ pub(super) fn running_handler() -> Raised {
 }
 
 /// Records the time that a handler took.
-#[cfg_attr(not(feature = "metrics"), expect(unused_variables))]
 pub(super) fn handler_ended(source: &'static str, event: &'static str, started: Instant) {
-    #[cfg(feature = "metrics")]
     handlers(source, event).record(started.elapsed());
 }
 
-#[cfg(feature = "metrics")]
 fn handlers(source: &'static str, event: &'static str) -> Histogram {
     histogram!("bondify_handler_seconds", "source" => source, "event" => event)
 }
 
 /// Makes a call to a store, and records its duration.
-#[cfg_attr(not(feature = "metrics"), expect(unused_variables))]
 pub(crate) async fn timed<T, E>(
     operation: &'static str,
     call: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    #[cfg(feature = "metrics")]
     let started = Instant::now();
     let answer = call.await;
-    #[cfg(feature = "metrics")]
     store_calls(operation, if answer.is_ok() { "ok" } else { "error" }).record(started.elapsed());
     answer
 }
 
-#[cfg(feature = "metrics")]
 fn store_calls(operation: &'static str, result: &'static str) -> Histogram {
     histogram!("bondify_store_call_seconds", "operation" => operation, "result" => result)
 }
 
 /// Counts a renewal: `true` if the lease was held, `false` if it was lost.
-#[cfg_attr(not(feature = "metrics"), expect(unused_variables))]
 pub(crate) fn renewed<E>(renewal: &Result<bool, E>) {
-    #[cfg(feature = "metrics")]
-    {
-        let result = match renewal {
-            Ok(true) => "renewed",
-            Ok(false) => "lost",
-            Err(_) => "error",
-        };
-        counter!("bondify_lease_renewals_total", "result" => result).increment(1);
-    }
+    let result = match renewal {
+        Ok(true) => "renewed",
+        Ok(false) => "lost",
+        Err(_) => "error",
+    };
+    renewals(result).increment(1);
+}
+
+fn renewals(result: &'static str) -> Counter {
+    counter!("bondify_lease_renewals_total", "result" => result)
 }
 
 /// Counts a completion that is retried.
 pub(crate) fn completion_retried() {
-    #[cfg(feature = "metrics")]
     counter!("bondify_completions_retried_total").increment(1);
 }
