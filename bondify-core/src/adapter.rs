@@ -77,10 +77,8 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 #[cfg(feature = "proof")]
-#[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
 pub use crate::__define_bondify_user as define_bondify_user;
 #[cfg(feature = "proof")]
-#[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
 pub use crate::proof::Authentication;
 pub use crate::{
     __define_bondify_event as define_bondify_event,
@@ -107,7 +105,6 @@ use crate::{Bondify, Reply, pipeline};
 ///     body.len() <= adapter::read_limit(bondify)
 /// }
 /// ```
-#[must_use]
 pub fn read_limit(bondify: &Bondify) -> usize {
     pipeline::read_limit(bondify.body_limit())
 }
@@ -122,7 +119,6 @@ pub fn read_limit(bondify: &Bondify) -> usize {
 /// assert_eq!(response.status(), 200);
 /// assert_eq!(response.into_body(), r#"{"status":"duplicate"}"#);
 /// ```
-#[must_use]
 pub fn response<B: From<Bytes>>(reply: Reply) -> Response<B> {
     let mut response = Response::new(Bytes::from_static(reply.body().as_bytes()).into());
     *response.status_mut() =
@@ -199,7 +195,6 @@ macro_rules! __define_bondify_user {
 
         impl BondifyUser {
             /// The verified proof, which also holds the session and the project.
-            #[must_use]
             pub fn proof(&self) -> &$crate::Proof {
                 &self.0
             }
@@ -239,7 +234,6 @@ macro_rules! __define_bondify_rejection {
 
         impl BondifyRejection {
             /// The reply that the client gets.
-            #[must_use]
             pub const fn reply(self) -> $crate::Reply {
                 self.0
             }

@@ -84,7 +84,6 @@ pub struct Head {
 impl Head {
     /// Checks the head of a request: its method, its content type and its signature header.
     /// [`Bondify::serve`](crate::Bondify::serve) and [`Bondify::claim`](crate::Bondify::claim) return the errors.
-    #[must_use]
     pub fn of(head: &dyn RequestHead) -> Self {
         let mistake = if !is_delivery(head) {
             Some(NOT_A_POST)

@@ -54,7 +54,6 @@ macro_rules! replies {
             pub const ALL: &[Self] = &[$(Self::$reply),+];
 
             /// The HTTP status.
-            #[must_use]
             pub const fn status(self) -> u16 {
                 match self {
                     $(Self::$reply => $status,)+
@@ -62,7 +61,6 @@ macro_rules! replies {
             }
 
             /// The machine code, spelled as in Bondify's SDKs where they have it.
-            #[must_use]
             pub const fn code(self) -> &'static str {
                 match self {
                     $(Self::$reply => $code,)+
@@ -70,7 +68,6 @@ macro_rules! replies {
             }
 
             /// The JSON body.
-            #[must_use]
             pub const fn body(self) -> &'static str {
                 match self {
                     $(Self::$reply => body!($code $text $(as $error)? $(body $body)?),)+
@@ -136,7 +133,6 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 impl Reply {
     /// The headers, with names in lower case: `content-type`; `retry-after`, in seconds, if a retry can
     /// succeed; `www-authenticate` if a proof is missing or not accepted.
-    #[must_use]
     pub const fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::InFlight | Self::StoreUnavailable => {

@@ -69,7 +69,6 @@ pub struct BondifyLayer<B = Full<Bytes>> {
 impl<B> BondifyLayer<B> {
     /// Creates a layer that receives through a [`Bondify`](bondify_core::Bondify), or through the one that [`Projects`] choose by
     /// the request's head.
-    #[must_use]
     pub fn new(bondify: impl Into<Projects>) -> Self {
         Self { projects: bondify.into(), body: PhantomData }
     }

@@ -38,6 +38,7 @@ use crate::{ResponseBody, layer::take_ready};
 /// A proof lasts for 5 minutes. Exchange it for a session of your own, and set
 /// [`ProofVerifier::single_use`], so that it is exchanged once.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct BondifyUserLayer {
     proofs: ProofVerifier,
     optional: bool,
@@ -45,13 +46,11 @@ pub struct BondifyUserLayer {
 
 impl BondifyUserLayer {
     /// Creates a layer that verifies proofs by `proofs`.
-    #[must_use]
     pub fn new(proofs: &ProofVerifier) -> Self {
         Self { proofs: proofs.clone(), optional: false }
     }
 
     /// Passes on every request. A request without a valid proof has no [`Proof`] in its extensions.
-    #[must_use]
     pub fn optional(mut self) -> Self {
         self.optional = true;
         self

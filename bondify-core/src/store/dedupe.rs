@@ -1,4 +1,4 @@
-use std::{error::Error, fmt, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{error::Error, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, future::poll_immediate};
@@ -138,26 +138,18 @@ pub enum Claimed {
 /// let column: u64 = LeaseToken::new(7).get(); // in a table
 /// assert_eq!(LeaseToken::new(column), LeaseToken::new(7));
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseToken(u64);
 
 impl LeaseToken {
     /// Creates a token. The store must not have used its number for the same key before.
-    #[must_use]
     pub const fn new(token: u64) -> Self {
         Self(token)
     }
 
     /// The number given to [`LeaseToken::new`].
-    #[must_use]
     pub const fn get(self) -> u64 {
         self.0
-    }
-}
-
-impl fmt::Debug for LeaseToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LeaseToken({:x})", self.0)
     }
 }
 

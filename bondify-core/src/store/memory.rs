@@ -68,7 +68,6 @@ impl MemoryStore {
 
     /// Creates a store with room for [`DEFAULT_CAPACITY`](Self::DEFAULT_CAPACITY) completed
     /// keys. An empty store takes 17 KB, and grows as it fills.
-    #[must_use]
     pub fn new() -> Self {
         Self::with_capacity(Self::DEFAULT_CAPACITY)
     }
@@ -84,20 +83,17 @@ impl MemoryStore {
     /// let store = MemoryStore::with_capacity(500 * 25);
     /// assert!(store.is_empty());
     /// ```
-    #[must_use]
     pub fn with_capacity(completed_keys: usize) -> Self {
         Self(Arc::new(Shared::new(completed_keys.max(1))))
     }
 
     /// The number of completed keys in the store. It includes expired keys until they are dropped, about a
     /// second after their expiry.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.0.len.load(Relaxed)
     }
 
     /// Returns `true` if the store has no completed key. It may have leases.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -115,7 +111,6 @@ impl MemoryStore {
     ///     }
     /// }
     /// ```
-    #[must_use]
     pub fn forgotten(&self) -> u64 {
         self.0.forgotten.load(Relaxed)
     }
@@ -156,7 +151,20 @@ impl fmt::Debug for MemoryStore {
 impl DedupeStore for MemoryStore {
     async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
         self.ensure_sweeper();
-        Ok(self.0.claim(key, lease))
+        let shared = &self.0;
+        let Keys { leases, completed } = &mut *shared.shard(key).lock();
+        let now = shared.now();
+        // Look up the completed key first: it is the likely cache miss.
+        if shared.is_completed(completed, key, now) {
+            return Ok(Claimed::Completed);
+        }
+        let entry = leases.entry(key);
+        if matches!(&entry, Entry::Occupied(held) if !held.get().has_run_out(now)) {
+            return Ok(Claimed::InFlight);
+        }
+        let token = LeaseToken::new(shared.next_token.fetch_add(1, Relaxed));
+        entry.insert_entry(Lease { token, expires: after(now, lease) });
+        Ok(Claimed::Acquired(token))
     }
 
     async fn renew(
@@ -165,7 +173,10 @@ impl DedupeStore for MemoryStore {
         token: &LeaseToken,
         lease: Duration,
     ) -> Result<bool, StoreError> {
-        Ok(self.0.renew(key, token, lease))
+        let leases = &mut self.0.shard(key).lock().leases;
+        let now = self.0.now();
+        let held = leases.held(key, token, now);
+        Ok(held.map(|mut held| held.get_mut().expires = after(now, lease)).is_some())
     }
 
     async fn complete(
@@ -174,11 +185,24 @@ impl DedupeStore for MemoryStore {
         token: &LeaseToken,
         retention: Duration,
     ) -> Result<bool, StoreError> {
-        Ok(self.0.complete(key, token, retention))
+        let shared = &self.0;
+        let mut shard = shared.shard(key).lock();
+        let Keys { leases, completed } = &mut *shard;
+        let now = shared.now();
+        let Some(held) = leases.held(key, token, now) else { return Ok(false) };
+        held.remove();
+        let forgotten = shared.make_room(completed, now);
+        completed.insert(Completed { key: *key, until: tick(after(now, retention)) });
+        drop(shard);
+        if forgotten {
+            shared.report_forgotten(now);
+        }
+        Ok(true)
     }
 
     async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
-        Ok(self.0.release(key, token))
+        let leases = &mut self.0.shard(key).lock().leases;
+        Ok(leases.held(key, token, self.0.now()).map(OccupiedEntry::remove).is_some())
     }
 
     fn forgets_on_restart(&self) -> bool {
@@ -216,22 +240,6 @@ impl Shared {
         }
     }
 
-    fn claim(&self, key: &EventKey, lease: Duration) -> Claimed {
-        let Keys { leases, completed } = &mut *self.shard(key).lock();
-        let now = self.now();
-        // Look up the completed key first: it is the likely cache miss.
-        if self.is_completed(completed, key, now) {
-            return Claimed::Completed;
-        }
-        let entry = leases.entry(key);
-        if matches!(&entry, Entry::Occupied(held) if !held.get().has_run_out(now)) {
-            return Claimed::InFlight;
-        }
-        let token = LeaseToken::new(self.next_token.fetch_add(1, Relaxed));
-        entry.insert_entry(Lease { token, expires: after(now, lease) });
-        Claimed::Acquired(token)
-    }
-
     fn is_completed(&self, completed: &mut CompletedKeys, key: &EventKey, now: Duration) -> bool {
         let Some(place) = completed.find(key) else { return false };
         let remembered = !completed.get(place).has_run_out(tick(now));
@@ -240,35 +248,6 @@ impl Shared {
             self.len.fetch_sub(1, Relaxed);
         }
         remembered
-    }
-
-    fn renew(&self, key: &EventKey, token: &LeaseToken, lease: Duration) -> bool {
-        let leases = &mut self.shard(key).lock().leases;
-        let now = self.now();
-        let Some(mut held) = leases.held(key, token, now) else { return false };
-        held.get_mut().expires = after(now, lease);
-        true
-    }
-
-    fn complete(&self, key: &EventKey, token: &LeaseToken, retention: Duration) -> bool {
-        let mut shard = self.shard(key).lock();
-        let Keys { leases, completed } = &mut *shard;
-        let now = self.now();
-        let Some(held) = leases.held(key, token, now) else { return false };
-        held.remove();
-        let forgotten = self.make_room(completed, now);
-        completed.insert(Completed { key: *key, until: tick(after(now, retention)) });
-        drop(shard);
-        if forgotten {
-            self.report_forgotten(now);
-        }
-        true
-    }
-
-    fn release(&self, key: &EventKey, token: &LeaseToken) -> bool {
-        let leases = &mut self.shard(key).lock().leases;
-        let held = leases.held(key, token, self.now());
-        held.map(OccupiedEntry::remove).is_some()
     }
 
     /// Counts one more completed key. In a full store it drops the key that expires first, and returns
@@ -318,7 +297,7 @@ impl Shared {
     }
 
     fn shard(&self, key: &EventKey) -> &Shard {
-        // Uses the half of the bits that `EventKey::hash` does not use.
+        // Uses the half of the bits that the tables of the shards do not use.
         let number = (key.bits() >> 64) as usize;
         &self.shards[number & (self.shards.len() - 1)]
     }
@@ -359,6 +338,8 @@ fn after(now: Duration, duration: Duration) -> Duration {
 mod tests {
     use std::sync::Mutex;
 
+    use futures_util::FutureExt;
+
     use super::{tick::NEVER, *};
 
     const LONG: Duration = Duration::from_secs(3600);
@@ -367,8 +348,23 @@ mod tests {
         EventKey::new("auth.confirmed", number.to_le_bytes())
     }
 
+    /// A store whose sweeper is not started.
+    fn unswept(capacity: usize) -> MemoryStore {
+        let store = MemoryStore::with_capacity(capacity);
+        store.0.sweeper.set(None).unwrap();
+        store
+    }
+
+    fn now<T>(call: impl Future<Output = Result<T, StoreError>>) -> T {
+        call.now_or_never().expect("no waiting").unwrap()
+    }
+
+    fn claim(store: &MemoryStore, key: &EventKey, lease: Duration) -> Claimed {
+        now(store.claim(key, lease))
+    }
+
     fn acquire(store: &MemoryStore, key: &EventKey) -> LeaseToken {
-        match store.0.claim(key, LONG) {
+        match claim(store, key, LONG) {
             Claimed::Acquired(token) => token,
             other => panic!("{other:?}"),
         }
@@ -376,7 +372,7 @@ mod tests {
 
     fn complete(store: &MemoryStore, key: &EventKey, retention: Duration) {
         let token = acquire(store, key);
-        assert!(store.0.complete(key, &token, retention));
+        assert!(now(store.complete(key, &token, retention)));
     }
 
     /// Leaves an expired key in the store, which only a sweep or a claim drops.
@@ -390,7 +386,7 @@ mod tests {
     }
 
     fn is_completed(store: &MemoryStore, key: &EventKey) -> bool {
-        store.0.claim(key, LONG) == Claimed::Completed
+        claim(store, key, LONG) == Claimed::Completed
     }
 
     fn wait_until(mut condition: impl FnMut() -> bool) {
@@ -435,7 +431,7 @@ mod tests {
 
     #[test]
     fn a_full_store_forgets_the_key_that_expires_first() {
-        let store = MemoryStore::with_capacity(3);
+        let store = unswept(3);
         for (number, hours) in [(1, 3), (2, 1), (3, 2), (4, 4), (5, 5)] {
             complete(&store, &key(number), hours * LONG);
         }
@@ -446,7 +442,7 @@ mod tests {
 
     #[test]
     fn the_latest_key_stays_even_if_it_expires_first() {
-        let store = MemoryStore::with_capacity(1);
+        let store = unswept(1);
         complete(&store, &key(1), 2 * LONG);
         complete(&store, &key(2), LONG);
         assert!(is_completed(&store, &key(2)));
@@ -454,7 +450,7 @@ mod tests {
 
     #[test]
     fn a_key_that_has_run_out_makes_room_without_being_forgotten() {
-        let store = MemoryStore::with_capacity(1);
+        let store = unswept(1);
         complete_and_outlast(&store, &key(1));
         complete(&store, &key(2), LONG);
         assert_eq!((store.len(), store.forgotten()), (1, 0));
@@ -462,25 +458,25 @@ mod tests {
 
     #[test]
     fn a_claim_waits_for_no_sweep() {
-        let store = MemoryStore::with_capacity(1);
+        let store = unswept(1);
         complete_and_outlast(&store, &key(1));
         acquire(&store, &key(1));
         assert!(store.is_empty());
 
-        store.0.claim(&key(2), Duration::ZERO);
-        wait_until(|| matches!(store.0.claim(&key(2), LONG), Claimed::Acquired(_)));
+        claim(&store, &key(2), Duration::ZERO);
+        wait_until(|| matches!(claim(&store, &key(2), LONG), Claimed::Acquired(_)));
     }
 
     #[test]
     fn a_full_store_keeps_running_leases() {
-        let store = MemoryStore::with_capacity(1);
+        let store = unswept(1);
         let running = [1, 2, 3].map(|number| (key(number), acquire(&store, &key(number))));
         for number in 10..20 {
             complete(&store, &key(number), LONG);
         }
         for (key, token) in running {
-            assert_eq!(store.0.claim(&key, LONG), Claimed::InFlight);
-            assert!(store.0.complete(&key, &token, LONG));
+            assert_eq!(claim(&store, &key, LONG), Claimed::InFlight);
+            assert!(now(store.complete(&key, &token, LONG)));
         }
     }
 
@@ -508,7 +504,7 @@ mod tests {
     #[test]
     fn forgotten_keys_are_counted_as_a_metric() {
         let recorder = metrics_util::debugging::DebuggingRecorder::new();
-        let store = MemoryStore::with_capacity(1);
+        let store = unswept(1);
         metrics::with_local_recorder(&recorder, || {
             for number in 0..3 {
                 complete(&store, &key(number), LONG);
@@ -536,23 +532,24 @@ mod tests {
 
     #[test]
     fn a_sweep_drops_lost_leases_and_nothing_else() {
-        let store = MemoryStore::with_capacity(1);
+        let store = unswept(1);
         complete(&store, &key(1), LONG);
         acquire(&store, &key(2));
-        store.0.claim(&key(3), Duration::ZERO);
+        claim(&store, &key(3), Duration::ZERO);
         wait_until(|| {
             store.0.sweep();
             leases(&store) == 1
         });
         assert!(is_completed(&store, &key(1)));
-        assert_eq!(store.0.claim(&key(2), LONG), Claimed::InFlight);
+        assert_eq!(claim(&store, &key(2), LONG), Claimed::InFlight);
         assert_eq!(store.len(), 1);
     }
 
     #[test]
     fn dropping_the_last_clone_ends_the_sweeper() {
-        let store = MemoryStore::with_capacity(1);
+        let mut store = unswept(1);
         complete_and_outlast(&store, &key(1));
+        Arc::get_mut(&mut store.0).unwrap().sweeper = OnceLock::new();
         let sweeper = spawn_sweeper(Arc::downgrade(&store.0), LONG).unwrap();
         store.0.sweeper.set(Some(sweeper.thread().clone())).unwrap();
         wait_until(|| store.is_empty());
@@ -563,7 +560,7 @@ mod tests {
 
     #[test]
     fn debug_prints_counts_only() {
-        let store = MemoryStore::with_capacity(7);
+        let store = unswept(7);
         complete(&store, &key(1), LONG);
         assert_eq!(format!("{store:?}"), "MemoryStore { len: 1, capacity: 7, forgotten: 0 }");
     }

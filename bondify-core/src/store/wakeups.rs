@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -85,7 +85,6 @@ impl dyn Wakeups {
     ///     }
     /// }
     /// ```
-    #[must_use]
     pub fn listen(self: Arc<Self>) -> BoxStream<'static, EventKey> {
         let listener = Listener { wakeups: self, subscription: None, is_lost: false };
         stream::unfold(listener, async |mut listener| Some((listener.next().await, listener)))
@@ -164,7 +163,7 @@ impl Listener {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct MemoryWakeups(broadcast::Sender<EventKey>);
 
 impl MemoryWakeups {
@@ -172,7 +171,6 @@ impl MemoryWakeups {
     const CAPACITY: usize = 1024;
 
     /// Creates the wake-ups of a process, without subscribers.
-    #[must_use]
     pub fn new() -> Self {
         Self(broadcast::Sender::new(Self::CAPACITY))
     }
@@ -202,12 +200,6 @@ impl Wakeups for MemoryWakeups {
             }
         });
         Ok(keys.boxed())
-    }
-}
-
-impl fmt::Debug for MemoryWakeups {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryWakeups").field("listeners", &self.0.receiver_count()).finish()
     }
 }
 

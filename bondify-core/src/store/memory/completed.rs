@@ -16,7 +16,7 @@ pub(super) struct Completed {
 
 impl Completed {
     /// An empty slot. No tick is zero.
-    const NONE: Self = Self { key: EventKey::ZERO, until: 0 };
+    const NONE: Self = Self { key: EventKey::from_bytes([0; 16]), until: 0 };
 
     pub(super) fn has_run_out(&self, tick: u32) -> bool {
         self.until < tick
@@ -136,7 +136,7 @@ impl CompletedKeys {
 
     /// The bucket that a key belongs in. Keys are spread evenly over any number of buckets.
     fn home(&self, key: &EventKey) -> usize {
-        ((u128::from(key.hash()) * self.buckets.len() as u128) >> 64) as usize
+        ((u128::from(key.bits() as u64) * self.buckets.len() as u128) >> 64) as usize
     }
 
     /// The indexes of all buckets, beginning with `first` and wrapping around.
