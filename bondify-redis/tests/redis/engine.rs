@@ -37,7 +37,11 @@ pub(crate) async fn tell<T: FromRedisValue>(connection: &ConnectionManager, comm
 }
 
 pub(crate) async fn proxy(engine: &Engine) -> Proxy {
-    Proxy::start(upstream(engine)).await.expect("there is a free port")
+    proxy_to(upstream(engine)).await
+}
+
+pub(crate) async fn proxy_to(upstream: Upstream) -> Proxy {
+    Proxy::start(upstream).await.expect("there is a free port")
 }
 
 pub(crate) fn upstream(engine: &Engine) -> Upstream {

@@ -11,6 +11,8 @@ mod engine;
 mod failovers;
 mod rights;
 mod silence;
+#[cfg(feature = "tls-rustls")]
+mod tls;
 mod wakeups;
 
 use std::{

@@ -1,7 +1,7 @@
 //! Real engines for the tests of a dedupe store, and ways to make them fail.
 //!
 //! - [`Engine`] starts a Redis, a PostgreSQL or a MariaDB that belongs to one test, and stops, crashes
-//!   and restarts it.
+//!   and restarts it. If wanted, it [demands TLS](Engine::redis_with_tls).
 //! - [`Proxy`] stands between a store and its engine. It can stop forwarding on the open connections, as a
 //!   NAT or a load balancer does that has forgotten them; lead new connections to another engine, as a
 //!   failover does; and close connections.
@@ -27,6 +27,7 @@
 
 #![cfg(unix)]
 
+mod encrypted;
 mod mariadb;
 pub mod network;
 mod nginx;

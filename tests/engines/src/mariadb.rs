@@ -5,12 +5,12 @@ use tempfile::TempDir;
 
 use super::{
     Engine, Upstream,
-    owner::{become_user, own_as},
-    server::{absent, new_folder},
+    owner::{become_user, folder_of},
+    server::absent,
 };
 
 /// The user that Debian's MariaDB runs as.
-const USER: &str = "mysql";
+pub(super) const USER: &str = "mysql";
 
 /// Methods for MariaDB.
 impl Engine {
@@ -32,8 +32,13 @@ impl Engine {
     /// As for [`mariadb`](Self::mariadb).
     #[must_use]
     pub fn mariadb_with<'a>(options: impl IntoIterator<Item = &'a str>) -> Option<Self> {
-        let folder = new_folder();
-        own_as(USER, &folder);
+        Self::mariadb_in(folder_of(USER), options)
+    }
+
+    pub(super) fn mariadb_in<'a>(
+        folder: TempDir,
+        options: impl IntoIterator<Item = &'a str>,
+    ) -> Option<Self> {
         let mut install = command("mariadb-install-db", &folder);
         install.arg("--auth-root-authentication-method=normal");
         match install.output() {

@@ -9,11 +9,15 @@ use std::{
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
-/// Changes the owner of a folder to `user`, if this process runs as root.
-pub(super) fn own_as(user: &str, folder: &TempDir) {
+use super::server::new_folder;
+
+/// A new folder that `user` owns, if this process runs as root.
+pub(super) fn folder_of(user: &str) -> TempDir {
+    let folder = new_folder();
     if let Some((user, group)) = ids(user) {
-        chown(folder, Some(user), Some(group)).expect("root can change owners");
+        chown(&folder, Some(user), Some(group)).expect("root can change owners");
     }
+    folder
 }
 
 /// Makes a command run as `user`, if this process runs as root.

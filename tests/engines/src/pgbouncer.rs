@@ -12,8 +12,9 @@ use tempfile::TempDir;
 
 use super::{
     Upstream,
-    postgres::{PORT, become_owner, own},
-    server::{absent, log_of, new_folder, open_log},
+    owner::folder_of,
+    postgres::{PORT, USER, become_owner},
+    server::{absent, log_of, open_log},
 };
 
 /// A running PgBouncer 1.18 or later in a temporary folder, in front of a PostgreSQL. It listens on a Unix
@@ -52,7 +53,7 @@ impl PgBouncer {
     }
 
     fn start(postgres: &Upstream, mode: &str) -> Option<Self> {
-        let folder = new_folder();
+        let folder = folder_of(USER);
         let (host, port) = match postgres {
             Upstream::Tcp(address) => (address.ip().to_string(), address.port()),
             Upstream::Unix(socket) => {
@@ -82,7 +83,6 @@ impl PgBouncer {
         let program = if debian.exists() { debian } else { Path::new("pgbouncer") };
         let mut server = Command::new(program);
         server.arg("-q").arg(&file).current_dir(&folder);
-        own(&folder);
         become_owner(&mut server);
         let log = open_log(&folder);
         server

@@ -9,11 +9,14 @@ use tempfile::TempDir;
 
 use super::{
     Engine, Upstream,
-    owner::{become_user, own_as},
-    server::{absent, new_folder},
+    owner::{become_user, folder_of},
+    server::absent,
 };
 
-/// The port in the names of PostgreSQL's sockets. The engines here do not listen on TCP.
+/// The user that Debian's PostgreSQL and PgBouncer run as.
+pub(super) const USER: &str = "postgres";
+
+/// The port in the names of PostgreSQL's sockets.
 pub(super) const PORT: u16 = 5432;
 
 /// Methods for PostgreSQL.
@@ -26,8 +29,13 @@ impl Engine {
     /// If it does not start, and if it is not installed and `CI` is set.
     #[must_use]
     pub fn postgres() -> Option<Self> {
-        let folder = new_folder();
-        own(&folder);
+        Self::postgres_in(folder_of(USER), [])
+    }
+
+    pub(super) fn postgres_in<'a>(
+        folder: TempDir,
+        options: impl IntoIterator<Item = &'a str>,
+    ) -> Option<Self> {
         let mut initdb = command("initdb", &folder);
         // Without `--no-sync`: a start after a crash would have to write the files to the disk first.
         initdb.args(["-D", "data", "-U", "postgres", "-A", "trust"]);
@@ -35,7 +43,7 @@ impl Engine {
             Ok(output) => assert!(output.status.success(), "{output:?}"),
             Err(error) => return absent("initdb", &error),
         }
-        Self::start_postgres(folder)
+        Self::start_postgres(folder, options)
     }
 
     /// Starts another PostgreSQL that replicates this one and is read-only until it is
@@ -46,14 +54,13 @@ impl Engine {
     /// If this is not a PostgreSQL, and if the replica does not start.
     #[must_use]
     pub fn replica(&self) -> Self {
-        let folder = new_folder();
-        own(&folder);
+        let folder = folder_of(USER);
         let mut backup = command("pg_basebackup", &folder);
         backup.args(["-D", "data", "-U", "postgres", "--write-recovery-conf"]);
         backup.args(["--checkpoint", "fast", "-h"]).arg(self.folder.path());
         let output = backup.output().expect("the engine's tools are installed");
         assert!(output.status.success(), "{output:?}");
-        Self::start_postgres(folder).expect("the engine is installed")
+        Self::start_postgres(folder, []).expect("the engine is installed")
     }
 
     /// Promotes a replica, and returns when it accepts writes.
@@ -73,9 +80,13 @@ impl Engine {
         Upstream::Unix(self.folder.path().join(format!(".s.PGSQL.{PORT}")))
     }
 
-    fn start_postgres(folder: TempDir) -> Option<Self> {
+    fn start_postgres<'a>(
+        folder: TempDir,
+        options: impl IntoIterator<Item = &'a str>,
+    ) -> Option<Self> {
         let mut server = command("postgres", &folder);
         server.args(["-D", "data", "-c", "listen_addresses=", "-k"]).arg(folder.path());
+        server.args(options);
         let mut probe = command("pg_isready", &folder);
         probe.arg("-q").arg("-h").arg(folder.path());
         let url =
@@ -101,12 +112,7 @@ fn programs() -> PathBuf {
     newest.map(|path| path.join("bin")).unwrap_or_default()
 }
 
-/// Changes the owner of a folder to the user that PostgreSQL and PgBouncer run as.
-pub(super) fn own(folder: &TempDir) {
-    own_as("postgres", folder);
-}
-
-/// Makes a command run as that user.
+/// Makes a command run as the user that PostgreSQL and PgBouncer run as.
 pub(super) fn become_owner(command: &mut Command) {
-    become_user("postgres", command);
+    become_user(USER, command);
 }

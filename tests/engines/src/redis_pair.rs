@@ -154,13 +154,13 @@ fn listen([host, port]: &[String; 2]) -> [&str; 6] {
     ["--bind", host, "--port", port, "--replica-announce-ip", host]
 }
 
-fn host_and_port(address: SocketAddr) -> [String; 2] {
+pub(super) fn host_and_port(address: SocketAddr) -> [String; 2] {
     [address.ip().to_string(), address.port().to_string()]
 }
 
-/// An address of this machine for a Redis. Linux accepts all of 127.0.0.0/8, so that nobody else takes it
-/// before Redis listens; elsewhere it is a free port.
-fn own_address() -> SocketAddr {
+/// An address of this machine for an engine. Linux accepts all of 127.0.0.0/8, so that nobody else takes it
+/// before the engine listens; elsewhere it is a free port.
+pub(super) fn own_address() -> SocketAddr {
     if cfg!(target_os = "linux") {
         let [a, b, c, ..] = RandomState::new().hash_one(()).to_be_bytes();
         return (Ipv4Addr::new(127, a, b, c.clamp(2, 254)), 6379).into();

@@ -26,7 +26,7 @@ use bondify_testkit::skipped;
 /// ```
 #[derive(Debug)]
 pub struct Engine {
-    url: String,
+    pub(super) url: String,
     server: Command,
     probe: Command,
     clean: Signal,
@@ -65,7 +65,13 @@ impl Engine {
     /// As for [`redis`](Self::redis).
     #[must_use]
     pub fn redis_with<'a>(options: impl IntoIterator<Item = &'a str>) -> Option<Self> {
-        let folder = new_folder();
+        Self::start_redis(new_folder(), options)
+    }
+
+    pub(super) fn start_redis<'a>(
+        folder: TempDir,
+        options: impl IntoIterator<Item = &'a str>,
+    ) -> Option<Self> {
         let socket = folder.path().join("redis.sock");
         let mut server = Command::new("redis-server");
         server.args(["--port", "0", "--unixsocket"]).arg(&socket).args(["--save", ""]);
