@@ -1,6 +1,7 @@
 //! The axum example with its dedupe store chosen by the environment variable
-//! `BONDIFY_STORE`: `memory` (unless set), `sqlite:PATH`, `redis://…` or `postgres://…`.
-//! Several instances behind one store handle each event once. Served by `axum-server`, which has
+//! `BONDIFY_STORE`: `memory` (unless set), `sqlite:PATH`, `redis://…`, `rediss://…` (with TLS), `postgres://…` or
+//! `mysql://…`. Several instances behind one store handle each event once. TLS trusts the authorities that the
+//! machine trusts, or those in the file that `SSL_CERT_FILE` names. Served by `axum-server`, which has
 //! a time-out for the head of a request.
 //!
 //! It announces its end to a proxy: with `ANNOUNCE_SECONDS`, SIGTERM makes `/ready` answer 503 for that
@@ -28,8 +29,8 @@ use axum_server::{Handle, Server};
 use bondify_axum::{Bondify, BondifyEvent, BondifyExt, DedupeStore, MemoryStore, Secret, Shutdown};
 use bondify_redis::{RedisStore, redis};
 use bondify_sqlx::{
-    PostgresStore, SqliteStore,
-    sqlx::{PgPool, SqlitePool},
+    MySqlStore, PostgresStore, SqliteStore,
+    sqlx::{MySqlPool, PgPool, SqlitePool},
 };
 use example_support::{port, usage};
 use tokio::{net::TcpListener, time::sleep};
@@ -106,10 +107,23 @@ async fn store(choice: &str) -> anyhow::Result<Arc<dyn DedupeStore>> {
             store.migrate().await?;
             Arc::new(store.purge_every(PURGE_INTERVAL))
         }
-        Some(("redis", _)) => Arc::new(RedisStore::open(
-            redis::Client::open(choice).context("BONDIFY_STORE is no Redis URL")?,
-        )),
-        _ => usage("BONDIFY_STORE must be memory, sqlite:PATH, redis://… or postgres://…"),
+        Some(("mysql", _)) => {
+            let pool =
+                MySqlPool::connect(choice).await.context("cannot connect to BONDIFY_STORE")?;
+            let store = MySqlStore::new(pool);
+            store.migrate().await?;
+            Arc::new(store.purge_every(PURGE_INTERVAL))
+        }
+        Some(("redis" | "rediss", _)) => {
+            // The client encrypts by the provider that the process has installed.
+            let _installed_before = rustls::crypto::ring::default_provider().install_default();
+            let client = redis::Client::open(choice).context("BONDIFY_STORE is no Redis URL")?;
+            Arc::new(RedisStore::open(client))
+        }
+        _ => usage(
+            "BONDIFY_STORE must be memory, sqlite:PATH, redis://…, rediss://…, postgres://… or \
+             mysql://…",
+        ),
     })
 }
 

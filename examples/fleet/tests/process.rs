@@ -4,6 +4,8 @@ use bondify_testkit::engine_url;
 use example_support::process::{
     a_silent_client_is_disconnected, instances_share_a_store, start_fails_naming,
 };
+#[cfg(unix)]
+use test_engines::Engine;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_example-fleet");
 
@@ -32,6 +34,29 @@ fn instances_share_a_redis() {
 fn instances_share_a_postgres() {
     if let Some(url) = engine_url("BONDIFY_TEST_POSTGRES_URL") {
         instances_share_a_store(BINARY, &[("BONDIFY_STORE", &url)]);
+    }
+}
+
+#[test]
+fn instances_share_a_mysql() {
+    if let Some(url) = engine_url("BONDIFY_TEST_MYSQL_URL") {
+        instances_share_a_store(BINARY, &[("BONDIFY_STORE", &url)]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn instances_share_engines_that_demand_tls() {
+    for (engine, mode) in [
+        (Engine::redis_with_tls(), ""),
+        (Engine::postgres_with_tls(), "?sslmode=verify-full"),
+        (Engine::mariadb_with_tls(), "?ssl-mode=VERIFY_IDENTITY"),
+    ] {
+        let Some(engine) = engine else { return };
+        let (store, authority) = (format!("{}{mode}", engine.url()), engine.authority());
+        let authority = authority.to_str().expect("its path is text");
+        let variables = [("BONDIFY_STORE", &*store), ("SSL_CERT_FILE", authority)];
+        instances_share_a_store(BINARY, &variables);
     }
 }
 

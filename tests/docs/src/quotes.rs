@@ -147,7 +147,7 @@ pub(crate) fn has(source: &str, message: &str) -> bool {
 }
 
 /// The names that other programs have.
-const FOREIGN_NAMES: [&str; 10] = [
+const FOREIGN_NAMES: [&str; 11] = [
     "AF_INET",               // systemd
     "AF_INET6",              // systemd
     "AF_UNIX",               // systemd
@@ -156,6 +156,7 @@ const FOREIGN_NAMES: [&str; 10] = [
     "CURRENT_TIMESTAMP",     // SQL
     "METH_GET",              // HAProxy
     "REDIS_URL",             // of the reader
+    "SSL_CERT_FILE",         // OpenSSL and rustls
     "TCP_NODELAY",           // the operating system
     "VERIFY_IDENTITY",       // MySQL
 ];
