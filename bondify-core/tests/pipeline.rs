@@ -346,6 +346,57 @@ async fn a_release_that_fails_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lost_lease_is_neither_renewed_nor_released() {
+    let (called, calls) = mpsc::channel();
+    let renewed = called.clone();
+    let losing = FnStore::default()
+        .renew(move || {
+            renewed.send("renewed").unwrap();
+            async { Ok(false) }.boxed()
+        })
+        .release(move || {
+            called.send("released").unwrap();
+            async { Ok(true) }.boxed()
+        });
+    let bondify = builder().store(losing).lease(TEN_SECONDS).build().unwrap();
+    let delivery = confirmed().receive_by(&bondify).await.unwrap();
+    let handler = async |_: Event| {
+        tokio::time::sleep(6 * TEN_SECONDS).await;
+        500
+    };
+    assert_eq!(delivery.run(handler, |&status| status).await, Ok(500));
+    bondify.drain(TEN_SECONDS).await.unwrap();
+    assert_eq!(calls.try_iter().collect::<Vec<_>>(), ["renewed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_lease_that_is_claimed_again_is_renewed() {
+    let (renewed, renewals) = mpsc::channel();
+    let (mut is_held, mut is_lost) = (false, true);
+    let store = FnStore::default()
+        .renew(move || {
+            renewed.send(()).unwrap();
+            let was_held = std::mem::replace(&mut is_held, true);
+            async move { Ok(was_held) }.boxed()
+        })
+        .complete(move |_| {
+            let was_lost = std::mem::replace(&mut is_lost, false);
+            let answer = if was_lost { Ok(false) } else { Err(StoreError::new("a blip")) };
+            async move { answer }.boxed()
+        });
+    let bondify = builder().store(store).lease(TEN_SECONDS).build().unwrap();
+    let delivery = confirmed().receive_by(&bondify).await.unwrap();
+    let handler = async |_: Event| {
+        tokio::time::sleep(TEN_SECONDS / 2).await;
+        200
+    };
+    assert_eq!(delivery.run(handler, |&status| status).await, Ok(200));
+    tokio::time::sleep(3 * TEN_SECONDS).await;
+    let renewals = renewals.try_iter().count();
+    assert!((5..15).contains(&renewals), "{renewals} times");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_for_less_than_half_a_lease_loses_no_lease() {
     let start = Instant::now();
     let renewed = Arc::new(Mutex::new(start));

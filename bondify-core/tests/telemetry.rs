@@ -88,6 +88,20 @@ async fn handle(bondify: &Bondify, request: &WebhookRequest, status: u16) -> Res
     delivery.run_to_completion(handler, |&status| status).await
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_outlasts_bondifys_patience_is_warned_of_once() {
+    let (log, _guard) = Log::capture();
+    let bondify = Bondify::builder(secret()).build().unwrap();
+    let delivery = request().receive_by(&bondify).await.unwrap();
+    let handler = async |_: Event| {
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        200
+    };
+    assert_eq!(delivery.run(handler, |&status| status).await, Ok(200));
+    let log = log.text();
+    assert_eq!(log.matches("the handler is still running").count(), 1, "{log}");
+}
+
 #[tokio::test]
 async fn one_span_per_delivery_tells_event_outcome_and_time() {
     let bondify = Bondify::builder(secret()).build().unwrap();
