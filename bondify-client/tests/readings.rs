@@ -91,6 +91,7 @@ async fn the_developer_api_is_read_under_each_reading() {
             assert_eq!(me.mau.map(|mau| mau.current), has_users.then_some(1), "{reading}");
 
             let blog = developer.create_project("Blog", ProjectSettings::new()).await.unwrap();
+            assert_eq!(blog.secret_key.is_some(), reading != Reading::DocsNames, "{reading}");
             let projects = developer.projects().await.unwrap();
             assert_eq!((projects.unreadable, projects.has_more), (0, false), "{reading}");
             let [shop, listed] = &projects.records[..] else { panic!("{reading}") };

@@ -3,6 +3,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use time::OffsetDateTime;
+
 /// A clock with a resolution of a millisecond, as in JSON and in the state file.
 #[derive(Clone)]
 pub(crate) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
@@ -26,6 +28,13 @@ pub(crate) fn unix_ms(time: SystemTime) -> u64 {
 pub(crate) fn from_unix_ms(ms: u64) -> SystemTime {
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms));
     time.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// A time in UTC in ISO 8601, to the millisecond.
+pub(crate) fn iso(time: SystemTime) -> String {
+    let time = OffsetDateTime::from(time);
+    let [h, m, s] = [time.hour(), time.minute(), time.second()];
+    format!("{}T{h:02}:{m:02}:{s:02}.{:03}Z", time.date(), time.millisecond())
 }
 
 /// Whether `time` can be shown as a date: none is after the year 9999.

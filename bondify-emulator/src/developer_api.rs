@@ -66,17 +66,15 @@ async fn me(_: Developer, State(app): State<Arc<App>>) -> Json<Value> {
         let current = Analytics::of(&state.sessions(now), 30, now).unique_users;
         let over = current.saturating_sub(MONTHLY_USERS);
         let created_at = state.projects().iter().map(|project| project.created_at).min();
-        app.answer(json!({
-            "developer": {
-                "developer_id": DEVELOPER_ID,
-                "email": EMAIL,
-                "plan": plan.unwrap_or_default(),
-                "mau": {"current": current, "limit": MONTHLY_USERS, "over": over},
-            },
-            "id": DEVELOPER_ID,
+        let sdk = json!({"developer": {
+            "developer_id": DEVELOPER_ID,
             "email": EMAIL,
-            "created_at": unix_ms(created_at.unwrap_or(now)),
-        }))
+            "plan": plan.unwrap_or_default(),
+            "mau": {"current": current, "limit": MONTHLY_USERS, "over": over},
+        }});
+        let created_at = unix_ms(created_at.unwrap_or(now));
+        let docs = json!({"id": DEVELOPER_ID, "email": EMAIL, "created_at": created_at});
+        app.answer(app.readings.named(json!({}), sdk, docs))
     })
 }
 
@@ -85,21 +83,19 @@ async fn projects(_: Developer, State(app): State<Arc<App>>) -> Json<Value> {
         let sessions = state.sessions(now);
         let shown = |project: &Arc<Project>| {
             let own = || sessions.iter().filter(|session| session.project_id == project.id);
-            json!({
-                "project_id": project.id,
-                "id": project.id,
+            let both = json!({
                 "name": project.name,
                 "webhook_url": project.webhook_url,
-                "active": project.active,
-                "is_active": project.active,
                 "public_access": project.public_access,
                 "req_phone": project.req_phone,
-                "secret_preview": project.secret_key.preview(),
-                "secret_key": format!("{}…", project.secret_key.preview()),
                 "created_at": unix_ms(project.created_at),
                 "sessions_count": own().count(),
                 "confirmed_count": own().filter(|session| session.login().is_some()).count(),
-            })
+            });
+            let (id, active, key) = (&project.id, project.active, project.secret_key.preview());
+            let sdk = json!({"project_id": id, "active": active, "secret_preview": key});
+            let docs = json!({"id": id, "is_active": active, "secret_key": format!("{key}…")});
+            app.readings.named(both, sdk, docs)
         };
         let projects: Vec<_> = state.projects().iter().map(shown).collect();
         app.answer(json!({"projects": projects}))
@@ -135,16 +131,18 @@ async fn create(
         return Err(Error::BadRequest("name is missing"));
     }
     let project = app.backend.with(|state, now| state.add_project(settings.into(), now))?;
-    Ok(app.answer(json!({
+    let sdk = json!({
         "project_id": project.id,
-        "id": project.id,
-        "name": project.name,
         "secret_key": project.reveal_secret_key(),
+        "name": project.name,
+    });
+    let docs = json!({
+        "id": project.id,
         "webhook_url": project.webhook_url,
-        "active": project.active,
         "is_active": project.active,
         "created_at": unix_ms(project.created_at),
-    })))
+    });
+    Ok(app.answer(app.readings.named(json!({}), sdk, docs)))
 }
 
 async fn update(

@@ -1,9 +1,8 @@
-use std::{fmt, str::FromStr, time::SystemTime};
+use std::{fmt, str::FromStr};
 
 use serde_json::{Map, Value, json};
-use time::OffsetDateTime;
 
-use crate::clock::from_unix_ms;
+use crate::clock::{from_unix_ms, iso};
 
 /// A way to answer where the sources of Bondify's API (its documentation, its official SDKs) differ or say
 /// nothing.
@@ -97,14 +96,12 @@ impl Reading {
             Self::NoExpiry => drop(object.remove("expires_at")),
             Self::TextTimes => change(object, TIMES, |time| Some(time.to_string().into())),
             Self::IsoTimes => {
-                change(object, TIMES, |time| Some(iso8601(from_unix_ms(time.as_u64()?)).into()));
+                change(object, TIMES, |time| Some(iso(from_unix_ms(time.as_u64()?)).into()));
             }
             Self::SqlValues => {
                 change(object, COUNTS, |count| Some(count.to_string().into()));
                 change(object, FLAGS, |flag| Some(json!(u8::from(flag.as_bool()?))));
             }
-            Self::DocsNames => remove_first(object, NAMES),
-            Self::SdkNames => remove_first(object, NAMES.map(|(sdk, docs)| (docs, sdk))),
             _ => {}
         }
     }
@@ -131,16 +128,6 @@ const COUNTS: &[&str] = &[
     "cancelled",
 ];
 
-/// The names of a field in the SDKs and in the documentation, where an answer has both.
-const NAMES: [(&str, &str); 6] = [
-    ("project_id", "id"),
-    ("active", "is_active"),
-    ("secret_preview", "secret_key"),
-    ("developer", "id"),
-    ("developer", "email"),
-    ("developer", "created_at"),
-];
-
 /// Changes numbers and flags in place.
 fn change(
     object: &mut Map<String, Value>,
@@ -157,19 +144,6 @@ fn change(
     }
 }
 
-/// Removes the first field of each pair that an object has.
-fn remove_first(object: &mut Map<String, Value>, names: [(&str, &str); 6]) {
-    let has = |name: &&(&str, &str)| object.contains_key(name.0) && object.contains_key(name.1);
-    let removed: Vec<_> = names.iter().filter(has).map(|(name, _)| *name).collect();
-    object.retain(|name, _| !removed.contains(&&**name));
-}
-
-fn iso8601(time: SystemTime) -> String {
-    let time = OffsetDateTime::from(time);
-    let [h, m, s] = [time.hour(), time.minute(), time.second()];
-    format!("{}T{h:02}:{m:02}:{s:02}.{:03}Z", time.date(), time.millisecond())
-}
-
 /// The readings of an emulator.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Readings(pub(crate) Vec<Reading>);
@@ -177,6 +151,20 @@ pub(crate) struct Readings(pub(crate) Vec<Reading>);
 impl Readings {
     pub(crate) fn has(&self, reading: Reading) -> bool {
         self.0.contains(&reading)
+    }
+
+    /// An object with the fields of `both` sources, of the SDKs and of the documentation. A reading
+    /// leaves one source out.
+    pub(crate) fn named(&self, both: Value, sdk: Value, docs: Value) -> Value {
+        let mut object = both;
+        for (fields, other) in [(sdk, Reading::DocsNames), (docs, Reading::SdkNames)] {
+            if let (Value::Object(object), Value::Object(fields)) = (&mut object, fields)
+                && !self.has(other)
+            {
+                object.extend(fields);
+            }
+        }
+        object
     }
 
     /// Changes an answer of the API to the readings.
@@ -250,22 +238,5 @@ mod tests {
         let answer = json!({"active": true, "sessions_count": 3, "mau": {"over": 0}, "ok": true});
         let sql = json!({"active": 1, "sessions_count": "3", "mau": {"over": "0"}, "ok": true});
         assert_eq!(read(Reading::SqlValues, answer), sql);
-    }
-
-    #[test]
-    fn one_of_two_names_is_left() {
-        let project = json!({"project_id": "p", "id": "p", "active": true, "is_active": true});
-        assert_eq!(
-            read(Reading::DocsNames, project.clone()),
-            json!({"id": "p", "is_active": true})
-        );
-        let sdk = json!({"project_id": "p", "active": true});
-        assert_eq!(read(Reading::SdkNames, project), sdk);
-        let me = json!({"developer": {"plan": "hobby"}, "id": "d", "email": "e", "created_at": 1});
-        let docs = json!({"id": "d", "email": "e", "created_at": 1});
-        assert_eq!(read(Reading::DocsNames, me.clone()), docs);
-        assert_eq!(read(Reading::SdkNames, me), json!({"developer": {"plan": "hobby"}}));
-        let session = json!({"session_token": "s", "project_id": "p"});
-        assert_eq!(read(Reading::DocsNames, session.clone()), session);
     }
 }

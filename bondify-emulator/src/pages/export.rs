@@ -15,8 +15,8 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{markup::iso, result::Refusal, selection::Selection};
-use crate::{Attempt, Delivery, Error, Outcome, Project, app::App};
+use super::{result::Refusal, selection::Selection};
+use crate::{Attempt, Delivery, Error, Outcome, Project, app::App, clock::iso};
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/inspector/export/{format}", get(export))
@@ -137,7 +137,7 @@ fn entry((delivery, attempt, number): (&Delivery, &Attempt, u32)) -> Value {
     let ms = attempt.duration.as_millis();
     let (response, error) = response(&attempt.outcome);
     let mut entry = json!({
-        "startedDateTime": iso(&attempt.started_at),
+        "startedDateTime": iso(attempt.started_at),
         "time": ms,
         "request": request(delivery, attempt),
         "response": response,

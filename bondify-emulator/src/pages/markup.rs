@@ -6,7 +6,8 @@ use std::{
 };
 
 use askama::{Template, filters::HtmlSafe};
-use time::OffsetDateTime;
+
+use crate::clock::iso;
 
 /// A time, to the millisecond. The script converts it to the reader's time zone.
 #[derive(Template)]
@@ -19,19 +20,8 @@ impl HtmlSafe for Moment {}
 
 impl Moment {
     pub(super) fn of(time: &SystemTime) -> Self {
-        Self { iso: iso(time) }
+        Self { iso: iso(*time) }
     }
-}
-
-/// A time in UTC, to the millisecond.
-pub(super) fn iso(time: &SystemTime) -> String {
-    let (date, time) = {
-        let t = OffsetDateTime::from(*time);
-        (t.date(), t.time())
-    };
-    let (year, month, day) = date.to_calendar_date();
-    let (month, (hour, minute, second, ms)) = (u8::from(month), time.as_hms_milli());
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
 /// The time left until `end`. The script counts it down.

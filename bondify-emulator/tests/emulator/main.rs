@@ -11,4 +11,5 @@ mod handler;
 mod public_api;
 mod readings;
 mod restart;
+mod schemas;
 mod support;

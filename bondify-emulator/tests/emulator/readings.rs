@@ -43,33 +43,6 @@ async fn the_first_confirmed_answer_uses_the_session() {
 }
 
 #[tokio::test]
-async fn answers_have_the_forms_of_the_reading() {
-    let emulator = with(Reading::NoStatus).await;
-    let token = generate(&emulator);
-    emulator.confirm(&token, Persona::default()).unwrap();
-    let confirmed = verify(&emulator, &token).await.json;
-    assert!(confirmed["proof"].is_string() && confirmed.get("status").is_none(), "{confirmed}");
-
-    let emulator = with(Reading::NoExpiry).await;
-    let new = post(&emulator, "/api/v1/generate/public", json!({"project_id": SHOP})).await.json;
-    assert!(new["deeplink"].is_string() && new.get("expires_at").is_none(), "{new}");
-
-    let emulator = with(Reading::SqlValues).await;
-    let project = &get(&emulator, "projects").await["projects"][0];
-    assert_eq!((&project["active"], &project["sessions_count"]), (&json!(1), &json!("0")));
-    assert_eq!(get(&emulator, "analytics").await["total_sessions"], "0");
-
-    let emulator = with(Reading::DocsNames).await;
-    let me = get(&emulator, "me").await;
-    assert!(me["id"].is_string() && me.get("developer").is_none(), "{me}");
-
-    let emulator = with(Reading::IsoTimes).await;
-    generate(&emulator);
-    let created_at = get(&emulator, "sessions").await["sessions"][0]["created_at"].take();
-    assert!(created_at.as_str().is_some_and(|time| time.ends_with('Z')), "{created_at}");
-}
-
-#[tokio::test]
 async fn a_list_has_one_page() {
     let emulator = with(Reading::Pages).await;
     for (count, has_more) in [(100, false), (1, true)] {
