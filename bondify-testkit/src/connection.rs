@@ -1,6 +1,7 @@
 use std::{io, net::SocketAddr};
 
 use bytes::{Buf, BytesMut};
+use httparse::Status;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -169,26 +170,27 @@ impl Response {
     /// Returns the value of a header. `name` must be in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        headers.find(|(other, _)| other == name).map(|(_, value)| &**value)
+        header(&self.headers, name)
     }
 
     /// Returns the machine code, if the response is a [`Reply`](bondify_core::Reply).
     #[must_use]
     pub fn code(&self) -> Option<String> {
         let body: Value = serde_json::from_str(&self.body).ok()?;
-        match body["status"].as_str() {
-            Some(status) => Some(status.to_uppercase()),
-            None => body["code"].as_str().map(str::to_owned),
-        }
+        let status = body["status"].as_str().map(str::to_uppercase);
+        status.or_else(|| body["code"].as_str().map(str::to_owned))
     }
 
     /// Parses the first response in `bytes`. Returns it with its size, and `None` if it is incomplete.
+    pub(crate) fn is_json(&self) -> bool {
+        self.header("content-type").is_some_and(|it| it.starts_with("application/json"))
+    }
+
     fn parse(bytes: &[u8]) -> io::Result<Option<(Self, usize)>> {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut head = httparse::Response::new(&mut headers);
         let malformed = |error| io::Error::new(io::ErrorKind::InvalidData, error);
-        let httparse::Status::Complete(start) = head.parse(bytes).map_err(malformed)? else {
+        let Status::Complete(start) = head.parse(bytes).map_err(malformed)? else {
             return Ok(None);
         };
         let mut response = Self {
@@ -214,6 +216,11 @@ impl Response {
     }
 }
 
+/// The first value of a header.
+pub(crate) fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(other, _)| other == name).map(|(_, value)| &**value)
+}
+
 pub(crate) fn text(header: &httparse::Header<'_>) -> (String, String) {
     (header.name.to_lowercase(), String::from_utf8_lossy(header.value).into_owned())
 }
@@ -221,9 +228,7 @@ pub(crate) fn text(header: &httparse::Header<'_>) -> (String, String) {
 fn unchunk(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     let (mut body, mut at) = (Vec::new(), 0);
     loop {
-        let Ok(httparse::Status::Complete((start, size))) =
-            httparse::parse_chunk_size(&bytes[at..])
-        else {
+        let Ok(Status::Complete((start, size))) = httparse::parse_chunk_size(&bytes[at..]) else {
             return None;
         };
         let start = at + start;

@@ -56,6 +56,7 @@ mod settings;
 mod settling;
 
 pub use self::adapter::{Adapter, App, Attached, Body, PATH, PROJECTS_PATH, Server, two_projects};
+pub(crate) use self::rig::get;
 #[doc(hidden)]
 pub use self::{
     accepting::*,

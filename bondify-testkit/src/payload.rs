@@ -1,9 +1,5 @@
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
     time::{Duration, SystemTime},
 };
 
@@ -47,11 +43,7 @@ impl Payload {
     /// assert!(String::from_utf8_lossy(&body).contains(r#""event":"auth.confirmed""#));
     /// ```
     pub fn confirmed() -> Self {
-        Self::new(Confirmed::NAME, "confirmed_at")
-            .field("telegram_id", "123456789")
-            .field("telegram_name", "Ada Lovelace")
-            .field("telegram_username", "ada")
-            .at(SystemTime::now())
+        Self::new(Confirmed::NAME, "confirmed_at").by_ada().at(SystemTime::now())
     }
 
     /// Creates an `auth.cancelled` event of a new session, with the current time.
@@ -94,16 +86,17 @@ impl Payload {
     /// If the clock is before 1970.
     pub fn proof() -> Self {
         let now = SystemTime::now();
-        let issued_at = now.duration_since(SystemTime::UNIX_EPOCH).expect("the time is after 1970");
-        let issued_at = issued_at.as_secs();
+        let issued_at = since_epoch(now).as_secs();
         Self::of_new_session("confirmed_at")
-            .field("telegram_id", "123456789")
-            .field("telegram_name", "Ada Lovelace")
-            .field("telegram_username", "ada")
+            .by_ada()
             .field("project_id", "proj_test")
             .field("iat", issued_at)
             .field("exp", issued_at + 5 * 60)
             .at(now)
+    }
+
+    fn by_ada(self) -> Self {
+        self.telegram_id("123456789").telegram_name("Ada Lovelace").telegram_username(Some("ada"))
     }
 
     fn new(name: &str, time_field: &'static str) -> Self {
@@ -164,10 +157,8 @@ impl Payload {
     ///
     /// If the time is before 1970.
     pub fn at(self, time: SystemTime) -> Self {
-        let since_epoch =
-            time.duration_since(SystemTime::UNIX_EPOCH).expect("the time is after 1970");
         let field = self.time_field;
-        self.field(field, since_epoch.as_millis() as u64)
+        self.field(field, since_epoch(time).as_millis() as u64)
     }
 
     /// Sets the time of the event to `age` ago.
@@ -241,8 +232,11 @@ impl Payload {
     }
 }
 
-fn new_session_token() -> String {
-    static RUN: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    format!("sess_{:016x}{:04}", *RUN, NEXT.fetch_add(1, Ordering::Relaxed))
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(SystemTime::UNIX_EPOCH).expect("the time is after 1970")
+}
+
+pub(crate) fn new_session_token() -> String {
+    let random = || RandomState::new().hash_one("sess");
+    format!("sess_{:016x}{:016x}", random(), random())
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bondify_core::{Claimed, DedupeStore, EventKey, LeaseToken, StoreError, async_trait};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::deadline::wait_until;
 
@@ -42,8 +42,7 @@ struct State {
     journal: watch::Sender<Vec<Call>>,
     down: AtomicBool,
     ignores_renewals: AtomicBool,
-    holding_claims: AtomicBool,
-    held_claims: Semaphore,
+    holding_claims: watch::Sender<bool>,
 }
 
 /// A call that a store answered.
@@ -72,8 +71,7 @@ impl ProbeStore {
             journal: watch::Sender::default(),
             down: AtomicBool::default(),
             ignores_renewals: AtomicBool::default(),
-            holding_claims: AtomicBool::default(),
-            held_claims: Semaphore::new(0),
+            holding_claims: watch::Sender::default(),
         }))
     }
 
@@ -116,13 +114,12 @@ impl ProbeStore {
     /// }
     /// ```
     pub fn hold_claims(&self) {
-        self.0.holding_claims.store(true, Ordering::SeqCst);
+        self.0.holding_claims.send_replace(true);
     }
 
     /// Answers the held claims, and holds no more.
     pub fn resume_claims(&self) {
-        self.0.holding_claims.store(false, Ordering::SeqCst);
-        self.0.held_claims.add_permits(Semaphore::MAX_PERMITS / 2);
+        self.0.holding_claims.send_replace(false);
     }
 
     /// Returns the calls so far, without renewals.
@@ -165,9 +162,8 @@ impl DedupeStore for ProbeStore {
     async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
         let claimed = self.reach()?.claim(key, lease).await?;
         self.note(Call::Claim(claimed));
-        if self.0.holding_claims.load(Ordering::SeqCst) {
-            self.0.held_claims.acquire().await.map_err(StoreError::new)?.forget();
-        }
+        // The sender lives as long as this store.
+        let _ = self.0.holding_claims.subscribe().wait_for(|holding| !holding).await;
         Ok(claimed)
     }
 

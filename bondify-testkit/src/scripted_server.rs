@@ -12,11 +12,14 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
     time::{Instant, sleep},
 };
 
-use crate::{connection::text, deadline::wait_until};
+use crate::{
+    connection::{header, text},
+    deadline::wait_until,
+};
 
 /// A server on loopback that sends the given answers, byte for byte, for tests of clients of Bondify's
 /// API.
@@ -52,7 +55,7 @@ use crate::{connection::text, deadline::wait_until};
 pub struct ScriptedServer {
     address: SocketAddr,
     state: Arc<State>,
-    accepting: JoinHandle<()>,
+    _accepting: JoinSet<()>,
 }
 
 #[derive(Debug)]
@@ -81,8 +84,7 @@ impl ReceivedRequest {
     /// Returns the value of a header. `name` must be in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        headers.find(|(other, _)| other == name).map(|(_, value)| &**value)
+        header(&self.headers, name)
     }
 
     /// Parses the first request in `bytes`. Returns it with its size, and `None` if it is incomplete.
@@ -216,8 +218,9 @@ impl ScriptedServer {
         let address = listener.local_addr().expect("the listener has an address");
         let state =
             Arc::new(State { answers: Mutex::new(answers), received: watch::Sender::default() });
-        let accepting = tokio::spawn(accept(listener, state.clone()));
-        Self { address, state, accepting }
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept(listener, state.clone()));
+        Self { address, state, _accepting: accepting }
     }
 
     /// Returns its URL, `http://127.0.0.1:<port>`.
@@ -252,12 +255,6 @@ impl ScriptedServer {
     /// After half a minute.
     pub async fn received(&self, requests: usize) {
         wait_until(&self.state.received, |received| received.len() >= requests).await;
-    }
-}
-
-impl Drop for ScriptedServer {
-    fn drop(&mut self) {
-        self.accepting.abort();
     }
 }
 

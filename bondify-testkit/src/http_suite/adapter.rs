@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use bondify_core::{Bondify, DedupeStore, MemoryStore, Projects, Reply, Secret};
-use tokio::task::{AbortHandle, yield_now};
+use tokio::task::{JoinSet, yield_now};
 
 use crate::Script;
 
@@ -124,7 +124,7 @@ impl Body {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    task: AbortHandle,
+    _serving: JoinSet<()>,
 }
 
 impl Server {
@@ -134,18 +134,14 @@ impl Server {
     ///
     /// Outside of a tokio runtime.
     pub fn new(address: SocketAddr, serve: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { address, task: tokio::spawn(serve).abort_handle() }
+        let mut serving = JoinSet::new();
+        serving.spawn(serve);
+        Self { address, _serving: serving }
     }
 
     /// Returns the address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }

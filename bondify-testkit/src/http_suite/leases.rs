@@ -9,14 +9,15 @@ use super::{
 };
 use crate::{Call, Step, WebhookRequest};
 
-fn key_of(request: &WebhookRequest) -> EventKey {
-    request.verified_by(&secret()).expect("the request is genuine").key()
+fn request_and_key() -> (WebhookRequest, EventKey) {
+    let request = confirmed();
+    let key = request.verified_by(&secret()).expect("the request is genuine").key();
+    (request, key)
 }
 
 /// A handler may run for longer than its lease.
 pub async fn a_lease_is_renewed_while_the_handler_runs<A: Adapter>() {
-    let request = confirmed();
-    let key = key_of(&request);
+    let (request, key) = request_and_key();
     let rig = Rig::with::<A>(|builder| builder.lease(RENEWED)).await;
     rig.script.then([Step::held(200)]);
     let connection = rig.begin(&request).await;
@@ -31,8 +32,7 @@ pub async fn a_lease_is_renewed_while_the_handler_runs<A: Adapter>() {
 
 /// A crashed process renews nothing, so a waiting delivery acquires the lease.
 pub async fn a_crashed_handler_is_taken_over_after_its_lease<A: Adapter>() {
-    let request = confirmed();
-    let key = key_of(&request);
+    let (request, key) = request_and_key();
     let rig = Rig::start::<A>().await;
     let crashed = rig.store.claim(&key, SHORT).await.expect("the store is up");
     assert!(matches!(crashed, Claimed::Acquired(_)));
@@ -45,8 +45,7 @@ pub async fn a_crashed_handler_is_taken_over_after_its_lease<A: Adapter>() {
 
 /// A handler that lost its lease cannot complete an event that another handler runs for.
 pub async fn a_handler_that_lost_its_lease_changes_nothing<A: Adapter>() {
-    let request = confirmed();
-    let key = key_of(&request);
+    let (request, key) = request_and_key();
     let rig = Rig::with::<A>(|builder| builder.lease(RENEWED)).await;
     rig.script.then([Step::held(200), Step::held(500)]);
     rig.store.ignore_renewals(true);

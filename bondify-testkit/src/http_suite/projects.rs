@@ -5,8 +5,7 @@ use super::{
 use crate::{Connection, Payload, Response, Step, WebhookRequest};
 
 async fn rig<A: Adapter>() -> Rig {
-    let rig = Rig::attached::<A>(Attached::ForProjects, |builder| builder).await;
-    rig.expect("the server starts")
+    Rig::attached::<A>(Attached::ForProjects).await.expect("the server starts")
 }
 
 /// A login whose event is delivered to several projects. Each case has its own, because cases share a

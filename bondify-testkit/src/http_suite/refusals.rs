@@ -4,9 +4,9 @@ use bondify_core::{SIGNATURE_HEADER, Secret, Verifier};
 
 use super::{
     adapter::{Adapter, Attached, Body, PATH},
-    rig::{COMPLETED, Rig, assert_handled, assert_reply, confirmed, response, secret},
+    rig::{COMPLETED, Rig, assert_handled, assert_reply, confirmed, get, response, secret},
 };
-use crate::{Payload, Response, WebhookRequest};
+use crate::{Payload, WebhookRequest};
 
 /// The response is 415 without a content type and with another one.
 pub async fn a_body_that_is_not_json_typed_is_refused<A: Adapter>() {
@@ -149,17 +149,10 @@ pub async fn an_unknown_event_is_judged_by_its_time_if_it_has_one<A: Adapter>() 
     assert_handled(&rig.post(&unknown.signed_with(&secret())).await);
 }
 
-async fn get(rig: &Rig, path: &str) -> Response {
-    let mut connection = rig.open().await;
-    let get = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
-    connection.send(get.as_bytes()).await.expect("the server reads");
-    response(connection).await
-}
-
 /// Bondify replies to deliveries only.
 pub async fn the_framework_answers_other_methods<A: Adapter>() {
     let rig = Rig::start::<A>().await;
-    let response = get(&rig, PATH).await;
+    let response = get(&rig.server, PATH, "").await;
     assert_eq!(response.status, A::OTHER_METHOD_STATUS, "{response:?}");
     assert_eq!(response.code(), None, "{response:?}");
     assert_eq!((rig.runs(), rig.store.calls()), (0, Vec::new()));
@@ -188,8 +181,7 @@ pub async fn a_refusal_keeps_the_connection_alive<A: Adapter>() {
 /// does not run for a request that is not signed, unless the framework refuses to compile or launch the app.
 pub async fn a_handler_that_reads_the_body_itself_runs_for_signed_events_only<A: Adapter>() {
     for body in Body::ALL {
-        let served = Rig::attached::<A>(Attached::Reading(body), |builder| builder).await;
-        let Some(rig) = served else { continue };
+        let Some(rig) = Rig::attached::<A>(Attached::Reading(body)).await else { continue };
         for forged in [confirmed().without(SIGNATURE_HEADER), confirmed().tampered()] {
             let response = rig.post(&forged).await;
             assert!(response.status >= 400, "{body:?}: {response:?}");
@@ -206,16 +198,14 @@ pub async fn a_handler_that_reads_the_body_itself_runs_for_signed_events_only<A:
 
 /// The response is 500, unless the framework refuses to compile or launch the app.
 pub async fn an_extractor_without_bondify_is_a_misconfiguration<A: Adapter>() {
-    let served = Rig::attached::<A>(Attached::Never, |builder| builder).await;
-    let Some(rig) = served else { return };
+    let Some(rig) = Rig::attached::<A>(Attached::Never).await else { return };
     rig.refuses(&confirmed(), 500, "MISCONFIGURED").await;
 }
 
 /// The response is 500, unless the framework refuses to compile or launch the app. The delivery does not
 /// wait for itself, and no lease remains.
 pub async fn bondify_attached_twice_is_a_misconfiguration<A: Adapter>() {
-    let served = Rig::attached::<A>(Attached::Twice, |builder| builder).await;
-    let Some(rig) = served else { return };
+    let Some(rig) = Rig::attached::<A>(Attached::Twice).await else { return };
     let request = confirmed();
     for _ in 0..2 {
         assert_reply(&rig.post(&request).await, 500, "MISCONFIGURED");
@@ -226,8 +216,7 @@ pub async fn bondify_attached_twice_is_a_misconfiguration<A: Adapter>() {
 /// The response to a request for a page is 500, unless the framework refuses to compile or launch the app.
 /// A 415 would not tell the developer that Bondify is attached to that page.
 pub async fn bondify_around_the_whole_app_is_a_misconfiguration<A: Adapter>() {
-    let served = Rig::attached::<A>(Attached::Everywhere, |builder| builder).await;
-    let Some(rig) = served else { return };
-    assert_reply(&get(&rig, "/").await, 500, "MISCONFIGURED");
+    let Some(rig) = Rig::attached::<A>(Attached::Everywhere).await else { return };
+    assert_reply(&get(&rig.server, "/", "").await, 500, "MISCONFIGURED");
     assert_eq!((rig.runs(), rig.store.calls()), (0, Vec::new()));
 }

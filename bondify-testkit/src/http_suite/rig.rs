@@ -39,10 +39,14 @@ impl Rig {
     }
 
     pub(super) async fn with<A: Adapter>(configure: impl FnOnce(Builder) -> Builder) -> Self {
-        Self::attached::<A>(Attached::Once, configure).await.expect("the server starts")
+        Self::serve::<A>(Attached::Once, configure).await.expect("the server starts")
     }
 
-    pub(super) async fn attached<A: Adapter>(
+    pub(super) async fn attached<A: Adapter>(attached: Attached) -> Option<Self> {
+        Self::serve::<A>(attached, |builder| builder).await
+    }
+
+    async fn serve<A: Adapter>(
         attached: Attached,
         configure: impl FnOnce(Builder) -> Builder,
     ) -> Option<Self> {
@@ -107,14 +111,21 @@ pub(super) async fn response(mut connection: Connection) -> Response {
     connection.response().await.expect("the server responds")
 }
 
+pub(crate) async fn get(server: &Server, path: &str, headers: impl AsRef<[u8]>) -> Response {
+    let start = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n");
+    let request = [start.as_bytes(), headers.as_ref(), b"\r\n"].concat();
+    let mut connection = Connection::open(server.address()).await.expect("the server accepts");
+    connection.send(&request).await.expect("the server reads");
+    connection.response().await.expect("the server responds")
+}
+
 /// Asserts the status, code and JSON format of a reply, which are the same in every framework.
 /// The literals in the cases are the contract, and core's table must agree with them.
 #[track_caller]
 pub(super) fn assert_reply(response: &Response, status: u16, code: &str) {
     let shown = format!("{response:?}");
     assert_eq!((response.status, response.code().as_deref()), (status, Some(code)), "{shown}");
-    let json = response.header("content-type").is_some_and(|it| it.starts_with("application/json"));
-    assert!(json, "{shown}");
+    assert!(response.is_json(), "{shown}");
     let retry_makes_sense = matches!(status, 409 | 503);
     let retry_after = response.header("retry-after").and_then(|it| it.parse::<u64>().ok());
     assert_eq!(retry_after.is_some(), retry_makes_sense, "{shown}");

@@ -3,13 +3,12 @@
 use std::{
     collections::HashSet,
     fmt,
-    hash::{BuildHasher, RandomState},
     iter::repeat_with,
     ops::Range,
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
@@ -21,6 +20,8 @@ use futures_util::{
     stream,
 };
 use tokio::{sync::Barrier, task::yield_now};
+
+use crate::payload::new_session_token;
 
 /// A lease that does not expire during a case.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -46,8 +47,7 @@ pub async fn a_held_key_is_in_flight<S: DedupeStore>(store: S) {
 
 /// A completion ends the lease, and the event is not handled again.
 pub async fn a_completed_key_is_completed<S: DedupeStore>(store: S) {
-    let key = fresh_key();
-    let token = acquire(&store, &key, LONG).await;
+    let (key, token) = held(&store).await;
     assert!(complete(&store, &key, token).await);
     assert_eq!(claim(&store, &key).await, Claimed::Completed);
     assert_eq!(claim(&store, &key).await, Claimed::Completed);
@@ -55,8 +55,7 @@ pub async fn a_completed_key_is_completed<S: DedupeStore>(store: S) {
 
 /// A release ends the lease and forgets the key.
 pub async fn a_released_key_can_be_claimed_again<S: DedupeStore>(store: S) {
-    let key = fresh_key();
-    let token = acquire(&store, &key, LONG).await;
+    let (key, token) = held(&store).await;
     assert!(release(&store, &key, token).await);
     acquire(&store, &key, LONG).await;
 }
@@ -64,7 +63,7 @@ pub async fn a_released_key_can_be_claimed_again<S: DedupeStore>(store: S) {
 /// Both the event's name and its session token are part of the key, and a change of one key changes no
 /// other.
 pub async fn different_keys_are_independent<S: DedupeStore>(store: S) {
-    let (session, other_session) = (unique(), unique());
+    let (session, other_session) = (new_session_token(), new_session_token());
     let confirmed = EventKey::new("auth.confirmed", &session);
     let cancelled = EventKey::new("auth.cancelled", &session);
     let other = EventKey::new("auth.confirmed", &other_session);
@@ -161,8 +160,7 @@ pub async fn renewal_extends_the_lease<S: DedupeStore>(store: S) {
 
 /// A renewed lease expires that long after the renewal, regardless of the time that was left.
 pub async fn renewal_counts_from_now<S: DedupeStore>(store: S) {
-    let key = fresh_key();
-    let token = acquire(&store, &key, LONG).await;
+    let (key, token) = held(&store).await;
     let start = Instant::now();
     assert!(answered(store.renew(&key, &token, SHORT).await));
     acquire_at_last(&store, &key, LONG).await;
@@ -184,8 +182,7 @@ pub async fn a_completed_key_outlives_its_lease<S: DedupeStore>(store: S) {
 
 /// A completed key is forgotten after the retention, and can then be claimed again.
 pub async fn retention_runs_out_and_the_key_can_be_claimed_again<S: DedupeStore>(store: S) {
-    let key = fresh_key();
-    let token = acquire(&store, &key, LONG).await;
+    let (key, token) = held(&store).await;
     assert!(answered(store.complete(&key, &token, SHORT).await));
     let token = acquire_at_last(&store, &key, LONG).await;
     assert_eq!(claim(&store, &key).await, Claimed::InFlight);
@@ -195,8 +192,7 @@ pub async fn retention_runs_out_and_the_key_can_be_claimed_again<S: DedupeStore>
 
 /// A completed key may be kept for longer than requested, but not shorter.
 pub async fn a_retention_is_never_cut_short<S: DedupeStore>(store: S) {
-    let key = fresh_key();
-    let token = acquire(&store, &key, LONG).await;
+    let (key, token) = held(&store).await;
     let start = Instant::now();
     assert!(answered(store.complete(&key, &token, SHORT).await));
     acquire_at_last(&store, &key, LONG).await;
@@ -256,8 +252,7 @@ pub async fn a_taken_over_lease_cannot_renew<S: DedupeStore>(store: S) {
 
 /// A completion ends the lease: its token is no longer valid.
 pub async fn a_completed_lease_cannot_be_used_again<S: DedupeStore>(store: S) {
-    let key = fresh_key();
-    let token = acquire(&store, &key, LONG).await;
+    let (key, token) = held(&store).await;
     assert!(complete(&store, &key, token).await);
 
     assert!(!complete(&store, &key, token).await);
@@ -268,8 +263,7 @@ pub async fn a_completed_lease_cannot_be_used_again<S: DedupeStore>(store: S) {
 
 /// A release ends the lease: its token is no longer valid.
 pub async fn a_released_lease_cannot_be_used_again<S: DedupeStore>(store: S) {
-    let key = fresh_key();
-    let token = acquire(&store, &key, LONG).await;
+    let (key, token) = held(&store).await;
     assert!(release(&store, &key, token).await);
 
     assert!(!release(&store, &key, token).await);
@@ -313,39 +307,35 @@ pub async fn concurrent_claims_and_releases_never_have_two_owners<S: DedupeStore
 
     let (store, key) = (Arc::new(store), fresh_key());
     let owned = Arc::new(AtomicBool::new(false));
-    let leases = Arc::new(AtomicUsize::new(0));
-    concurrently(TASKS, || {
-        let (store, owned, leases) = (store.clone(), owned.clone(), leases.clone());
+    let leases = concurrently(&store, TASKS, |store| {
+        let owned = owned.clone();
         async move {
+            let mut leases = 0;
             for _ in 0..CLAIMS_PER_TASK {
                 if let Claimed::Acquired(token) = claim(&*store, &key).await {
                     assert!(!owned.swap(true, SeqCst), "two owners");
                     yield_now().await;
                     owned.store(false, SeqCst);
                     assert!(release(&*store, &key, token).await);
-                    leases.fetch_add(1, SeqCst);
+                    leases += 1;
                 }
             }
+            leases
         }
     })
     .await;
-    assert!(leases.load(SeqCst) > 0, "no owner at all");
+    assert!(leases.into_iter().sum::<usize>() > 0, "no owner at all");
 }
 
 /// One of many concurrent settlements of a lease succeeds, and decides the state of the key.
 pub async fn concurrent_settlements_have_one_winner<S: DedupeStore>(store: S) {
     let store = Arc::new(store);
     for _ in 0..5 {
-        let key = fresh_key();
-        let token = acquire(&*store, &key, LONG).await;
-        let completes = concurrently(10, || {
-            let store = store.clone();
-            async move { complete(&*store, &key, token).await }
-        });
-        let releases = concurrently(10, || {
-            let store = store.clone();
-            async move { release(&*store, &key, token).await }
-        });
+        let (key, token) = held(&*store).await;
+        let completes =
+            concurrently(&store, 10, |store| async move { complete(&*store, &key, token).await });
+        let releases =
+            concurrently(&store, 10, |store| async move { release(&*store, &key, token).await });
         let (completes, releases) = join(completes, releases).await;
 
         let won = |outcomes: Vec<bool>| outcomes.into_iter().filter(|&won| won).count();
@@ -375,8 +365,7 @@ pub async fn a_dropped_claim_leaks_nothing_but_its_lease<S: DedupeStore>(store: 
 /// A dropped renewal does not end the lease.
 pub async fn a_dropped_renew_leaves_the_lease_usable<S: DedupeStore>(store: S) {
     for polls in DROPPED_AFTER {
-        let key = fresh_key();
-        let token = acquire(&store, &key, LONG).await;
+        let (key, token) = held(&store).await;
         drop_after(polls, store.renew(&key, &token, LONG)).await;
         assert_eq!(claim(&store, &key).await, Claimed::InFlight);
         assert!(complete(&store, &key, token).await);
@@ -386,8 +375,7 @@ pub async fn a_dropped_renew_leaves_the_lease_usable<S: DedupeStore>(store: S) {
 /// After a dropped completion, the event is completed or its holder can still complete it.
 pub async fn a_dropped_complete_took_effect_or_not<S: DedupeStore>(store: S) {
     for polls in DROPPED_AFTER {
-        let key = fresh_key();
-        let token = acquire(&store, &key, LONG).await;
+        let (key, token) = held(&store).await;
         drop_after(polls, store.complete(&key, &token, LONG)).await;
         complete(&store, &key, token).await;
         assert_eq!(claim(&store, &key).await, Claimed::Completed);
@@ -397,8 +385,7 @@ pub async fn a_dropped_complete_took_effect_or_not<S: DedupeStore>(store: S) {
 /// After a dropped release, the key is released or its holder can still release it.
 pub async fn a_dropped_release_took_effect_or_not<S: DedupeStore>(store: S) {
     for polls in DROPPED_AFTER {
-        let key = fresh_key();
-        let token = acquire(&store, &key, LONG).await;
+        let (key, token) = held(&store).await;
         drop_after(polls, store.release(&key, &token)).await;
         release(&store, &key, token).await;
         let token = acquire(&store, &key, LONG).await;
@@ -408,12 +395,7 @@ pub async fn a_dropped_release_took_effect_or_not<S: DedupeStore>(store: S) {
 
 /// A key that no other case and no earlier run has used.
 pub fn fresh_key() -> EventKey {
-    EventKey::new("auth.confirmed", unique())
-}
-
-fn unique() -> String {
-    let random = || RandomState::new().hash_one("sess");
-    format!("sess_{:016x}{:016x}", random(), random())
+    EventKey::new("auth.confirmed", new_session_token())
 }
 
 pub async fn claim<S: DedupeStore>(store: &S, key: &EventKey) -> Claimed {
@@ -430,6 +412,12 @@ async fn complete<S: DedupeStore>(store: &S, key: &EventKey, token: LeaseToken) 
 
 async fn release<S: DedupeStore>(store: &S, key: &EventKey, token: LeaseToken) -> bool {
     answered(store.release(key, &token).await)
+}
+
+/// A new key, and the token of its long lease.
+async fn held<S: DedupeStore>(store: &S) -> (EventKey, LeaseToken) {
+    let key = fresh_key();
+    (key, acquire(store, &key, LONG).await)
 }
 
 /// Claims a key that is free.
@@ -470,22 +458,19 @@ async fn outlast_short<S: DedupeStore>(store: &S) {
 }
 
 async fn owners_of_concurrent_claims<S: DedupeStore>(store: &Arc<S>, key: EventKey) -> usize {
-    let claims = concurrently(100, || {
-        let store = store.clone();
-        async move { claim(&*store, &key).await }
-    });
+    let claims = concurrently(store, 100, |store| async move { claim(&*store, &key).await });
     claims.await.into_iter().filter(|&claimed| is_acquired(claimed)).count()
 }
 
 /// Runs this number of tasks, which start at the same time.
-async fn concurrently<T, F>(tasks: usize, task: impl Fn() -> F) -> Vec<T>
+async fn concurrently<S, T, F>(store: &Arc<S>, tasks: usize, task: impl Fn(Arc<S>) -> F) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
     let start = Arc::new(Barrier::new(tasks));
     let spawn = || {
-        let (start, task) = (start.clone(), task());
+        let (start, task) = (start.clone(), task(Arc::clone(store)));
         tokio::spawn(async move {
             start.wait().await;
             task.await

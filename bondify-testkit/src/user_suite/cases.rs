@@ -7,13 +7,12 @@ use futures_util::future::join_all;
 use serde_json::Value;
 
 use super::{Adapter, MAYBE, ME, NOBODY, TWICE};
-use crate::{Call, Connection, Payload, ProbeStore, Response, cookies, http_suite::Server};
+use crate::{
+    Call, Payload, ProbeStore, Response, cookies,
+    http_suite::{Server, get, secret},
+};
 
 const ID: &str = "7123456789";
-
-fn secret() -> Secret {
-    Secret::new("whsec_5f2b0c9d8e7a6b5c4d3e2f1a0b9c8d7e").expect("a valid secret")
-}
 
 fn proof() -> Payload {
     Payload::proof().telegram_id(ID)
@@ -35,14 +34,6 @@ async fn start<A: Adapter>(configure: impl FnOnce(ProofVerifier) -> ProofVerifie
     A::serve(configure(ProofVerifier::new(secret()))).await
 }
 
-async fn get(server: &Server, path: &str, headers: impl AsRef<[u8]>) -> Response {
-    let start = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n");
-    let request = [start.as_bytes(), headers.as_ref(), b"\r\n"].concat();
-    let mut connection = Connection::open(server.address()).await.expect("the server accepts");
-    connection.send(&request).await.expect("the server reads");
-    connection.response().await.expect("the server responds")
-}
-
 #[track_caller]
 fn assert_accepted(response: &Response) {
     assert_eq!((response.status, &*response.body), (200, ID), "{response:?}");
@@ -55,8 +46,7 @@ fn assert_refused(response: &Response, code: &str) {
     let body: Value = serde_json::from_str(&response.body).expect("the body is JSON");
     assert_eq!(body["error"], "Unauthorized", "{response:?}");
     assert!(body["message"].as_str().is_some_and(|text| !text.is_empty()), "{response:?}");
-    let json = response.header("content-type").is_some_and(|it| it.starts_with("application/json"));
-    assert!(json, "{response:?}");
+    assert!(response.is_json(), "{response:?}");
     let challenge = response.header("www-authenticate");
     assert!(challenge.is_some_and(|it| it.starts_with("Bearer")), "{response:?}");
 }
