@@ -89,7 +89,7 @@ impl Outage {
     /// Waits until Bondify has stopped retrying the session's delivery, and returns its request.
     async fn given_up(&self, session: &Session) -> WebhookRequest {
         let delivery = self.emulator.delivery_of(&session.token).await.unwrap();
-        let secret = self.emulator.project(SHOP).unwrap().secret().clone();
+        let secret = self.emulator.project(SHOP).unwrap().secret();
         WebhookRequest::signed(delivery.body.clone(), &secret)
     }
 
@@ -100,7 +100,7 @@ impl Outage {
 
     /// Returns an instance of the server with this store.
     fn instance(&self, store: impl DedupeStore) -> Bondify {
-        let secret = self.emulator.project(SHOP).unwrap().secret().clone();
+        let secret = self.emulator.project(SHOP).unwrap().secret();
         Bondify::builder(secret).store(store).build().unwrap()
     }
 }
@@ -482,7 +482,7 @@ async fn a_store_that_forgets_on_a_restart_causes_a_warning() {
     within_a_minute(async {
         let outage = Outage::start().await;
         outage.log_in(SHOP, 424_242);
-        let secret = outage.emulator.project(SHOP).unwrap().secret().clone();
+        let secret = outage.emulator.project(SHOP).unwrap().secret();
         let builder = || Bondify::builder(secret.clone());
         for (bondify, warned) in [
             (builder().build().unwrap(), true),

@@ -33,8 +33,7 @@ function tick() {
   }
 }
 
-// Loads the parts of the page that have changed since the last load, or all parts. A part replaces the
-// element with its id.
+// Loads the live parts of the page. A part replaces the element with its id, if it differs.
 
 const link = (state, text) => Object.assign($("link"), { textContent: text }).dataset.state = state;
 
@@ -46,15 +45,13 @@ async function load() {
   while (isOutdated) {
     isOutdated = false;
     const loaded = view;
-    const query = new URLSearchParams(location.search);
-    if (shown) query.set("next_change", shown);
     try {
-      const answer = await fetch(`/inspector/feed?${query}`);
+      const answer = await fetch(`/inspector/feed${location.search}`);
       const html = await answer.text();
       if (!answer.ok) throw answer;
       if (loaded !== view) continue;
-      shown = answer.headers.get("next-change");
       put(html);
+      shown = answer.headers.get("next-change");
       link("on", "live");
     } catch {
       link("off", "reconnecting");
@@ -64,7 +61,7 @@ async function load() {
   isLoading = false;
 }
 
-// Loads all parts, for example after the address has changed.
+// Loads the page anew, for example after the address has changed.
 function connect() {
   [view, shown] = [view + 1, ""];
   load();
@@ -100,34 +97,41 @@ function follow() {
   navigator.locks.request("changes", () => new Promise(() => listen(pages)));
 }
 
+// The HTML of parts and rows as it was loaded.
+const sources = new WeakMap();
+
+const isEdited = (input) => input.value !== input.defaultValue;
+const texts = "input:not([type=checkbox], [type=radio]), textarea";
+
 let landing;
 function put(html) {
   const template = document.createElement("template");
   template.innerHTML = html;
+  const focused = document.activeElement.id;
   for (const part of [...template.content.children]) {
+    const [old, rows] = [$(part.id), all(".rows > [id]", part)];
+    if (!old || sources.get(old) === part.outerHTML || all(texts, old).some(isEdited)) continue;
+    for (const loaded of [part, ...rows]) sources.set(loaded, loaded.outerHTML);
     localise(part);
-    const [old, list] = [$(part.id), $(part.dataset.into)];
-    if (part.dataset.say) $("said").textContent = part.dataset.say;
-    if ("gone" in part.dataset) old?.remove();
-    else if (old) replace(old, part);
-    else if (list) insert(list, part);
+    rows.reverse().forEach(keep); // the newest is said last
+    replace(old, part);
   }
-  if (landing) $(landing)?.focus();
+  const target = $(landing ?? focused);
+  if (target !== document.activeElement) target?.focus({ preventScroll: !landing });
   landing = undefined;
 }
 
-function insert(list, row) {
-  row.classList.add("fresh");
-  const heads = list.querySelector(".heads");
-  heads ? heads.after(row) : list.prepend(row);
-  while (list.children.length > list.dataset.keep) list.lastElementChild.remove();
+// Keeps a row that is shown already, and marks a new one.
+function keep(row) {
+  const old = $(row.id);
+  if (old && sources.get(old) === sources.get(row)) return row.replaceWith(old);
+  if (!shown || old?.dataset.say === row.dataset.say) return;
+  $("said").textContent = row.dataset.say;
+  if (!old) row.classList.add("fresh");
 }
 
-// Replaces a part, but keeps edited fields, the focus, and what is open or selected.
+// Replaces a part, but keeps what is open or selected.
 function replace(old, part) {
-  const isEdited = (input) => input.value !== input.defaultValue;
-  if (all("input:not([type=checkbox], [type=radio]), textarea", old).some(isEdited)) return;
-  const focused = old.contains(document.activeElement) && document.activeElement.id;
   if (old.dataset.delivery === part.dataset.delivery) {
     for (const { id, open, checked } of all("details[id], [type=radio][id]", old)) {
       const twin = part.querySelector(`#${CSS.escape(id)}`);
@@ -135,7 +139,6 @@ function replace(old, part) {
     }
   }
   old.replaceWith(part);
-  if (focused) $(focused)?.focus({ preventScroll: true });
 }
 
 // Reactions to input.
@@ -166,7 +169,7 @@ async function send(form, submitter) {
     const refusal = page.getElementById("refusal");
     if (refusal) return toast(refusal.textContent);
     for (const input of all("input, textarea", form)) input.defaultValue = input.value;
-    if (swap && answer.ok) return put(page.getElementById(swap).outerHTML);
+    if (swap && answer.ok) return show(page.getElementById(swap));
     toast(live);
     if (follow === undefined) return;
     if (!opened() && !new URL(answer.url).searchParams.has("delivery")) return location.assign(answer.url);
@@ -176,6 +179,13 @@ async function send(form, submitter) {
   } catch {
     toast("The emulator does not answer.");
   }
+}
+
+// Shows a part that stays until the live part changes.
+function show(part) {
+  const old = $(part.id);
+  sources.set(part, sources.get(old));
+  old.replaceWith(part);
 }
 
 // Copies a text, a part of the open delivery exactly as it was sent, or the exports.

@@ -3,95 +3,54 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use serde::Serialize;
+use serde_json::{Value, json};
 use time::{Date, OffsetDateTime};
 
-use crate::{Session, SessionStatus};
+use crate::{Login, Session};
 
-/// The figures of the dashboard, for some days up to today (UTC).
-#[derive(Debug, Serialize)]
-pub(crate) struct Analytics {
-    total_sessions: usize,
-    confirmed_sessions: usize,
-    pub(crate) unique_users: usize,
-    /// The percentage of sessions that were confirmed, to one decimal place.
-    conversion_rate: f64,
-    daily: Vec<Day>,
-    funnel: Funnel,
-}
-
-#[derive(Debug, Serialize)]
-struct Day {
-    date: String,
-    sessions: usize,
-    confirmed: usize,
-    unique_users: usize,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct Funnel {
-    requested: usize,
-    confirmed: usize,
-    expired: usize,
-    cancelled: usize,
-}
-
-#[derive(Default)]
-struct Tally<'a> {
-    sessions: usize,
-    confirmed: usize,
-    users: HashSet<&'a str>,
-}
-
-impl<'a> Tally<'a> {
-    fn count(&mut self, session: &'a Session) {
-        self.sessions += 1;
-        if let Some(login) = session.login() {
-            self.confirmed += 1;
-            self.users.insert(&login.persona.telegram_id);
+/// The figures of the dashboard: the sessions that were created in the last `days` days (UTC),
+/// including today. The conversion rate is the percentage of confirmed sessions, to one decimal
+/// place.
+pub(crate) fn analytics(sessions: &[Session], days: u16, now: SystemTime) -> Value {
+    let days = (0..days).map(|ago| now - Duration::from_secs(24 * 60 * 60) * ago.into());
+    let mut daily: BTreeMap<_, Vec<_>> = days.map(|day| (date(day), Vec::new())).collect();
+    for session in sessions {
+        if let Some(day) = daily.get_mut(&date(session.created_at)) {
+            day.push(session);
         }
     }
+    let all: Vec<_> = daily.values().flatten().copied().collect();
+    let (total, confirmed) = (all.len(), logins(&all).count());
+    let ended = |name| all.iter().filter(|session| session.status.name() == name).count();
+    let day = |(date, sessions): (&Date, &Vec<&Session>)| {
+        json!({
+            "date": date.to_string(),
+            "sessions": sessions.len(),
+            "confirmed": logins(sessions).count(),
+            "unique_users": unique_users(sessions),
+        })
+    };
+    json!({
+        "total_sessions": total,
+        "confirmed_sessions": confirmed,
+        "unique_users": unique_users(&all),
+        "conversion_rate": percentage(confirmed, total),
+        "daily": daily.iter().map(day).collect::<Vec<_>>(),
+        "funnel": {
+            "requested": total,
+            "confirmed": confirmed,
+            "expired": ended("expired"),
+            "cancelled": ended("cancelled"),
+        },
+    })
 }
 
-impl Analytics {
-    /// Counts the sessions that were created in the last `days` days, including today.
-    pub(crate) fn of(sessions: &[Session], days: u16, now: SystemTime) -> Self {
-        let daily = (0..days).rev().map(|ago| now - Duration::from_secs(24 * 60 * 60) * ago.into());
-        let mut daily: BTreeMap<Date, Tally<'_>> =
-            daily.map(|day| (date(day), Tally::default())).collect();
-        let (mut total, mut funnel) = (Tally::default(), Funnel::default());
-        for session in sessions {
-            let Some(day) = daily.get_mut(&date(session.created_at)) else { continue };
-            day.count(session);
-            total.count(session);
-            match session.status {
-                SessionStatus::Expired => funnel.expired += 1,
-                SessionStatus::Cancelled { .. } => funnel.cancelled += 1,
-                _ => {}
-            }
-        }
-        funnel.requested = total.sessions;
-        funnel.confirmed = total.confirmed;
-        Self {
-            total_sessions: total.sessions,
-            confirmed_sessions: total.confirmed,
-            unique_users: total.users.len(),
-            conversion_rate: percentage(total.confirmed, total.sessions),
-            daily: daily.into_iter().map(Day::from).collect(),
-            funnel,
-        }
-    }
+fn logins<'a>(sessions: &[&'a Session]) -> impl Iterator<Item = &'a Login> {
+    sessions.iter().filter_map(|session| session.login())
 }
 
-impl From<(Date, Tally<'_>)> for Day {
-    fn from((date, tally): (Date, Tally<'_>)) -> Self {
-        Self {
-            date: date.to_string(),
-            sessions: tally.sessions,
-            confirmed: tally.confirmed,
-            unique_users: tally.users.len(),
-        }
-    }
+fn unique_users(sessions: &[&Session]) -> usize {
+    logins(sessions).map(|login| &login.persona.telegram_id).collect::<HashSet<_>>().len()
 }
 
 fn date(time: SystemTime) -> Date {
@@ -104,10 +63,8 @@ fn percentage(part: usize, whole: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::{Login, Persona};
+    use crate::{Persona, SessionStatus};
 
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -140,7 +97,7 @@ mod tests {
             session(now - DAY * 6, SessionStatus::Pending),
             session(now - DAY * 7, confirmed("3", now)),
         ];
-        let analytics = json!(Analytics::of(&sessions, 7, now));
+        let analytics = analytics(&sessions, 7, now);
         assert_eq!(
             analytics["funnel"],
             json!({"requested": 6, "confirmed": 3, "expired": 1, "cancelled": 1})

@@ -3,13 +3,13 @@ use std::{net::SocketAddr, sync::Arc};
 use axum::{
     Json,
     body::Bytes,
-    extract::{FromRequest, Request, rejection::BytesRejection},
+    extract::{self, FromRequest, Request, rejection::BytesRejection},
 };
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, backend::Backend, reading::Readings, transport::Resolver};
+use crate::{Error, backend::Backend, reading::Readings, state::State, transport::Resolver};
 
 /// The state that every request handler shares.
 pub(crate) struct App {
@@ -24,11 +24,25 @@ pub(crate) struct App {
     pub(crate) stopped: CancellationToken,
 }
 
+/// The extractor of the state.
+pub(crate) type Shared = extract::State<Arc<App>>;
+
+/// The answer to a call of an API.
+pub(crate) type Answer = Result<Json<Value>, Error>;
+
 impl App {
     /// An answer of Bondify's API, in the forms of the readings.
-    pub(crate) fn answer(&self, mut answer: Value) -> Json<Value> {
+    pub(crate) fn answer(&self, mut answer: Value) -> Answer {
         self.readings.apply(&mut answer);
-        Json(answer)
+        Ok(Json(answer))
+    }
+
+    /// An answer of the control API: the result of `act`.
+    pub(crate) fn answer_with<T: Serialize>(
+        &self,
+        act: impl FnOnce(&mut State) -> Result<T, Error>,
+    ) -> Answer {
+        self.backend.with(|state| act(state).map(|done| Json(json!(done))))
     }
 
     /// The URL that a user opens to log in.
@@ -52,7 +66,6 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Input<T> {
         let body = Bytes::from_request(request, app).await;
         let body = body.map_err(|_: BytesRejection| Error::BadRequest("the body is too large"))?;
         let json = if body.is_empty() { b"null" } else { &body[..] };
-        let input = serde_json::from_slice(json);
-        input.map(Self).map_err(|_| Error::BadRequest("the body is not valid JSON for this call"))
+        serde_json::from_slice(json).map(Self).map_err(|_| Error::MALFORMED)
     }
 }

@@ -1,13 +1,15 @@
 use std::{
-    mem,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::{
-    Change, clock::Clock, command::Command, history::History, journal::Journal, state::State,
+    Change,
+    clock::{Clock, unix_ms},
+    journal::Journal,
+    state::State,
 };
 
 /// The state, and the effects of its changes: each change is written to the state file, passed
@@ -15,7 +17,8 @@ use crate::{
 pub(crate) struct Backend {
     clock: Clock,
     shared: Mutex<Shared>,
-    commands: mpsc::UnboundedSender<Command>,
+    /// To the dispatcher: each change, and its time.
+    changes: mpsc::UnboundedSender<(Change, SystemTime)>,
     listeners: broadcast::Sender<Change>,
     /// The number of the next change.
     next_change: watch::Sender<u64>,
@@ -26,7 +29,6 @@ struct Shared {
     journal: Option<Journal>,
     /// The error of the state file, while it cannot be written.
     failure: Option<String>,
-    history: History,
 }
 
 impl Backend {
@@ -37,36 +39,37 @@ impl Backend {
         state: State,
         journal: Option<Journal>,
         clock: Clock,
-    ) -> (Self, mpsc::UnboundedReceiver<Command>) {
-        let (commands, dispatcher) = mpsc::unbounded_channel();
-        let history = History::new(clock.now());
-        let next_change = watch::Sender::new(history.next());
-        let shared = Mutex::new(Shared { state, journal, failure: None, history });
+    ) -> (Self, mpsc::UnboundedReceiver<(Change, SystemTime)>) {
+        let (changes, dispatcher) = mpsc::unbounded_channel();
+        // Starts at the time, so that a number of an earlier emulator is not one of this emulator.
+        let next_change = watch::Sender::new(unix_ms(clock.now()));
+        let shared = Mutex::new(Shared { state, journal, failure: None });
         let listeners = broadcast::Sender::new(Self::CHANGE_BUFFER);
-        (Self { clock, shared, commands, listeners, next_change }, dispatcher)
+        (Self { clock, shared, changes, listeners, next_change }, dispatcher)
     }
 
     /// Reads or changes the state, at the current time.
-    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State, SystemTime) -> T) -> T {
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let now = self.clock.now();
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = act(&mut shared.state, now);
+        let mut shared = self.lock();
+        shared.state.now = now;
+        let result = act(&mut shared.state);
         let changes = shared.state.take_changes();
-        if !changes.is_empty() {
-            self.write(&mut shared, &changes);
+        if changes.is_empty() {
+            return result;
         }
+        self.write(&mut shared, &changes);
+        self.next_change.send_modify(|number| *number += changes.len() as u64);
         for change in changes {
-            if let Some(order) = Command::of(&change, now) {
-                // The dispatcher has ended if the emulator is stopped.
-                let _ = self.commands.send(order);
-            }
-            shared.history.push(change.clone());
-            // There may be no listeners.
+            // The dispatcher may have ended, and there may be no listeners.
+            let _ = self.changes.send((change.clone(), now));
             let _ = self.listeners.send(change);
         }
-        let next = shared.history.next();
-        self.next_change.send_if_modified(|number| mem::replace(number, next) != next);
         result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes changes to the state file, and announces when that fails and when it succeeds again.
@@ -82,7 +85,7 @@ impl Backend {
 
     /// Whether all changes are in the state file. Tries again to write it if they are not.
     pub(crate) fn is_stored(&self) -> bool {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = self.lock();
         if shared.failure.is_some() {
             self.write(&mut shared, &[]);
         }
@@ -91,14 +94,7 @@ impl Backend {
 
     /// Closes the state file, so that another emulator may use it.
     pub(crate) fn close(&self) {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner).journal = None;
-    }
-
-    /// The changes from this number on, if they are kept, and the number of the next change.
-    pub(crate) fn changes_from(&self, number: Option<u64>) -> (Option<Vec<Change>>, u64) {
-        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes = number.and_then(|number| shared.history.from(number));
-        (changes, shared.history.next())
+        self.lock().journal = None;
     }
 
     /// The number of the next change, as it grows.

@@ -1,6 +1,6 @@
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr},
     path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -14,7 +14,7 @@ use crate::{
     backend::Backend,
     clock::Clock,
     dispatcher::Dispatcher,
-    journal::{Journal, JournalError},
+    journal::Journal,
     local::{ListenError, Listener},
     queue::Limits,
     random,
@@ -44,6 +44,7 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Default)]
 #[must_use]
 pub struct Builder {
     ip: Option<IpAddr>,
@@ -54,7 +55,6 @@ pub struct Builder {
     projects: Vec<ProjectSettings>,
     rules: Rules,
     limits: Limits,
-    timeout: Duration,
     trust: Trust,
     state: Option<PathBuf>,
     clock: Clock,
@@ -64,20 +64,7 @@ impl Emulator {
     /// Sets up an emulator. By default it listens on any free port of `127.0.0.1` and `[::1]`,
     /// keeps everything in memory and has no projects.
     pub fn builder() -> Builder {
-        Builder {
-            ip: None,
-            port: 0,
-            allowed_hosts: Vec::new(),
-            readings: Readings::default(),
-            developer_token: None,
-            projects: Vec::new(),
-            rules: Rules::default(),
-            limits: Limits::default(),
-            timeout: Duration::from_secs(10),
-            trust: Trust::default(),
-            state: None,
-            clock: Clock::new(SystemTime::now),
-        }
+        Builder::default()
     }
 }
 
@@ -203,7 +190,7 @@ impl Builder {
 
     /// Sets the time-out of an attempt. Default: 10 seconds, as Bondify documents.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.limits.timeout = timeout;
         self
     }
 
@@ -227,7 +214,7 @@ impl Builder {
     /// and 16; at least 1. An attempt that takes longer than 250 ms no longer counts toward
     /// the total, so that slow endpoints only delay their own project.
     pub fn concurrency(mut self, total: usize, per_project: usize) -> Self {
-        self.limits = Limits { total: total.max(1), per_project: per_project.max(1) };
+        (self.limits.total, self.limits.per_project) = (total.max(1), per_project.max(1));
         self
     }
 
@@ -319,34 +306,36 @@ impl Builder {
     ///
     /// [`StartError::Bind`] if the port is in use, [`StartError::Project`] if a setting of a project is not
     /// valid, [`StartError::State`] if the state file cannot be read or written or another emulator uses
-    /// it, [`StartError::Client`] if a trusted certificate cannot be read, [`StartError::Address`] if the
-    /// operating system does not return the address.
+    /// it, [`StartError::Client`] if a trusted certificate cannot be read.
     pub async fn start(self) -> Result<Emulator, StartError> {
-        let now = self.clock.now();
         let remote = self.rules.remote_delivery;
-        let mut state = State::new(self.rules);
+        let mut state = State::new(self.rules, self.clock.now());
         let journal = self.state.map(|path| Journal::open(&path, &mut state)).transpose()?;
         for settings in self.projects {
-            state.add_preset(settings, now).map_err(StartError::Project)?;
+            state.add_preset(settings).map_err(StartError::Project)?;
         }
-        state.resume(now);
-        let network = Network::new(self.timeout, remote, self.trust);
+        state.resume();
+        let network = Network::new(self.limits.timeout, remote, self.trust);
         let network = network.map_err(|error| StartError::Client(Box::new(error)))?;
         let listener = Listener::bind(self.ip, self.port).await?;
-        let address = listener.address().map_err(StartError::Address)?;
+        let address = listener.address();
+        let mut reachable = address;
+        if address.ip().is_unspecified() {
+            reachable.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
 
-        let (backend, commands) = Backend::new(state, journal, self.clock);
+        let (backend, changes) = Backend::new(state, journal, self.clock);
         let backend = Arc::new(backend);
         let stopped = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let dispatcher = Dispatcher::new(Arc::clone(&backend), network, commands, self.limits);
+        let dispatcher = Dispatcher::new(Arc::clone(&backend), network, changes, self.limits);
         tasks.spawn(stopped.clone().run_until_cancelled_owned(dispatcher.run()));
         // Acts on the changes of the restored state.
-        backend.with(|_, _| ());
+        backend.with(|_| ());
 
         let app = Arc::new(App {
             backend,
-            url: format!("http://{}", reachable(address)),
+            url: format!("http://{reachable}"),
             address,
             developer_token: self.developer_token.unwrap_or_else(|| random::id("dev_")),
             allowed_hosts: self.allowed_hosts,
@@ -360,16 +349,8 @@ impl Builder {
             .into_future();
         tasks.spawn(serving);
         tasks.close();
-        Ok(Emulator::new(app, tasks))
+        Ok(Emulator { app, tasks })
     }
-}
-
-/// The address that clients on this machine connect to.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(Ipv4Addr::LOCALHOST.into());
-    }
-    address
 }
 
 impl std::fmt::Debug for Builder {
@@ -385,22 +366,13 @@ pub enum StartError {
     /// The address is in use, or does not belong to this machine.
     #[error(transparent)]
     Bind(#[from] ListenError),
-    /// The operating system does not return the address that the emulator listens on.
-    #[error("cannot read the address that the emulator listens on")]
-    Address(#[source] io::Error),
     /// A setting of a project is not valid.
     #[error("the settings of a project are not valid")]
     Project(#[source] Error),
     /// The state file cannot be read or written, or another emulator uses it.
     #[error("cannot use the state file")]
-    State(#[source] Box<dyn std::error::Error + Send + Sync>),
+    State(#[from] io::Error),
     /// The HTTP client cannot be created.
     #[error("cannot create the HTTP client")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl From<JournalError> for StartError {
-    fn from(error: JournalError) -> Self {
-        Self::State(Box::new(error))
-    }
 }

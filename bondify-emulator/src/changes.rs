@@ -2,7 +2,7 @@ use std::fmt;
 
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use crate::{Change, backend::Backend};
+use crate::Change;
 
 /// The changes of an emulator, as they happen. Created by
 /// [`Emulator::changes`](crate::Emulator::changes).
@@ -20,13 +20,9 @@ use crate::{Change, backend::Backend};
 /// # Ok(())
 /// # }
 /// ```
-pub struct Changes(broadcast::Receiver<Change>);
+pub struct Changes(pub(crate) broadcast::Receiver<Change>);
 
 impl Changes {
-    pub(crate) fn of(backend: &Backend) -> Self {
-        Self(backend.changes())
-    }
-
     /// Waits for the next change. Returns `None` once the emulator has stopped. A listener that
     /// is more than a thousand changes behind misses the oldest of them.
     pub async fn next(&mut self) -> Option<Change> {

@@ -19,6 +19,12 @@ impl Clock {
     }
 }
 
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new(SystemTime::now)
+    }
+}
+
 /// Milliseconds since 1970; 0 for earlier times.
 pub(crate) fn unix_ms(time: SystemTime) -> u64 {
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -54,12 +60,9 @@ pub(crate) mod as_unix_ms {
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SystemTime, D::Error> {
-        let time = super::from_unix_ms(u64::deserialize(from)?);
-        if super::has_a_date(time) {
-            Ok(time)
-        } else {
-            Err(D::Error::custom("after the year 9999"))
-        }
+        let time = Some(super::from_unix_ms(u64::deserialize(from)?));
+        let time = time.filter(|time| super::has_a_date(*time));
+        time.ok_or_else(|| D::Error::custom("after the year 9999"))
     }
 }
 

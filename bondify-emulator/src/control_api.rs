@@ -9,13 +9,14 @@ use axum::{
     },
     routing::{get, patch, post},
 };
+use bondify_core::Confirmed;
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    Delivery, DeliveryId, Error, Persona, ProjectSettings, Resend, Session,
-    app::{App, Input},
+    Delivery, DeliveryId, Error, Persona, ProjectSettings, Resend,
+    app::{Answer, App, Input, Shared},
     changes::Changes,
 };
 
@@ -32,10 +33,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/emulator/projects/{id}/test", post(send_test_event))
         .route("/emulator/sessions", get(sessions))
         .route("/emulator/sessions/{token}", get(session))
-        .route("/emulator/sessions/{token}/confirm", post(confirm))
-        .route("/emulator/sessions/{token}/cancel", post(cancel))
-        .route("/emulator/sessions/{token}/expire", post(expire))
-        .route("/emulator/sessions/{token}/use", post(use_proof))
+        .route("/emulator/sessions/{token}/{verb}", post(end))
         .route("/emulator/deliveries", get(deliveries))
         .route("/emulator/deliveries/resend-failed", post(resend_failed))
         .route("/emulator/deliveries/{id}", get(delivery))
@@ -46,14 +44,14 @@ async fn health() -> Json<Value> {
     Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
 
-async fn reset(State(app): State<Arc<App>>) -> Json<Value> {
-    app.backend.with(|state, _| state.reset());
+async fn reset(State(app): Shared) -> Json<Value> {
+    app.backend.with(|state| state.reset());
     Json(json!({"ok": true}))
 }
 
 /// Streams changes as they happen, each an event with JSON.
-async fn events(State(app): State<Arc<App>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let changes = stream::unfold(Changes::of(&app.backend), async |mut changes| {
+async fn events(State(app): Shared) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let changes = stream::unfold(Changes(app.backend.changes()), async |mut changes| {
         let change = changes.next().await?;
         Some((Event::default().data(json!(change).to_string()), changes))
     });
@@ -61,139 +59,90 @@ async fn events(State(app): State<Arc<App>>) -> Sse<impl Stream<Item = Result<Ev
     Sse::new(changes.map(Ok).take_until(stopped)).keep_alive(KeepAlive::default())
 }
 
-async fn projects(State(app): State<Arc<App>>) -> Json<Value> {
-    app.backend.with(|state, _| Json(json!({"projects": state.projects()})))
+async fn projects(State(app): Shared) -> Answer {
+    app.answer_with(|state| Ok(json!({"projects": state.projects()})))
 }
 
 async fn update(
-    State(app): State<Arc<App>>,
+    State(app): Shared,
     Path(id): Path<String>,
     Input(settings): Input<ProjectSettings>,
-) -> Result<Json<Value>, Error> {
-    app.backend.with(|state, _| Ok(Json(json!(state.update_project(&id, settings)?))))
+) -> Answer {
+    app.answer_with(|state| state.update_project(&id, settings))
 }
 
-async fn secret(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, Error> {
-    app.backend.with(|state, _| Ok(Json(json!({"secret": state.project(&id)?.reveal_secret()}))))
+async fn secret(State(app): Shared, Path(id): Path<String>) -> Answer {
+    app.answer_with(|state| Ok(json!({"secret": state.project(&id)?.reveal_secret()})))
 }
 
-async fn regenerate(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Error> {
-    let project = app.backend.with(|state, _| state.rotate_secret(&id))?;
-    Ok(Json(json!({"secret": project.reveal_secret()})))
-}
-
-#[derive(Default, Deserialize)]
-struct TestEvent {
-    event: Option<String>,
+async fn regenerate(State(app): Shared, Path(id): Path<String>) -> Answer {
+    app.answer_with(|state| Ok(json!({"secret": state.rotate_secret(&id)?.reveal_secret()})))
 }
 
 async fn send_test_event(
-    State(app): State<Arc<App>>,
+    State(app): Shared,
     Path(id): Path<String>,
-    Input(wanted): Input<Option<TestEvent>>,
-) -> Result<Json<Delivery>, Error> {
-    let TestEvent { event } = wanted.unwrap_or_default();
-    let event = event.as_deref().unwrap_or(bondify_core::Confirmed::NAME);
-    let delivery = app.backend.with(|state, now| state.send_test_event(&id, event, now))?;
-    Ok(Json(Delivery::clone(&delivery)))
+    Input(wanted): Input<Value>,
+) -> Answer {
+    let event = match &wanted["event"] {
+        Value::Null => Confirmed::NAME,
+        event => event.as_str().ok_or(Error::MALFORMED)?,
+    };
+    app.answer_with(|state| state.send_test_event(&id, event))
 }
 
-#[derive(Deserialize)]
-struct ProjectFilter {
-    project_id: Option<String>,
-}
-
-async fn sessions(
-    State(app): State<Arc<App>>,
-    Query(ProjectFilter { project_id }): Query<ProjectFilter>,
-) -> Result<Json<Value>, Error> {
-    app.backend.with(|state, now| {
-        Ok(Json(json!({"sessions": state.sessions_of(project_id.as_deref(), now)?})))
-    })
-}
-
-async fn session(
-    State(app): State<Arc<App>>,
-    Path(token): Path<String>,
-) -> Result<Json<Session>, Error> {
-    app.backend.with(|state, now| state.session(&token, now)).map(Json)
-}
-
-async fn confirm(
-    State(app): State<Arc<App>>,
-    Path(token): Path<String>,
-    Input(persona): Input<Option<Persona>>,
-) -> Result<Json<Session>, Error> {
-    let persona = persona.unwrap_or_default();
-    app.backend.with(|state, now| state.confirm(&token, persona, now)).map(Json)
-}
-
-async fn cancel(
-    State(app): State<Arc<App>>,
-    Path(token): Path<String>,
-) -> Result<Json<Session>, Error> {
-    app.backend.with(|state, now| state.cancel(&token, now)).map(Json)
-}
-
-async fn expire(
-    State(app): State<Arc<App>>,
-    Path(token): Path<String>,
-) -> Result<Json<Session>, Error> {
-    app.backend.with(|state, now| state.expire(&token, now)).map(Json)
-}
-
-async fn use_proof(
-    State(app): State<Arc<App>>,
-    Path(token): Path<String>,
-) -> Result<Json<Session>, Error> {
-    app.backend.with(|state, now| state.use_proof(&token, now)).map(Json)
-}
-
+/// The items that a list has.
 #[derive(Deserialize)]
 struct Filter {
     project_id: Option<String>,
     session_token: Option<String>,
 }
 
-async fn deliveries(State(app): State<Arc<App>>, Query(filter): Query<Filter>) -> Json<Value> {
-    let Filter { project_id, session_token } = filter;
+async fn sessions(State(app): Shared, Query(filter): Query<Filter>) -> Answer {
+    let of = filter.project_id.as_deref();
+    app.answer_with(|state| Ok(json!({"sessions": state.sessions_of(of)?})))
+}
+
+async fn session(State(app): Shared, Path(token): Path<String>) -> Answer {
+    app.answer_with(|state| state.session(&token))
+}
+
+async fn end(
+    State(app): Shared,
+    Path((token, verb)): Path<(String, String)>,
+    Input(persona): Input<Option<Persona>>,
+) -> Answer {
+    app.answer_with(|state| state.end(&token, &verb, persona.unwrap_or_default()))
+}
+
+async fn deliveries(State(app): Shared, Query(filter): Query<Filter>) -> Answer {
+    let is =
+        |wanted: &Option<String>, it: &str| wanted.as_deref().is_none_or(|wanted| wanted == it);
     let wanted = |delivery: &&Arc<Delivery>| {
-        project_id.as_ref().is_none_or(|id| *id == delivery.project_id)
-            && session_token.as_ref().is_none_or(|token| *token == delivery.session_token)
+        is(&filter.project_id, &delivery.project_id)
+            && is(&filter.session_token, &delivery.session_token)
     };
-    app.backend.with(|state, _| {
+    app.answer_with(|state| {
         let deliveries: Vec<_> = state.deliveries().filter(wanted).collect();
-        Json(json!({"deliveries": deliveries}))
+        Ok(json!({"deliveries": deliveries}))
     })
 }
 
-async fn delivery(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Error> {
-    let id = delivery_id(&id)?;
-    app.backend.with(|state, _| Ok(Json(json!(state.delivery(id)?))))
+async fn delivery(State(app): Shared, Path(id): Path<String>) -> Answer {
+    app.answer_with(|state| state.delivery(delivery_id(&id)?).cloned())
 }
 
 async fn resend(
-    State(app): State<Arc<App>>,
+    State(app): Shared,
     Path(id): Path<String>,
     Input(resend): Input<Option<Resend>>,
-) -> Result<Json<Value>, Error> {
-    let (id, resend) = (delivery_id(&id)?, resend.unwrap_or_default());
-    app.backend.with(|state, now| Ok(Json(json!(state.resend(id, resend, now)?))))
+) -> Answer {
+    app.answer_with(|state| state.resend(delivery_id(&id)?, resend.unwrap_or_default()))
 }
 
-async fn resend_failed(
-    State(app): State<Arc<App>>,
-    Query(ProjectFilter { project_id }): Query<ProjectFilter>,
-) -> Result<Json<Value>, Error> {
-    app.backend.with(|state, now| {
-        Ok(Json(json!({"deliveries": state.resend_failed(project_id.as_deref(), now)?})))
-    })
+async fn resend_failed(State(app): Shared, Query(filter): Query<Filter>) -> Answer {
+    let of = filter.project_id.as_deref();
+    app.answer_with(|state| Ok(json!({"deliveries": state.resend_failed(of)?})))
 }
 
 fn delivery_id(text: &str) -> Result<DeliveryId, Error> {

@@ -17,18 +17,10 @@ use crate::{
 /// number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct DeliveryId(u64);
+pub struct DeliveryId(pub(crate) u64);
 
 impl DeliveryId {
     pub(crate) const MAX: Self = Self(u64::MAX);
-
-    pub(crate) fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    pub(crate) fn number(self) -> u64 {
-        self.0
-    }
 }
 
 impl fmt::Display for DeliveryId {
@@ -245,16 +237,23 @@ impl fmt::Debug for Attempt {
     }
 }
 
-impl fmt::Debug for Outcome {
+/// The status, or in a word or two why there is none.
+impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Answered { status, .. } => write!(f, "Answered({status})"),
-            Self::TimedOut => f.write_str("TimedOut"),
-            Self::Disconnected { reason } => write!(f, "Disconnected({reason:?})"),
-            Self::NotLoopback => f.write_str("NotLoopback"),
-            Self::Dropped => f.write_str("Dropped"),
-            Self::Unreachable => f.write_str("Unreachable"),
+            Self::Answered { status, .. } => write!(f, "{status}"),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::Disconnected { .. } => f.write_str("no answer"),
+            Self::NotLoopback => f.write_str("blocked"),
+            Self::Dropped => f.write_str("cut off"),
+            Self::Unreachable => f.write_str("not sent"),
         }
+    }
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Outcome({self})")
     }
 }
 
@@ -266,7 +265,7 @@ mod tests {
 
     #[test]
     fn an_id_is_parsed_from_its_text() {
-        let id = DeliveryId::new(42);
+        let id = DeliveryId(42);
         assert_eq!(id.to_string(), "dlv_42");
         assert_eq!("dlv_42".parse(), Ok(id));
         for text in ["42", "dlv_", "dlv_x", ""] {
@@ -282,11 +281,11 @@ mod tests {
             response_body: "later".into(),
         };
         let delivery = Delivery {
-            id: DeliveryId::new(2),
+            id: DeliveryId(2),
             project_id: "proj_1".into(),
             session_token: "sess_1".into(),
             event: "auth.confirmed".into(),
-            cause: Cause::Resend(DeliveryId::new(1)),
+            cause: Cause::Resend(DeliveryId(1)),
             created_at: SystemTime::UNIX_EPOCH,
             url: Url::parse("http://localhost:3000/").unwrap(),
             signature: "5ec7e7".into(),

@@ -7,14 +7,13 @@ use axum::{
     routing::{get, patch, post},
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
-    Error, Login, Project, ProjectSettings, Reading, Session,
-    analytics::Analytics,
-    app::{App, Input},
+    Error, Project, ProjectSettings, Reading, Session,
+    analytics::analytics,
+    app::{Answer, App, Input, Shared},
     clock::unix_ms,
-    project::null_as_empty,
     state::State as Bondify,
 };
 
@@ -28,11 +27,11 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/dev/projects/{id}/regenerate", post(regenerate))
         .route("/api/v1/dev/projects/{id}/webhook-secret", get(webhook_secret))
         .route("/api/v1/dev/sessions", get(sessions))
-        .route("/api/v1/dev/analytics", get(analytics))
+        .route("/api/v1/dev/analytics", get(figures))
 }
 
-/// Proof that the request carries the developer token. Handlers take it as the first argument.
-struct Developer;
+/// The state, for a request that carries the developer token.
+struct Developer(Arc<App>);
 
 impl FromRequestParts<Arc<App>> for Developer {
     type Rejection = Error;
@@ -43,44 +42,42 @@ impl FromRequestParts<Arc<App>> for Developer {
         if !scheme.eq_ignore_ascii_case("bearer") || token.trim() != app.developer_token {
             return Err(Error::Unauthorized);
         }
-        Ok(Self)
+        Ok(Self(Arc::clone(app)))
     }
 }
 
-/// The limit of users a month. Bondify does not document its limits.
-const MONTHLY_USERS: usize = 1_000;
-
 /// Returns the developer token. The SDKs and the documentation name this call and say that its token is a
 /// JWT, but not which fields it takes and returns.
-async fn login(State(app): State<Arc<App>>) -> Json<Value> {
+async fn login(State(app): Shared) -> Answer {
     app.answer(json!({"token": app.developer_token}))
 }
 
-const DEVELOPER_ID: &str = "dev_emulator";
-
-const EMAIL: &str = "developer@localhost";
-
-async fn me(_: Developer, State(app): State<Arc<App>>) -> Json<Value> {
-    app.backend.with(|state, now| {
+async fn me(Developer(app): Developer) -> Answer {
+    const ID: &str = "dev_emulator";
+    const EMAIL: &str = "developer@localhost";
+    /// Bondify does not document its limits.
+    const MONTHLY_USERS: u64 = 1_000;
+    app.backend.with(|state| {
         let plan = state.projects().iter().map(|project| project.plan).max();
-        let current = Analytics::of(&state.sessions(now), 30, now).unique_users;
+        let last_month = analytics(&state.sessions(), 30, state.now);
+        let current = last_month["unique_users"].as_u64().unwrap_or_default();
         let over = current.saturating_sub(MONTHLY_USERS);
-        let created_at = state.projects().iter().map(|project| project.created_at).min();
         let sdk = json!({"developer": {
-            "developer_id": DEVELOPER_ID,
+            "developer_id": ID,
             "email": EMAIL,
             "plan": plan.unwrap_or_default(),
             "mau": {"current": current, "limit": MONTHLY_USERS, "over": over},
         }});
-        let created_at = unix_ms(created_at.unwrap_or(now));
-        let docs = json!({"id": DEVELOPER_ID, "email": EMAIL, "created_at": created_at});
+        let created_at = state.projects().iter().map(|project| project.created_at).min();
+        let created_at = unix_ms(created_at.unwrap_or(state.now));
+        let docs = json!({"id": ID, "email": EMAIL, "created_at": created_at});
         app.answer(app.readings.named(json!({}), sdk, docs))
     })
 }
 
-async fn projects(_: Developer, State(app): State<Arc<App>>) -> Json<Value> {
-    app.backend.with(|state, now| {
-        let sessions = state.sessions(now);
+async fn projects(Developer(app): Developer) -> Answer {
+    app.backend.with(|state| {
+        let sessions = state.sessions();
         let shown = |project: &Arc<Project>| {
             let own = || sessions.iter().filter(|session| session.project_id == project.id);
             let both = json!({
@@ -102,35 +99,20 @@ async fn projects(_: Developer, State(app): State<Arc<App>>) -> Json<Value> {
     })
 }
 
-/// The settings of a project. `bot_token` is ignored, because the emulator is the bot.
-#[derive(Deserialize)]
-struct Settings {
-    name: Option<String>,
-    #[serde(default, deserialize_with = "null_as_empty")]
-    webhook_url: Option<String>,
-    active: Option<bool>,
-    public_access: Option<bool>,
-    req_phone: Option<bool>,
-    #[serde(rename = "bot_token")]
-    _bot_token: Option<String>,
+/// Reads the settings of a project. Others are ignored, such as `bot_token`, because the emulator
+/// is the bot.
+fn settings(mut body: Map<String, Value>) -> Result<ProjectSettings, Error> {
+    const KNOWN: [&str; 5] = ["name", "webhook_url", "active", "public_access", "req_phone"];
+    body.retain(|name, _| KNOWN.contains(&&**name));
+    serde_json::from_value(body.into()).map_err(|_| Error::MALFORMED)
 }
 
-impl From<Settings> for ProjectSettings {
-    fn from(settings: Settings) -> Self {
-        let Settings { name, webhook_url, active, public_access, req_phone, _bot_token } = settings;
-        Self { name, webhook_url, active, public_access, req_phone, ..Self::new() }
-    }
-}
-
-async fn create(
-    _: Developer,
-    State(app): State<Arc<App>>,
-    Input(settings): Input<Settings>,
-) -> Result<Json<Value>, Error> {
+async fn create(Developer(app): Developer, Input(body): Input<Map<String, Value>>) -> Answer {
+    let settings = settings(body)?;
     if settings.name.is_none() {
         return Err(Error::BadRequest("name is missing"));
     }
-    let project = app.backend.with(|state, now| state.add_project(settings.into(), now))?;
+    let project = app.backend.with(|state| state.add_project(settings))?;
     let sdk = json!({
         "project_id": project.id,
         "secret_key": project.reveal_secret_key(),
@@ -142,66 +124,50 @@ async fn create(
         "is_active": project.active,
         "created_at": unix_ms(project.created_at),
     });
-    Ok(app.answer(app.readings.named(json!({}), sdk, docs)))
+    app.answer(app.readings.named(json!({}), sdk, docs))
 }
 
 async fn update(
-    _: Developer,
-    State(app): State<Arc<App>>,
+    Developer(app): Developer,
     Path(id): Path<String>,
-    Input(settings): Input<Settings>,
-) -> Result<Json<Value>, Error> {
-    app.backend.with(|state, _| state.update_project(&id, settings.into()))?;
+    Input(body): Input<Map<String, Value>>,
+) -> Answer {
+    app.backend.with(|state| state.update_project(&id, settings(body)?))?;
     Ok(Json(json!({"ok": true})))
 }
 
-async fn delete(
-    _: Developer,
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Error> {
-    app.backend.with(|state, _| state.delete_project(&id))?;
+async fn delete(Developer(app): Developer, Path(id): Path<String>) -> Answer {
+    app.backend.with(|state| state.delete_project(&id))?;
     Ok(Json(json!({"ok": true})))
 }
 
-async fn regenerate(
-    _: Developer,
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Error> {
-    let project = app.backend.with(|state, _| state.rotate_secret(&id))?;
+async fn regenerate(Developer(app): Developer, Path(id): Path<String>) -> Answer {
+    let project = app.backend.with(|state| state.rotate_secret(&id))?;
     Ok(Json(json!({"secret_key": project.reveal_secret_key()})))
 }
 
-async fn webhook_secret(
-    _: Developer,
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Error> {
-    let project = app.backend.with(|state, _| state.project(&id).cloned())?;
+async fn webhook_secret(Developer(app): Developer, Path(id): Path<String>) -> Answer {
+    let project = app.backend.with(|state| state.project(&id).cloned())?;
     Ok(Json(json!({"webhook_secret": project.reveal_secret()})))
 }
 
-/// The only project that a list shows.
+/// The part of the sessions that a call is about.
 #[derive(Deserialize)]
-struct Filter {
+struct Part {
     project_id: Option<String>,
+    days: Option<String>,
 }
 
-async fn sessions(
-    _: Developer,
-    State(app): State<Arc<App>>,
-    Query(Filter { project_id }): Query<Filter>,
-) -> Result<Json<Value>, Error> {
-    app.backend.with(|state, now| {
-        let sessions = state.sessions_of(project_id.as_deref(), now)?;
+async fn sessions(Developer(app): Developer, Query(part): Query<Part>) -> Answer {
+    app.backend.with(|state| {
+        let sessions = state.sessions_of(part.project_id.as_deref())?;
         let sessions: Vec<_> = sessions.iter().map(|session| shown(session, state)).collect();
         let mut list = json!({"sessions": sessions});
         if app.readings.has(Reading::Pages) {
             list["has_more"] = (sessions.len() > Reading::PAGE).into();
             list["sessions"] = sessions.into_iter().take(Reading::PAGE).collect();
         }
-        Ok(app.answer(list))
+        app.answer(list)
     })
 }
 
@@ -218,35 +184,20 @@ fn shown(session: &Session, state: &Bondify) -> Value {
         "telegram_name": persona.map(|persona| &persona.telegram_name),
         "telegram_username": persona.map(|persona| &persona.telegram_username),
         "created_at": unix_ms(session.created_at),
-        "confirmed_at": login.map(Login::confirmed_at_ms),
+        "confirmed_at": login.map(|login| unix_ms(login.confirmed_at)),
     })
 }
 
-#[derive(Deserialize)]
-struct Span {
-    days: Option<String>,
-    project_id: Option<String>,
-}
-
-async fn analytics(
-    _: Developer,
-    State(app): State<Arc<App>>,
-    Query(Span { days, project_id }): Query<Span>,
-) -> Result<Json<Value>, Error> {
-    let days = match days.as_deref().unwrap_or("7") {
-        "7" => 7,
-        "14" => 14,
-        "30" => 30,
-        "90" => 90,
-        _ => return Err(Error::BadRequest("days must be 7, 14, 30 or 90")),
-    };
-    let project_id = project_id.filter(|id| !id.is_empty());
-    app.backend.with(|state, now| {
-        let sessions = state.sessions_of(project_id.as_deref(), now)?;
-        let mut analytics = json!(Analytics::of(&sessions, days, now));
+async fn figures(Developer(app): Developer, Query(part): Query<Part>) -> Answer {
+    let asked = part.days.as_deref().unwrap_or("7");
+    let days = [7, 14, 30, 90].into_iter().find(|days: &u16| days.to_string() == asked);
+    let days = days.ok_or(Error::BadRequest("days must be 7, 14, 30 or 90"))?;
+    let project_id = part.project_id.as_deref().filter(|id| !id.is_empty());
+    app.backend.with(|state| {
+        let mut figures = analytics(&state.sessions_of(project_id)?, days, state.now);
         let projects = state.projects().iter();
         let projects = projects.map(|project| json!({"id": project.id, "name": project.name}));
-        analytics["projects"] = projects.collect();
-        Ok(app.answer(analytics))
+        figures["projects"] = projects.collect();
+        app.answer(figures)
     })
 }

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use tokio::{
     sync::mpsc,
@@ -7,10 +7,9 @@ use tokio::{
 };
 
 use crate::{
-    Attempt, DeliveryId,
+    Attempt, Change, Delivery, DeliveryId, DeliveryState,
     backend::Backend,
-    command::Command,
-    queue::{Limits, Queue},
+    queue::{Job, Limits, Queue},
     transport::Transport,
 };
 
@@ -18,7 +17,7 @@ use crate::{
 pub(crate) struct Dispatcher<T> {
     backend: Arc<Backend>,
     transport: Arc<T>,
-    commands: mpsc::UnboundedReceiver<Command>,
+    changes: mpsc::UnboundedReceiver<(Change, SystemTime)>,
     queue: Queue,
     in_flight: JoinSet<DeliveryId>,
 }
@@ -27,14 +26,14 @@ impl<T: Transport> Dispatcher<T> {
     pub(crate) fn new(
         backend: Arc<Backend>,
         transport: T,
-        commands: mpsc::UnboundedReceiver<Command>,
+        changes: mpsc::UnboundedReceiver<(Change, SystemTime)>,
         limits: Limits,
     ) -> Self {
         let (transport, queue) = (Arc::new(transport), Queue::new(limits));
-        Self { backend, transport, commands, queue, in_flight: JoinSet::new() }
+        Self { backend, transport, changes, queue, in_flight: JoinSet::new() }
     }
 
-    /// Runs until the sender of commands is dropped.
+    /// Runs until the sender of changes is dropped.
     pub(crate) async fn run(mut self) {
         loop {
             while let Some(id) = self.queue.pop(Instant::now()) {
@@ -43,18 +42,30 @@ impl<T: Transport> Dispatcher<T> {
             }
             let next = self.queue.next(Instant::now());
             tokio::select! {
-                order = self.commands.recv() => match order {
-                    Some(Command::Deliver(job)) => self.queue.push(job),
-                    Some(Command::Clear) => {
+                changed = self.changes.recv() => match changed {
+                    Some((Change::Delivery(delivery), at)) => self.queue(&delivery, at),
+                    Some((Change::Reset, _)) => {
                         self.queue.clear();
                         self.in_flight = JoinSet::new();
                     }
+                    Some(_) => {}
                     None => return,
                 },
                 Some(Ok(id)) = self.in_flight.join_next() => self.queue.done(id),
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             }
         }
+    }
+
+    /// Queues a delivery that changed at this time, if it waits for an attempt.
+    fn queue(&mut self, delivery: &Delivery, changed_at: SystemTime) {
+        let DeliveryState::Queued { due } = delivery.state else { return };
+        self.queue.push(Job {
+            id: delivery.id,
+            project_id: delivery.project_id.clone(),
+            priority: delivery.priority,
+            due: Instant::now() + due.duration_since(changed_at).unwrap_or_default(),
+        });
     }
 }
 
@@ -63,47 +74,51 @@ async fn attempt(
     transport: Arc<impl Transport>,
     id: DeliveryId,
 ) -> DeliveryId {
-    let begun = backend.with(|state, now| state.begin_attempt(id).map(|outgoing| (outgoing, now)));
-    let Some((outgoing, started_at)) = begun else { return id };
+    let begun = backend.with(|state| Some((state.begin_attempt(id)?, state.now)));
+    let Some(((delivery, fault), started_at)) = begun else { return id };
     let started = Instant::now();
-    let (request_headers, outcome) = transport.send(outgoing).await;
+    let (request_headers, outcome) = transport.send(&delivery, fault).await;
     let duration = started.elapsed();
     tracing::debug!(delivery = %id, ?outcome, ?duration, "delivery attempt ended");
     let attempt = Attempt { started_at, duration, request_headers, outcome };
-    backend.with(|state, now| state.end_attempt(id, attempt, now));
+    backend.with(|state| state.end_attempt(id, attempt));
     id
 }
 
 // The schedule, on tokio's paused clock.
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::Mutex,
-        time::{Duration, SystemTime},
-    };
+    use std::{sync::Mutex, time::Duration};
 
     use tokio::time::sleep;
 
     use super::*;
     use crate::{
-        Cause, Delivery, DeliveryState, Fault, Outcome, Persona, Plan, ProjectSettings,
+        Cause, Fault, Outcome, Persona, Plan, ProjectSettings,
         clock::Clock,
-        state::{AttemptFault, OutgoingRequest, Rules, State},
+        state::{Rules, State},
     };
+
+    /// The time in seconds, the delivery and the fault of an attempt.
+    type Sent = (u64, Delivery, Option<Fault>);
 
     /// A receiver with a delay and a status for each path, which records the requests.
     #[derive(Clone)]
     struct Receiver {
         started: Instant,
         answer: fn(&str, Duration) -> (Duration, u16),
-        received: Arc<Mutex<Vec<(u64, OutgoingRequest)>>>,
+        received: Arc<Mutex<Vec<Sent>>>,
     }
 
     impl Transport for Receiver {
-        async fn send(&self, outgoing: OutgoingRequest) -> (Vec<(String, String)>, Outcome) {
+        async fn send(
+            &self,
+            delivery: &Delivery,
+            fault: Option<Fault>,
+        ) -> (Vec<(String, String)>, Outcome) {
             let now = self.started.elapsed();
-            let (takes, status) = (self.answer)(outgoing.url.path(), now);
-            self.received.lock().unwrap().push((now.as_secs(), outgoing));
+            let (takes, status) = (self.answer)(delivery.url.path(), now);
+            self.received.lock().unwrap().push((now.as_secs(), delivery.clone(), fault));
             sleep(takes).await;
             let (response_headers, response_body) = Default::default();
             (Vec::new(), Outcome::Answered { status, response_headers, response_body })
@@ -123,11 +138,12 @@ mod tests {
         fn limited(limits: Limits, answer: fn(&str, Duration) -> (Duration, u16)) -> Self {
             let started = Instant::now();
             let clock = Clock::new(move || SystemTime::UNIX_EPOCH + started.elapsed());
-            let (backend, commands) = Backend::new(State::new(Rules::default()), None, clock);
+            let (backend, changes) =
+                Backend::new(State::new(Rules::default(), clock.now()), None, clock);
             let backend = Arc::new(backend);
             let receiver = Receiver { started, answer, received: Arc::default() };
             let dispatcher =
-                Dispatcher::new(Arc::clone(&backend), receiver.clone(), commands, limits);
+                Dispatcher::new(Arc::clone(&backend), receiver.clone(), changes, limits);
             tokio::spawn(dispatcher.run());
             Self { backend, receiver }
         }
@@ -135,13 +151,13 @@ mod tests {
         /// A project whose webhook URL has its id as the path.
         fn project(&self, id: &str, settings: ProjectSettings) {
             let settings = settings.id(id).webhook_url(format!("http://localhost/{id}"));
-            self.backend.with(|state, now| state.add_project(settings, now)).unwrap();
+            self.backend.with(|state| state.add_project(settings)).unwrap();
         }
 
         fn confirm(&self, project_id: &str) {
-            self.backend.with(|state, now| {
-                let session = state.generate(project_id, now).unwrap();
-                state.confirm(&session.token, Persona::default(), now).unwrap();
+            self.backend.with(|state| {
+                let session = state.generate(project_id).unwrap();
+                state.confirm(&session.token, Persona::default()).unwrap();
             });
         }
 
@@ -153,12 +169,12 @@ mod tests {
         /// The times of the requests to that path, in seconds.
         fn times(&self, path: &str) -> Vec<u64> {
             let received = self.receiver.received.lock().unwrap();
-            let came = received.iter().filter(|(_, outgoing)| outgoing.url.path() == path);
-            came.map(|(time, _)| *time).collect()
+            let came = received.iter().filter(|(_, delivery, _)| delivery.url.path() == path);
+            came.map(|(time, ..)| *time).collect()
         }
 
         fn deliveries(&self) -> Vec<Arc<Delivery>> {
-            self.backend.with(|state, _| state.deliveries().cloned().collect())
+            self.backend.with(|state| state.deliveries().cloned().collect())
         }
     }
 
@@ -197,8 +213,8 @@ mod tests {
         assert_eq!(fixture.deliveries()[0].state, DeliveryState::Delivered);
         let received = fixture.receiver.received.lock().unwrap();
         let sent: Vec<_> =
-            received.iter().map(|(_, outgoing)| (&outgoing.body, &outgoing.signature)).collect();
-        assert!(sent.iter().all(|outgoing| *outgoing == sent[0]));
+            received.iter().map(|(_, sent, _)| (&sent.body, &sent.signature)).collect();
+        assert!(sent.iter().all(|attempt| *attempt == sent[0]));
     }
 
     #[tokio::test(start_paused = true)]
@@ -221,7 +237,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn pro_and_business_go_first_when_work_queues_up() {
-        let limits = Limits { total: 2, per_project: 16 };
+        let limits = Limits { total: 2, ..Limits::default() };
         let fixture = Fixture::limited(limits, |_, _| (Duration::from_millis(100), 200));
         fixture.project("hobby", ProjectSettings::new());
         fixture.project("pro", ProjectSettings::new().plan(Plan::Pro));
@@ -231,7 +247,7 @@ mod tests {
         (0..10).for_each(|_| ["pro", "business"].iter().for_each(|id| fixture.confirm(id)));
         fixture.settle().await;
         let received = fixture.receiver.received.lock().unwrap();
-        let order: Vec<_> = received.iter().map(|(_, outgoing)| outgoing.url.path()).collect();
+        let order: Vec<_> = received.iter().map(|(_, delivery, _)| delivery.url.path()).collect();
         assert_eq!(order[..2], ["/hobby", "/hobby"], "before there was anything else");
         assert!(order[2..22].iter().all(|path| *path != "/hobby"), "{order:?}");
         assert!(order[22..].iter().all(|path| *path == "/hobby"), "{order:?}");
@@ -292,8 +308,8 @@ mod tests {
         fixture.project("shop", ProjectSettings::new().faults([]));
         fixture.settle().await;
         let received = fixture.receiver.received.lock().unwrap();
-        let cut: Vec<_> = received.iter().map(|(_, outgoing)| outgoing.fault).collect();
-        let drop = Some(AttemptFault::DropConnection);
+        let cut: Vec<_> = received.iter().map(|(.., fault)| *fault).collect();
+        let drop = Some(Fault::DropConnection);
         assert_eq!(cut, [drop, drop, None, None]);
     }
 
@@ -303,7 +319,7 @@ mod tests {
         fixture.project("shop", ProjectSettings::new());
         fixture.confirm("shop");
         sleep(Duration::from_millis(500)).await;
-        fixture.backend.with(|state, _| state.reset());
+        fixture.backend.with(|state| state.reset());
         fixture.project("shop", ProjectSettings::new());
         fixture.confirm("shop");
         fixture.settle().await;
@@ -317,12 +333,12 @@ mod tests {
         fixture.project("shop", ProjectSettings::new());
         fixture.confirm("shop");
         sleep(Duration::from_secs(1)).await;
-        let changes: Vec<_> = fixture.backend.with(|state, _| state.to_changes().collect());
+        let changes: Vec<_> = fixture.backend.with(|state| state.to_changes().collect());
 
         let restarted = Fixture::new(|_, _| (AT_ONCE, 503));
-        restarted.backend.with(|state, now| {
+        restarted.backend.with(|state| {
             changes.into_iter().for_each(|change| state.restore(change));
-            state.resume(now);
+            state.resume();
         });
         restarted.settle().await;
         assert_eq!(restarted.times("/shop"), [0, 1, 3, 7], "what broke off did not count");

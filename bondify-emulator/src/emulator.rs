@@ -33,23 +33,19 @@ use crate::{
 /// let delivery = emulator.delivery_of(&session.token).await?;
 /// assert_eq!(delivery.state, DeliveryState::Delivered);
 ///
-/// let secret = emulator.project("proj_shop")?.secret().clone();
+/// let secret = emulator.project("proj_shop")?.secret();
 /// let event = Verifier::new(secret).verify(delivery.body.clone(), &delivery.signature)?;
 /// assert_eq!(event.session_token(), Some(&*session.token));
 /// # Ok(())
 /// # }
 /// ```
 pub struct Emulator {
-    app: Arc<App>,
-    tasks: TaskTracker,
+    pub(crate) app: Arc<App>,
+    pub(crate) tasks: TaskTracker,
 }
 
 /// The emulator itself.
 impl Emulator {
-    pub(crate) fn new(app: Arc<App>, tasks: TaskTracker) -> Self {
-        Self { app, tasks }
-    }
-
     /// The base URL for clients, e.g. `http://127.0.0.1:4680`. In a browser it shows the
     /// inspector.
     ///
@@ -87,7 +83,7 @@ impl Emulator {
     /// Returns the changes from now on.
     #[must_use]
     pub fn changes(&self) -> Changes {
-        Changes::of(&self.app.backend)
+        Changes(self.app.backend.changes())
     }
 
     /// Deletes all sessions and deliveries, cancels the attempts in flight, and restores the
@@ -106,7 +102,7 @@ impl Emulator {
     /// # }
     /// ```
     pub fn reset(&self) {
-        self.app.backend.with(|state, _| state.reset());
+        self.app.backend.with(|state| state.reset());
     }
 
     /// Stops the emulator, and returns when its port is free. Waits at most five seconds for
@@ -123,7 +119,7 @@ impl Emulator {
     /// All projects, in the order of their creation.
     #[must_use]
     pub fn projects(&self) -> Vec<Arc<Project>> {
-        self.app.backend.with(|state, _| state.projects().to_vec())
+        self.app.backend.with(|state| state.projects().to_vec())
     }
 
     /// The project of this id.
@@ -132,7 +128,7 @@ impl Emulator {
     ///
     /// [`Error::ProjectNotFound`] if no project has this id.
     pub fn project(&self, id: &str) -> Result<Arc<Project>, Error> {
-        self.app.backend.with(|state, _| state.project(id).cloned())
+        self.app.backend.with(|state| state.project(id).cloned())
     }
 
     /// Creates a project, or changes the settings of the project with the same id.
@@ -151,7 +147,7 @@ impl Emulator {
     ///
     /// [`Error::BadRequest`] if a setting is not valid.
     pub fn add_project(&self, settings: ProjectSettings) -> Result<Arc<Project>, Error> {
-        self.app.backend.with(|state, now| state.add_project(settings, now))
+        self.app.backend.with(|state| state.add_project(settings))
     }
 
     /// Changes the settings of a project, but not its id.
@@ -165,7 +161,7 @@ impl Emulator {
         id: &str,
         settings: ProjectSettings,
     ) -> Result<Arc<Project>, Error> {
-        self.app.backend.with(|state, _| state.update_project(id, settings))
+        self.app.backend.with(|state| state.update_project(id, settings))
     }
 
     /// Sets the faults of the project's deliveries from now on, in place of those before.
@@ -214,7 +210,7 @@ impl Emulator {
     ///
     /// [`Error::ProjectNotFound`] if no project has this id.
     pub fn rotate_secret(&self, project_id: &str) -> Result<Arc<Project>, Error> {
-        self.app.backend.with(|state, _| state.rotate_secret(project_id))
+        self.app.backend.with(|state| state.rotate_secret(project_id))
     }
 
     /// Deletes a project, its sessions and its deliveries.
@@ -223,7 +219,7 @@ impl Emulator {
     ///
     /// [`Error::ProjectNotFound`] if no project has this id.
     pub fn delete_project(&self, id: &str) -> Result<(), Error> {
-        self.app.backend.with(|state, _| state.delete_project(id))
+        self.app.backend.with(|state| state.delete_project(id))
     }
 }
 
@@ -236,13 +232,13 @@ impl Emulator {
     /// [`Error::ProjectNotFound`] if no project has this id; [`Error::BadRequest`] if
     /// [`Builder::session_lifetime`](crate::Builder::session_lifetime) is too long for the system's clock.
     pub fn generate(&self, project_id: &str) -> Result<Session, Error> {
-        self.app.backend.with(|state, now| state.generate(project_id, now))
+        self.app.backend.with(|state| state.generate(project_id))
     }
 
     /// All sessions, newest first.
     #[must_use]
     pub fn sessions(&self) -> Vec<Session> {
-        self.app.backend.with(|state, now| state.sessions(now))
+        self.app.backend.with(|state| state.sessions())
     }
 
     /// The session of this token.
@@ -251,7 +247,7 @@ impl Emulator {
     ///
     /// [`Error::SessionNotFound`] if no session has this token.
     pub fn session(&self, token: &str) -> Result<Session, Error> {
-        self.app.backend.with(|state, now| state.session(token, now))
+        self.app.backend.with(|state| state.session(token))
     }
 
     /// Confirms a session as `persona`.
@@ -275,7 +271,7 @@ impl Emulator {
     /// confirmed or cancelled, or has expired; [`Error::BadRequest`] if the id of `persona` is not of
     /// digits, or its name is empty.
     pub fn confirm(&self, token: &str, persona: Persona) -> Result<Session, Error> {
-        self.app.backend.with(|state, now| state.confirm(token, persona, now))
+        self.app.backend.with(|state| state.confirm(token, persona))
     }
 
     /// Cancels a session.
@@ -285,7 +281,7 @@ impl Emulator {
     /// [`Error::SessionNotFound`] if no session has this token; [`Error::SessionNotPending`] if it was
     /// confirmed or cancelled, or has expired.
     pub fn cancel(&self, token: &str) -> Result<Session, Error> {
-        self.app.backend.with(|state, now| state.cancel(token, now))
+        self.app.backend.with(|state| state.cancel(token))
     }
 
     /// Expires a pending session now. Nothing is delivered.
@@ -308,7 +304,7 @@ impl Emulator {
     /// [`Error::SessionNotFound`] if no session has this token; [`Error::SessionNotPending`] if it was
     /// confirmed or cancelled, or has expired.
     pub fn expire(&self, token: &str) -> Result<Session, Error> {
-        self.app.backend.with(|state, now| state.expire(token, now))
+        self.app.backend.with(|state| state.expire(token))
     }
 
     /// Marks the proof of a confirmed session as used. Apps verify proofs locally, so the
@@ -319,7 +315,7 @@ impl Emulator {
     /// [`Error::SessionNotFound`] if no session has this token; [`Error::SessionNotConfirmed`] if it is in
     /// another state than confirmed.
     pub fn use_proof(&self, token: &str) -> Result<Session, Error> {
-        self.app.backend.with(|state, now| state.use_proof(token, now))
+        self.app.backend.with(|state| state.use_proof(token))
     }
 }
 
@@ -328,7 +324,7 @@ impl Emulator {
     /// The deliveries that are kept, newest first.
     #[must_use]
     pub fn deliveries(&self) -> Vec<Arc<Delivery>> {
-        self.app.backend.with(|state, _| state.deliveries().cloned().collect())
+        self.app.backend.with(|state| state.deliveries().cloned().collect())
     }
 
     /// The delivery of this number.
@@ -337,18 +333,18 @@ impl Emulator {
     ///
     /// [`Error::DeliveryNotFound`] if there is no such delivery, or it is no longer kept.
     pub fn delivery(&self, id: DeliveryId) -> Result<Arc<Delivery>, Error> {
-        self.app.backend.with(|state, _| state.delivery(id).cloned())
+        self.app.backend.with(|state| state.delivery(id).cloned())
     }
 
-    /// Delivers the same bytes with the same signature again, to the project's current webhook
-    /// URL.
+    /// Delivers again: by default the same bytes with the same signature, to the project's current
+    /// webhook URL.
     ///
     /// ```
-    /// use bondify_emulator::{Emulator, Error};
+    /// use bondify_emulator::{Emulator, Error, Resend};
     ///
     /// /// The app has to answer that it is a duplicate.
     /// async fn resend_last(emulator: &Emulator) -> Result<Option<u16>, Error> {
-    ///     let resent = emulator.resend(emulator.deliveries()[0].id)?;
+    ///     let resent = emulator.resend(emulator.deliveries()[0].id, Resend::new())?;
     ///     let ended = emulator.finished(resent.id).await?;
     ///     Ok(ended.attempts.last().and_then(|attempt| attempt.outcome.status()))
     /// }
@@ -357,21 +353,10 @@ impl Emulator {
     /// # Errors
     ///
     /// [`Error::DeliveryNotFound`] if there is no such delivery, or it is no longer kept;
-    /// [`Error::NoWebhookUrl`] if the project has no webhook URL.
-    pub fn resend(&self, id: DeliveryId) -> Result<Arc<Delivery>, Error> {
-        self.resend_changed(id, Resend::new())
-    }
-
-    /// Delivers again to another URL, or another body, which is signed with the project's current
-    /// secret.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::DeliveryNotFound`] if there is no such delivery, or it is no longer kept;
     /// [`Error::NoWebhookUrl`] if neither `resend` nor the project has a URL; [`Error::BadRequest`] if the
     /// URL is not valid.
-    pub fn resend_changed(&self, id: DeliveryId, resend: Resend) -> Result<Arc<Delivery>, Error> {
-        self.app.backend.with(|state, now| state.resend(id, resend, now))
+    pub fn resend(&self, id: DeliveryId, resend: Resend) -> Result<Arc<Delivery>, Error> {
+        self.app.backend.with(|state| state.resend(id, resend))
     }
 
     /// Delivers a test event of a session that does not exist: `auth.confirmed` by
@@ -393,7 +378,7 @@ impl Emulator {
     /// [`Error::ProjectNotFound`] if no project has this id; [`Error::NoWebhookUrl`] if the project has no
     /// webhook URL; [`Error::BadRequest`] if the name is empty or has more than 200 bytes.
     pub fn send_test_event(&self, project_id: &str, event: &str) -> Result<Arc<Delivery>, Error> {
-        self.app.backend.with(|state, now| state.send_test_event(project_id, event, now))
+        self.app.backend.with(|state| state.send_test_event(project_id, event))
     }
 
     /// Waits until the delivery has succeeded or failed for good.
@@ -422,37 +407,20 @@ impl Emulator {
     /// nothing to deliver, because the session expired or the project had no webhook URL.
     pub async fn delivery_of(&self, session_token: &str) -> Result<Arc<Delivery>, Error> {
         let mut changes = self.changes();
-        loop {
-            match self.event_of(session_token)? {
-                SessionEvent::Delivery(id) => return self.finished(id).await,
-                // An expiry is not announced as a change.
-                SessionEvent::Pending(left) => drop(timeout(left, changes.next()).await),
-            }
+        let mut session = self.session(session_token)?;
+        while session.status == SessionStatus::Pending {
+            // An expiry is not announced as a change.
+            let now = self.app.backend.with(|state| state.now);
+            let left = session.expires_at.duration_since(now).unwrap_or_default();
+            let _ = timeout(left, changes.next()).await;
+            session = self.session(session_token)?;
         }
+        let is_event = |delivery: &Arc<Delivery>| {
+            delivery.session_token == session_token && delivery.cause == Cause::Session
+        };
+        let delivery = self.deliveries().into_iter().find(is_event);
+        self.finished(delivery.ok_or(Error::DeliveryNotFound)?.id).await
     }
-
-    fn event_of(&self, token: &str) -> Result<SessionEvent, Error> {
-        self.app.backend.with(|state, now| {
-            let session = state.session(token, now)?;
-            if session.status == SessionStatus::Pending {
-                let left = session.expires_at.duration_since(now).unwrap_or_default();
-                return Ok(SessionEvent::Pending(left));
-            }
-            let mut deliveries = state.deliveries();
-            let of_session = deliveries.find(|delivery| {
-                delivery.session_token == token && delivery.cause == Cause::Session
-            });
-            of_session
-                .map(|delivery| SessionEvent::Delivery(delivery.id))
-                .ok_or(Error::DeliveryNotFound)
-        })
-    }
-}
-
-/// The event of a session: its delivery, or the time left until the session expires.
-enum SessionEvent {
-    Delivery(DeliveryId),
-    Pending(Duration),
 }
 
 impl Drop for Emulator {

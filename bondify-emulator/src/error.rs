@@ -83,6 +83,8 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) const MALFORMED: Self = Self::BadRequest("the body is not valid JSON for this call");
+
     /// The machine-readable code.
     #[must_use]
     pub fn code(&self) -> &'static str {

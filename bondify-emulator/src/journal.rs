@@ -30,7 +30,7 @@ impl Journal {
     const MIN_LINES_TO_REWRITE: usize = 10_000;
 
     /// Opens or creates the file, and restores its changes.
-    pub(crate) fn open(path: &Path, state: &mut State) -> Result<Self, JournalError> {
+    pub(crate) fn open(path: &Path, state: &mut State) -> io::Result<Self> {
         let (path, file) = open(path)?;
         lock(&file)?;
         let mut written = Vec::new();
@@ -80,16 +80,16 @@ impl Journal {
 }
 
 /// Opens a regular file, or creates it. Returns the path with symbolic links resolved, too.
-fn open(path: &Path) -> Result<(PathBuf, File), JournalError> {
+fn open(path: &Path) -> io::Result<(PathBuf, File)> {
     match private().read(true).write(true).create_new(true).open(path) {
         Ok(file) => return Ok((fs::canonicalize(path)?, file)),
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         Err(_) => {}
     }
-    let path = fs::canonicalize(path).map_err(JournalError::BrokenLink)?;
+    let path = fs::canonicalize(path)?;
     // Opening a device or a pipe may have an effect, so it is not opened.
     if !fs::metadata(&path)?.is_file() {
-        return Err(JournalError::NotAFile);
+        return Err(io::Error::other("it is not a regular file"));
     }
     let file = File::options().read(true).write(true).open(&path)?;
     Ok((path, file))
@@ -131,30 +131,15 @@ fn overwrite(mut file: &File, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// An error of the state file.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum JournalError {
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error("it is not a regular file")]
-    NotAFile,
-    #[error("it is a symbolic link that leads to no file")]
-    BrokenLink(#[source] io::Error),
-    #[error("the file is not a state file of this version")]
-    WrongFormat,
-    #[error("line {line} of the file is malformed")]
-    Malformed { line: usize },
-}
-
-fn restore(written: &[u8], state: &mut State) -> Result<(), JournalError> {
+fn restore(written: &[u8], state: &mut State) -> io::Result<()> {
     let mut lines = written.split_inclusive(|byte| *byte == b'\n').zip(1..);
     if lines.next().is_none_or(|(header, _)| header.trim_ascii_end() != Journal::HEADER) {
-        return Err(JournalError::WrongFormat);
+        return Err(io::Error::other("it is not a state file of this version"));
     }
     // A last line without a line end was cut off when the process was killed.
     for (line, number) in lines.filter(|(line, _)| line.ends_with(b"\n")) {
-        let change = serde_json::from_slice(line);
-        state.restore(change.map_err(|_| JournalError::Malformed { line: number })?);
+        let malformed = |_| io::Error::other(format!("line {number} is malformed"));
+        state.restore(serde_json::from_slice(line).map_err(malformed)?);
     }
     Ok(())
 }
@@ -220,8 +205,8 @@ mod tests {
 
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
-    fn open(path: &Path) -> (State, Result<Journal, JournalError>) {
-        let mut state = State::new(Rules::default());
+    fn open(path: &Path) -> (State, io::Result<Journal>) {
+        let mut state = State::new(Rules::default(), NOW);
         let journal = Journal::open(path, &mut state);
         (state, journal)
     }
@@ -230,11 +215,15 @@ mod tests {
     fn written(path: &Path) {
         let (mut state, journal) = open(path);
         let settings = ProjectSettings::new().id("shop").secret("whsec_shop");
-        state.add_project(settings.webhook_url("http://localhost:3000/"), NOW).unwrap();
-        let session = state.generate("shop", NOW).unwrap();
-        state.confirm(&session.token, Persona::default(), NOW).unwrap();
+        state.add_project(settings.webhook_url("http://localhost:3000/")).unwrap();
+        let session = state.generate("shop").unwrap();
+        state.confirm(&session.token, Persona::default()).unwrap();
         let changes = state.take_changes();
         journal.unwrap().append(&changes, &state).unwrap();
+    }
+
+    fn error(path: &Path) -> String {
+        open(path).1.err().unwrap().to_string()
     }
 
     fn describe(state: &State) -> String {
@@ -249,7 +238,7 @@ mod tests {
         let (state, journal) = open(&path);
         drop(journal.unwrap());
         assert_eq!(state.project("shop").unwrap().reveal_secret(), "whsec_shop");
-        let session = &state.sessions(NOW)[0];
+        let session = &state.sessions()[0];
         assert_eq!(session.login().unwrap().persona, Persona::default());
         let delivery = state.deliveries().next().unwrap();
         assert!(delivery.body.contains(&session.token));
@@ -268,7 +257,7 @@ mod tests {
             fs::write(&path, &whole[..whole.len() - cut]).unwrap();
             let (state, journal) = open(&path);
             journal.unwrap();
-            assert_eq!((state.sessions(NOW).len(), state.deliveries().count()), (1, 0));
+            assert_eq!((state.sessions().len(), state.deliveries().count()), (1, 0));
         }
     }
 
@@ -278,11 +267,11 @@ mod tests {
         let path = folder.path().join("notes.txt");
         for text in ["my notes", "{}\n", "{\"bondify-emulator\":2}\n"] {
             fs::write(&path, text).unwrap();
-            assert!(matches!(open(&path).1, Err(JournalError::WrongFormat)));
+            assert_eq!(error(&path), "it is not a state file of this version");
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
         fs::write(&path, "{\"bondify-emulator\":1}\nwhat\n").unwrap();
-        assert!(matches!(open(&path).1, Err(JournalError::Malformed { line: 2 })));
+        assert_eq!(error(&path), "line 2 is malformed");
     }
 
     // The pages and the analytics could not show it.
@@ -292,16 +281,11 @@ mod tests {
         let path = folder.path().join("state");
         written(&path);
         let whole = fs::read_to_string(&path).unwrap();
-        for (time, line) in [("253402300799999", None), ("253402300800000", Some(2))] {
+        for (time, is_malformed) in [("253402300799999", false), ("253402300800000", true)] {
             let changed = whole.replace("\"created_at\":0", &format!("\"created_at\":{time}"));
             fs::write(&path, changed).unwrap();
-            match (open(&path).1, line) {
-                (Ok(_), None) => {}
-                (Err(JournalError::Malformed { line }), Some(expected)) => {
-                    assert_eq!(line, expected);
-                }
-                (other, _) => panic!("{time}: {:?}", other.err()),
-            }
+            let error = open(&path).1.err().map(|error| error.to_string());
+            assert_eq!(error.as_deref(), is_malformed.then_some("line 2 is malformed"), "{time}");
         }
     }
 
@@ -311,9 +295,9 @@ mod tests {
         let path = folder.path().join("state");
         let (state, journal) = open(&path);
         let mut journal = journal.unwrap();
-        assert!(matches!(open(&path).1, Err(JournalError::Io(_))));
+        assert_eq!(error(&path), "another emulator uses the file");
         journal.rewrite(&state).unwrap();
-        assert!(matches!(open(&path).1, Err(JournalError::Io(_))));
+        assert_eq!(error(&path), "another emulator uses the file");
         drop(journal);
         open(&path).1.unwrap();
     }
@@ -368,13 +352,13 @@ mod tests {
         symlink("nothing", at("broken")).unwrap();
         let (mut state, journal) = open(&at("link"));
         let mut journal = journal.unwrap();
-        state.generate("shop", NOW).unwrap();
+        state.generate("shop").unwrap();
         journal.append(&state.take_changes(), &state).unwrap();
         journal.rewrite(&state).unwrap();
         drop(journal);
         assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink());
-        assert_eq!(open(&at("state")).0.sessions(NOW).len(), 2);
-        assert!(matches!(open(&at("broken")).1, Err(JournalError::BrokenLink(_))));
+        assert_eq!(open(&at("state")).0.sessions().len(), 2);
+        assert!(open(&at("broken")).1.is_err());
         assert!(!at("nothing").exists());
         let names = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(names, 3, "no other file is left");
@@ -385,7 +369,7 @@ mod tests {
     fn a_device_and_a_folder_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         for path in [Path::new("/dev/null"), Path::new("/dev/full"), folder.path()] {
-            assert!(matches!(open(path).1, Err(JournalError::NotAFile)), "{}", path.display());
+            assert_eq!(error(path), "it is not a regular file", "{}", path.display());
             assert!(path.exists());
         }
     }
@@ -409,7 +393,7 @@ mod tests {
         let path = folder.path().join("state");
         let (mut state, journal) = open(&path);
         let mut journal = journal.unwrap();
-        state.add_project(ProjectSettings::new().id("shop"), NOW).unwrap();
+        state.add_project(ProjectSettings::new().id("shop")).unwrap();
         for _ in 0..Journal::MIN_LINES_TO_REWRITE + 10 {
             state.rotate_secret("shop").unwrap();
             let changes = state.take_changes();

@@ -52,6 +52,7 @@ fn plain(name: &str) -> String {
 /// A listener on a port of one address, or of both loopback addresses.
 #[derive(Debug)]
 pub struct Listener {
+    address: SocketAddr,
     first: TcpListener,
     second: Option<TcpListener>,
 }
@@ -78,38 +79,38 @@ impl Listener {
     pub async fn bind(ip: Option<IpAddr>, port: u16) -> Result<Self, ListenError> {
         const TRIES: u8 = 16;
         if let Some(ip) = ip {
-            return Ok(Self { first: bind(ip, port).await?, second: None });
+            let (first, address) = bind(ip, port).await?;
+            return Ok(Self { address, first, second: None });
         }
         let mut tries = 1;
         loop {
-            let first = bind(Ipv4Addr::LOCALHOST.into(), port).await?;
-            let chosen = first.local_addr().map_or(port, |address| address.port());
-            match bind(Ipv6Addr::LOCALHOST.into(), chosen).await {
-                Ok(second) => return Ok(Self { first, second: Some(second) }),
+            let (first, address) = bind(Ipv4Addr::LOCALHOST.into(), port).await?;
+            match bind(Ipv6Addr::LOCALHOST.into(), address.port()).await {
+                Ok((second, _)) => return Ok(Self { address, first, second: Some(second) }),
                 Err(taken) if taken.error.kind() == io::ErrorKind::AddrInUse => {
                     if port != 0 || tries == TRIES {
                         return Err(taken);
                     }
                     tries += 1;
                 }
-                Err(_) => return Ok(Self { first, second: None }),
+                Err(_) => return Ok(Self { address, first, second: None }),
             }
         }
     }
 
     /// The address, the first one of two.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system, which does not tell the address.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.first.local_addr()
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
-async fn bind(ip: IpAddr, port: u16) -> Result<TcpListener, ListenError> {
+async fn bind(ip: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), ListenError> {
     let address = SocketAddr::new(ip, port);
-    TcpListener::bind(address).await.map_err(|error| ListenError { address, error })
+    let failed = |error| ListenError { address, error };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 /// Accepts connections to either address.
@@ -129,7 +130,7 @@ impl serve::Listener for Listener {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.address()
+        Ok(self.address)
     }
 }
 
@@ -172,7 +173,7 @@ mod tests {
     #[tokio::test]
     async fn both_loopback_addresses_are_listened_on() {
         let mut listener = Listener::bind(None, 0).await.unwrap();
-        let port = listener.address().unwrap().port();
+        let port = listener.address().port();
         let ips: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         let count = 1 + usize::from(listener.second.is_some());
         for ip in &ips[..count] {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     http::{
-        HeaderName, HeaderValue,
+        HeaderValue,
         header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
     },
     middleware,
@@ -35,8 +35,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .merge(actions::routes())
         .merge(feed::routes())
         .merge(export::routes())
-        .layer(middleware::map_response(set_security_headers))
         .merge(assets::routes())
+        .layer(middleware::map_response(set_security_headers))
 }
 
 /// Allows no other origins, no inline code and no frames. Session tokens are in addresses, so
@@ -46,13 +46,13 @@ async fn set_security_headers(mut response: Response) -> Response {
     const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
         img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
         frame-ancestors 'none'";
-    const HEADERS: [(HeaderName, &str); 4] = [
+    let headers = [
         (CONTENT_SECURITY_POLICY, POLICY),
         (REFERRER_POLICY, "same-origin"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (CACHE_CONTROL, "no-store"),
     ];
-    let headers = HEADERS.map(|(name, value)| (name, HeaderValue::from_static(value)));
+    let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
     response.headers_mut().extend(headers);
     response
 }

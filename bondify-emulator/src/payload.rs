@@ -21,46 +21,21 @@ use crate::{Persona, clock::unix_ms};
 #[derive(Clone, Serialize)]
 #[must_use]
 pub struct Payload<'a> {
-    event: &'a str,
-    session_token: &'a str,
+    pub(crate) event: &'a str,
+    pub(crate) session_token: &'a str,
     #[serde(flatten)]
-    user: Option<User<'a>>,
+    user: Option<&'a Persona>,
     #[serde(skip_serializing_if = "Option::is_none")]
     confirmed_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cancelled_at: Option<u64>,
 }
 
-/// A user in webhooks, in the public API and in proofs.
-#[derive(Clone, Copy, Serialize)]
-pub(crate) struct User<'a> {
-    telegram_id: &'a str,
-    telegram_name: &'a str,
-    telegram_username: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    telegram_phone: Option<&'a str>,
-}
-
-impl<'a> User<'a> {
-    pub(crate) fn new(persona: &'a Persona, shares_phone: bool) -> Self {
-        Self {
-            telegram_id: &persona.telegram_id,
-            telegram_name: &persona.telegram_name,
-            telegram_username: persona.telegram_username.as_deref(),
-            telegram_phone: persona.telegram_phone.as_deref().filter(|_| shares_phone),
-        }
-    }
-}
-
 impl<'a> Payload<'a> {
     /// The body of `auth.confirmed`, with the phone number if the persona has one.
     pub fn confirmed(session_token: &'a str, persona: &'a Persona, at: SystemTime) -> Self {
-        Self::confirmed_by(session_token, User::new(persona, true), at)
-    }
-
-    pub(crate) fn confirmed_by(session_token: &'a str, user: User<'a>, at: SystemTime) -> Self {
         let confirmed_at = Some(unix_ms(at));
-        let (event, user) = (Confirmed::NAME, Some(user));
+        let (event, user) = (Confirmed::NAME, Some(persona));
         Self { event, session_token, user, confirmed_at, cancelled_at: None }
     }
 
@@ -74,14 +49,6 @@ impl<'a> Payload<'a> {
     /// Replaces the name of the event.
     pub fn named(self, event: &'a str) -> Self {
         Self { event, ..self }
-    }
-
-    pub(crate) fn event(&self) -> &'a str {
-        self.event
-    }
-
-    pub(crate) fn session_token(&self) -> &'a str {
-        self.session_token
     }
 
     /// The bytes to sign and send.
@@ -103,30 +70,29 @@ mod tests {
 
     use super::*;
 
-    fn confirmed(persona: &Persona, shares_phone: bool) -> String {
+    fn confirmed(persona: &Persona) -> String {
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700);
-        Payload::confirmed_by("sess_1", User::new(persona, shares_phone), at).to_body()
+        Payload::confirmed("sess_1", persona, at).to_body()
     }
 
     #[test]
     fn a_confirmation_is_as_documented() {
         assert_eq!(
-            confirmed(&Persona::new("7123456789", "Ada").username("ada"), false),
+            confirmed(&Persona::new("7123456789", "Ada").username("ada")),
             r#"{"event":"auth.confirmed","session_token":"sess_1","telegram_id":"7123456789","telegram_name":"Ada","telegram_username":"ada","confirmed_at":1700}"#
         );
     }
 
     #[test]
     fn a_missing_username_is_null() {
-        let body = confirmed(&Persona::new("1", "Ada"), true);
+        let body = confirmed(&Persona::new("1", "Ada"));
         assert!(body.contains(r#""telegram_username":null,"confirmed_at""#), "{body}");
     }
 
     #[test]
-    fn a_phone_number_is_sent_only_if_it_is_shared() {
+    fn a_phone_number_follows_the_username() {
         let ada = Persona::new("1", "Ada").phone("+44");
-        assert!(confirmed(&ada, true).contains(r#"null,"telegram_phone":"+44","confirmed_at""#));
-        assert!(!confirmed(&ada, false).contains("phone"));
+        assert!(confirmed(&ada).contains(r#"null,"telegram_phone":"+44","confirmed_at""#));
     }
 
     #[test]

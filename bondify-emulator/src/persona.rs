@@ -20,28 +20,20 @@ use crate::Error;
 /// }
 /// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
 pub struct Persona {
     /// Decimal digits.
-    #[serde(default = "default_id")]
     pub telegram_id: String,
     /// The display name, any Unicode but not empty.
-    #[serde(default = "default_name")]
     pub telegram_name: String,
     /// The username without `@`.
     #[serde(default)]
     pub telegram_username: Option<String>,
     /// The phone number. Bondify sends it for projects with `req_phone` on the plans Pro and
     /// Business.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub telegram_phone: Option<String>,
-}
-
-fn default_id() -> String {
-    Persona::default().telegram_id
-}
-
-fn default_name() -> String {
-    Persona::default().telegram_name
 }
 
 impl Persona {

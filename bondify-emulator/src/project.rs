@@ -1,12 +1,12 @@
-use std::{fmt, net::IpAddr, time::SystemTime};
+use std::{fmt, time::SystemTime};
 
 use bondify_core::Secret;
 use serde::{Deserialize, Deserializer, Serialize};
-use url::{Host, Url};
+use url::Url;
 
 use crate::{
-    Error, Fault, clock::as_unix_ms, local::is_this_machine, random, secret_key::SecretKey,
-    webhook_secret::WebhookSecret,
+    Error, Fault, Persona, clock::as_unix_ms, local::is_this_machine, random,
+    secret_text::SecretText,
 };
 
 /// The plan of a project.
@@ -44,10 +44,10 @@ pub struct Project {
     /// The name that the bot shows.
     pub name: String,
     #[serde(rename(serialize = "secret_preview", deserialize = "secret_key"))]
-    #[serde(default = "SecretKey::random")]
-    pub(crate) secret_key: SecretKey,
+    #[serde(default = "SecretText::random_key")]
+    pub(crate) secret_key: SecretText,
     #[serde(rename(serialize = "webhook_secret_preview", deserialize = "secret"))]
-    pub(crate) secret: WebhookSecret,
+    pub(crate) secret: SecretText,
     /// The webhook URL. Without one, events are not delivered.
     pub webhook_url: Option<Url>,
     /// The plan, which decides priority and retries.
@@ -78,8 +78,8 @@ impl Project {
         let mut project = Self {
             id: settings.id.clone().unwrap_or_else(|| random::id("proj_")),
             name: String::new(),
-            secret_key: SecretKey::random(),
-            secret: WebhookSecret::random(),
+            secret_key: SecretText::random_key(),
+            secret: SecretText::random_webhook_secret(),
             webhook_url: None,
             plan: Plan::default(),
             active: true,
@@ -97,7 +97,7 @@ impl Project {
     /// Applies all of `settings` or, in case of an error, none. `remote` is whether deliveries to
     /// other machines are allowed.
     pub(crate) fn set(&mut self, settings: ProjectSettings, remote: bool) -> Result<(), Error> {
-        let secret = settings.secret.map(WebhookSecret::new).transpose();
+        let secret = settings.secret.map(SecretText::new).transpose();
         let secret = secret.map_err(|_| {
             Error::BadRequest(
                 "the secret must not be empty, and must not start or end with whitespace",
@@ -147,13 +147,19 @@ impl Project {
 
     /// The webhook secret as the key that verifies deliveries and proofs.
     #[must_use]
-    pub fn secret(&self) -> &Secret {
-        self.secret.key()
+    pub fn secret(&self) -> Secret {
+        self.secret.to_key()
     }
 
-    /// Whether events carry the phone number.
+    /// Whether the app gets the phone number.
     pub(crate) fn shares_phone(&self) -> bool {
         self.req_phone && self.plan.has_priority()
+    }
+
+    /// The user as the app sees them.
+    pub(crate) fn share(&self, mut persona: Persona) -> Persona {
+        persona.telegram_phone.take_if(|_| !self.shares_phone());
+        persona
     }
 }
 
@@ -204,7 +210,7 @@ pub struct ProjectSettings {
 }
 
 /// Reads a text, or the null that removes it.
-pub(crate) fn null_as_empty<'de, D>(from: D) -> Result<Option<String>, D::Error>
+fn null_as_empty<'de, D>(from: D) -> Result<Option<String>, D::Error>
 where
     D: Deserializer<'de>,
 {
@@ -307,15 +313,6 @@ pub(crate) fn webhook_url(text: &str, remote: bool) -> Result<Option<Url>, Error
     }
 }
 
-/// The IP address in the URL, if its host is not a name.
-pub(crate) fn ip(url: &Url) -> Option<IpAddr> {
-    match url.host()? {
-        Host::Ipv4(ip) => Some(ip.into()),
-        Host::Ipv6(ip) => Some(ip.into()),
-        Host::Domain(_) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -380,9 +377,9 @@ mod tests {
         let shop = project(settings).unwrap();
         assert!(!format!("{shop:?}").contains("whsec"));
         let json = serde_json::to_value(&shop).unwrap();
-        assert_eq!(json["webhook_secret_preview"], "whsec_…cdef");
+        assert_eq!(json["webhook_secret_preview"], "whsec_012345");
         assert_eq!(json["secret_preview"], shop.reveal_secret_key()[..12]);
-        assert!(!json.to_string().contains("0123"));
+        assert!(!json.to_string().contains("0123456"));
         assert!(!json.to_string().contains(shop.reveal_secret_key()));
     }
 }

@@ -1,7 +1,10 @@
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{
-    Json, Router,
+    Router,
     extract::State,
     http::{
         Method,
@@ -10,15 +13,13 @@ use axum::{
     routing::post,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use tower_http::cors::{Any, CorsLayer};
 
 use crate::{
     Error, Login, Project, Reading, Session, SessionStatus,
-    app::{App, Input},
+    app::{Answer, App, Input, Shared},
     clock::unix_ms,
-    payload::User,
-    proof::Claims,
 };
 
 /// The public session API, for browsers of any origin.
@@ -41,18 +42,18 @@ struct GenerateRequest {
 }
 
 async fn generate(
-    State(app): State<Arc<App>>,
+    State(app): Shared,
     Input(GenerateRequest { project_id }): Input<GenerateRequest>,
-) -> Result<Json<Value>, Error> {
-    let session = app.backend.with(|state, now| {
-        state.admit(&project_id, now)?;
-        state.generate(&project_id, now)
+) -> Answer {
+    let session = app.backend.with(|state| {
+        state.admit(&project_id)?;
+        state.generate(&project_id)
     })?;
-    Ok(app.answer(json!({
+    app.answer(json!({
         "session_token": session.token,
         "deeplink": app.deeplink(&session.token),
         "expires_at": unix_ms(session.expires_at),
-    })))
+    }))
 }
 
 #[derive(Deserialize)]
@@ -62,80 +63,53 @@ struct VerifyRequest {
 }
 
 async fn verify(
-    State(app): State<Arc<App>>,
+    State(app): Shared,
     Input(VerifyRequest { project_id, session_token }): Input<VerifyRequest>,
-) -> Result<Json<Value>, Error> {
-    app.backend.with(|state, now| {
-        state.admit(&project_id, now)?;
-        let session = state.session(&session_token, now)?;
+) -> Answer {
+    app.backend.with(|state| {
+        state.admit(&project_id)?;
+        let mut session = state.session(&session_token)?;
         if session.project_id != project_id {
             return Err(Error::SessionNotFound);
         }
+        let has_codes = app.readings.has(Reading::EndCodes);
         match session.status {
-            SessionStatus::Expired if app.readings.has(Reading::EndCodes) => {
-                return Err(Error::SessionExpired);
-            }
-            SessionStatus::Cancelled { .. } if app.readings.has(Reading::EndCodes) => {
-                return Err(Error::SessionCancelled);
-            }
+            SessionStatus::Expired if has_codes => return Err(Error::SessionExpired),
+            SessionStatus::Cancelled { .. } if has_codes => return Err(Error::SessionCancelled),
             SessionStatus::Confirmed(_) if app.readings.has(Reading::UsedAtOnce) => {
-                state.use_proof(&session_token, now)?;
+                state.use_proof(&session_token)?;
             }
             _ => {}
         }
-        let project = state.project(&project_id)?;
-        let proof = |user, login| {
-            let claims = Claims::new(&project.id, &session.token, login, user, now);
-            claims.sign(project.secret())
-        };
-        Ok(app.answer(json!(VerifyResponse::new(&session, project, proof))))
+        let (now, project) = (state.now, state.project(&project_id)?);
+        if project.bare_used && matches!(session.status, SessionStatus::Used(_)) {
+            return app.answer(json!({"status": "used"}));
+        }
+        if let SessionStatus::Confirmed(login) | SessionStatus::Used(login) = &mut session.status {
+            login.persona = project.share(login.persona.clone());
+        }
+        let mut answer = json!(session.status);
+        if let Some(login) = session.login() {
+            answer["proof"] = proof(project, &session, login, now).into();
+        }
+        app.answer(answer)
     })
 }
 
-#[derive(Serialize)]
-#[serde(tag = "status", rename_all = "snake_case")]
-enum VerifyResponse<'a> {
-    Pending,
-    Confirmed(LoginResponse<'a>),
-    Cancelled {
-        cancelled_at: u64,
-    },
-    Expired,
-    Used {
+/// A proof of the login: a JWT, signed with the project's webhook secret.
+fn proof(project: &Project, session: &Session, login: &Login, now: SystemTime) -> String {
+    const LIFETIME: Duration = Duration::from_secs(5 * 60);
+    #[derive(Serialize)]
+    struct Claims<'a> {
         #[serde(flatten)]
-        login: Option<LoginResponse<'a>>,
-    },
-}
-
-/// A user who has logged in, and the proof.
-#[derive(Serialize)]
-struct LoginResponse<'a> {
-    #[serde(flatten)]
-    user: User<'a>,
-    proof: String,
-    confirmed_at: u64,
-}
-
-impl<'a> VerifyResponse<'a> {
-    fn new(
-        session: &'a Session,
-        project: &Project,
-        proof: impl FnOnce(User<'a>, &'a Login) -> String,
-    ) -> Self {
-        let answer = |login: &'a Login| {
-            let user = User::new(&login.persona, project.shares_phone());
-            let (proof, confirmed_at) = (proof(user, login), login.confirmed_at_ms());
-            LoginResponse { user, proof, confirmed_at }
-        };
-        match &session.status {
-            SessionStatus::Pending => Self::Pending,
-            SessionStatus::Expired => Self::Expired,
-            SessionStatus::Cancelled { cancelled_at } => {
-                Self::Cancelled { cancelled_at: unix_ms(*cancelled_at) }
-            }
-            SessionStatus::Confirmed(login) => Self::Confirmed(answer(login)),
-            SessionStatus::Used(_) if project.bare_used => Self::Used { login: None },
-            SessionStatus::Used(login) => Self::Used { login: Some(answer(login)) },
-        }
+        login: &'a Login,
+        project_id: &'a str,
+        session_token: &'a str,
+        iat: u64,
+        exp: u64,
     }
+    let iat = unix_ms(now) / 1000;
+    let (project_id, session_token) = (&project.id, &session.token);
+    let claims = Claims { login, project_id, session_token, iat, exp: iat + LIFETIME.as_secs() };
+    project.secret().sign_proof(&claims).expect("claims are plain data")
 }

@@ -24,11 +24,13 @@ pub(crate) struct Queue {
 pub(crate) struct Limits {
     pub(crate) total: usize,
     pub(crate) per_project: usize,
+    /// The time-out of each attempt.
+    pub(crate) timeout: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { total: 64, per_project: 16 }
+        Self { total: 64, per_project: 16, timeout: Duration::from_secs(10) }
     }
 }
 
@@ -110,7 +112,10 @@ mod tests {
 
     impl Fixture {
         fn new(total: usize, per_project: usize) -> Self {
-            Self { queue: Queue::new(Limits { total, per_project }), start: Instant::now() }
+            Self {
+                queue: Queue::new(Limits { total, per_project, ..Limits::default() }),
+                start: Instant::now(),
+            }
         }
 
         fn push(&mut self, id: u64, project: &str, priority: bool) {
@@ -118,7 +123,7 @@ mod tests {
         }
 
         fn push_due(&mut self, id: u64, project: &str, priority: bool, ms: u64) {
-            let (id, due) = (DeliveryId::new(id), self.at(ms));
+            let (id, due) = (DeliveryId(id), self.at(ms));
             self.queue.push(Job { id, project_id: project.to_owned(), priority, due });
         }
 
@@ -128,11 +133,11 @@ mod tests {
 
         fn pop(&mut self, ms: u64) -> Option<u64> {
             let now = self.at(ms);
-            self.queue.pop(now).map(DeliveryId::number)
+            self.queue.pop(now).map(|id| id.0)
         }
 
         fn done(&mut self, id: u64) {
-            self.queue.done(DeliveryId::new(id));
+            self.queue.done(DeliveryId(id));
         }
     }
 

@@ -25,10 +25,8 @@ impl RateLimit {
     pub(crate) fn admit(&mut self, project_id: &str, now: SystemTime) -> Result<(), Duration> {
         let size = f64::from(self.per_minute);
         let per_second = size / 60.0;
-        let bucket = self
-            .buckets
-            .entry(project_id.to_owned())
-            .or_insert(Bucket { tokens: size, filled_at: now });
+        let full = Bucket { tokens: size, filled_at: now };
+        let bucket = self.buckets.entry(project_id.to_owned()).or_insert(full);
         let elapsed = now.duration_since(bucket.filled_at).unwrap_or_default();
         bucket.tokens = (bucket.tokens + elapsed.as_secs_f64() * per_second).min(size);
         bucket.filled_at = now;

@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::clock::{from_unix_ms, iso};
 
@@ -94,14 +94,15 @@ impl Reading {
                 object.remove("status");
             }
             Self::NoExpiry => drop(object.remove("expires_at")),
-            Self::TextTimes => change(object, TIMES, |time| Some(time.to_string().into())),
+            Self::TextTimes => change(object, true, |time| Some(time.as_u64()?.to_string().into())),
             Self::IsoTimes => {
-                change(object, TIMES, |time| Some(iso(from_unix_ms(time.as_u64()?)).into()));
+                change(object, true, |time| Some(iso(from_unix_ms(time.as_u64()?)).into()));
             }
-            Self::SqlValues => {
-                change(object, COUNTS, |count| Some(count.to_string().into()));
-                change(object, FLAGS, |flag| Some(json!(u8::from(flag.as_bool()?))));
-            }
+            Self::SqlValues => change(object, false, |value| match value {
+                Value::Number(count) => Some(count.to_string().into()),
+                Value::Bool(flag) => Some(u8::from(*flag).into()),
+                _ => None,
+            }),
             _ => {}
         }
     }
@@ -109,34 +110,14 @@ impl Reading {
 
 const TIMES: &[&str] = &["created_at", "confirmed_at", "cancelled_at", "expires_at"];
 
-const FLAGS: &[&str] = &["active", "is_active", "public_access", "req_phone"];
-
-const COUNTS: &[&str] = &[
-    "sessions_count",
-    "confirmed_count",
-    "current",
-    "limit",
-    "over",
-    "total_sessions",
-    "confirmed_sessions",
-    "unique_users",
-    "conversion_rate",
-    "sessions",
-    "requested",
-    "confirmed",
-    "expired",
-    "cancelled",
-];
-
-/// Changes numbers and flags in place.
+/// Changes the values of times, or of all other fields.
 fn change(
     object: &mut Map<String, Value>,
-    names: &[&str],
+    are_times: bool,
     changed: impl Fn(&Value) -> Option<Value>,
 ) {
     for (name, value) in object {
-        if names.contains(&&**name)
-            && (value.is_number() || value.is_boolean())
+        if TIMES.contains(&&**name) == are_times
             && let Some(changed) = changed(value)
         {
             *value = changed;
@@ -201,6 +182,8 @@ impl FromStr for Reading {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn read(reading: Reading, mut answer: Value) -> Value {
@@ -235,8 +218,8 @@ mod tests {
         let text = json!({"sessions": [{"created_at": "1700000000123", "confirmed_at": null}]});
         assert_eq!(read(Reading::IsoTimes, answer.clone()), iso);
         assert_eq!(read(Reading::TextTimes, answer), text);
-        let answer = json!({"active": true, "sessions_count": 3, "mau": {"over": 0}, "ok": true});
-        let sql = json!({"active": 1, "sessions_count": "3", "mau": {"over": "0"}, "ok": true});
+        let answer = json!({"active": true, "sessions_count": 3, "mau": {"over": 0}});
+        let sql = json!({"active": 1, "sessions_count": "3", "mau": {"over": "0"}});
         assert_eq!(read(Reading::SqlValues, answer), sql);
     }
 }

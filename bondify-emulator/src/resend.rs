@@ -10,7 +10,7 @@ use serde::Deserialize;
 ///
 /// fn resend_to_staging(emulator: &Emulator) -> Result<(), Error> {
 ///     let staging = Resend::new().url("http://127.0.0.1:4000/webhooks/bondify");
-///     emulator.resend_changed(emulator.deliveries()[0].id, staging)?;
+///     emulator.resend(emulator.deliveries()[0].id, staging)?;
 ///     Ok(())
 /// }
 /// ```

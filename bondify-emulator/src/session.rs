@@ -2,10 +2,7 @@ use std::{fmt, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Error, Persona,
-    clock::{as_unix_ms, unix_ms},
-};
+use crate::{Persona, clock::as_unix_ms};
 
 /// A login session. `Debug` shows its status only.
 #[derive(Clone, Serialize, Deserialize)]
@@ -81,18 +78,6 @@ impl Session {
         session
     }
 
-    /// Checks that the session is pending.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::SessionNotPending`].
-    pub(crate) fn check_pending(&self) -> Result<(), Error> {
-        match self.status {
-            SessionStatus::Pending => Ok(()),
-            _ => Err(Error::SessionNotPending(self.status.name())),
-        }
-    }
-
     /// The login, if the session was confirmed.
     #[must_use]
     pub fn login(&self) -> Option<&Login> {
@@ -114,13 +99,6 @@ impl SessionStatus {
             Self::Expired => "expired",
             Self::Used(_) => "used",
         }
-    }
-}
-
-impl Login {
-    /// [`confirmed_at`](Self::confirmed_at) in Unix milliseconds.
-    pub(crate) fn confirmed_at_ms(&self) -> u64 {
-        unix_ms(self.confirmed_at)
     }
 }
 

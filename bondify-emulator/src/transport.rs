@@ -1,38 +1,41 @@
 use std::{
     error::Error,
-    fmt::{self, Write},
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
+use axum::body::Bytes;
 use bondify_core::SIGNATURE_HEADER;
+use futures_util::{StreamExt, stream};
 use reqwest::{
-    Client, Request, Response,
+    Body, Client, Request, Response,
     dns::{Addrs, Name, Resolve, Resolving},
     header::HeaderMap,
     redirect::Policy,
 };
 use tokio::{
-    io::AsyncWriteExt,
-    net::{TcpStream, lookup_host},
-    time::{Instant, timeout, timeout_at},
+    net::lookup_host,
+    task::yield_now,
+    time::{Instant, timeout_at},
 };
 use url::{Position, Url};
 
 use crate::{
-    Outcome,
+    Delivery, Fault, Outcome,
     local::is_local,
-    project::ip,
-    state::{AttemptFault, OutgoingRequest},
     trust::{Clients, Trust},
 };
 
 /// Sends deliveries to webhook URLs.
 pub(crate) trait Transport: Send + Sync + 'static {
     /// Makes one attempt. Returns the request's headers and the outcome.
-    fn send(&self, outgoing: OutgoingRequest) -> impl Future<Output = (Headers, Outcome)> + Send;
+    fn send(
+        &self,
+        delivery: &Delivery,
+        fault: Option<Fault>,
+    ) -> impl Future<Output = (Headers, Outcome)> + Send;
 }
 
 /// Names and values of headers.
@@ -62,22 +65,23 @@ impl Network {
         Ok(Self { clients, resolver, timeout })
     }
 
-    fn request(&self, outgoing: &OutgoingRequest) -> reqwest::Result<Request> {
+    fn request(&self, delivery: &Delivery, body: Body) -> reqwest::Result<Request> {
+        let url = &delivery.url;
         self.clients
-            .of(&outgoing.url)
-            .post(outgoing.url.clone())
-            .header("host", host(&outgoing.url))
+            .of(url)
+            .post(url.clone())
+            .header("host", &url[Position::BeforeHost..Position::AfterPort])
             .header("user-agent", concat!("bondify-emulator/", env!("CARGO_PKG_VERSION")))
             .header("accept", "*/*")
             .header("content-type", "application/json")
-            .header(SIGNATURE_HEADER, &outgoing.signature)
-            .header("content-length", outgoing.body.len())
-            .body(outgoing.body.clone())
+            .header(SIGNATURE_HEADER, &delivery.signature)
+            .header("content-length", delivery.body.len())
+            .body(body)
             .build()
     }
 
     async fn exchange(&self, request: Request) -> Outcome {
-        if ip(request.url()).is_some_and(|ip| !self.resolver.allows(ip)) {
+        if host(request.url()).parse().is_ok_and(|ip| !self.resolver.allows(ip)) {
             return Outcome::NotLoopback;
         }
         let deadline = Instant::now() + self.timeout;
@@ -92,47 +96,37 @@ impl Network {
             Err(_) => Outcome::TimedOut,
         }
     }
-
-    /// Sends the head and half of the body, and closes the connection.
-    async fn send_half(&self, request: &Request, body: &str) -> Result<(), io::Error> {
-        let url = request.url();
-        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-            return Err(io::ErrorKind::InvalidInput.into());
-        };
-        let addresses = self.resolver.lookup(host.trim_matches(['[', ']']), port).await?;
-        let mut connection = TcpStream::connect(&*addresses).await?;
-        let path = &url[Position::BeforePath..Position::AfterQuery];
-        let mut head = format!("POST {path} HTTP/1.1\r\n");
-        for (name, value) in to_text(request.headers()) {
-            let _ = write!(head, "{name}: {value}\r\n");
-        }
-        head.push_str("\r\n");
-        connection.write_all(head.as_bytes()).await?;
-        connection.write_all(&body.as_bytes()[..body.len() / 2]).await?;
-        connection.shutdown().await
-    }
 }
 
 impl Transport for Network {
-    async fn send(&self, outgoing: OutgoingRequest) -> (Headers, Outcome) {
-        let request = match self.request(&outgoing) {
+    async fn send(&self, delivery: &Delivery, fault: Option<Fault>) -> (Headers, Outcome) {
+        let body = match fault {
+            Some(Fault::DropConnection) => half(&delivery.body),
+            _ => delivery.body.clone().into(),
+        };
+        let request = match self.request(delivery, body) {
             Ok(request) => request,
             Err(error) => return (Vec::new(), failure(&error)),
         };
         let headers = to_text(request.headers());
-        let outcome = match outgoing.fault {
-            None => self.exchange(request).await,
-            Some(AttemptFault::Unreachable) => Outcome::Unreachable,
-            Some(AttemptFault::DropConnection) => {
-                match timeout(self.timeout, self.send_half(&request, &outgoing.body)).await {
-                    Ok(Ok(())) => Outcome::Dropped,
-                    Ok(Err(error)) => failure(&error),
-                    Err(_) => Outcome::TimedOut,
-                }
-            }
+        let outcome = match fault {
+            Some(Fault::Unreachable) => Outcome::Unreachable,
+            _ => self.exchange(request).await,
         };
         (headers, outcome)
     }
+}
+
+/// The first half of a body, after which the connection is cut.
+fn half(body: &str) -> Body {
+    let half = Bytes::copy_from_slice(&body.as_bytes()[..body.len() / 2]);
+    let cut = async {
+        // What was written before is sent first.
+        yield_now().await;
+        Err(Cut)
+    };
+    let parts = stream::iter([Ok(half)]).chain(stream::once(cut));
+    Body::wrap_stream(parts)
 }
 
 /// Resolves names. Refuses the addresses of other machines unless they are allowed.
@@ -144,8 +138,7 @@ pub(crate) struct Resolver {
 impl Resolver {
     /// Whether deliveries to this URL are blocked now. A name that cannot be resolved is not.
     pub(crate) async fn blocks(self, url: &Url) -> bool {
-        let Some(host) = url.host_str() else { return false };
-        let found = self.lookup(host.trim_matches(['[', ']']), 0).await;
+        let found = self.lookup(host(url), 0).await;
         found.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     }
 
@@ -178,16 +171,14 @@ impl Resolve for Resolver {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("not a loopback address")]
 struct NotLoopback;
 
-impl fmt::Display for NotLoopback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a loopback address")
-    }
-}
-
-impl Error for NotLoopback {}
+/// The end of a body that is cut on purpose.
+#[derive(Debug, thiserror::Error)]
+#[error("cut on purpose")]
+struct Cut;
 
 /// Converts an error to an outcome, with the text of its root cause.
 fn failure(error: &(dyn Error + 'static)) -> Outcome {
@@ -198,14 +189,15 @@ fn failure(error: &(dyn Error + 'static)) -> Outcome {
         match inner.or_else(|| cause.source()) {
             Some(deeper) => cause = deeper,
             None if cause.is::<NotLoopback>() => return Outcome::NotLoopback,
+            None if cause.is::<Cut>() => return Outcome::Dropped,
             None => return Outcome::Disconnected { reason: cause.to_string() },
         }
     }
 }
 
-fn host(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+/// The host of the URL, without the brackets of an IPv6 address.
+fn host(url: &Url) -> &str {
+    url.host_str().unwrap_or_default().trim_matches(['[', ']'])
 }
 
 fn to_text(headers: &HeaderMap) -> Headers {

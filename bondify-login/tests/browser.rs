@@ -19,7 +19,7 @@ async fn serve(language: &str) -> (SocketAddr, Emulator) {
     let project =
         ProjectSettings::new().id(PROJECT).name("Shop").public_access(true).bare_used(true);
     let emulator = Emulator::builder().project(project).start().await.unwrap();
-    let secret = emulator.project(PROJECT).unwrap().secret().clone();
+    let secret = emulator.project(PROJECT).unwrap().secret();
     let bondify = Bondify::builder(secret).build().unwrap();
     let client = Client::builder().base_url(emulator.url()).build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -29,7 +29,7 @@ impl Rig {
     async fn with(set: impl FnOnce(LoginBuilder) -> LoginBuilder) -> Self {
         let project = ProjectSettings::new().id(PROJECT).name("Shop").public_access(true);
         let emulator = Emulator::builder().project(project).start().await.unwrap();
-        let secret = emulator.project(PROJECT).unwrap().secret().clone();
+        let secret = emulator.project(PROJECT).unwrap().secret();
         let bondify = Bondify::builder(secret).build().unwrap();
         let client = Client::builder().base_url(emulator.url()).build().unwrap();
         let login = Login::builder(client.sessions(PROJECT), &bondify);

@@ -21,7 +21,7 @@ fn app(login: &Login) -> Router {
 async fn start() -> anyhow::Result<(Emulator, SocketAddr)> {
     let shop = ProjectSettings::new().id("proj_shop").public_access(true);
     let emulator = Emulator::builder().project(shop).start().await?;
-    let bondify = Bondify::builder(emulator.project("proj_shop")?.secret().clone()).build()?;
+    let bondify = Bondify::builder(emulator.project("proj_shop")?.secret()).build()?;
     let api = Client::builder().base_url(emulator.url()).build()?;
     let login = Login::builder(api.sessions("proj_shop"), &bondify);
     let login = login.origin("https://shop.example").cookie_key([7; 32]).build()?;

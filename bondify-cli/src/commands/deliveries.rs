@@ -83,10 +83,8 @@ impl Display for Shown<'_> {
         let Some(last) = attempts.last() else { return Ok(()) };
         write!(f, ", attempt {}/{max_attempts}: ", attempts.len())?;
         match &last.outcome {
-            Outcome::Answered { status, .. } => write!(f, "{status}"),
-            Outcome::TimedOut => f.write_str("timed out"),
             Outcome::Disconnected { reason } => write!(f, "{}", Printable(reason)),
-            _ => f.write_str("not sent"),
+            outcome => write!(f, "{outcome}"),
         }
     }
 }

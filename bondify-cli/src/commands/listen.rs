@@ -85,7 +85,7 @@ impl Args {
             shown,
         };
         let port = self.host.listen(self.port).await?;
-        let (listening, open) = (format!("http://{}", port.address()?), self.host.is_open());
+        let (listening, open) = (format!("http://{}", port.address()), self.host.is_open());
         output.show(&Listening { listening, open })?;
 
         let app = Router::new().fallback_service(post(receive).with_state(listener));

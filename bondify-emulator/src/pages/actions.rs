@@ -9,22 +9,23 @@ use axum::{
     routing::post,
 };
 use bondify_core::Confirmed;
-use serde::Deserialize;
+use serde_json::from_value;
 
 use super::{
-    fields::{Fields, FormName, Refused, with_lf},
+    fields::{Fields, Refused, with_lf},
     inspector,
     result::{PageResult, Refusal},
     selection::{Selection, Tab},
 };
-use crate::{DeliveryId, Error, Fault, Persona, Plan, ProjectSettings, Resend, app::App};
+use crate::{
+    DeliveryId, Error, Fault, Persona, ProjectSettings, Resend,
+    app::{App, Shared},
+};
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/inspector/projects", post(create))
-        .route("/inspector/projects/{id}/webhook", post(set_webhook))
-        .route("/inspector/projects/{id}/settings", post(set_settings))
-        .route("/inspector/projects/{id}/faults", post(set_faults))
+        .route("/inspector/projects/{id}/{form}", post(save))
         .route("/inspector/projects/{id}/reveal", post(reveal))
         .route("/inspector/projects/{id}/regenerate", post(regenerate))
         .route("/inspector/projects/{id}/sessions", post(generate))
@@ -40,86 +41,55 @@ fn show(selection: Selection) -> RedirectResult {
     Ok(Redirect::to(&selection.address()))
 }
 
-/// Shows the form again, with its input and the error.
-fn refused(app: &App, form: FormName, at: Selection, fields: Fields, error: Error) -> Refusal {
-    inspector::refusal(app, at, Refused { form, fields, error })
-}
-
-async fn create(State(app): State<Arc<App>>, Form(fields): Form<Fields>) -> RedirectResult {
-    let text = |name| fields.get(name).unwrap_or_default();
-    let settings = ProjectSettings::new()
-        .name(text("name"))
-        .webhook_url(text("webhook_url"))
-        .public_access(fields.get("public_access").is_some());
-    match app.backend.with(|state, now| state.add_project(settings, now)) {
+async fn create(State(app): Shared, Form(fields): Form<Fields>) -> RedirectResult {
+    let created = settings("projects", &fields)
+        .and_then(|settings| app.backend.with(|state| state.add_project(settings)));
+    match created {
         Ok(project) => show(Selection::of_project(&project.id, Tab::Deliveries)),
-        Err(error) => Err(refused(&app, FormName::NewProject, Selection::default(), fields, error)),
+        Err(error) => Err(refuse(&app, "projects", Selection::default(), fields, error)),
     }
 }
 
-fn update(app: &App, id: &str, settings: ProjectSettings) -> RedirectResult {
-    app.backend.with(|state, _| state.update_project(id, settings))?;
-    show(Selection::of_project(id, Tab::Settings))
-}
-
-async fn set_webhook(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+/// Changes the settings that are in this form.
+async fn save(
+    State(app): Shared,
+    Path((id, form)): Path<(String, String)>,
     Form(fields): Form<Fields>,
 ) -> RedirectResult {
-    let url = fields.get("webhook_url").unwrap_or_default().trim();
-    let settings = ProjectSettings::new().webhook_url(url);
-    update_by_form(&app, &id, Ok(settings), FormName::Webhook, fields)
-}
-
-/// Updates the project by the settings that were read from a form.
-fn update_by_form(
-    app: &App,
-    id: &str,
-    settings: Result<ProjectSettings, Error>,
-    form: FormName,
-    fields: Fields,
-) -> RedirectResult {
-    let at = Selection::of_project(id, Tab::Settings);
-    let updated = settings
-        .and_then(|settings| app.backend.with(|state, _| state.update_project(id, settings)));
-    match updated {
+    let at = Selection::of_project(&id, Tab::Settings);
+    let saved = settings(&form, &fields)
+        .and_then(|settings| app.backend.with(|state| state.update_project(&id, settings)));
+    match saved {
         Ok(_) => show(at),
-        Err(error) => Err(refused(app, form, at, fields, error)),
+        Err(error) => Err(refuse(&app, &form, at, fields, error)),
     }
 }
 
-/// A checkbox is sent only if it is checked.
-#[derive(Deserialize)]
-struct Settings {
-    plan: Plan,
-    active: Option<String>,
-    public_access: Option<String>,
-    req_phone: Option<String>,
-    bare_used: Option<String>,
+/// Shows the form again, with its input and the error.
+fn refuse(app: &App, form: &str, at: Selection, fields: Fields, error: Error) -> Refusal {
+    inspector::refusal(app, at, Refused { form: form.to_owned(), fields, error })
 }
 
-async fn set_settings(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-    Form(form): Form<Settings>,
-) -> RedirectResult {
-    let settings = ProjectSettings::new()
-        .plan(form.plan)
-        .active(form.active.is_some())
-        .public_access(form.public_access.is_some())
-        .req_phone(form.req_phone.is_some())
-        .bare_used(form.bare_used.is_some());
-    update(&app, &id, settings)
-}
-
-async fn set_faults(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-    Form(fields): Form<Fields>,
-) -> RedirectResult {
-    let settings = faults(&fields).map(|faults| ProjectSettings::new().faults(faults));
-    update_by_form(&app, &id, settings, FormName::Faults, fields)
+/// Reads the settings in a form.
+fn settings(form: &str, fields: &Fields) -> Result<ProjectSettings, Error> {
+    let text = |name| fields.get(name).unwrap_or_default().trim();
+    let is_on = |name| fields.get(name).is_some();
+    let settings = ProjectSettings::new();
+    Ok(match form {
+        "projects" => settings
+            .name(text("name"))
+            .webhook_url(text("webhook_url"))
+            .public_access(is_on("public_access")),
+        "webhook" => settings.webhook_url(text("webhook_url")),
+        "settings" => settings
+            .plan(from_value(text("plan").into()).map_err(|_| Error::BadRequest("unknown plan"))?)
+            .active(is_on("active"))
+            .public_access(is_on("public_access"))
+            .req_phone(is_on("req_phone"))
+            .bare_used(is_on("bare_used")),
+        "faults" => settings.faults(faults(fields)?),
+        _ => return Err(Error::NotFound),
+    })
 }
 
 /// Reads a field `fault` for each fault that is on, and the milliseconds of the delay in
@@ -136,78 +106,57 @@ fn faults(fields: &Fields) -> Result<Vec<Fault>, Error> {
     fields.all("fault").map(fault).collect()
 }
 
-async fn reveal(State(app): State<Arc<App>>, Path(id): Path<String>) -> PageResult {
+async fn reveal(State(app): Shared, Path(id): Path<String>) -> PageResult {
     inspector::page_with_secret(&app, &id)
 }
 
-async fn regenerate(State(app): State<Arc<App>>, Path(id): Path<String>) -> RedirectResult {
-    app.backend.with(|state, _| state.rotate_secret(&id))?;
+async fn regenerate(State(app): Shared, Path(id): Path<String>) -> RedirectResult {
+    app.backend.with(|state| state.rotate_secret(&id))?;
     show(Selection::of_project(&id, Tab::Settings))
 }
 
-async fn generate(State(app): State<Arc<App>>, Path(id): Path<String>) -> RedirectResult {
-    let session = app.backend.with(|state, now| state.generate(&id, now))?;
+async fn generate(State(app): Shared, Path(id): Path<String>) -> RedirectResult {
+    let session = app.backend.with(|state| state.generate(&id))?;
     Ok(Redirect::to(&app.deeplink_path(&session.token)))
 }
 
-#[derive(Deserialize)]
-struct TestEvent {
-    event: String,
-}
-
 async fn send_test_event(
-    State(app): State<Arc<App>>,
+    State(app): Shared,
     Path(id): Path<String>,
-    Form(TestEvent { event }): Form<TestEvent>,
+    Form(fields): Form<Fields>,
 ) -> RedirectResult {
-    let event = if event.is_empty() { Confirmed::NAME } else { &event };
-    let delivery = app.backend.with(|state, now| state.send_test_event(&id, event, now))?;
-    show(Selection::of_project(&id, Tab::Deliveries).opening(&delivery))
+    let event = fields.get("event").filter(|event| !event.is_empty()).unwrap_or(Confirmed::NAME);
+    let delivery = app.backend.with(|state| state.send_test_event(&id, event))?;
+    show(Selection::of_project(&id, Tab::Deliveries).opening(delivery.id))
 }
 
-/// Ends a session.
-async fn end(
-    State(app): State<Arc<App>>,
-    Path((token, verb)): Path<(String, String)>,
-) -> RedirectResult {
-    let session = app.backend.with(|state, now| match &*verb {
-        "confirm" => state.confirm(&token, Persona::default(), now),
-        "cancel" => state.cancel(&token, now),
-        "expire" => state.expire(&token, now),
-        "use" => state.use_proof(&token, now),
-        _ => Err(Error::NotFound),
-    })?;
+/// Ends a session, as the default persona if it is confirmed.
+async fn end(State(app): Shared, Path((token, verb)): Path<(String, String)>) -> RedirectResult {
+    let session = app.backend.with(|state| state.end(&token, &verb, Persona::default()))?;
     show(Selection::of_project(&session.project_id, Tab::Sessions))
 }
 
 /// The button that resends without changes sends no fields.
 async fn resend(
-    State(app): State<Arc<App>>,
+    State(app): Shared,
     Path(id): Path<String>,
     Form(fields): Form<Fields>,
 ) -> RedirectResult {
     let id: DeliveryId = id.parse().map_err(|_| Error::DeliveryNotFound)?;
-    let sent = app.backend.with(|state, _| state.delivery(id).cloned())?;
+    let sent = app.backend.with(|state| state.delivery(id).cloned())?;
     let body = fields.get("body").filter(|body| *body != with_lf(&sent.body)).map(str::to_owned);
     let url = fields.get("url").map(|url| url.trim().to_owned());
     let at = Selection::of_project(&sent.project_id, Tab::Deliveries);
-    match app.backend.with(|state, now| state.resend(id, Resend { url, body }, now)) {
-        Ok(delivery) => show(at.opening(&delivery)),
-        Err(error) => Err(refused(&app, FormName::Resend, at.opening(&sent), fields, error)),
+    match app.backend.with(|state| state.resend(id, Resend { url, body })) {
+        Ok(delivery) => show(at.opening(delivery.id)),
+        Err(error) => Err(refuse(&app, "resend", at.opening(id), fields, error)),
     }
 }
 
-#[derive(Deserialize)]
-struct Of {
-    /// The id of the project; empty for all projects.
-    project: String,
-}
-
-async fn resend_failed(
-    State(app): State<Arc<App>>,
-    Form(Of { project }): Form<Of>,
-) -> RedirectResult {
-    let of = Some(&*project).filter(|id| !id.is_empty());
-    app.backend.with(|state, now| state.resend_failed(of, now))?;
-    show(Selection::of_project(&project, Tab::Deliveries))
+/// The project is empty for all projects.
+async fn resend_failed(State(app): Shared, Form(fields): Form<Fields>) -> RedirectResult {
+    let project = fields.get("project").unwrap_or_default();
+    let of = Some(project).filter(|id| !id.is_empty());
+    app.backend.with(|state| state.resend_failed(of))?;
+    show(Selection::of_project(project, Tab::Deliveries))
 }

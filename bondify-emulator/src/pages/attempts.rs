@@ -2,34 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
-use serde::Deserialize;
+use serde_json::Value as Json;
 
-use super::{body::Body, markup::Span};
+use super::{body::pretty, markup::Span};
 use crate::{Attempt, Delivery, Outcome};
-
-/// The outcome of an attempt in short.
-pub(super) fn result(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Answered { status, .. } => status.to_string(),
-        Outcome::TimedOut => "timed out".to_owned(),
-        Outcome::Disconnected { .. } => "no answer".to_owned(),
-        Outcome::NotLoopback => "blocked".to_owned(),
-        Outcome::Dropped => "cut off".to_owned(),
-        Outcome::Unreachable => "not sent".to_owned(),
-    }
-}
 
 /// The reason why an attempt failed, if there is more to say than its outcome.
 pub(super) fn reason(outcome: &Outcome) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Refusal {
-        code: Option<String>,
-        error: Option<String>,
-    }
     match outcome {
         Outcome::Answered { response_body, .. } if !outcome.is_success() => {
-            let Refusal { code, error } = serde_json::from_str(response_body).ok()?;
-            code.or(error)
+            let refusal: Json = serde_json::from_str(response_body).ok()?;
+            refusal["code"].as_str().or(refusal["error"].as_str()).map(str::to_owned)
         }
         Outcome::Disconnected { reason } => Some(reason.clone()),
         Outcome::NotLoopback => Some("not a loopback address".to_owned()),
@@ -70,7 +53,7 @@ impl Bar {
                 width,
                 after: Span::of(&after),
                 duration: Span::of(&attempt.duration),
-                result: result(&attempt.outcome),
+                result: attempt.outcome.to_string(),
                 is_success: attempt.outcome.is_success(),
             }
         };
@@ -120,8 +103,8 @@ impl Difference {
 
 fn answer(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Disconnected { reason } => format!("{}: {reason}", result(outcome)),
-        _ => result(outcome),
+        Outcome::Disconnected { reason } => format!("{outcome}: {reason}"),
+        _ => outcome.to_string(),
     }
 }
 
@@ -151,7 +134,7 @@ fn header(outcome: &Outcome, name: &str) -> String {
 
 fn body(outcome: &Outcome) -> String {
     let Outcome::Answered { response_body, .. } = outcome else { return String::new() };
-    Body::new(response_body).pretty().unwrap_or_else(|| response_body.clone())
+    pretty(response_body).unwrap_or_else(|| response_body.clone())
 }
 
 /// The texts without the lines at the start and at the end that are the same in all.

@@ -18,7 +18,10 @@ use super::{
     selection::Selection,
 };
 use crate::{
-    Error, Persona, Project, Session, SessionStatus, app::App, guard::host, local::is_local,
+    Error, Persona, Project, Session, SessionStatus,
+    app::{App, Shared},
+    guard::host,
+    local::is_local,
 };
 
 /// The bot page, which deeplinks open.
@@ -48,7 +51,7 @@ struct BotPage {
 }
 
 async fn page(
-    State(app): State<Arc<App>>,
+    State(app): Shared,
     Query(Start { start }): Query<Start>,
     headers: HeaderMap,
 ) -> PageResult {
@@ -57,15 +60,16 @@ async fn page(
 
 /// Confirms or cancels a pending session, and shows its status.
 async fn decide(
-    State(app): State<Arc<App>>,
+    State(app): Shared,
     Query(Start { start }): Query<Start>,
     headers: HeaderMap,
     Form(fields): Form<Fields>,
 ) -> Result<Redirect, Refusal> {
     let decided = match fields.get("tap") {
-        Some("confirm") => persona(&fields)
-            .and_then(|by| app.backend.with(|state, now| state.confirm(&start, by, now))),
-        Some("cancel") => app.backend.with(|state, now| state.cancel(&start, now)),
+        Some("confirm") => {
+            persona(&fields).and_then(|by| app.backend.with(|state| state.confirm(&start, by)))
+        }
+        Some("cancel") => app.backend.with(|state| state.cancel(&start)),
         _ => Err(Error::BadRequest("tap must be confirm or cancel")),
     };
     match decided {
@@ -98,10 +102,10 @@ fn persona(fields: &Fields) -> Result<Persona, Error> {
 impl BotPage {
     fn new(app: &App, start: &str, headers: &HeaderMap) -> Result<Self, Error> {
         let host = host(headers).ok_or(Error::ForbiddenHost)?;
-        let (project, session, now) = app.backend.with(|state, now| {
-            let session = state.session(start, now)?;
+        let (project, session, now) = app.backend.with(|state| {
+            let session = state.session(start)?;
             let project = Arc::clone(state.project(&session.project_id)?);
-            Ok::<_, Error>((project, session, now))
+            Ok::<_, Error>((project, session, state.now))
         })?;
         Ok(Self {
             link: format!("http://{host}{}", app.deeplink_path(&session.token)),

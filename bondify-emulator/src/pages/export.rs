@@ -12,69 +12,53 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{result::Refusal, selection::Selection};
-use crate::{Attempt, Delivery, Error, Outcome, Project, app::App, clock::iso};
+use crate::{
+    Attempt, Delivery, Error, Outcome,
+    app::{App, Shared},
+    clock::iso,
+};
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/inspector/export/{format}", get(export))
 }
 
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Format {
-    /// The deliveries as in the control API.
-    Json,
-    /// HTTP Archive 1.2, an entry for each attempt.
-    Har,
-}
-
-/// Sends the open delivery, or all that match the filters, as a file without secrets.
+/// Sends the open delivery, or all that match the filters, as a file without secrets: as in the
+/// control API, or an HTTP Archive 1.2 with an entry for each attempt. Bodies are searched without
+/// holding the lock on the state.
 async fn export(
-    State(app): State<Arc<App>>,
-    Path(format): Path<Format>,
+    State(app): Shared,
+    Path(format): Path<String>,
     Query(selection): Query<Selection>,
 ) -> Result<Response, Refusal> {
-    let projects = app.backend.with(|state, _| state.projects().to_vec());
-    let deliveries = selected(&app, &selection, &projects)?;
-    let deliveries: Vec<_> =
-        deliveries.iter().map(|delivery| without_credentials(delivery)).collect();
-    let (mut content, ending) = match format {
-        Format::Json => (json!({"deliveries": deliveries}), "json"),
-        Format::Har => (har(&deliveries), "har"),
-    };
-    let secrets = projects.iter().flat_map(|p| [p.reveal_secret(), p.reveal_secret_key()]);
-    redact(&mut content, &secrets.collect::<Vec<_>>());
-    let name = selection.open().map_or("deliveries".to_owned(), |id| id.to_string());
-    let headers = [
-        (CONTENT_TYPE, "application/json".to_owned()),
-        (CONTENT_DISPOSITION, format!("attachment; filename=\"bondify-{name}.{ending}\"")),
-    ];
-    Ok((headers, format!("{content:#}\n")).into_response())
-}
-
-/// The open delivery, or all that match the filters. Bodies are searched without holding the lock on
-/// the state.
-fn selected(
-    app: &App,
-    selection: &Selection,
-    projects: &[Arc<Project>],
-) -> Result<Vec<Arc<Delivery>>, Error> {
-    if !selection.project.is_empty() && selection.find(projects).is_none() {
-        return Err(Error::ProjectNotFound);
-    }
-    let all: Vec<_> = app.backend.with(|state, _| state.deliveries().cloned().collect());
-    let is_selected = |delivery: &Arc<Delivery>| match &*selection.delivery {
+    let (projects, deliveries) = app
+        .backend
+        .with(|state| (state.projects().to_vec(), state.deliveries().cloned().collect::<Vec<_>>()));
+    selection.find(&projects)?;
+    let is_selected = |delivery: &&Arc<Delivery>| match &*selection.delivery {
         "" => selection.has_delivery(delivery),
         _ => selection.open() == Some(delivery.id),
     };
-    let found: Vec<_> = all.into_iter().filter(is_selected).collect();
-    if found.is_empty() && !selection.delivery.is_empty() {
-        return Err(Error::DeliveryNotFound);
+    let deliveries = deliveries.iter().filter(is_selected);
+    let deliveries: Vec<_> = deliveries.map(|delivery| without_credentials(delivery)).collect();
+    if deliveries.is_empty() && !selection.delivery.is_empty() {
+        return Err(Error::DeliveryNotFound.into());
     }
-    Ok(found)
+    let content = match &*format {
+        "json" => json!({"deliveries": deliveries}),
+        "har" => har(&deliveries),
+        _ => return Err(Error::NotFound.into()),
+    };
+    let secrets = projects.iter().flat_map(|p| [p.reveal_secret(), p.reveal_secret_key()]);
+    let content = secrets.fold(format!("{content:#}\n"), without);
+    let name = selection.open().map_or("deliveries".to_owned(), |id| id.to_string());
+    let headers = [
+        (CONTENT_TYPE, "application/json".to_owned()),
+        (CONTENT_DISPOSITION, format!("attachment; filename=\"bondify-{name}.{format}\"")),
+    ];
+    Ok((headers, content).into_response())
 }
 
 const REDACTED: &str = "[redacted]";
@@ -82,42 +66,29 @@ const REDACTED: &str = "[redacted]";
 /// The delivery without the user and the password of its URL, and without the values of headers
 /// that authenticate.
 fn without_credentials(delivery: &Delivery) -> Delivery {
+    const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
     let mut delivery = delivery.clone();
     // A URL that cannot have them has none.
     let _ = delivery.url.set_username("");
     let _ = delivery.url.set_password(None);
     for attempt in &mut delivery.attempts {
-        redact_headers(&mut attempt.request_headers);
-        if let Outcome::Answered { response_headers, .. } = &mut attempt.outcome {
-            redact_headers(response_headers);
+        let received = match &mut attempt.outcome {
+            Outcome::Answered { response_headers, .. } => &mut response_headers[..],
+            _ => &mut [],
+        };
+        for (name, value) in attempt.request_headers.iter_mut().chain(received) {
+            if CREDENTIALS.iter().any(|header| name.eq_ignore_ascii_case(header)) {
+                REDACTED.clone_into(value);
+            }
         }
     }
     delivery
 }
 
-fn redact_headers(headers: &mut [(String, String)]) {
-    const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
-    for (name, value) in headers {
-        if CREDENTIALS.iter().any(|header| name.eq_ignore_ascii_case(header)) {
-            REDACTED.clone_into(value);
-        }
-    }
-}
-
-/// Replaces the projects' secrets in all texts, such as an answer that contains one.
-fn redact(content: &mut Value, secrets: &[&str]) {
-    match content {
-        Value::String(text) => {
-            for secret in secrets {
-                if text.contains(secret) {
-                    *text = text.replace(secret, REDACTED);
-                }
-            }
-        }
-        Value::Array(values) => values.iter_mut().for_each(|value| redact(value, secrets)),
-        Value::Object(fields) => fields.values_mut().for_each(|value| redact(value, secrets)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
+/// The JSON without a project's secret, which an answer may contain.
+fn without(json: String, secret: &str) -> String {
+    let quoted = json!(secret).to_string();
+    json.replace(&quoted[1..quoted.len() - 1], REDACTED)
 }
 
 /// An HTTP Archive, oldest attempt first. See <http://www.softwareishard.com/blog/har-12-spec/>.
@@ -135,19 +106,20 @@ fn har(deliveries: &[Delivery]) -> Value {
 /// Names that begin with an underscore are not part of the format. Readers ignore them.
 fn entry((delivery, attempt, number): (&Delivery, &Attempt, u32)) -> Value {
     let ms = attempt.duration.as_millis();
-    let (response, error) = response(&attempt.outcome);
     let mut entry = json!({
         "startedDateTime": iso(attempt.started_at),
         "time": ms,
         "request": request(delivery, attempt),
-        "response": response,
+        "response": response(&attempt.outcome),
         "cache": {},
         "timings": {"blocked": -1, "dns": -1, "connect": -1, "send": 0, "wait": ms, "receive": 0, "ssl": -1},
         "_delivery": delivery.id,
         "_attempt": number,
     });
-    if let Some(error) = error {
-        entry["_error"] = json!(error);
+    match &attempt.outcome {
+        Outcome::Answered { .. } => {}
+        Outcome::Disconnected { reason } => entry["_error"] = json!(reason),
+        outcome => entry["_error"] = json!(outcome.to_string()),
     }
     entry
 }
@@ -167,22 +139,20 @@ fn request(delivery: &Delivery, attempt: &Attempt) -> Value {
     })
 }
 
-/// The response, with the status 0 if there is none, and the reason for that.
-fn response(outcome: &Outcome) -> (Value, Option<String>) {
-    let none = (0, &[][..], "");
-    let ((status, received, body), error) = match outcome {
+/// The response, with the status 0 if there is none.
+fn response(outcome: &Outcome) -> Value {
+    let (status, received, body) = match outcome {
         Outcome::Answered { status, response_headers, response_body } => {
-            ((*status, &response_headers[..], &**response_body), None)
+            (*status, &response_headers[..], &**response_body)
         }
-        Outcome::Disconnected { reason } => (none, Some(reason.clone())),
-        _ => (none, Some(super::attempts::result(outcome))),
+        _ => (0, &[][..], ""),
     };
     let header = |name: &str| {
         let header = received.iter().find(|header| header.0.eq_ignore_ascii_case(name));
         header.map_or("", |(_, value)| value)
     };
     let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-    let response = json!({
+    json!({
         "status": status,
         "statusText": reason.unwrap_or_default(),
         "httpVersion": "HTTP/1.1",
@@ -192,8 +162,7 @@ fn response(outcome: &Outcome) -> (Value, Option<String>) {
         "redirectURL": header("location"),
         "headersSize": -1,
         "bodySize": -1,
-    });
-    (response, error)
+    })
 }
 
 fn headers(headers: &[(String, String)]) -> Vec<Value> {

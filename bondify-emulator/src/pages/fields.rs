@@ -31,16 +31,8 @@ impl Fields {
 
 /// A refused form, which is shown again with its input.
 pub(super) struct Refused {
-    pub(super) form: FormName,
+    /// The last part of the form's address.
+    pub(super) form: String,
     pub(super) fields: Fields,
     pub(super) error: Error,
-}
-
-/// The forms of the inspector that can be filled in wrongly.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum FormName {
-    NewProject,
-    Webhook,
-    Faults,
-    Resend,
 }

@@ -7,18 +7,19 @@ use axum::{
     routing::get,
 };
 use bondify_core::{Cancelled, Confirmed, SIGNATURE_HEADER};
+use serde_json::Value;
 
 use super::{
-    attempts::{Bar, Difference, reason, result},
-    body::Body,
-    fields::{Fields, FormName, Refused},
+    attempts::{Bar, Difference, reason},
+    body::{hex, pretty},
+    fields::{Fields, Refused},
     markup::{Countdown, Moment, Span},
     result::{PageResult, Refusal, html},
-    selection::{Progress, Selection, Tab},
+    selection::{PROGRESS, Selection, Tab, progress},
 };
 use crate::{
-    Cause, Delivery, DeliveryState, Error, Fault, Outcome, Plan, Project, Session, SessionStatus,
-    app::App, state,
+    Cause, Delivery, DeliveryState, Error, Fault, Outcome, Plan, Project, Session,
+    app::{App, Shared},
 };
 
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -30,10 +31,10 @@ pub(super) struct View {
     selection: Selection,
     url: String,
     projects: Vec<Arc<Project>>,
+    /// The only project that is shown; `None` if rows name their projects.
     project: Option<Arc<Project>>,
     sessions: Vec<SessionRow>,
     deliveries: Vec<DeliveryRow>,
-    keep_deliveries: usize,
     events: BTreeSet<String>,
     detail: Option<Detail>,
     secret_is_shown: bool,
@@ -53,7 +54,7 @@ pub(super) struct Live {
     pub(super) view: View,
 }
 
-async fn page(State(app): State<Arc<App>>, Query(selection): Query<Selection>) -> PageResult {
+async fn page(State(app): Shared, Query(selection): Query<Selection>) -> PageResult {
     html(&Page { view: View::new(&app, selection)? })
 }
 
@@ -67,7 +68,7 @@ pub(super) fn page_with_secret(app: &App, project_id: &str) -> PageResult {
 pub(super) fn refusal(app: &App, selection: Selection, refused: Refused) -> Refusal {
     let error = refused.error.clone();
     let Ok(mut view) = View::new(app, selection) else { return error.into() };
-    if let (FormName::Resend, Some(detail)) = (refused.form, &mut view.detail) {
+    if let ("resend", Some(detail)) = (&*refused.form, &mut view.detail) {
         detail.entered = Some(refused.fields.clone());
     }
     view.refused = Some(refused);
@@ -78,101 +79,62 @@ impl View {
     /// The maximum number of sessions in the list.
     const MAX_SESSIONS: usize = 100;
 
+    /// Filters and searches without holding the lock on the state.
     pub(super) fn new(app: &App, selection: Selection) -> Result<Self, Error> {
-        let mut view = app.backend.with(|state, now| {
-            let project = selection.find(state.projects()).cloned();
-            if project.is_none() && !selection.project.is_empty() {
-                return Err(Error::ProjectNotFound);
-            }
-            let sessions = match selection.tab {
-                Tab::Settings => Vec::new(),
-                Tab::Deliveries | Tab::Sessions => state.sessions(now),
-            };
-            let wanted = sessions.into_iter().filter(|session| {
-                let is_listed =
-                    selection.tab == Tab::Sessions || session.status == SessionStatus::Pending;
-                is_listed && selection.has_session(session)
-            });
-            let row = |session| SessionRow::new(state, &selection, session, now);
-            Ok(Self {
-                sessions: wanted.take(Self::MAX_SESSIONS).map(row).collect(),
-                deliveries: Vec::new(),
-                projects: state.projects().to_vec(),
-                project,
-                keep_deliveries: state.keep_deliveries(),
-                events: BTreeSet::new(),
-                detail: match &*selection.delivery {
-                    "" => None,
-                    _ => Some(Detail::new(state, &selection, now)?),
-                },
-                secret_is_shown: false,
-                refused: None,
-                url: app.url.clone(),
-                selection: selection.clone(),
-            })
-        })?;
-        if view.selection.tab == Tab::Deliveries {
-            view.list_deliveries(app);
-        }
-        Ok(view)
-    }
-
-    /// Filters the deliveries. Bodies are searched without holding the lock on the state.
-    fn list_deliveries(&mut self, app: &App) {
-        let all: Vec<_> = app.backend.with(|state, _| state.deliveries().cloned().collect());
+        let (projects, sessions, deliveries, now) = app.backend.with(|state| {
+            let deliveries: Vec<_> = state.deliveries().cloned().collect();
+            (state.projects().to_vec(), state.sessions(), deliveries, state.now)
+        });
+        let project = selection.find(&projects)?;
+        let detail = Detail::of(&selection, &projects, &deliveries, now)?;
+        let named = |id: &str| {
+            let of_id = projects.iter().find(|project| project.id == id);
+            of_id.filter(|_| project.is_none()).cloned()
+        };
+        let sessions = sessions.into_iter().filter(|session| selection.has_session(session));
+        let session_row = |session: Session| SessionRow {
+            project: named(&session.project_id),
+            deliveries: Selection { text: session.token.clone(), ..selection.on(Tab::Deliveries) },
+            list: if selection.tab == Tab::Sessions { "sessions" } else { "pending" },
+            session,
+            now,
+        };
         let known = [Confirmed::NAME, Cancelled::NAME, Fault::UNKNOWN_EVENT].map(str::to_owned);
-        let happened = all.iter().map(|delivery| delivery.event.clone());
-        self.events = happened.chain(known).collect();
-        let wanted = all.into_iter().filter(|delivery| self.selection.has_delivery(delivery));
-        self.deliveries = wanted
-            .map(|delivery| {
-                let project = self.projects.iter().find(|p| p.id == delivery.project_id);
-                let project = project.filter(|_| self.names_projects());
-                DeliveryRow::new(&self.selection, delivery, project.cloned())
-            })
-            .collect();
+        let happened = deliveries.iter().map(|delivery| delivery.event.clone());
+        let events = happened.chain(known).collect();
+        let is_listed = |delivery: &Arc<Delivery>| {
+            selection.tab == Tab::Deliveries && selection.has_delivery(delivery)
+        };
+        let delivery_row = |delivery: Arc<Delivery>| DeliveryRow {
+            href: selection.opening(delivery.id).address(),
+            is_open: selection.open() == Some(delivery.id),
+            project: named(&delivery.project_id),
+            delivery,
+        };
+        Ok(Self {
+            sessions: sessions.take(Self::MAX_SESSIONS).map(session_row).collect(),
+            deliveries: deliveries.into_iter().filter(is_listed).map(delivery_row).collect(),
+            events,
+            detail,
+            secret_is_shown: false,
+            refused: None,
+            url: app.url.clone(),
+            project,
+            projects,
+            selection,
+        })
     }
 
-    /// Whether the rows name their projects.
-    fn names_projects(&self) -> bool {
-        self.project.is_none()
-    }
-
-    fn pending(&self) -> impl Iterator<Item = SessionRow> {
-        self.sessions.iter().map(|row| row.clone().among("pending"))
-    }
-
-    /// The title and the address of each tab, and whether it is selected.
+    /// The name and the address of each tab, and whether it is selected.
     fn tabs(&self) -> [(&'static str, String, bool); 3] {
         let link =
-            |tab: Tab| (tab.title(), self.selection.on(tab).address(), tab == self.selection.tab);
+            |tab: Tab| (tab.name(), self.selection.on(tab).address(), tab == self.selection.tab);
         Tab::ALL.map(link)
     }
 
-    fn all_projects(&self) -> String {
-        Selection::default().on(self.selection.tab).address()
-    }
-
-    fn of_project(&self, project: &Project) -> String {
-        Selection::of_project(&project.id, self.selection.tab).address()
-    }
-
-    /// The text of a project in a list that has room for one line.
-    fn label(&self, project: &Project) -> String {
-        const MAX_CHARS: usize = 40;
-        let mut label: String = project.name.chars().take(MAX_CHARS).collect();
-        if project.name.chars().nth(MAX_CHARS).is_some() {
-            label.push('…');
-        }
-        if !project.active {
-            label.push_str(" · inactive");
-        }
-        match project.faults.len() {
-            0 => {}
-            1 => label.push_str(" · 1 fault"),
-            count => label.push_str(&format!(" · {count} faults")),
-        }
-        label
+    /// The address of this tab for one project, or for all if the id is empty.
+    fn of_project(&self, id: &str) -> String {
+        Selection::of_project(id, self.selection.tab).address()
     }
 
     fn is_selected(&self, project: &Project) -> bool {
@@ -180,28 +142,26 @@ impl View {
     }
 
     /// The input of this form, if it was refused.
-    fn entered(&self, form: FormName) -> Option<&Fields> {
+    fn entered(&self, form: &str) -> Option<&Fields> {
         self.refused.as_ref().filter(|refused| refused.form == form).map(|refused| &refused.fields)
     }
 
     /// The text that was entered for a new project.
     fn new_project(&self, name: &str) -> &str {
-        self.entered(FormName::NewProject).and_then(|fields| fields.get(name)).unwrap_or_default()
+        self.entered("projects").and_then(|fields| fields.get(name)).unwrap_or_default()
     }
 
     fn webhook_url(&self) -> &str {
-        if let Some(fields) = self.entered(FormName::Webhook) {
-            return fields.get("webhook_url").unwrap_or_default();
-        }
-        let project = self.project.as_ref();
-        project.and_then(|project| project.webhook_url.as_ref()).map_or("", |url| url.as_str())
+        let entered = self.entered("webhook").and_then(|fields| fields.get("webhook_url"));
+        let set = self.project.as_ref().and_then(|project| project.webhook_url.as_ref());
+        entered.or(set.map(|url| url.as_str())).unwrap_or_default()
     }
 }
 
 /// A delivery in a list.
 #[derive(Template)]
 #[template(path = "delivery_row.html")]
-pub(super) struct DeliveryRow {
+struct DeliveryRow {
     delivery: Arc<Delivery>,
     /// Its project; `None` on a page of one project.
     project: Option<Arc<Project>>,
@@ -212,97 +172,31 @@ pub(super) struct DeliveryRow {
 impl HtmlSafe for DeliveryRow {}
 
 impl DeliveryRow {
-    pub(super) fn new(
-        selection: &Selection,
-        delivery: Arc<Delivery>,
-        project: Option<Arc<Project>>,
-    ) -> Self {
-        Self {
-            href: selection.opening(&delivery).address(),
-            is_open: selection.open() == Some(delivery.id),
-            project,
-            delivery,
-        }
-    }
-
     /// The name of the user, if the event has one.
     fn person(&self) -> Option<String> {
-        #[derive(serde::Deserialize)]
-        struct Named {
-            telegram_name: Option<String>,
-        }
-        serde_json::from_str::<Named>(&self.delivery.body).ok()?.telegram_name
-    }
-
-    fn token(&self) -> String {
-        short(&self.delivery.session_token)
-    }
-
-    fn result(&self) -> String {
-        self.delivery.attempts.last().map(|last| result(&last.outcome)).unwrap_or_default()
-    }
-
-    fn reason(&self) -> Option<String> {
-        self.delivery.attempts.last().and_then(|last| reason(&last.outcome))
-    }
-
-    fn duration(&self) -> String {
-        let last = self.delivery.attempts.last();
-        last.map(|last| Span::of(&last.duration).to_string()).unwrap_or_default()
-    }
-
-    fn progress(&self) -> &'static str {
-        Progress::of(&self.delivery).name()
+        let event: Value = serde_json::from_str(&self.delivery.body).ok()?;
+        event["telegram_name"].as_str().map(str::to_owned)
     }
 }
 
 /// A session in a list.
-#[derive(Clone, Template)]
+#[derive(Template)]
 #[template(path = "session_row.html")]
-pub(super) struct SessionRow {
+struct SessionRow {
     session: Session,
     /// Its project; `None` on a page of a single project.
     project: Option<Arc<Project>>,
-    deliveries: String,
+    deliveries: Selection,
     now: SystemTime,
     list: &'static str,
 }
 
 impl HtmlSafe for SessionRow {}
 
-impl SessionRow {
-    pub(super) fn new(
-        state: &state::State,
-        selection: &Selection,
-        session: Session,
-        now: SystemTime,
-    ) -> Self {
-        let is_named = selection.find(state.projects()).is_none();
-        let project = state.project(&session.project_id).ok().filter(|_| is_named);
-        let of_session = Selection { text: session.token.clone(), ..selection.on(Tab::Deliveries) };
-        Self {
-            project: project.cloned(),
-            deliveries: of_session.address(),
-            session,
-            now,
-            list: "sessions",
-        }
-    }
-
-    /// Moves the row to the list of this name.
-    pub(super) fn among(self, list: &'static str) -> Self {
-        Self { list, ..self }
-    }
-
-    pub(super) fn is_pending(&self) -> bool {
-        self.session.status == SessionStatus::Pending
-    }
-}
-
 /// All details of a delivery.
 #[derive(Template)]
 #[template(path = "delivery.html")]
-pub(super) struct Detail {
+struct Detail {
     delivery: Arc<Delivery>,
     project: Arc<Project>,
     selection: Selection,
@@ -314,23 +208,21 @@ pub(super) struct Detail {
 impl HtmlSafe for Detail {}
 
 impl Detail {
-    pub(super) fn new(
-        state: &state::State,
+    /// The delivery that is open, if one is.
+    fn of(
         selection: &Selection,
+        projects: &[Arc<Project>],
+        deliveries: &[Arc<Delivery>],
         now: SystemTime,
-    ) -> Result<Self, Error> {
-        let id = selection.open().ok_or(Error::DeliveryNotFound)?;
-        let delivery = Arc::clone(state.delivery(id)?);
-        let project = Arc::clone(state.project(&delivery.project_id)?);
-        Ok(Self { delivery, project, selection: selection.clone(), now, entered: None })
-    }
-
-    fn progress(&self) -> &'static str {
-        Progress::of(&self.delivery).name()
-    }
-
-    fn body(&self) -> Body<'_> {
-        Body::new(&self.delivery.body)
+    ) -> Result<Option<Self>, Error> {
+        if selection.delivery.is_empty() {
+            return Ok(None);
+        }
+        let open = deliveries.iter().find(|delivery| selection.open() == Some(delivery.id));
+        let delivery = Arc::clone(open.ok_or(Error::DeliveryNotFound)?);
+        let project = projects.iter().find(|project| project.id == delivery.project_id);
+        let project = Arc::clone(project.ok_or(Error::ProjectNotFound)?);
+        Ok(Some(Self { delivery, project, selection: selection.clone(), now, entered: None }))
     }
 
     /// The input of a field of the resend that was refused, or else `sent`.
@@ -345,32 +237,12 @@ impl Detail {
             Cause::Duplicate(id) => ("Duplicate, on purpose", id),
             Cause::Session | Cause::Test => return None,
         };
-        let original = Selection { delivery: id.to_string(), ..self.selection.clone() };
-        Some((why, id.to_string(), original.address()))
+        Some((why, id.to_string(), self.selection.opening(id).address()))
     }
 
     /// The address of the file with the delivery.
     fn export(&self, format: &str) -> String {
-        let delivery = self.delivery.id.to_string();
-        Selection { delivery, ..Selection::default() }.export(format)
-    }
-
-    /// The time line of the attempts.
-    fn bars(&self) -> Vec<Bar> {
-        Bar::all(&self.delivery)
-    }
-
-    /// The parts in which the answers differ; `None` if there is nothing to compare.
-    fn differences(&self) -> Option<Vec<Difference>> {
-        let attempts = &self.delivery.attempts;
-        (attempts.len() > 1).then(|| Difference::all(attempts))
-    }
-
-    fn next_attempt(&self) -> Option<&SystemTime> {
-        match &self.delivery.state {
-            DeliveryState::Queued { due } => Some(due),
-            _ => None,
-        }
+        Selection::default().opening(self.delivery.id).export(format)
     }
 }
 
@@ -395,35 +267,23 @@ impl FaultSwitch {
     fn all(project: &Project, entered: Option<&Fields>) -> Vec<Self> {
         let switch = |kind: Fault| {
             let set = project.faults.iter().find(|fault| fault.name() == kind.name());
-            let delay = match set.unwrap_or(&kind) {
+            let delay_ms = match set.unwrap_or(&kind) {
                 Fault::Delay(delay) => Some(delay.as_millis().to_string()),
                 _ => None,
             };
-            match entered {
-                None => Self { fault: kind, is_on: set.is_some(), delay_ms: delay },
-                Some(fields) => Self {
-                    fault: kind,
-                    is_on: fields.all("fault").any(|name| name == kind.name()),
-                    delay_ms: delay.map(|_| fields.get("delay_ms").unwrap_or_default().to_owned()),
-                },
-            }
+            let Some(fields) = entered else {
+                return Self { fault: kind, is_on: set.is_some(), delay_ms };
+            };
+            let is_on = fields.all("fault").any(|name| name == kind.name());
+            let entered_ms = fields.get("delay_ms").unwrap_or_default();
+            Self { fault: kind, is_on, delay_ms: delay_ms.map(|_| entered_ms.to_owned()) }
         };
         Fault::ALL.map(switch).into()
     }
 }
 
-fn title(fault: &Fault) -> &'static str {
-    match fault {
-        Fault::Duplicate => "Duplicate",
-        Fault::ConcurrentDuplicate => "Concurrent duplicate",
-        Fault::Delay(_) => "Delay",
-        Fault::TamperedBody => "Tampered body",
-        Fault::WrongSecret => "Wrong secret",
-        Fault::StaleTimestamp => "Stale timestamp",
-        Fault::UnknownEvent => "Unknown event",
-        Fault::DropConnection => "Drop the connection",
-        Fault::Unreachable => "Unreachable",
-    }
+fn title(fault: &Fault) -> String {
+    fault.name().replace('-', " ")
 }
 
 const PLANS: [(Plan, &str); 3] =

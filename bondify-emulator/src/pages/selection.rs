@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 
-use crate::{Delivery, DeliveryId, DeliveryState, Project, Session};
+use crate::{Delivery, DeliveryId, DeliveryState, Error, Project, Session, SessionStatus};
 
 /// The filters of the inspector, from the query of its address. An empty value does not filter.
 #[derive(Clone, Default, Deserialize)]
@@ -14,8 +14,8 @@ pub(super) struct Selection {
     pub(super) tab: Tab,
     /// The only event to show.
     pub(super) event: String,
-    /// The only progress to show.
-    pub(super) outcome: Progress,
+    /// The only [`progress`] to show.
+    pub(super) outcome: String,
     /// A text that the deliveries contain, ignoring case.
     pub(super) text: String,
     /// The id of the open delivery.
@@ -32,46 +32,6 @@ pub(super) enum Tab {
     Settings,
 }
 
-/// The progress of a delivery in a word.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Progress {
-    #[default]
-    #[serde(rename = "")]
-    Any,
-    Delivered,
-    Failed,
-    Retrying,
-    Queued,
-    Sending,
-}
-
-impl Progress {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Any, Self::Delivered, Self::Failed, Self::Retrying, Self::Queued, Self::Sending];
-
-    pub(super) fn of(delivery: &Delivery) -> Self {
-        match delivery.state {
-            DeliveryState::Delivered => Self::Delivered,
-            DeliveryState::Failed => Self::Failed,
-            DeliveryState::Sending => Self::Sending,
-            DeliveryState::Queued { .. } if delivery.attempts.is_empty() => Self::Queued,
-            DeliveryState::Queued { .. } => Self::Retrying,
-        }
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Any => "",
-            Self::Delivered => "delivered",
-            Self::Failed => "failed",
-            Self::Retrying => "retrying",
-            Self::Queued => "queued",
-            Self::Sending => "sending",
-        }
-    }
-}
-
 impl Tab {
     pub(super) const ALL: [Self; 3] = [Self::Deliveries, Self::Sessions, Self::Settings];
 
@@ -82,32 +42,47 @@ impl Tab {
             Self::Settings => "settings",
         }
     }
+}
 
-    pub(super) fn title(self) -> &'static str {
-        match self {
-            Self::Deliveries => "Deliveries",
-            Self::Sessions => "Sessions",
-            Self::Settings => "Settings",
-        }
+pub(super) const PROGRESS: [&str; 5] = ["delivered", "failed", "retrying", "queued", "sending"];
+
+/// The progress of a delivery in a word.
+pub(super) fn progress(delivery: &Delivery) -> &'static str {
+    match delivery.state {
+        DeliveryState::Delivered => "delivered",
+        DeliveryState::Failed => "failed",
+        DeliveryState::Sending => "sending",
+        DeliveryState::Queued { .. } if delivery.attempts.is_empty() => "queued",
+        DeliveryState::Queued { .. } => "retrying",
     }
 }
 
 impl Selection {
-    /// The selected project, or the only one.
-    pub(super) fn find<'a>(&self, projects: &'a [Arc<Project>]) -> Option<&'a Arc<Project>> {
-        match projects {
-            [only] if self.project.is_empty() => Some(only),
-            _ => projects.iter().find(|project| project.id == self.project),
+    /// The selected project, or the only one; `None` if all are selected.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProjectNotFound`] if there is no such project.
+    pub(super) fn find(&self, projects: &[Arc<Project>]) -> Result<Option<Arc<Project>>, Error> {
+        if self.project.is_empty() {
+            return Ok(projects.first().filter(|_| projects.len() == 1).cloned());
         }
+        let found = projects.iter().find(|project| project.id == self.project);
+        found.cloned().map(Some).ok_or(Error::ProjectNotFound)
     }
 
-    pub(super) fn has_project(&self, id: &str) -> bool {
+    fn has_project(&self, id: &str) -> bool {
         self.project.is_empty() || self.project == id
     }
 
+    /// Whether the tab shows the session. That of deliveries shows pending sessions.
     pub(super) fn has_session(&self, session: &Session) -> bool {
-        self.has_project(&session.project_id)
-            && (self.tab != Tab::Sessions || self.has_text_of_session(session))
+        let is_in_tab = match self.tab {
+            Tab::Deliveries => session.status == SessionStatus::Pending,
+            Tab::Sessions => self.has_text_of_session(session),
+            Tab::Settings => false,
+        };
+        is_in_tab && self.has_project(&session.project_id)
     }
 
     fn has_text_of_session(&self, session: &Session) -> bool {
@@ -125,18 +100,14 @@ impl Selection {
     pub(super) fn has_delivery(&self, delivery: &Delivery) -> bool {
         self.has_project(&delivery.project_id)
             && (self.event.is_empty() || self.event == delivery.event)
-            && (self.outcome == Progress::Any || self.outcome == Progress::of(delivery))
-            && self.has_text_of(delivery)
-    }
-
-    fn has_text_of(&self, delivery: &Delivery) -> bool {
-        self.has_text([
-            &*delivery.body,
-            &delivery.session_token,
-            &delivery.event,
-            delivery.url.as_str(),
-            &delivery.id.to_string(),
-        ])
+            && (self.outcome.is_empty() || self.outcome == progress(delivery))
+            && self.has_text([
+                &*delivery.body,
+                &delivery.session_token,
+                &delivery.event,
+                delivery.url.as_str(),
+                &delivery.id.to_string(),
+            ])
     }
 
     fn has_text<const N: usize>(&self, texts: [&str; N]) -> bool {
@@ -146,7 +117,7 @@ impl Selection {
 
     /// Whether a filter on deliveries is set.
     pub(super) fn is_filtered(&self) -> bool {
-        !self.event.is_empty() || self.outcome != Progress::Any || !self.text.is_empty()
+        !self.event.is_empty() || !self.outcome.is_empty() || !self.text.is_empty()
     }
 
     /// The number of the open delivery.
@@ -170,7 +141,7 @@ impl Selection {
             ("project", &*self.project),
             ("tab", tab),
             ("event", &self.event),
-            ("outcome", self.outcome.name()),
+            ("outcome", &self.outcome),
             ("text", &self.text),
             ("delivery", &self.delivery),
         ];
@@ -184,8 +155,8 @@ impl Selection {
     }
 
     /// The selection with this delivery open.
-    pub(super) fn opening(&self, delivery: &Delivery) -> Self {
-        Self { delivery: delivery.id.to_string(), tab: Tab::Deliveries, ..self.clone() }
+    pub(super) fn opening(&self, id: DeliveryId) -> Self {
+        Self { delivery: id.to_string(), tab: Tab::Deliveries, ..self.clone() }
     }
 
     /// The selection with no delivery open.

@@ -1,6 +1,6 @@
 //! The contract of the API beyond the types of its answers, which `schemas` has.
 
-use bondify_emulator::{Emulator, Error, Fault, Outcome, Persona, ProjectSettings};
+use bondify_emulator::{Emulator, Error, Fault, Outcome, Persona, ProjectSettings, Resend};
 use bondify_testkit::within_a_minute;
 use serde_json::{Value, json};
 
@@ -139,7 +139,7 @@ async fn every_delivery_of_an_unreachable_project_fails_until_it_is_reachable() 
             assert_eq!(delivery.attempts[0].outcome, Outcome::Unreachable);
         }
         emulator.set_faults(SHOP, []).unwrap();
-        let resent = emulator.resend(emulator.deliveries()[0].id).unwrap();
+        let resent = emulator.resend(emulator.deliveries()[0].id, Resend::new()).unwrap();
         let resent = emulator.finished(resent.id).await.unwrap();
         assert!(matches!(resent.attempts[0].outcome, Outcome::Disconnected { .. }), "it was sent");
     })

@@ -56,7 +56,7 @@ async fn an_attempt_records_exactly_the_sent_request() {
 
         assert!(recorded.contains(&"content-type: application/json".to_owned()));
         assert!(recorded.contains(&format!("x-bondify-signature: {}", delivery.signature)));
-        let verifier = Verifier::new(shop(&emulator).secret().clone());
+        let verifier = Verifier::new(shop(&emulator).secret());
         let event = verifier.verify(delivery.body.clone(), &delivery.signature).unwrap();
         assert_eq!(event.session_token(), Some(&*token));
     })

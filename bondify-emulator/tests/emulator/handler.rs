@@ -43,7 +43,7 @@ impl Login {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/webhooks/bondify", listener.local_addr().unwrap());
         let emulator = start(builder, ProjectSettings::new().webhook_url(url)).await;
-        let bondify = Bondify::builder(shop(&emulator).secret().clone()).build().unwrap();
+        let bondify = Bondify::builder(shop(&emulator).secret()).build().unwrap();
         let (handled, events) = mpsc::unbounded_channel();
         let count = Arc::new(AtomicUsize::new(0));
         let on_event = async move |event: Event| {
@@ -179,7 +179,7 @@ async fn a_thousand_sessions_at_once() {
             let persona = Persona::new(number.to_string(), "Ada");
             emulator.confirm(token, persona).unwrap();
         }
-        let proofs = ProofVerifier::new(shop(emulator).secret().clone()).project(SHOP);
+        let proofs = ProofVerifier::new(shop(emulator).secret()).project(SHOP);
         stream::iter(tokens.iter().enumerate())
             .for_each_concurrent(50, async |(number, token)| {
                 let verify = json!({"project_id": SHOP, "session_token": token});

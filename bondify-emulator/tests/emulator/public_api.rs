@@ -54,7 +54,7 @@ async fn a_confirmed_session_has_the_user_and_a_proof() {
     assert_eq!(Value::Object(fields), expected);
 
     let now = clock.clone();
-    let verifier = ProofVerifier::new(shop(&emulator).secret().clone()).project(SHOP);
+    let verifier = ProofVerifier::new(shop(&emulator).secret()).project(SHOP);
     let proof = verifier.clock(move || now.now()).verify(proof.as_str().unwrap()).unwrap();
     assert_eq!(proof.user().id().as_str(), "7123456789");
     assert_eq!(proof.user().name(), "Ada Lovelace");
@@ -75,7 +75,7 @@ async fn a_shared_phone_number_is_in_the_answer_and_in_the_proof() {
     let answer = verify(&emulator, &token).await;
     assert_eq!(answer.json["telegram_phone"], "+44");
     assert_eq!(answer.json["telegram_username"], Value::Null);
-    let verifier = ProofVerifier::new(shop(&emulator).secret().clone());
+    let verifier = ProofVerifier::new(shop(&emulator).secret());
     let proof = verifier.verify(answer.json["proof"].as_str().unwrap()).unwrap();
     assert_eq!(proof.user().phone(), Some("+44"));
 }
@@ -92,7 +92,7 @@ async fn a_used_session_still_has_the_user_and_a_proof() {
     let answer = verify(&emulator, &token).await.json;
     assert_eq!((&answer["status"], &answer["telegram_id"]), (&json!("used"), &json!("1")));
     let proof = answer["proof"].as_str().unwrap();
-    ProofVerifier::new(shop(&emulator).secret().clone()).verify(proof).unwrap();
+    ProofVerifier::new(shop(&emulator).secret()).verify(proof).unwrap();
 }
 
 #[tokio::test]

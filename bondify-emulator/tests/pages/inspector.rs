@@ -284,7 +284,7 @@ async fn a_delivery_is_resent_to_another_url_with_another_body() {
             break next;
         }
     };
-    let secret = emulator.project(SHOP).unwrap().secret().clone();
+    let secret = emulator.project(SHOP).unwrap().secret();
     assert_eq!(edited.signature, secret.sign(edited.body.as_bytes()).to_string());
     assert_eq!(edited.body, r#"{"event":"auth.edited","session_token":"s"}"#);
     assert_eq!(emulator.deliveries()[0].event, "auth.edited");

@@ -58,7 +58,7 @@ impl Rig {
         let reading = env::var("BONDIFY_TEST_READING").ok().map(|name| name.parse().unwrap());
         let emulator = reading.into_iter().fold(Emulator::builder(), Builder::reading);
         let emulator = emulator.project(project).session_lifetime(lifetime).start().await.unwrap();
-        let secret = emulator.project(PROJECT).unwrap().secret().clone();
+        let secret = emulator.project(PROJECT).unwrap().secret();
         let bondify = Bondify::builder(secret.clone()).clock(clock.clone()).build().unwrap();
         let login = Login::builder(sessions(emulator.url()), &bondify);
         let login = login.origin(ORIGIN).cookie_key(KEY).app_name("Shop").clock(clock);

@@ -50,7 +50,7 @@ async fn main() -> anyhow::Result<()> {
                 .webhook_url(format!("{url}/webhooks/bondify"))
                 .public_access(true);
             let emulator = Emulator::builder().project(project).start().await?;
-            let secret = emulator.project("proj_login")?.secret().clone();
+            let secret = emulator.project("proj_login")?.secret();
             println!("a local Bondify is on {}", emulator.url());
             (sessions(emulator.url(), "proj_login".to_owned()), secret, Some(emulator))
         }

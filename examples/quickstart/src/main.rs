@@ -18,7 +18,9 @@ use std::{
 
 use axum::{Router, extract::State, http::StatusCode};
 use bondify_axum::{Bondify, BondifyEvent, BondifyExt};
-use bondify_emulator::{Attempt, DeliveryId, Emulator, Fault, Outcome, Persona, ProjectSettings};
+use bondify_emulator::{
+    Attempt, DeliveryId, Emulator, Fault, Outcome, Persona, ProjectSettings, Resend,
+};
 use tokio::net::TcpListener;
 
 const PATH: &str = "/webhooks/bondify";
@@ -48,7 +50,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let emulator =
         Emulator::builder().project(project).retry_base(Duration::from_millis(2)).start().await?;
 
-    let secret = emulator.project(PROJECT)?.secret().clone();
+    let secret = emulator.project(PROJECT)?.secret();
     let bondify = Bondify::builder(secret).build()?;
     let handler = Arc::<Handler>::default();
     let app = Router::new().route(PATH, bondify.post(on_event)).with_state(handler.clone());
@@ -61,7 +63,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let confirmed = confirm(&emulator).await?;
     audience.sees(confirmed, &[HANDLED], 1).await?;
 
-    let again = emulator.resend(confirmed)?;
+    let again = emulator.resend(confirmed, Resend::new())?;
     audience.sees(again.id, &[DUPLICATE], 0).await?;
 
     let session = emulator.generate(PROJECT)?;

@@ -33,7 +33,7 @@ pub async fn start(origin: &str) -> anyhow::Result<(Login, Users)> {
         Err(_) => {
             let project = ProjectSettings::new().id("proj_shop").name("Shop").public_access(true);
             let local = Emulator::builder().project(project).start().await?;
-            let secret = local.project("proj_shop")?.secret().clone();
+            let secret = local.project("proj_shop")?.secret();
             let api = local.url().to_owned();
             std::mem::forget(local); // it runs as long as the program
             (api, "proj_shop".to_owned(), secret)

@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let emulator = Emulator::builder().project(project).start().await?;
     println!("a local Bondify is on {}", emulator.url());
 
-    let bondify = Bondify::builder(emulator.project("proj_spa")?.secret().clone()).build()?;
+    let bondify = Bondify::builder(emulator.project("proj_spa")?.secret()).build()?;
     let client = Client::builder().base_url(emulator.url()).build()?;
     let mut key = [0; 32];
     getrandom::fill(&mut key)?;

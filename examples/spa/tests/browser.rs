@@ -15,7 +15,7 @@ async fn confirming_on_the_phone_signs_the_app_in_without_loading_a_page() {
     within_a_minute(async {
         let project = ProjectSettings::new().id(PROJECT).name("SPA example").public_access(true);
         let emulator = Emulator::builder().project(project).start().await.unwrap();
-        let secret = emulator.project(PROJECT).unwrap().secret().clone();
+        let secret = emulator.project(PROJECT).unwrap().secret();
         let bondify = Bondify::builder(secret).build().unwrap();
         let client = Client::builder().base_url(emulator.url()).build().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

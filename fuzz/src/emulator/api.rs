@@ -37,7 +37,7 @@ const REQUESTS: &[(&str, &str)] = &[
     ("GET", "/api/v1/dev/analytics?days={body}"),
     ("GET", "/?project={project}&tab={body}"),
     ("GET", "/?delivery={delivery}&text={body}"),
-    ("GET", "/inspector/feed?project={project}&next_change={body}"),
+    ("GET", "/inspector/feed?project={project}"),
     ("GET", "/{body}"),
     ("GET", "/bot?start={session}"),
     ("POST", "/bot?start={session}"),

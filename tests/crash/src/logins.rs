@@ -7,7 +7,7 @@ use std::{
 };
 
 use bondify_emulator::{
-    Change, Delivery, DeliveryState, Emulator, Persona, ProjectSettings, SessionStatus,
+    Change, Delivery, DeliveryState, Emulator, Persona, ProjectSettings, Resend, SessionStatus,
 };
 use tempfile::TempDir;
 use test_engines::{Proxy, Upstream};
@@ -117,7 +117,7 @@ async fn polls(receiver: &str, store: Store, mode: Mode) {
     poll_all(1, &missed).await;
     balancer.redirect(Upstream::Tcp(fleet.address(0)));
     for delivery in &missed {
-        let again = emulator.resend(delivery.id).expect("it is kept");
+        let again = emulator.resend(delivery.id, Resend::new()).expect("it is kept");
         let again = emulator.finished(again.id).await.expect("it is kept");
         assert_eq!(again.state, DeliveryState::Delivered);
     }

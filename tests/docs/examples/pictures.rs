@@ -102,7 +102,7 @@ async fn main() {
 
 /// A sign-in, and a webhook that fails for the first login.
 fn app(emulator: &Emulator, url: &str) -> Router {
-    let secret = emulator.project(SHOP).unwrap().secret().clone();
+    let secret = emulator.project(SHOP).unwrap().secret();
     let bondify = Bondify::builder(secret).build().unwrap();
     let client = Client::builder().base_url(emulator.url()).build().unwrap();
     let login = Login::builder(client.sessions(SHOP), &bondify)

@@ -54,13 +54,14 @@ impl EventArgs {
     /// The user: the emulator's default persona, but without its phone number.
     fn persona(&self) -> Persona {
         let default = Persona::default();
+        let mut persona = Persona::new(
+            self.telegram_id.clone().unwrap_or(default.telegram_id),
+            self.telegram_name.clone().unwrap_or(default.telegram_name),
+        );
         let username = self.username.clone().or(default.telegram_username);
-        Persona {
-            telegram_id: self.telegram_id.clone().unwrap_or(default.telegram_id),
-            telegram_name: self.telegram_name.clone().unwrap_or(default.telegram_name),
-            telegram_username: username.filter(|name| !name.is_empty()),
-            telegram_phone: self.phone.clone(),
-        }
+        persona.telegram_username = username.filter(|name| !name.is_empty());
+        persona.telegram_phone = self.phone.clone();
+        persona
     }
 
     fn name(&self) -> Name {

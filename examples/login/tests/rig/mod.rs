@@ -38,7 +38,7 @@ impl Rig {
             .public_access(true);
         let emulator = Emulator::builder().project(project).session_lifetime(lifetime);
         let emulator = emulator.start().await.unwrap();
-        let secret = emulator.project(PROJECT).unwrap().secret().clone();
+        let secret = emulator.project(PROJECT).unwrap().secret();
         let bondify = Bondify::builder(secret).build().unwrap();
         // A login is not polled before it expires: only the webhook can tell the decision.
         let client = Client::builder().base_url(emulator.url()).poll_interval(lifetime);
