@@ -5,6 +5,7 @@ mod users;
 
 use std::env;
 
+use anyhow::Context;
 use bondify_axum::{Bondify, Secret, client::Client, login::Login};
 use bondify_emulator::{Emulator, ProjectSettings};
 
@@ -12,6 +13,15 @@ pub use crate::{
     page::Page,
     users::{SignIn, User, Users},
 };
+
+/// The port to listen on: that of the environment variable `PORT`, or 3000.
+///
+/// # Errors
+///
+/// If the variable is no port number.
+pub fn port() -> anyhow::Result<u16> {
+    env::var("PORT").map_or(Ok(3000), |port| port.parse().context("PORT is no port number"))
+}
 
 /// The sign-in of an app at `origin`, and its users.
 ///

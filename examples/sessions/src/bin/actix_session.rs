@@ -13,11 +13,11 @@ use actix_web::{
     web::{Data, get, post},
 };
 use bondify_actix::login::{LoginExt, SignedIn};
-use example_sessions::{Page, User, Users, start};
+use shop::{Page, User, Users, port, start};
 
 #[actix_web::main]
 async fn main() -> anyhow::Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", example_support::port()))?;
+    let listener = TcpListener::bind(("127.0.0.1", port()?))?;
     let origin = format!("http://{}", listener.local_addr()?);
     let (login, users) = start(&origin).await?;
     let key = Key::generate(); // with one that lasts, a restart ends no session

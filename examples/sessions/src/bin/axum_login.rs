@@ -14,13 +14,13 @@ use bondify_axum::{
     TelegramUser,
     login::{LoginExt, SignedIn},
 };
-use example_sessions::{Page, User, Users, start};
+use shop::{Page, User, Users, port, start};
 use tokio::net::TcpListener;
 use tower_sessions::{MemoryStore, SessionManagerLayer};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", example_support::port())).await?;
+    let listener = TcpListener::bind(("127.0.0.1", port()?)).await?;
     let origin = format!("http://{}", listener.local_addr()?);
     let (login, users) = start(&origin).await?;
     // Another store keeps sessions over a restart. Behind TLS leave out `with_secure`.

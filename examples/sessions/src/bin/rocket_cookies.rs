@@ -5,7 +5,6 @@
 use std::net::Ipv4Addr;
 
 use bondify_rocket::login::{LoginExt, SignedIn};
-use example_sessions::{Page, User, Users, start};
 use rocket::{
     Config, Request, Responder, State,
     config::{LogLevel, SecretKey},
@@ -17,10 +16,11 @@ use rocket::{
     response::{Redirect, content::RawHtml},
     routes,
 };
+use shop::{Page, User, Users, port, start};
 
 #[rocket::main]
 async fn main() -> anyhow::Result<()> {
-    let port = example_support::port();
+    let port = port()?;
     let (login, users) = start(&format!("http://127.0.0.1:{port}")).await?;
     let config = Config {
         address: Ipv4Addr::LOCALHOST.into(),
@@ -141,10 +141,12 @@ fn sign_out(jar: &CookieJar<'_>) -> Redirect {
 
 #[post("/logout/everywhere")]
 async fn sign_out_everywhere(
-    account: Account,
+    account: Option<Account>,
     users: &State<Users>,
     jar: &CookieJar<'_>,
 ) -> Result<Redirect, Status> {
-    users.sign_out_everywhere(&account.0).await.map_err(unavailable)?;
+    if let Some(Account(user)) = account {
+        users.sign_out_everywhere(&user).await.map_err(unavailable)?;
+    }
     Ok(sign_out(jar))
 }

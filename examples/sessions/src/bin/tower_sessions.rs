@@ -10,13 +10,13 @@ use axum::{
     routing::{get, post},
 };
 use bondify_axum::login::{LoginExt, SignedIn};
-use example_sessions::{Page, User, Users, start};
+use shop::{Page, User, Users, port, start};
 use tokio::net::TcpListener;
 use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", example_support::port())).await?;
+    let listener = TcpListener::bind(("127.0.0.1", port()?)).await?;
     let origin = format!("http://{}", listener.local_addr()?);
     let (login, users) = start(&origin).await?;
     let app = Router::new()

@@ -7,7 +7,7 @@ use std::future::ready;
 
 use bondify_warp::login::{LoginExt, SignedIn};
 use cookie::{Cookie, CookieJar, Key, SameSite};
-use example_sessions::{Page, User, Users, start};
+use shop::{Page, User, Users, port, start};
 use tokio::net::TcpListener;
 use warp::{
     Filter, Rejection, Reply,
@@ -20,7 +20,7 @@ use warp::{
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", example_support::port())).await?;
+    let listener = TcpListener::bind(("127.0.0.1", port()?)).await?;
     let origin = format!("http://{}", listener.local_addr()?);
     let (login, users) = start(&origin).await?;
     let key = Key::generate(); // with one that lasts, a restart ends no session
