@@ -27,6 +27,9 @@ pub mod containers {}
 #[doc = include_str!("../systemd.md")]
 pub mod systemd {}
 
+#[doc = include_str!("../lambda.md")]
+pub mod lambda {}
+
 #[doc = include_str!("../graceful-shutdown.md")]
 pub mod graceful_shutdown {}
 

@@ -147,18 +147,20 @@ pub(crate) fn has(source: &str, message: &str) -> bool {
 }
 
 /// The names that other programs have.
-const FOREIGN_NAMES: [&str; 11] = [
-    "AF_INET",               // systemd
-    "AF_INET6",              // systemd
-    "AF_UNIX",               // systemd
-    "CREDENTIALS_DIRECTORY", // systemd
-    "STATE_DIRECTORY",       // systemd
-    "CURRENT_TIMESTAMP",     // SQL
-    "METH_GET",              // HAProxy
-    "REDIS_URL",             // of the reader
-    "SSL_CERT_FILE",         // OpenSSL and rustls
-    "TCP_NODELAY",           // the operating system
-    "VERIFY_IDENTITY",       // MySQL
+const FOREIGN_NAMES: [&str; 13] = [
+    "AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH", // lambda_http
+    "PAY_PER_REQUEST",                      // DynamoDB
+    "AF_INET",                              // systemd
+    "AF_INET6",                             // systemd
+    "AF_UNIX",                              // systemd
+    "CREDENTIALS_DIRECTORY",                // systemd
+    "STATE_DIRECTORY",                      // systemd
+    "CURRENT_TIMESTAMP",                    // SQL
+    "METH_GET",                             // HAProxy
+    "REDIS_URL",                            // of the reader
+    "SSL_CERT_FILE",                        // OpenSSL and rustls
+    "TCP_NODELAY",                          // the operating system
+    "VERIFY_IDENTITY",                      // MySQL
 ];
 
 /// The names on a page that are not of other programs: codes of answers, environment variables and metrics.

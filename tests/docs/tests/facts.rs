@@ -56,7 +56,9 @@ const OURS: [(&str, &str, &[&str]); 22] = [
 ];
 
 /// Facts of others: of measurements, other programs, and examples.
-const OTHERS: [(Quantity, &str); 27] = [
+const OTHERS: [(Quantity, &str); 29] = [
+    (Quantity::Time(3_000), "Lambda's default"),
+    (Quantity::Time(15_000), "Lambda's default"),
     (Quantity::Time(10_000), "docker stop"),
     (Quantity::Time(30_000), "Kubernetes"),
     (Quantity::Time(90_000), "systemd"),
