@@ -4,9 +4,13 @@
 
 #[cfg(feature = "browser")]
 pub mod browser;
+#[cfg(feature = "login")]
+pub mod login;
 pub mod process;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+#[cfg(feature = "login")]
+pub mod shop;
 
 use std::{env, fmt, process::exit};
 

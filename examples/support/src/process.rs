@@ -296,7 +296,13 @@ impl Example {
         Self::start_by(Command::new(binary), variables)
     }
 
-    fn start_by(command: Command, variables: &[(&str, &str)]) -> Self {
+    /// Starts the example by this command, as [`start`](Self::start) does.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    #[must_use]
+    pub fn start_by(command: Command, variables: &[(&str, &str)]) -> Self {
         let mut command = without_settings(command);
         command.env("BONDIFY_WEBHOOK_SECRET", SECRET).env("PORT", "0");
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -304,14 +310,13 @@ impl Example {
         let mut process = command.spawn().expect("it starts");
         let lines = read_lines(process.stdout.take().expect("is piped"));
         let mut this = Self { process, lines, address: (Ipv4Addr::LOCALHOST, 0).into() };
-        let line = this.line();
-        let address = match line.strip_prefix("sign in on http://") {
-            Some(origin) => origin.parse().ok(),
-            None => line
-                .strip_prefix("listening on http://")
-                .and_then(|rest| rest.strip_suffix("/webhooks/bondify")?.parse().ok()),
+        this.address = loop {
+            if let Some(address) = announced(&this.line()) {
+                break address;
+            }
         };
-        this.address = address.unwrap_or_else(|| panic!("{line}"));
+        // Loco prints its address before it listens.
+        let _connection = wait_for(|| TcpStream::connect(this.address).ok()).expect("it listens");
         this
     }
 
@@ -385,6 +390,13 @@ impl Example {
         assert!(commands.contains(&here) && commands.contains(session), "{commands}");
         String::from_utf8_lossy(&shell(&commands).stdout).into_owned()
     }
+}
+
+/// The address in the line that an example prints when it starts.
+fn announced(line: &str) -> Option<SocketAddr> {
+    let (_, url) =
+        line.split_once("sign in on http://").or(line.split_once("listening on http://"))?;
+    url.strip_suffix("/webhooks/bondify").unwrap_or(url).parse().ok()
 }
 
 fn read_lines(output: ChildStdout) -> mpsc::Receiver<String> {
