@@ -47,6 +47,30 @@ fn the_page_shows_the_programs_with_sessions() {
     }
 }
 
+/// `scripts/apps` compiles and tests them.
+#[test]
+fn the_page_shows_the_fullstack_apps() {
+    let page = include_str!("../frameworks.md");
+    for file in [
+        include_str!("../../examples/dioxus/src/account.rs"),
+        include_str!("../../examples/dioxus/src/server.rs"),
+        include_str!("../../examples/leptos/src/account.rs"),
+        include_str!("../../examples/leptos/src/app.rs"),
+        include_str!("../../examples/leptos/src/main.rs"),
+    ] {
+        assert!(page.contains(&format!("```rust\n{file}```")), "the page does not show:\n{file}");
+    }
+    for (framework, manifest) in [
+        ("dioxus", include_str!("../../examples/dioxus/Cargo.toml")),
+        ("leptos", include_str!("../../examples/leptos/Cargo.toml")),
+    ] {
+        let required = manifest.lines().find(|line| line.starts_with(&format!("{framework} = ")));
+        let version = required.unwrap().split('"').nth(1).unwrap();
+        let name = framework.trim_end_matches("-rs");
+        assert!(page.contains(&format!("](#{name}) {version} |")), "{name} is {version}");
+    }
+}
+
 #[test]
 fn the_page_shows_how_the_example_records_metrics() {
     let page = include_str!("../monitoring.md");
