@@ -87,11 +87,14 @@ impl Proof {
             |name, field: &Field<'_>| field.text(&claims).ok_or(ProofError::MissingField { name });
         let time =
             |name, field: &Field<'_>| field.seconds().ok_or(ProofError::MissingField { name });
+        let user = user(&payload, &claims)?;
+        let project_id = required("project_id", &payload.project_id)?;
+        let session_token = required("session_token", &payload.session_token)?;
         let issued_at = time("iat", &payload.iat)?;
         Ok(Self {
-            user: user(&payload, &claims)?,
-            project_id: required("project_id", &payload.project_id)?,
-            session_token: required("session_token", &payload.session_token)?,
+            user,
+            project_id,
+            session_token,
             confirmed_at: payload.confirmed_at.millis(),
             issued_at,
             expires_at: time("exp", &payload.exp)?,
