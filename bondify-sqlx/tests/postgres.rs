@@ -112,7 +112,8 @@ mod prepared {
     use super::*;
 
     bondify_testkit::dedupe_store_suite!(async || {
-        let store = PostgresStore::new(empty_database().await).prepared_statements();
+        let store = PostgresStore::new(empty_database().await).timeout(cases::LONG);
+        let store = store.prepared_statements();
         store.migrate().await.expect("the table can be created");
         store
     });
@@ -145,7 +146,7 @@ mod suite {
     use super::*;
 
     bondify_testkit::dedupe_store_suite!(async || {
-        let store = PostgresStore::new(empty_database().await);
+        let store = PostgresStore::new(empty_database().await).timeout(cases::LONG);
         store.migrate().await.expect("the table can be created");
         store
     });

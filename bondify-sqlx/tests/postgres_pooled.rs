@@ -110,7 +110,7 @@ mod suite {
     use super::*;
 
     bondify_testkit::dedupe_store_suite!(async || {
-        let store = PostgresStore::new(empty_database().await);
+        let store = PostgresStore::new(empty_database().await).timeout(cases::LONG);
         store.migrate().await.expect("the table can be created");
         store
     });

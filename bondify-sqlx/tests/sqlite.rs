@@ -89,7 +89,7 @@ mod suite {
     use super::*;
 
     bondify_testkit::dedupe_store_suite!(async || {
-        let store = SqliteStore::new(empty_database().await);
+        let store = SqliteStore::new(empty_database().await).timeout(cases::LONG);
         store.migrate().await.expect("the table can be created");
         store
     });
