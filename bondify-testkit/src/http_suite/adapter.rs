@@ -40,6 +40,9 @@ pub trait Adapter {
     /// The status that the framework itself answers to `GET` [`PATH`].
     const OTHER_METHOD_STATUS: u16 = 405;
 
+    /// `true` if the framework itself answers 400 to a body in malformed chunks, while Bondify reads it.
+    const ANSWERS_BROKEN_BODIES: bool = false;
+
     /// Returns the store that the cases run on, by default a new one in memory. Cases use
     /// different keys and can share a store.
     fn store() -> impl Future<Output = Arc<dyn DedupeStore>> + Send {

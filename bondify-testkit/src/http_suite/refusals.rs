@@ -48,7 +48,12 @@ pub async fn a_broken_body_is_refused<A: Adapter>() {
     let broken = [&bytes[..second], b"\r\nno size\r\n"].concat();
     let mut connection = rig.open().await;
     connection.send(&broken).await.expect("the server reads");
-    assert_reply(&response(connection).await, 400, "UNREADABLE_BODY");
+    let response = response(connection).await;
+    if A::ANSWERS_BROKEN_BODIES {
+        assert_eq!(response.status, 400, "{response:?}");
+    } else {
+        assert_reply(&response, 400, "UNREADABLE_BODY");
+    }
     assert_eq!((rig.runs(), rig.store.calls()), (0, Vec::new()));
 }
 
