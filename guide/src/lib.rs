@@ -30,6 +30,9 @@ pub mod systemd {}
 #[doc = include_str!("../lambda.md")]
 pub mod lambda {}
 
+#[doc = include_str!("../workers.md")]
+pub mod workers {}
+
 #[doc = include_str!("../graceful-shutdown.md")]
 pub mod graceful_shutdown {}
 
