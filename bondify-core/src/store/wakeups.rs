@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -163,7 +163,7 @@ impl Listener {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MemoryWakeups(broadcast::Sender<EventKey>);
 
 impl MemoryWakeups {
@@ -200,6 +200,12 @@ impl Wakeups for MemoryWakeups {
             }
         });
         Ok(keys.boxed())
+    }
+}
+
+impl fmt::Debug for MemoryWakeups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryWakeups").field("listeners", &self.0.receiver_count()).finish()
     }
 }
 
