@@ -284,7 +284,10 @@ impl Browser {
             format!("return document.readyState == 'complete' && Boolean({expression})");
         // An error means that the next page is being loaded.
         while !matches!(self.client.execute(&condition, Vec::new()).await, Ok(Value::Bool(true))) {
-            assert!(start.elapsed() < TIMEOUT, "never true: {expression}\n{}", self.text().await);
+            if start.elapsed() >= TIMEOUT {
+                let (url, text) = (self.value_of("location.href").await, self.text().await);
+                panic!("never true: {expression}\nat {url}:\n{text}");
+            }
             sleep(Duration::from_millis(10)).await;
         }
     }
