@@ -386,7 +386,7 @@ impl Browser {
         fs::write(path, png).expect("it can be written");
     }
 
-    /// The serious accessibility violations of the page that axe-core finds. The environment variable
+    /// The accessibility violations of the page that axe-core finds. The environment variable
     /// `BONDIFY_TEST_AXE` is the path of `axe.min.js`; without it, the check is skipped with a message.
     ///
     /// # Panics
@@ -400,7 +400,6 @@ impl Browser {
         let axe = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         let run = "const done = arguments[0];
             axe.run(document).then(({ violations }) => done(violations
-                .filter(({ impact }) => ['serious', 'critical'].includes(impact))
                 .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`)),
                 (error) => done([String(error)]));";
         self.client.execute(&axe, Vec::new()).await.expect("axe-core loads");
