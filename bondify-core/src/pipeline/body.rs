@@ -20,37 +20,44 @@ where
     C: Buf,
     E: Into<BoxError>,
 {
-    let mut body = pin!(body);
-    let mut whole = pin!(async {
-        let (mut first, mut rest, mut size) = (Bytes::new(), BytesMut::new(), 0_usize);
-        while let Some(chunk) = body.next().await {
-            let mut chunk = chunk.map_err(unread)?;
-            size = size.saturating_add(chunk.remaining());
-            if size > read_limit(limit) {
-                break;
-            } else if size > limit {
-                rest.clear();
-            } else if first.is_empty() {
-                first = chunk.copy_to_bytes(chunk.remaining());
-            } else {
-                rest.put(chunk);
-            }
-        }
-        if size > limit {
-            Err(Reply::PayloadTooLarge)
-        } else if rest.is_empty() {
-            Ok(first)
-        } else {
-            Ok([first, rest.freeze()].concat().into())
-        }
-    });
-    if let Some(read) = poll_immediate(&mut whole).await {
+    let mut body = pin!(read_to_end(body, limit));
+    if let Some(read) = poll_immediate(&mut body).await {
         return read;
     }
     // Most bodies have arrived already, but their server needs one more poll to return them. There is no
     // timer for that one.
     yield_now().await;
-    timeout_at(deadline, whole).await.unwrap_or(Err(Reply::UnreadableBody))
+    timeout_at(deadline, body).await.unwrap_or(Err(Reply::UnreadableBody))
+}
+
+async fn read_to_end<S, C, E>(body: S, limit: usize) -> Result<Bytes, Reply>
+where
+    S: Stream<Item = Result<C, E>>,
+    C: Buf,
+    E: Into<BoxError>,
+{
+    let mut body = pin!(body);
+    let (mut first, mut rest, mut size) = (Bytes::new(), BytesMut::new(), 0_usize);
+    while let Some(chunk) = body.next().await {
+        let mut chunk = chunk.map_err(unread)?;
+        size = size.saturating_add(chunk.remaining());
+        if size > read_limit(limit) {
+            break;
+        } else if size > limit {
+            rest.clear();
+        } else if first.is_empty() {
+            first = chunk.copy_to_bytes(chunk.remaining());
+        } else {
+            rest.put(chunk);
+        }
+    }
+    if size > limit {
+        Err(Reply::PayloadTooLarge)
+    } else if rest.is_empty() {
+        Ok(first)
+    } else {
+        Ok([first, rest.freeze()].concat().into())
+    }
 }
 
 /// The reply to a body whose stream fails: `PayloadTooLarge` if a limit around the route ended it, else
