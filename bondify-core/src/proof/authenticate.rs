@@ -46,7 +46,7 @@ impl ProofVerifier {
     }
 }
 
-/// What [`ProofVerifier::authenticate`] returns. Awaited, it is the user's [`Proof`], or the
+/// The answer of [`ProofVerifier::authenticate`]. Awaited, it is the user's [`Proof`], or the
 /// [`Reply`] to send instead of running the handler. For a handler whose user is optional, each reply
 /// means that nobody is logged in.
 ///

@@ -1,4 +1,4 @@
-//! What `metrics.rs` offers, without the feature `metrics`: nothing is counted.
+//! Stands in for `metrics.rs` without the feature `metrics`: nothing is counted.
 
 use tokio::time::Instant;
 
