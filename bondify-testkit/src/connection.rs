@@ -181,11 +181,11 @@ impl Response {
         status.or_else(|| body["code"].as_str().map(str::to_owned))
     }
 
-    /// Parses the first response in `bytes`. Returns it with its size, and `None` if it is incomplete.
     pub(crate) fn is_json(&self) -> bool {
         self.header("content-type").is_some_and(|it| it.starts_with("application/json"))
     }
 
+    /// Parses the first response in `bytes`. Returns it with its size, and `None` if it is incomplete.
     fn parse(bytes: &[u8]) -> io::Result<Option<(Self, usize)>> {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut head = httparse::Response::new(&mut headers);
