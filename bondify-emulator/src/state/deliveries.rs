@@ -121,7 +121,9 @@ impl State {
         let duplicate = (delivered && delivery.faults.contains(&Fault::Duplicate))
             .then(|| delivery.copy(Cause::Duplicate(id), self.now));
         self.change(Change::Delivery(Arc::new(delivery)));
-        duplicate.map(|duplicate| self.put_delivery(duplicate));
+        if let Some(duplicate) = duplicate {
+            self.put_delivery(duplicate);
+        }
     }
 
     /// Queues an event of the project, with its faults. `payload` makes it for a time.
