@@ -5,14 +5,12 @@ mod event;
 mod ext;
 mod head;
 #[cfg(feature = "login")]
-#[cfg_attr(docsrs, doc(cfg(feature = "login")))]
 pub mod login;
 mod middleware;
 #[cfg(feature = "proof")]
 mod user;
 
 #[cfg(feature = "client")]
-#[cfg_attr(docsrs, doc(cfg(feature = "client")))]
 pub use bondify_client as client;
 #[cfg(any(unix, windows))]
 pub use bondify_core::Shutdown;
@@ -22,17 +20,13 @@ pub use bondify_core::{
     SecretError, StoreError, TelegramId, TelegramUser, Unknown, Verifier, async_trait,
 };
 #[cfg(feature = "proof")]
-#[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
 pub use bondify_core::{Proof, ProofError, ProofVerifier};
 #[cfg(feature = "redis")]
-#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use bondify_redis as redis;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
-#[cfg_attr(docsrs, doc(cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))))]
 pub use bondify_sqlx as sqlx;
 
 #[cfg(feature = "proof")]
-#[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
 pub use crate::user::BondifyUser;
 pub use crate::{
     event::{BondifyEvent, BondifyRejection},

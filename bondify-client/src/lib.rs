@@ -22,7 +22,6 @@ mod wire;
 
 pub use bondify_core::{Event, Secret, SecretError, TelegramId, TelegramUser};
 #[cfg(feature = "proof")]
-#[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
 pub use bondify_core::{Proof, ProofError, ProofVerifier};
 
 pub use crate::{

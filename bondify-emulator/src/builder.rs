@@ -255,7 +255,6 @@ impl Builder {
     /// Trusts these CA certificates, in PEM, in addition to those of the system. For `https`
     /// webhook URLs.
     #[cfg(feature = "https")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "https")))]
     pub fn trust_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.trust.authorities.push(pem.into());
         self
@@ -264,7 +263,6 @@ impl Builder {
     /// Accepts any certificate of this host, such as a self-signed one. `localhost` means every name of this
     /// machine.
     #[cfg(feature = "https")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "https")))]
     pub fn accept_any_certificate_of(mut self, host: impl Into<String>) -> Self {
         self.trust.unverified_hosts.push(host.into());
         self

@@ -64,7 +64,6 @@ impl Connect for Client {
 
 /// Each new connection asks the Sentinels for the primary.
 #[cfg(feature = "sentinel")]
-#[cfg_attr(docsrs, doc(cfg(feature = "sentinel")))]
 impl Connect for redis::sentinel::SentinelClient {
     type Connection = MultiplexedConnection;
 
@@ -80,7 +79,6 @@ impl Connect for redis::sentinel::SentinelClient {
 /// Set the client's response time-out to less than half of the store's time-out. To subscribe, it must use
 /// the protocol RESP3.
 #[cfg(feature = "cluster")]
-#[cfg_attr(docsrs, doc(cfg(feature = "cluster")))]
 impl Connect for redis::cluster::ClusterClient {
     type Connection = redis::cluster_async::ClusterConnection;
 

@@ -6,7 +6,6 @@ mod ext;
 mod guards;
 mod head;
 #[cfg(feature = "login")]
-#[cfg_attr(docsrs, doc(cfg(feature = "login")))]
 pub mod login;
 mod mount;
 mod reply;
@@ -16,7 +15,6 @@ mod sentinel;
 mod user;
 
 #[cfg(feature = "client")]
-#[cfg_attr(docsrs, doc(cfg(feature = "client")))]
 pub use bondify_client as client;
 #[cfg(any(unix, windows))]
 pub use bondify_core::Shutdown;
@@ -26,17 +24,13 @@ pub use bondify_core::{
     SecretError, StoreError, TelegramId, TelegramUser, Unknown, Verifier, async_trait,
 };
 #[cfg(feature = "proof")]
-#[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
 pub use bondify_core::{Proof, ProofError, ProofVerifier};
 #[cfg(feature = "redis")]
-#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use bondify_redis as redis;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
-#[cfg_attr(docsrs, doc(cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))))]
 pub use bondify_sqlx as sqlx;
 
 #[cfg(feature = "proof")]
-#[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
 pub use crate::user::{BondifyUser, catchers};
 pub use crate::{
     event::{BondifyEvent, BondifyRejection},

@@ -5,13 +5,11 @@ mod delivery;
 mod event;
 mod ext;
 #[cfg(feature = "login")]
-#[cfg_attr(docsrs, doc(cfg(feature = "login")))]
 pub mod login;
 #[cfg(feature = "proof")]
 mod user;
 
 #[cfg(feature = "client")]
-#[cfg_attr(docsrs, doc(cfg(feature = "client")))]
 pub use bondify_client as client;
 #[cfg(any(unix, windows))]
 pub use bondify_core::Shutdown;
@@ -21,17 +19,13 @@ pub use bondify_core::{
     StoreError, TelegramId, TelegramUser, Unknown, Verifier, async_trait,
 };
 #[cfg(feature = "proof")]
-#[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
 pub use bondify_core::{Proof, ProofError, ProofVerifier};
 #[cfg(feature = "redis")]
-#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use bondify_redis as redis;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
-#[cfg_attr(docsrs, doc(cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))))]
 pub use bondify_sqlx as sqlx;
 
 #[cfg(feature = "proof")]
-#[cfg_attr(docsrs, doc(cfg(feature = "proof")))]
 pub use crate::user::{BondifyUser, user};
 pub use crate::{
     event::{BondifyEvent, BondifyRejection},
