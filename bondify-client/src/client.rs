@@ -167,6 +167,16 @@ impl ClientBuilder {
 
     /// Sets the time-out of a call, from connecting to the last byte of its response. For a list it is the
     /// time-out of each part that arrives.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_client::Client;
+    ///
+    /// // A page waits for this call: rather show an error soon.
+    /// let client = Client::builder().timeout(Duration::from_secs(3)).build()?;
+    /// # Ok::<(), bondify_client::Error>(())
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -194,8 +204,9 @@ impl ClientBuilder {
     ///
     /// [`Error`] if the base URL is not `http://` or `https://` and a host, or has a user, a query or
     /// a fragment; if the poll interval is shorter than
-    /// [`MIN_POLL_INTERVAL`](Self::MIN_POLL_INTERVAL); and if TLS cannot be set up, for example on a
-    /// machine without CA certificates.
+    /// [`MIN_POLL_INTERVAL`](Self::MIN_POLL_INTERVAL); if TLS cannot be set up, for example on a
+    /// machine without CA certificates; and if the base URL is `https://` and the crate has neither a TLS
+    /// feature nor a client by [`http`](Self::http).
     pub fn build(self) -> Result<Client, Error> {
         if self.poll_interval < Self::MIN_POLL_INTERVAL {
             return Err(Error::setting("the poll interval must be at least 500 ms"));
@@ -203,6 +214,7 @@ impl ClientBuilder {
         let base = base(&self.base_url)?;
         let http = match &self.http {
             Some(http) => http.clone(),
+            None if base.scheme() == "https" && !HAS_TLS => return Err(Error::setting(NO_TLS)),
             None => self.own_http(is_loopback(&base))?,
         };
         Ok(Client {
@@ -259,6 +271,11 @@ fn base(url: &str) -> Result<Url, Error> {
         && url.fragment().is_none();
     if plain { Ok(url) } else { Err(Error::setting(BASE_URL)) }
 }
+
+const HAS_TLS: bool = cfg!(any(feature = "tls-aws-lc", feature = "tls-ring"));
+
+const NO_TLS: &str =
+    "https:// needs the feature tls-aws-lc or tls-ring of bondify-client, or ClientBuilder::http";
 
 const BASE_URL: &str =
     "the base URL must be http:// or https:// and a host, without user, query or fragment";
