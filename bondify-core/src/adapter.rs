@@ -89,7 +89,7 @@ pub use crate::{
     pipeline::Claim,
     reply::misconfigured,
 };
-use crate::{Bondify, Reply, pipeline};
+use crate::{Bondify, Reply, body};
 
 /// The size in bytes up to which a body is read, for frameworks that need a limit of their own.
 ///
@@ -106,7 +106,7 @@ use crate::{Bondify, Reply, pipeline};
 /// }
 /// ```
 pub fn read_limit(bondify: &Bondify) -> usize {
-    pipeline::read_limit(bondify.body_limit())
+    body::read_limit(bondify.body_limit())
 }
 
 /// Returns the response of a reply, for frameworks on `http` 1.

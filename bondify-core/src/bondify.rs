@@ -1,5 +1,5 @@
 use std::{
-    fmt,
+    fmt, iter,
     pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -10,10 +10,10 @@ use futures_util::future::{Either, select};
 #[cfg(feature = "proof")]
 use crate::ProofVerifier;
 use crate::{
-    BuildError, DedupeStore, DrainTimedOut, MemoryStore, Secret, StoreError, Verifier,
+    BuildError, DedupeStore, MemoryStore, Secret, StoreError, Verifier,
     lease::Leases,
     limits::{self, DELIVERY_TIMEOUT, MIN_LEASE, MIN_TOLERANCE, TEN_YEARS},
-    pipeline::{Pipeline, Shared},
+    pipeline::Shared,
     settings::Settings,
     telemetry,
 };
@@ -40,11 +40,32 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Bondify {
-    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) project: Arc<Project>,
+}
+
+/// A project: its secrets, its namespace, and what it shares with others.
+pub(crate) struct Project {
+    pub(crate) verifier: Verifier,
+    /// The namespaces of the keys, the innermost first.
+    pub(crate) namespaces: Vec<String>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Bondify {
     /// Creates a builder with the project's webhook secret and the defaults.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_core::{Bondify, BuildError, MemoryStore, Secret};
+    ///
+    /// fn bondify(secret: Secret) -> Result<Bondify, BuildError> {
+    ///     Bondify::builder(secret)
+    ///         .store(MemoryStore::with_capacity(100_000))
+    ///         .tolerance(Duration::from_secs(60 * 60)) // refuses events that are older than an hour
+    ///         .build()
+    /// }
+    /// ```
     pub fn builder(secret: Secret) -> Builder {
         Builder {
             verifier: Verifier::new(secret),
@@ -78,8 +99,8 @@ impl Bondify {
     /// }
     /// ```
     pub fn rotate(&self, secret: Secret, old: impl IntoIterator<Item = Secret>) {
-        self.pipeline.verifier.rotate(secret, old);
-        telemetry::register(&self.pipeline.verifier);
+        self.project.verifier.rotate(secret, old);
+        telemetry::register(&self.project.verifier);
     }
 
     /// The number of deliveries, and of calls of [`handle`](Self::handle), that are in flight: their
@@ -95,7 +116,7 @@ impl Bondify {
     /// }
     /// ```
     pub fn running(&self) -> usize {
-        self.pipeline.shared.running.receiver_count()
+        self.project.shared.running.receiver_count()
     }
 
     /// Waits until nothing is [running](Self::running): neither a handler, nor a store call that an answer did not
@@ -116,17 +137,28 @@ impl Bondify {
     /// }
     /// ```
     pub async fn idle(&self) {
-        self.pipeline.shared.running.closed().await;
+        self.project.shared.running.closed().await;
     }
 
     /// The size of the largest body that is accepted, in bytes.
     pub fn body_limit(&self) -> usize {
-        self.pipeline.shared.settings.body_limit
+        self.project.shared.settings.body_limit
     }
 
     /// The age beyond which events are refused, see [`Builder::tolerance`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_core::{Bondify, Verifier};
+    ///
+    /// /// The age from which a row of a table of handled events can be deleted.
+    /// fn keep_for(bondify: &Bondify) -> Duration {
+    ///     bondify.tolerance() + Verifier::SKEW
+    /// }
+    /// ```
     pub fn tolerance(&self) -> Duration {
-        self.pipeline.verifier.tolerance
+        self.project.verifier.tolerance
     }
 
     /// Returns `true` if events that were handled can reach the handler again after a restart: the store
@@ -140,13 +172,13 @@ impl Bondify {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn forgets_on_restart(&self) -> bool {
-        let leases = self.pipeline.shared.leases.as_ref();
+        let leases = self.project.shared.leases.as_ref();
         leases.is_none_or(|leases| leases.forgets_on_restart())
     }
 
     /// Returns `true` with [`verify_only`](Builder::verify_only): no event is claimed.
     pub fn is_verify_only(&self) -> bool {
-        self.pipeline.shared.leases.is_none()
+        self.project.shared.leases.is_none()
     }
 
     /// Runs a background task of the application, such as a worker of a queue, until it ends or
@@ -175,8 +207,8 @@ impl Bondify {
     /// }
     /// ```
     pub async fn until_drained<T>(&self, task: impl Future<Output = T>) -> Option<T> {
-        let shared = &self.pipeline.shared;
-        let (_counted, mut leaving) = (shared.tasks.subscribe(), shared.leaving.subscribe());
+        let Shared { tasks, leaving, .. } = &*self.project.shared;
+        let (_counted, mut leaving) = (tasks.subscribe(), leaving.subscribe());
         let (left, task) = (pin!(leaving.wait_for(|&leaving| leaving)), pin!(task));
         match select(left, task).await {
             Either::Left(_left) => None,
@@ -209,7 +241,13 @@ impl Bondify {
         secret: Secret,
         old: impl IntoIterator<Item = Secret>,
     ) -> Self {
-        Self { pipeline: Arc::new(self.pipeline.for_project(namespace.into(), secret, old)) }
+        let Project { verifier, namespaces, shared } = &*self.project;
+        let project = Project {
+            verifier: verifier.for_secrets(secret, old),
+            namespaces: iter::once(namespace.into()).chain(namespaces.iter().cloned()).collect(),
+            shared: shared.clone(),
+        };
+        Self { project: Arc::new(project) }
     }
 
     /// Asks the store for settings of its engine that would lose or double events, see
@@ -231,7 +269,7 @@ impl Bondify {
     /// [`StoreError`] if the store does not answer. With [`verify_only`](Builder::verify_only) there is no
     /// store, and nothing to return.
     pub async fn check(&self) -> Result<Vec<String>, StoreError> {
-        match &self.pipeline.shared.leases {
+        match &self.project.shared.leases {
             Some(leases) => leases.check().await,
             None => Ok(Vec::new()),
         }
@@ -262,10 +300,9 @@ impl Bondify {
     /// [`DrainTimedOut`] if handlers or settlements are still running after `timeout`. They continue as
     /// long as the runtime does.
     pub async fn drain(&self, timeout: Duration) -> Result<(), DrainTimedOut> {
-        let shared = &self.pipeline.shared;
-        shared.leaving.send_replace(true);
+        self.project.shared.leaving.send_replace(true);
         let ended = async {
-            shared.tasks.closed().await; // first, since a task may start handlers until it ends
+            self.project.shared.tasks.closed().await; // first, since a task may start handlers until it ends
             self.idle().await;
         };
         let drained = tokio::time::timeout(timeout, ended).await;
@@ -285,19 +322,31 @@ impl Bondify {
     /// ```
     #[cfg(feature = "proof")]
     pub fn proofs(&self) -> ProofVerifier {
-        ProofVerifier::of(&self.pipeline.verifier)
+        ProofVerifier::of(&self.project.verifier)
     }
 }
 
 impl fmt::Debug for Bondify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bondify")
-            .field("verifier", &self.pipeline.verifier)
-            .field("namespaces", &self.pipeline.namespaces)
-            .field("settings", &self.pipeline.shared.settings)
+            .field("verifier", &self.project.verifier)
+            .field("namespaces", &self.project.namespaces)
+            .field("settings", &self.project.shared.settings)
             .field("running", &self.running())
             .finish_non_exhaustive()
     }
+}
+
+/// The error for handlers that are still running after the time-out of [`drain`](crate::Bondify::drain).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{running} deliveries were still in flight after the time-out of `drain`; if the process ends now, \
+     Bondify has to retry them"
+)]
+#[non_exhaustive]
+pub struct DrainTimedOut {
+    /// The number of deliveries that are still in flight.
+    pub running: usize,
 }
 
 /// Sets up a [`Bondify`]. [`Bondify::builder`] creates it.
@@ -311,7 +360,7 @@ impl fmt::Debug for Bondify {
 ///
 /// fn bondify(secret: &str, old: &str) -> Result<Bondify, Box<dyn Error>> {
 ///     let bondify = Bondify::builder(Secret::new(secret)?.named("2026-11"))
-///         .also_accept(Secret::new(old)?.named("2026-10")) // while the secret is rotated
+///         .old_secret(Secret::new(old)?.named("2026-10")) // while the secret is rotated
 ///         .store(MemoryStore::with_capacity(10_000)) // or one of bondify-redis or bondify-sqlx
 ///         .namespace("shop")
 ///         .lease(Duration::from_secs(15))
@@ -340,19 +389,18 @@ impl Builder {
     /// The lease of a claim, unless [`lease`](Self::lease) sets another: 10 s.
     pub const DEFAULT_LEASE: Duration = limits::DEFAULT_LEASE;
 
-    /// Also accepts deliveries that `secret` signed: another secret of the same project, while it is
-    /// rotated, see [`Verifier::also_accept`]. For another project, see
-    /// [`for_project`](Bondify::for_project).
+    /// Also accepts deliveries that `old` signed: the project's secret before a rotation, see
+    /// [`Verifier::old_secret`]. For another project, see [`for_project`](Bondify::for_project).
     ///
     /// ```
     /// use bondify_core::{Bondify, BuildError, Secret};
     ///
     /// fn bondify(new: Secret, old: Secret) -> Result<Bondify, BuildError> {
-    ///     Bondify::builder(new.named("2026-11")).also_accept(old.named("2026-10")).build()
+    ///     Bondify::builder(new.named("2026-11")).old_secret(old.named("2026-10")).build()
     /// }
     /// ```
-    pub fn also_accept(mut self, secret: Secret) -> Self {
-        self.verifier = self.verifier.also_accept(secret);
+    pub fn old_secret(mut self, old: Secret) -> Self {
+        self.verifier = self.verifier.old_secret(old);
         self
     }
 
@@ -422,6 +470,15 @@ impl Builder {
     }
 
     /// Refuses bodies of more than `bytes`.
+    ///
+    /// ```
+    /// use bondify_core::{Bondify, Secret};
+    ///
+    /// // An event has a few hundred bytes. A larger body is answered with 413.
+    /// let bondify = Bondify::builder(Secret::new("whsec_5f2b0c9d")?).body_limit(16 * 1024).build()?;
+    /// assert_eq!(bondify.body_limit(), 16 * 1024);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn body_limit(mut self, bytes: usize) -> Self {
         self.settings.body_limit = bytes;
         self
@@ -447,6 +504,20 @@ impl Builder {
 
     /// Allows a [`wait`](Self::wait) of 10 seconds and more, after which Bondify stops waiting for an
     /// answer. For senders with a longer time-out.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_core::{Bondify, Secret};
+    ///
+    /// // Behind a queue, whose sender waits for a minute.
+    /// let queue = Duration::from_secs(50);
+    /// let bondify = Bondify::builder(Secret::new("whsec_5f2b0c9d")?).wait(queue);
+    /// assert!(bondify.build().is_err());
+    /// let bondify = Bondify::builder(Secret::new("whsec_5f2b0c9d")?).wait(queue).allow_long_wait();
+    /// assert!(bondify.build().is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn allow_long_wait(mut self) -> Self {
         self.settings.allow_long_wait = true;
         self
@@ -588,7 +659,7 @@ impl Builder {
         telemetry::register(&verifier);
         let namespaces = self.namespace.into_iter().collect();
         let shared = Arc::new(Shared::new(settings, leases));
-        Ok(Bondify { pipeline: Arc::new(Pipeline { verifier, namespaces, shared }) })
+        Ok(Bondify { project: Arc::new(Project { verifier, namespaces, shared }) })
     }
 }
 
@@ -604,6 +675,8 @@ impl fmt::Debug for Builder {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     fn build(set: impl FnOnce(Builder) -> Builder) -> Result<Bondify, BuildError> {
@@ -643,6 +716,12 @@ mod tests {
         assert!(build(|b| b.tolerance(hour).retention(least_retention)).is_ok());
         assert!(build(|b| b.tolerance(100 * hour)).is_ok());
         assert!(build(|b| b.tolerance(100 * hour).retention(25 * hour)).is_err());
+    }
+
+    #[test]
+    fn a_store_in_memory_is_checked_without_a_runtime() {
+        let advice = build(|b| b).unwrap().check().now_or_never();
+        assert!(advice.unwrap().unwrap().is_empty());
     }
 
     #[test]

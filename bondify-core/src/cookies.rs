@@ -6,7 +6,7 @@ use crate::headers::Headers;
 /// Calls `visit` with the name and the value of each cookie that the request carries, in order. For
 /// adapters.
 ///
-/// Names and values are bytes. They are trimmed by space and tab only: browsers let a subdomain set a
+/// Names and values are bytes. They are trimmed by ASCII whitespace only: browsers let a subdomain set a
 /// cookie whose name is `__Host-…` after a Unicode space. A pair of quotes around a value is removed. A part
 /// without `=` is not a cookie.
 ///
@@ -28,17 +28,10 @@ pub fn visit_cookies(headers: &dyn Headers, visit: &mut dyn FnMut(&[u8], &[u8]))
         for cookie in line.split(|&byte| byte == b';') {
             let mut parts = cookie.splitn(2, |&byte| byte == b'=');
             if let (Some(name), Some(value)) = (parts.next(), parts.next()) {
-                visit(trim(name), unquote(trim(value)));
+                visit(name.trim_ascii(), unquote(value.trim_ascii()));
             }
         }
     });
-}
-
-fn trim(mut text: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
-        text = rest;
-    }
-    text
 }
 
 fn unquote(value: &[u8]) -> &[u8] {

@@ -2,13 +2,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::limits::{DELIVERY_TIMEOUT, STORE_TIMEOUT, TIME_TO_ANSWER};
+use crate::limits::{STORE_TIMEOUT, TIME_TO_ANSWER};
 
 /// The times by which the steps of a delivery end.
 #[derive(Clone, Copy)]
 pub(crate) struct Deadlines {
-    /// The time until which the body is read.
-    pub(crate) read_by: Instant,
     /// The time until which the delivery waits for another one.
     pub(crate) wait_until: Instant,
     /// The time until which the delivery waits for the store.
@@ -22,7 +20,6 @@ impl Deadlines {
     pub(crate) fn new(wait: Duration, answer: Option<Duration>) -> Self {
         let received = Instant::now();
         Self {
-            read_by: received + DELIVERY_TIMEOUT,
             wait_until: received + wait,
             give_up: received + wait.max(STORE_TIMEOUT) + TIME_TO_ANSWER,
             answer_by: answer.map(|answer| received + answer),

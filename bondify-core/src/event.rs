@@ -4,15 +4,14 @@ mod error;
 mod kinds;
 mod parse;
 mod payload;
-mod secret_name;
 #[cfg(feature = "serde")]
 mod serde;
 mod telegram_id;
 mod user;
 
+pub(crate) use self::kinds::SecretName;
 #[cfg(feature = "proof")]
-pub(crate) use self::payload::{Field, Payload, Text};
-pub(crate) use self::secret_name::SecretName;
+pub(crate) use self::payload::{Field, Payload};
 pub use self::{
     error::ParseError,
     kinds::{Cancelled, Confirmed, Event, Unknown},

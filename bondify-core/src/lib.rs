@@ -11,6 +11,8 @@ compile_error!(
 #[cfg(feature = "pipeline")]
 pub mod adapter;
 #[cfg(feature = "pipeline")]
+mod body;
+#[cfg(feature = "pipeline")]
 mod bondify;
 #[cfg(feature = "pipeline")]
 mod cookies;
@@ -22,6 +24,8 @@ mod head;
 #[cfg(feature = "pipeline")]
 mod headers;
 #[cfg(feature = "pipeline")]
+mod in_time;
+#[cfg(feature = "pipeline")]
 mod lease;
 #[cfg_attr(not(feature = "pipeline"), expect(dead_code, reason = "most limit the pipeline"))]
 mod limits;
@@ -31,6 +35,8 @@ mod pipeline;
 mod projects;
 #[cfg(feature = "proof")]
 mod proof;
+#[cfg(feature = "pipeline")]
+mod rate_limited;
 #[cfg(feature = "pipeline")]
 mod receive;
 #[cfg(feature = "pipeline")]
@@ -60,8 +66,7 @@ pub use crate::{
 
 #[cfg(feature = "pipeline")]
 pub use crate::{
-    bondify::{Bondify, Builder},
-    pipeline::DrainTimedOut,
+    bondify::{Bondify, Builder, DrainTimedOut},
     projects::Projects,
     receive::{HandleError, Handled},
     reply::Reply,

@@ -1,13 +1,9 @@
-//! The steps of a delivery: its body is read, its event is claimed, its claim is settled.
+//! The claim of an event: it is waited for, and settled.
 
-mod body;
 mod claim;
 mod claiming;
 mod shared;
 mod waiting;
 
-pub(crate) use self::{
-    body::{read, read_limit},
-    shared::{Pipeline, Shared},
-};
-pub use self::{claim::Claim, shared::DrainTimedOut};
+pub use self::claim::Claim;
+pub(crate) use self::{claiming::lease, shared::Shared};

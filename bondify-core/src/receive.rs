@@ -1,18 +1,19 @@
 //! The path of an event: it is read and verified, claimed, handled and settled.
 
-use std::error::Error;
+use std::{error::Error, sync::Arc};
 
 use bytes::Buf;
 use futures_util::Stream;
 use tracing::Instrument;
 
 use crate::{
-    Bondify, Event, Reply, StoreError,
+    Bondify, Event, Reply, StoreError, body,
+    bondify::Project,
     deadlines::Deadlines,
     head::Head,
-    lease::NotClaimed,
+    lease::{Holder, Lease, NotClaimed},
     limits::DELIVERY_TIMEOUT,
-    pipeline::{Claim, Pipeline, read},
+    pipeline::{Claim, lease},
     reply::misconfigured,
     telemetry::{self, Record},
 };
@@ -80,8 +81,8 @@ impl Bondify {
         C: Buf,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        let pipeline = self.pipeline.clone();
-        let settings = &pipeline.shared.settings;
+        let bondify = self.clone();
+        let settings = &self.project.shared.settings;
         let deadlines = Deadlines::new(settings.wait, Some(DELIVERY_TIMEOUT));
         let limit = settings.body_limit;
         // Not an `async fn`, which would hold its arguments twice.
@@ -91,13 +92,13 @@ impl Bondify {
             }
             let mut record = Record::start(telemetry::WEBHOOK);
             let span = record.span.clone();
-            let body = read(body, limit, deadlines.read_by).instrument(span.clone()).await;
+            let body = body::read(body, limit).instrument(span.clone()).await;
             let verify = || -> Result<Event, Reply> {
                 head.media_type?;
-                Ok(pipeline.verifier.check(body?, &head.signature?)?)
+                Ok(bondify.project.verifier.check(body?, &head.signature?)?)
             };
             let event = span.in_scope(verify).map_err(|reply| record.refused(reply))?;
-            match pipeline.claim(&event, record, deadlines).await {
+            match bondify.claim_event(&event, record, deadlines).await {
                 Ok(claim) => Ok((event, claim)),
                 Err(reason) => Err(Reply::from(&reason)),
             }
@@ -166,15 +167,14 @@ impl Bondify {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let Pipeline { verifier, shared, .. } = &*self.pipeline;
         let mut record = Record::start(telemetry::HANDLE);
-        if verifier.check_age(&event).is_err() {
+        if self.project.verifier.check_age(&event).is_err() {
             record.verified(&event);
             record.refused(Reply::StaleEvent);
             return Err(HandleError::Stale);
         }
-        let deadlines = Deadlines::new(shared.settings.wait, None);
-        let claim = match self.pipeline.claim(&event, record, deadlines).await {
+        let deadlines = Deadlines::new(self.project.shared.settings.wait, None);
+        let claim = match self.claim_event(&event, record, deadlines).await {
             Ok(claim) => claim,
             Err(NotClaimed::Completed) => return Ok(Handled::Duplicate),
             Err(NotClaimed::InFlight) => return Err(HandleError::InFlight),
@@ -187,6 +187,60 @@ impl Bondify {
             Ok(Ok(value)) => Ok(Handled::Now(value)),
             Ok(Err(error)) => Err(HandleError::Handler(error)),
             Err(_panicked) => Err(HandleError::Panicked),
+        }
+    }
+}
+
+/// The claim of a verified event, whether it arrived by webhook or by a call of `handle`.
+impl Bondify {
+    /// Claims an event, and waits while another claim of it is held.
+    async fn claim_event(
+        &self,
+        event: &Event,
+        mut record: Record,
+        deadlines: Deadlines,
+    ) -> Result<Claim, NotClaimed> {
+        record.verified(event);
+        let (span, _running) = (record.span.clone(), self.project.shared.running.subscribe());
+        let holder = Arc::new(Holder { span: span.clone(), deadlines, _running });
+        match self.lease(event, &holder).instrument(span).await {
+            Ok(lease) => {
+                record.handling();
+                Ok(Claim { lease, record, holder })
+            }
+            Err(reason) => {
+                record.refused(Reply::from(&reason));
+                Err(reason)
+            }
+        }
+    }
+
+    /// The lease of an event. `None` if it is to be handled without one.
+    async fn lease(
+        &self,
+        event: &Event,
+        holder: &Arc<Holder>,
+    ) -> Result<Option<Lease>, NotClaimed> {
+        let Project { namespaces, shared, .. } = &*self.project;
+        let Some(leases) = &shared.leases else { return Ok(None) };
+        let key = namespaces.iter().fold(event.key(), |key, namespace| key.within(namespace));
+        match lease(shared, leases, key, holder).await {
+            Err(NotClaimed::StoreUnavailable(error)) => {
+                let (fail_open, source) = (shared.settings.fail_open, &error as &dyn Error);
+                tracing::error!(error = source, fail_open, "the dedupe store failed");
+                if fail_open { Ok(None) } else { Err(error.into()) }
+            }
+            claimed => claimed.map(Some),
+        }
+    }
+}
+
+impl From<&NotClaimed> for Reply {
+    fn from(reason: &NotClaimed) -> Self {
+        match reason {
+            NotClaimed::Completed => Self::Duplicate,
+            NotClaimed::InFlight => Self::InFlight,
+            NotClaimed::StoreUnavailable(_) => Self::StoreUnavailable,
         }
     }
 }

@@ -51,6 +51,15 @@ macro_rules! replies {
 
         impl Reply {
             /// All replies.
+            ///
+            /// ```
+            /// use bondify_core::Reply;
+            ///
+            /// // The answers of the route, for an API document.
+            /// for reply in Reply::ALL {
+            ///     println!("{} {}: {reply}", reply.status(), reply.code());
+            /// }
+            /// ```
             pub const ALL: &[Self] = &[$(Self::$reply),+];
 
             /// The HTTP status.
@@ -107,7 +116,7 @@ replies! {
     /// another delivery of the event is still being handled.
     InFlight: 409 "IN_FLIGHT" "another delivery of this event is being handled",
     /// the dedupe store could not answer.
-    StoreUnavailable: 503 "STORE_UNAVAILABLE" "this cannot be accepted at the moment",
+    StoreUnavailable: 503 "STORE_UNAVAILABLE" "temporarily unavailable, retry later",
     /// the handler panicked.
     HandlerPanicked: 500 "HANDLER_PANICKED" "the event could not be handled",
     /// the route is not set up correctly; the log says what to change.

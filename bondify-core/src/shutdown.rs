@@ -1,6 +1,10 @@
 use std::{io, pin::pin, time::Duration};
 
 use futures_util::future::select;
+#[cfg(unix)]
+use tokio::signal::unix::{self, SignalKind};
+#[cfg(windows)]
+use tokio::signal::windows;
 use tokio::sync::watch;
 
 /// The request to end the process: the signal SIGTERM, which `docker stop` and Kubernetes send, or
@@ -88,22 +92,12 @@ impl Shutdown {
     }
 }
 
-#[cfg(unix)]
 fn signal() -> io::Result<impl Future<Output = ()> + Send> {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        select(pin!(interrupt.recv()), pin!(terminate.recv())).await;
-    })
-}
-
-#[cfg(windows)]
-fn signal() -> io::Result<impl Future<Output = ()> + Send> {
-    use tokio::signal::windows::{ctrl_c, ctrl_shutdown};
-
-    let (mut interrupt, mut terminate) = (ctrl_c()?, ctrl_shutdown()?);
+    #[cfg(unix)]
+    let (mut interrupt, mut terminate) =
+        (unix::signal(SignalKind::interrupt())?, unix::signal(SignalKind::terminate())?);
+    #[cfg(windows)]
+    let (mut interrupt, mut terminate) = (windows::ctrl_c()?, windows::ctrl_shutdown()?);
     Ok(async move {
         select(pin!(interrupt.recv()), pin!(terminate.recv())).await;
     })

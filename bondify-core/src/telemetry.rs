@@ -3,8 +3,6 @@
 #[cfg_attr(not(feature = "metrics"), path = "telemetry/uncounted.rs")]
 mod metrics;
 
-use std::sync::{Mutex, PoisonError};
-
 use tokio::time::Instant;
 use tracing::{Span, field::Empty};
 
@@ -12,7 +10,7 @@ use self::metrics::Raised;
 pub(crate) use self::metrics::{
     completion_retried, describe, register, renewed, timed, waiting_duplicate,
 };
-use crate::{Event, Reply, event::SecretName, limits::WARNING_INTERVAL};
+use crate::{Event, Reply, event::SecretName, rate_limited::RateLimited};
 
 /// The record of a delivery, which is reported when it is dropped.
 pub(crate) struct Record {
@@ -43,6 +41,9 @@ const REJECTED: &str = "REJECTED";
 /// The outcome of a delivery that was neither answered nor settled, for instance because its sender hung
 /// up in the middle of the body.
 const ABANDONED: &str = "ABANDONED";
+
+/// The signatures that were refused in this process, by any `Bondify`. Anyone on the internet can cause them.
+static REFUSED_SIGNATURES: RateLimited = RateLimited::new();
 
 impl Record {
     pub(crate) fn start(source: &'static str) -> Self {
@@ -87,8 +88,16 @@ impl Record {
 
     pub(crate) fn refused(&mut self, reply: Reply) -> Reply {
         tracing::debug!(parent: &self.span, code = reply.code(), "delivery answered");
-        if reply == Reply::InvalidSignature {
-            REFUSED_SIGNATURES.count();
+        if reply == Reply::InvalidSignature
+            && let Some(count) = REFUSED_SIGNATURES.due(Instant::now())
+        {
+            tracing::warn!(
+                parent: None,
+                count,
+                "deliveries refused: the signature does not match any configured secret; the \
+                 usual causes are a secret that is not the project's webhook secret, a proxy that \
+                 changes the body, and deliveries of another project"
+            );
         }
         self.outcome = reply.code();
         reply
@@ -137,53 +146,5 @@ impl Drop for Record {
             self.span.record("elapsed_ms", self.started.elapsed().as_millis() as u64);
         }
         metrics::delivered(self.source, self.event, self.outcome, self.signed_by.take());
-    }
-}
-
-/// The signatures that were refused in this process, by any `Bondify`.
-static REFUSED_SIGNATURES: RateLimited = RateLimited(Mutex::new((0, None)));
-
-/// A warning that is logged at most once in [`WARNING_INTERVAL`], since anyone on the internet can cause
-/// it. It holds the count since the last warning and the time of that warning.
-struct RateLimited(Mutex<(u64, Option<Instant>)>);
-
-impl RateLimited {
-    fn count(&self) {
-        if let Some(count) = self.due(Instant::now()) {
-            tracing::warn!(
-                parent: None,
-                count,
-                "deliveries refused: the signature does not match any configured secret; the \
-                 usual causes are a secret that is not the project's webhook secret, a proxy that \
-                 changes the body, and deliveries of another project"
-            );
-        }
-    }
-
-    /// Increments the count. Returns it if a warning is due.
-    fn due(&self, now: Instant) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (count, warned) = &mut *state;
-        *count += 1;
-        if warned.is_some_and(|warned| now.saturating_duration_since(warned) < WARNING_INTERVAL) {
-            return None;
-        }
-        *warned = Some(now);
-        Some(std::mem::take(count))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_warning_is_due_once_a_minute_and_counts_the_refusals_in_between() {
-        let (limited, start) = (RateLimited(Mutex::default()), Instant::now());
-        assert_eq!(limited.due(start), Some(1));
-        assert_eq!(limited.due(start), None);
-        assert_eq!(limited.due(start + WARNING_INTERVAL / 2), None);
-        assert_eq!(limited.due(start + WARNING_INTERVAL), Some(3));
-        assert_eq!(limited.due(start + WARNING_INTERVAL), None);
     }
 }

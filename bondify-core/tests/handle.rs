@@ -100,14 +100,14 @@ async fn an_event_is_handled_once() {
 }
 
 #[tokio::test]
-async fn an_event_that_a_webhook_brought_was_handled_before() {
+async fn an_event_that_a_webhook_delivered_is_a_duplicate() {
     let (bondify, _) = probed();
     assert_eq!(webhook(&bondify, "s", 204).await, Ok(204));
     assert_eq!(answer(&bondify, polled("s"), Ok(1)).await.unwrap(), Handled::Duplicate);
 }
 
 #[tokio::test]
-async fn an_error_leaves_the_event_to_the_next_call() {
+async fn an_event_whose_handler_failed_is_handled_by_the_next_call() {
     let (bondify, store) = probed();
     let failed = answer(&bondify, polled("s"), Err(io::Error::other("no space"))).await;
     assert_eq!(failed.unwrap_err().to_string(), "the handler failed: no space");
@@ -117,7 +117,7 @@ async fn an_error_leaves_the_event_to_the_next_call() {
 }
 
 #[tokio::test]
-async fn a_panic_leaves_the_event_to_the_next_call() {
+async fn an_event_whose_handler_panicked_is_handled_by_the_next_call() {
     let (bondify, store) = probed();
     let panicking = async |_: Event| -> Result<u16, io::Error> { panic!("in the handler") };
     let panicked = bondify.handle(polled("s"), panicking).await;

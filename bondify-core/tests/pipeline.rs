@@ -605,7 +605,7 @@ async fn a_store_that_panics_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_status_that_panics_is_a_handler_that_panicked() {
+async fn a_panicking_status_function_counts_as_a_handler_panic() {
     let (bondify, store) = probed();
     let delivery = confirmed().receive_by(&bondify).await.unwrap();
     let status: fn(&u16) -> u16 = |_| panic!("no status");

@@ -205,7 +205,7 @@ fn times_out_of_range_are_refused_without_a_panic() {
 #[tokio::test]
 async fn rotation_is_shared_with_the_webhooks() {
     let new = Secret::new("whsec_new").unwrap();
-    let bondify = Bondify::builder(secret()).also_accept(new.clone()).build().unwrap();
+    let bondify = Bondify::builder(new.clone()).old_secret(secret()).build().unwrap();
     let proofs = bondify.proofs();
     let judge = |by: &Secret| code(proofs.verify(&Payload::proof().proof_signed_with(by)));
     assert_eq!([judge(&secret()), judge(&new)], ["ok", "ok"]);
@@ -217,17 +217,21 @@ async fn rotation_is_shared_with_the_webhooks() {
 }
 
 #[tokio::test]
-async fn a_proof_is_redeemed_once() {
+async fn a_proof_of_single_use_is_accepted_once() {
     let proofs = ProofVerifier::new(secret()).single_use(MemoryStore::new());
     let token = Payload::proof().session_token("sess_once").proof_signed_with(&secret());
-    assert_eq!(code(proofs.redeem(&token).await), "ok");
-    assert_eq!(code(proofs.redeem(&token).await), "TOKEN_USED");
+    assert_eq!(code(proofs.verify_once(&token).await), "ok");
+    assert_eq!(code(proofs.verify_once(&token).await), "TOKEN_USED");
     let again = Payload::proof().session_token("sess_once").field("jti", 2);
     let again = again.proof_signed_with(&secret());
-    assert_eq!(code(proofs.redeem(&again).await), "TOKEN_USED", "another proof of the session");
+    assert_eq!(
+        code(proofs.verify_once(&again).await),
+        "TOKEN_USED",
+        "another proof of the session"
+    );
     let other = Payload::proof().session_token("sess_once").field("project_id", "proj_2");
     let other = other.proof_signed_with(&secret());
-    assert_eq!(code(proofs.redeem(&other).await), "ok", "a session of another project");
+    assert_eq!(code(proofs.verify_once(&other).await), "ok", "a session of another project");
     assert_eq!(code(proofs.verify(&token)), "ok", "verifying uses nothing up");
 }
 
@@ -237,7 +241,7 @@ async fn one_of_several_concurrent_uses_succeeds() {
     let token = Arc::new(Payload::proof().proof_signed_with(&secret()));
     let uses = (0..100).map(|_| {
         let (proofs, token) = (proofs.clone(), token.clone());
-        tokio::spawn(async move { code(proofs.redeem(&token).await) })
+        tokio::spawn(async move { code(proofs.verify_once(&token).await) })
     });
     let codes: Vec<_> = join_all(uses).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(codes.iter().filter(|code| **code == "ok").count(), 1, "{codes:?}");
@@ -254,7 +258,7 @@ async fn a_refused_proof_is_not_used_up() {
         Payload::proof().field("project_id", "proj_2").proof_signed_with(&secret()),
         Payload::proof().field("exp", 1).proof_signed_with(&secret()),
     ] {
-        assert!(proofs.redeem(&token).await.is_err());
+        assert!(proofs.verify_once(&token).await.is_err());
     }
     assert_eq!(store.calls(), []);
 }
@@ -265,7 +269,7 @@ async fn a_proof_is_refused_while_the_store_fails() {
     let proofs = ProofVerifier::new(secret()).single_use(store.clone());
     let token = Payload::proof().proof_signed_with(&secret());
     store.set_down(true);
-    let refused = proofs.redeem(&token).await.unwrap_err();
+    let refused = proofs.verify_once(&token).await.unwrap_err();
     assert!(matches!(refused, ProofError::Store(_)), "{refused:?}");
     assert_eq!(Reply::from(refused), Reply::StoreUnavailable);
 }
@@ -280,7 +284,7 @@ async fn a_proof_and_its_event_can_share_a_store() {
     let token = Payload::proof().session_token("sess_both").proof_signed_with(&secret());
     let delivery = delivery.receive_by(&bondify).await;
     assert!(delivery.is_ok());
-    assert_eq!(code(proofs.redeem(&token).await), "ok");
+    assert_eq!(code(proofs.verify_once(&token).await), "ok");
 }
 
 #[tokio::test]
@@ -334,22 +338,22 @@ async fn a_use_is_remembered_for_as_long_as_the_proof_can_be_used() {
     let proofs = proofs.clock(move || at(now));
     for (lifetime, least) in [(300, 330), (1, 31), (1_000 * 365 * 24 * 3600, 1_000_000)] {
         let token = Payload::proof().field("iat", now).field("exp", now + lifetime);
-        assert_eq!(code(proofs.redeem(&token.proof_signed_with(&secret())).await), "ok");
+        assert_eq!(code(proofs.verify_once(&token.proof_signed_with(&secret())).await), "ok");
         assert!(granted.recv().await.unwrap() > Duration::from_secs(least));
     }
 }
 
 #[tokio::test]
-async fn accepting_another_secret_for_proofs_does_not_accept_it_for_webhooks() {
-    let partner = Secret::new("whsec_partner").unwrap();
+async fn an_old_secret_of_proofs_is_not_accepted_for_webhooks() {
+    let old = Secret::new("whsec_old").unwrap();
     let bondify = Bondify::builder(secret()).build().unwrap();
-    let (alone, both) = (bondify.proofs(), bondify.proofs().also_accept(partner.clone()));
-    let token = Payload::proof().proof_signed_with(&partner);
+    let (alone, both) = (bondify.proofs(), bondify.proofs().old_secret(old.clone()));
+    let token = Payload::proof().proof_signed_with(&old);
     assert_eq!(
         [code(alone.verify(&token)), code(both.verify(&token))],
         ["INVALID_SIGNATURE", "ok"]
     );
-    let delivery = Payload::confirmed().signed_with(&partner);
+    let delivery = Payload::confirmed().signed_with(&old);
     assert_eq!(delivery.receive_by(&bondify).await.unwrap_err(), Reply::InvalidSignature);
 }
 
@@ -384,9 +388,9 @@ impl DedupeStore for Panics {
 fn a_store_that_panics_and_a_missing_runtime_are_errors() {
     let proofs = ProofVerifier::new(secret()).single_use(Panics);
     let token = Payload::proof().proof_signed_with(&secret());
-    let redeem = || proofs.redeem(&token);
+    let verify = || proofs.verify_once(&token);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    for refused in [runtime.block_on(redeem()), redeem().now_or_never().unwrap()] {
+    for refused in [runtime.block_on(verify()), verify().now_or_never().unwrap()] {
         assert_eq!(code(refused), "STORE_UNAVAILABLE");
     }
 }

@@ -87,7 +87,7 @@ macro_rules! user_suite {
             a_proof_of_single_use_is_used_once
             one_of_concurrent_uses_is_accepted
             two_extractors_in_one_request_use_a_proof_once
-            a_store_of_used_proofs_that_is_down_accepts_no_proof
+            no_proof_is_accepted_while_the_store_is_unavailable
         }
     };
     ($adapter:ty: $($case:ident)*) => {$(

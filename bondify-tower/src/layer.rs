@@ -18,13 +18,13 @@ use http_body_util::{BodyDataStream, Full};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::ResponseBody;
-
 /// Calls the inner service with verified events only. An event that was answered with 2xx is not
 /// handled again.
 ///
 /// The inner service takes the event by [`BondifyEvent::from_extensions`], and the request's body,
-/// of type `B`, holds the bytes that were signed. An error of the service counts as a failure.
+/// of type `B`, holds the bytes that were signed. An error of the service counts as a failure. The body of
+/// its response has to be `From<Bytes>`, such as `Full<Bytes>`, for the layer's own responses. A layer
+/// that changes the type of the body, such as compression, goes around this one.
 ///
 /// The layer answers 500 `MISCONFIGURED` to a request that is not a `POST`, and if it is applied twice.
 ///
@@ -144,9 +144,9 @@ where
         + 'static,
     B: From<Bytes> + 'static,
     In: Body<Error: Into<BoxError>> + Send + 'static,
-    Out: Send + 'static,
+    Out: From<Bytes> + Send + 'static,
 {
-    type Response = Response<ResponseBody<Out>>;
+    type Response = Response<Out>;
     type Error = S::Error;
     type Future = BoxFuture<'static, Result<Self::Response, S::Error>>;
 
@@ -157,10 +157,8 @@ where
     fn call(&mut self, request: Request<In>) -> Self::Future {
         let (inner, layer) = (take_ready(&mut self.inner), self.layer.clone());
         Box::pin(async move {
-            match layer.deliver(inner, request).await {
-                Ok(response) => response.map(|response| response.map(ResponseBody::inner)),
-                Err(reply) => Ok(adapter::response(reply).map(ResponseBody::reply)),
-            }
+            let delivered = layer.deliver(inner, request).await;
+            delivered.unwrap_or_else(|reply| Ok(adapter::response(reply)))
         })
     }
 }

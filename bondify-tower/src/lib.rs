@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod body;
 mod event;
 mod ext;
 mod layer;
@@ -27,7 +26,6 @@ pub use bondify_sqlx as sqlx;
 #[cfg(feature = "proof")]
 pub use crate::user::{BondifyUserLayer, BondifyUserService};
 pub use crate::{
-    body::ResponseBody,
     event::{BondifyEvent, BondifyRejection},
     ext::BondifyExt,
     layer::{BondifyLayer, BondifyService},

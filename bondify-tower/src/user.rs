@@ -1,12 +1,13 @@
 use std::task::{Context, Poll};
 
 use bondify_core::{Proof, ProofVerifier, adapter::response};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{ResponseBody, layer::take_ready};
+use crate::layer::take_ready;
 
 /// Calls the inner service with requests that carry a valid proof, in `Authorization: Bearer …` or,
 /// if it is not there, in the cookie `bondify_proof`. A proof is the signed statement that polling
@@ -14,7 +15,8 @@ use crate::{ResponseBody, layer::take_ready};
 ///
 /// The [`Proof`] is in the request's extensions. A request without a valid proof is answered with
 /// 401, or with 503 if the store of used proofs cannot be reached. With
-/// [`optional`](Self::optional) it is passed on without a `Proof`.
+/// [`optional`](Self::optional) it is passed on without a `Proof`. The body of the inner service's
+/// responses has to be `From<Bytes>`, as for a [`BondifyLayer`](crate::BondifyLayer).
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -76,8 +78,9 @@ impl<S, In, Out> Service<Request<In>> for BondifyUserService<S>
 where
     S: Service<Request<In>, Response = Response<Out>, Future: Send> + Clone + Send + 'static,
     In: Send + 'static,
+    Out: From<Bytes>,
 {
-    type Response = Response<ResponseBody<Out>>;
+    type Response = Response<Out>;
     type Error = S::Error;
     type Future = BoxFuture<'static, Result<Self::Response, S::Error>>;
 
@@ -95,9 +98,9 @@ where
                 Ok(proof) => drop(request.extensions_mut().insert(proof)),
                 // An outer layer with another verifier may have inserted one.
                 Err(_) if optional => drop(request.extensions_mut().remove::<Proof>()),
-                Err(reply) => return Ok(response(reply).map(ResponseBody::reply)),
+                Err(reply) => return Ok(response(reply)),
             }
-            Ok(inner.call(request).await?.map(ResponseBody::inner))
+            inner.call(request).await
         })
     }
 }

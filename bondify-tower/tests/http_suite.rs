@@ -15,8 +15,8 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use serve::{Answer, boxed, serve};
-use tower::{Service, ServiceExt, layer::Layer, service_fn, util::BoxCloneSyncService};
+use serve::{Answer, serve};
+use tower::{ServiceExt, layer::Layer, service_fn, util::BoxCloneSyncService};
 
 type Route<B> = BoxCloneSyncService<Request<B>, Answer, io::Error>;
 
@@ -51,18 +51,20 @@ fn route(bondify: &Bondify, script: Script, attached: Attached) -> Route<Incomin
     let twice = bondify.layer::<Full<Bytes>>();
     match attached {
         // The service gets the body as bytes, whatever it makes of them.
-        Attached::Reading(_) => cloneable(once.layer(reading(script))),
-        Attached::Once | Attached::Everywhere => cloneable(once.layer(handler(script))),
-        Attached::Never => cloneable(handler(script)),
-        Attached::ForProjects => {
-            cloneable(two_projects(bondify).layer::<Full<Bytes>>().layer(handler(script)))
+        Attached::Reading(_) => BoxCloneSyncService::new(once.layer(reading(script))),
+        Attached::Once | Attached::Everywhere => {
+            BoxCloneSyncService::new(once.layer(handler(script)))
         }
-        Attached::Twice => cloneable(twice.layer(once.layer(handler(script)))),
+        Attached::Never => BoxCloneSyncService::new(handler(script)),
+        Attached::ForProjects => BoxCloneSyncService::new(
+            two_projects(bondify).layer::<Full<Bytes>>().layer(handler(script)),
+        ),
+        Attached::Twice => BoxCloneSyncService::new(twice.layer(once.layer(handler(script)))),
     }
 }
 
 fn handler<B: Send + 'static>(script: Script) -> Route<B> {
-    cloneable(service_fn(move |request: Request<B>| {
+    BoxCloneSyncService::new(service_fn(move |request: Request<B>| {
         let script = script.clone();
         async move {
             let event = match BondifyEvent::from_extensions(request.extensions()) {
@@ -70,7 +72,7 @@ fn handler<B: Send + 'static>(script: Script) -> Route<B> {
                 Err(rejection) => return Ok(rejection.into()),
             };
             let code = script.handle(&event).await.map_err(io::Error::other)?;
-            let mut response = Response::<Full<Bytes>>::default();
+            let mut response = Response::default();
             *response.status_mut() = StatusCode::from_u16(code).unwrap();
             Ok(response)
         }
@@ -79,7 +81,7 @@ fn handler<B: Send + 'static>(script: Script) -> Route<B> {
 
 /// A service that does not look for the event.
 fn reading(script: Script) -> Route<Full<Bytes>> {
-    cloneable(service_fn(move |request: Request<Full<Bytes>>| {
+    BoxCloneSyncService::new(service_fn(move |request: Request<Full<Bytes>>| {
         let script = script.clone();
         async move {
             script.without_event();
@@ -89,22 +91,9 @@ fn reading(script: Script) -> Route<Full<Bytes>> {
 }
 
 fn status(code: u16) -> Answer {
-    let mut response = boxed(Response::<Full<Bytes>>::default());
+    let mut response = Response::default();
     *response.status_mut() = StatusCode::from_u16(code).unwrap();
     response
-}
-
-fn cloneable<S, B, Out>(service: S) -> Route<B>
-where
-    S: Service<Request<B>, Response = Response<Out>, Error = io::Error, Future: Send>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    B: Send + 'static,
-    Out: http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + Sync + 'static,
-{
-    BoxCloneSyncService::new(service.map_response(boxed))
 }
 
 bondify_testkit::http_suite!(Hyper);

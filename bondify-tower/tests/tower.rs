@@ -99,7 +99,7 @@ async fn an_optional_layer_removes_the_proof_of_an_outer_layer() {
     let inner = BondifyUserLayer::new(&strict).optional();
     let service = outer.layer(inner.layer(service_fn(async |request: Request<()>| {
         let has_proof = request.extensions().get::<Proof>().is_some();
-        Ok::<_, Infallible>(Response::new(Full::from(has_proof.to_string())))
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(has_proof.to_string())))
     })));
     let token = Payload::proof().proof_signed_with(&secret());
     let request = Request::builder().header("authorization", format!("Bearer {token}"));

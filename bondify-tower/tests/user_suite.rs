@@ -12,11 +12,9 @@ use bondify_testkit::{
     user_suite::{Adapter, MAYBE, ME, NOBODY, TWICE},
 };
 use bondify_tower::{BondifyUserLayer, Proof, ProofVerifier};
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::body::Incoming;
-use serve::{Answer, boxed, serve};
+use serve::{Answer, serve};
 use tower::{Layer, ServiceExt, service_fn};
 
 struct Hyper;
@@ -32,15 +30,15 @@ async fn dispatch(proofs: ProofVerifier, request: Request<Incoming>) -> Answer {
     let optional = required.clone().optional();
     let service = service_fn(whoami);
     let Ok(answer) = match request.uri().path() {
-        ME => required.layer(service).oneshot(request).await.map(boxed),
-        MAYBE => optional.layer(service).oneshot(request).await.map(boxed),
-        TWICE => required.layer(required.layer(service)).oneshot(request).await.map(boxed),
+        ME => required.layer(service).oneshot(request).await,
+        MAYBE => optional.layer(service).oneshot(request).await,
+        TWICE => required.layer(required.layer(service)).oneshot(request).await,
         other => panic!("{other} is no path of the suite"),
     };
     answer
 }
 
-async fn whoami(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn whoami(request: Request<Incoming>) -> Result<Answer, Infallible> {
     let user = request.extensions().get::<Proof>();
     let id = user.map_or(NOBODY, |proof| proof.user().id().as_str());
     Ok(Response::new(id.to_owned().into()))

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_are_told_from_others() {
+    fn whole_numbers_are_distinguished_from_other_numbers() {
         for (number, expected) in [
             ("0", Whole::Exactly(0)),
             ("-0", Whole::Exactly(0)),

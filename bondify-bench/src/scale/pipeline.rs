@@ -46,7 +46,7 @@ impl Pipeline {
         });
     }
 
-    /// Nanoseconds per delivery, of which a share are duplicates.
+    /// Nanoseconds per delivery, at a given share of duplicates.
     pub(super) fn deliver(&mut self, deliveries: u64, duplicates: f64) -> f64 {
         let fresh = (deliveries as f64 * (1.0 - duplicates)).round().max(1.0) as u64;
         let first = self.next;

@@ -1,9 +1,9 @@
-use std::{fmt, time::SystemTime};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{payload::Text, secret_name::SecretName, user::TelegramUser};
+use super::user::TelegramUser;
 use crate::EventKey;
 
 /// An event of a login session.
@@ -26,8 +26,8 @@ use crate::EventKey;
 ///
 /// fn describe(event: &Event) -> String {
 ///     match event {
-///         Event::Confirmed(login) => {
-///             let user = login.user();
+///         Event::Confirmed(confirmed) => {
+///             let user = confirmed.user();
 ///             format!("{} is {}", user.id(), user.username().unwrap_or("without a username"))
 ///         }
 ///         Event::Cancelled(_) => "the login was cancelled".to_owned(),
@@ -55,6 +55,15 @@ pub enum Event {
 
 impl Event {
     /// The event's name on the wire, e.g. `auth.confirmed`.
+    ///
+    /// ```
+    /// use bondify_core::{Confirmed, Event};
+    ///
+    /// /// Whether a row of a queue, which holds names and bodies, is a login.
+    /// fn is_login(event: &Event) -> bool {
+    ///     event.name() == Confirmed::NAME
+    /// }
+    /// ```
     pub fn name(&self) -> &str {
         match self {
             Self::Confirmed(_) => Confirmed::NAME,
@@ -65,6 +74,21 @@ impl Event {
 
     /// The token of the login session that the event belongs to. `None` only for an
     /// [`Unknown`] event.
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    ///
+    /// use bondify_core::Event;
+    /// use tokio::sync::oneshot::Sender;
+    ///
+    /// /// Answers the request that waits for this login.
+    /// fn answer(event: Event, waiting: &mut HashMap<String, Sender<Event>>) {
+    ///     let Some(token) = event.session_token() else { return };
+    ///     if let Some(request) = waiting.remove(token) {
+    ///         let _disconnected = request.send(event);
+    ///     }
+    /// }
+    /// ```
     pub fn session_token(&self) -> Option<&str> {
         match self {
             Self::Confirmed(event) => Some(event.session_token()),
@@ -90,6 +114,17 @@ impl Event {
     }
 
     /// The time of the event, to the millisecond. `None` only for an [`Unknown`] event.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use bondify_core::Event;
+    ///
+    /// /// The time from the user's tap to the handler, for a metric.
+    /// fn delay(event: &Event) -> Option<Duration> {
+    ///     SystemTime::now().duration_since(event.occurred_at()?).ok()
+    /// }
+    /// ```
     pub fn occurred_at(&self) -> Option<SystemTime> {
         match self {
             Self::Confirmed(event) => Some(event.confirmed_at),
@@ -179,15 +214,15 @@ impl fmt::Debug for Event {
 /// ```
 /// use bondify_core::Confirmed;
 ///
-/// fn describe(login: &Confirmed) -> String {
-///     let user = login.user();
-///     format!("{} ({}) confirmed {}", user.name(), user.id(), login.session_token())
+/// fn describe(confirmed: &Confirmed) -> String {
+///     let user = confirmed.user();
+///     format!("{} ({}) confirmed {}", user.name(), user.id(), confirmed.session_token())
 /// }
 /// ```
 #[derive(Clone)]
 pub struct Confirmed {
-    pub(super) session_token: Text,
-    /// The user, with the body that it and the session token are read from.
+    pub(super) body: ByteString,
+    pub(super) session_token: ByteString,
     pub(super) user: TelegramUser,
     pub(super) confirmed_at: SystemTime,
     pub(super) signed_by: SecretName,
@@ -199,7 +234,7 @@ impl Confirmed {
 
     /// The token of the session that the user confirmed.
     pub fn session_token(&self) -> &str {
-        self.session_token.within(&self.user.source)
+        &self.session_token
     }
 
     /// The user who confirmed.
@@ -225,7 +260,7 @@ impl Confirmed {
 #[derive(Clone)]
 pub struct Cancelled {
     pub(super) body: ByteString,
-    pub(super) session_token: Text,
+    pub(super) session_token: ByteString,
     pub(super) cancelled_at: SystemTime,
     pub(super) signed_by: SecretName,
 }
@@ -236,7 +271,7 @@ impl Cancelled {
 
     /// The token of the session that the user cancelled.
     pub fn session_token(&self) -> &str {
-        self.session_token.within(&self.body)
+        &self.session_token
     }
 
     /// The time at which the user tapped Cancel, to the millisecond.
@@ -260,8 +295,8 @@ impl Cancelled {
 #[derive(Clone)]
 pub struct Unknown {
     pub(super) body: ByteString,
-    pub(super) name: Text,
-    pub(super) session_token: Option<Text>,
+    pub(super) name: ByteString,
+    pub(super) session_token: Option<ByteString>,
     pub(super) occurred_at: Option<SystemTime>,
     pub(super) signed_by: SecretName,
 }
@@ -269,12 +304,12 @@ pub struct Unknown {
 impl Unknown {
     /// The event's name on the wire.
     pub fn name(&self) -> &str {
-        self.name.within(&self.body)
+        &self.name
     }
 
     /// The session token, if the event has one.
     pub fn session_token(&self) -> Option<&str> {
-        Some(self.session_token.as_ref()?.within(&self.body))
+        self.session_token.as_deref()
     }
 
     /// The time of the event: the later of its `confirmed_at` and `cancelled_at`, if it has
@@ -286,11 +321,11 @@ impl Unknown {
 
 /// Two events are equal if their bodies are, and `Debug` shows nothing personal.
 macro_rules! by_body {
-    ($($event:ident: $($body:ident).+,)*) => {$(
+    ($($event:ident)+) => {$(
         impl $event {
             /// The JSON object of the event, as [`Event::raw`].
             pub fn raw(&self) -> &Bytes {
-                self.$($body).+.as_bytes()
+                self.body.as_bytes()
             }
         }
 
@@ -307,7 +342,10 @@ macro_rules! by_body {
                 f.debug_struct(stringify!($event)).finish_non_exhaustive()
             }
         }
-    )*};
+    )+};
 }
 
-by_body!(Confirmed: user.source, Cancelled: body, Unknown: body,);
+by_body!(Confirmed Cancelled Unknown);
+
+/// The name of the secret that signed an event or a proof, if it has one.
+pub(crate) type SecretName = Option<Arc<str>>;

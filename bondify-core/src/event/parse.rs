@@ -5,9 +5,8 @@ use bytestring::ByteString;
 
 use super::{
     error::ParseError,
-    kinds::{Cancelled, Confirmed, Event, Unknown},
+    kinds::{Cancelled, Confirmed, Event, SecretName, Unknown},
     payload::{Field, Payload},
-    secret_name::SecretName,
     user::TelegramUser,
 };
 
@@ -51,13 +50,13 @@ impl Event {
             field.millis().ok_or(ParseError::Field { name, expected: "Unix milliseconds" })
         };
 
-        let name = required("event", &payload.event)?;
-        Ok(match name.within(&body) {
+        Ok(match payload.event.as_str().unwrap_or_default() {
             Confirmed::NAME => Self::Confirmed(Confirmed {
                 session_token: required("session_token", &payload.session_token)?,
                 user: TelegramUser::read(&payload, &body)?,
                 confirmed_at: time("confirmed_at", &payload.confirmed_at)?,
                 signed_by,
+                body,
             }),
             Cancelled::NAME => Self::Cancelled(Cancelled {
                 session_token: required("session_token", &payload.session_token)?,
@@ -66,7 +65,7 @@ impl Event {
                 body,
             }),
             _ => Self::Unknown(Unknown {
-                name,
+                name: required("event", &payload.event)?,
                 session_token: text(&payload.session_token),
                 occurred_at: payload.confirmed_at.millis().max(payload.cancelled_at.millis()),
                 signed_by,

@@ -72,12 +72,6 @@ impl TryFrom<u64> for TelegramId {
     }
 }
 
-impl AsRef<str> for TelegramId {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
 impl fmt::Display for TelegramId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

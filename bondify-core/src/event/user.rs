@@ -1,15 +1,8 @@
-use std::{
-    fmt,
-    hash::{Hash, Hasher},
-};
+use std::fmt;
 
 use bytestring::ByteString;
 
-use super::{
-    error::ParseError,
-    payload::{Payload, Text},
-    telegram_id::TelegramId,
-};
+use super::{error::ParseError, payload::Payload, telegram_id::TelegramId};
 
 /// The Telegram user who confirmed a login.
 ///
@@ -26,14 +19,12 @@ use super::{
 ///     }
 /// }
 /// ```
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TelegramUser {
-    /// The body or the claims that contain the texts.
-    pub(super) source: ByteString,
     id: TelegramId,
-    name: Text,
-    username: Option<Text>,
-    phone: Option<Text>,
+    name: ByteString,
+    username: Option<ByteString>,
+    phone: Option<ByteString>,
 }
 
 impl TelegramUser {
@@ -44,12 +35,12 @@ impl TelegramUser {
 
     /// The display name: any Unicode text, which users can change at any time.
     pub fn name(&self) -> &str {
-        self.name.within(&self.source)
+        &self.name
     }
 
     /// The username without `@`, if the user has one.
     pub fn username(&self) -> Option<&str> {
-        Some(self.username.as_ref()?.within(&self.source))
+        self.username.as_deref()
     }
 
     /// The phone number, if the project's plan includes it and the user shared it.
@@ -62,45 +53,26 @@ impl TelegramUser {
     /// }
     /// ```
     pub fn phone(&self) -> Option<&str> {
-        Some(self.phone.as_ref()?.within(&self.source))
+        self.phone.as_deref()
     }
 
     /// Reads the user of a body or of a proof's claims.
-    pub(crate) fn read(payload: &Payload<'_>, source: &ByteString) -> Result<Self, ParseError> {
+    pub(crate) fn read(payload: &Payload<'_>, body: &ByteString) -> Result<Self, ParseError> {
         let id = payload.telegram_id.telegram_id().ok_or(ParseError::Field {
             name: "telegram_id",
             expected: "a non-empty string or a whole number",
         })?;
         let name = payload
             .telegram_name
-            .mended(source)
+            .mended(body)
             .ok_or(ParseError::Field { name: "telegram_name", expected: "a string" })?;
-        let username = payload.telegram_username.mended(source);
+        let username = payload.telegram_username.mended(body);
         Ok(Self {
             id,
             name,
-            username: username.filter(|username| !username.within(source).is_empty()),
-            phone: payload.telegram_phone.text(source),
-            source: source.clone(),
+            username: username.filter(|username| !username.is_empty()),
+            phone: payload.telegram_phone.text(body),
         })
-    }
-
-    fn fields(&self) -> (&TelegramId, &str, Option<&str>, Option<&str>) {
-        (&self.id, self.name(), self.username(), self.phone())
-    }
-}
-
-impl PartialEq for TelegramUser {
-    fn eq(&self, other: &Self) -> bool {
-        self.fields() == other.fields()
-    }
-}
-
-impl Eq for TelegramUser {}
-
-impl Hash for TelegramUser {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.fields().hash(state);
     }
 }
 

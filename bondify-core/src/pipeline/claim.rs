@@ -34,9 +34,9 @@ use crate::{
 #[must_use = "dropping a claim releases its event"]
 pub struct Claim {
     /// `None` if the event is handled without one.
-    pub(super) lease: Option<Lease>,
-    pub(super) record: Record,
-    pub(super) holder: Arc<Holder>,
+    pub(crate) lease: Option<Lease>,
+    pub(crate) record: Record,
+    pub(crate) holder: Arc<Holder>,
 }
 
 impl Claim {

@@ -3,68 +3,29 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
-use tracing::Instrument;
 
-use super::{
-    claim::Claim,
-    shared::{Pipeline, Shared},
-};
+use super::shared::Shared;
 use crate::{
-    Event, EventKey, Reply, StoreError,
-    deadlines::Deadlines,
+    EventKey, StoreError,
     lease::{Call, Holder, Lease, Leases, NotClaimed},
-    telemetry::{Record, waiting_duplicate},
+    telemetry::waiting_duplicate,
 };
 
-impl From<&NotClaimed> for Reply {
-    fn from(reason: &NotClaimed) -> Self {
-        match reason {
-            NotClaimed::Completed => Self::Duplicate,
-            NotClaimed::InFlight => Self::InFlight,
-            NotClaimed::StoreUnavailable(_) => Self::StoreUnavailable,
-        }
+/// The lease of an event, as soon as no other claim of it is held.
+pub(crate) async fn lease(
+    shared: &Shared,
+    leases: &Arc<Leases>,
+    key: EventKey,
+    holder: &Arc<Holder>,
+) -> Result<Lease, NotClaimed> {
+    let claiming = Claiming { shared, leases, key, holder };
+    if shared.waiting.has_line(&key) {
+        return Box::pin(claiming.wait(None)).await;
     }
-}
-
-impl Pipeline {
-    /// Claims a verified event, and waits while another claim of it is held.
-    pub(crate) async fn claim(
-        &self,
-        event: &Event,
-        mut record: Record,
-        deadlines: Deadlines,
-    ) -> Result<Claim, NotClaimed> {
-        record.verified(event);
-        let (span, _running) = (record.span.clone(), self.shared.running.subscribe());
-        let holder = Arc::new(Holder { span: span.clone(), deadlines, _running });
-        match self.lease(event, &holder).instrument(span).await {
-            Ok(lease) => {
-                record.handling();
-                Ok(Claim { lease, record, holder })
-            }
-            Err(reason) => {
-                record.refused(Reply::from(&reason));
-                Err(reason)
-            }
-        }
-    }
-
-    /// The lease of an event. `None` if it is to be handled without one.
-    async fn lease(
-        &self,
-        event: &Event,
-        holder: &Arc<Holder>,
-    ) -> Result<Option<Lease>, NotClaimed> {
-        let shared = &*self.shared;
-        let Some(leases) = &shared.leases else { return Ok(None) };
-        match (Claiming { shared, leases, key: self.key(event), holder }).lease().await {
-            Err(NotClaimed::StoreUnavailable(error)) => {
-                let (fail_open, source) = (shared.settings.fail_open, &error as &dyn Error);
-                tracing::error!(error = source, fail_open, "the dedupe store failed");
-                if fail_open { Ok(None) } else { Err(error.into()) }
-            }
-            claimed => claimed.map(Some),
-        }
+    // A store in memory answers at once: then there is nothing to wait for.
+    match claiming.claim().await {
+        Call::Done(answer @ (Ok(_) | Err(NotClaimed::Completed))) => answer,
+        call => Box::pin(claiming.wait(Some(call))).await,
     }
 }
 
@@ -78,17 +39,6 @@ struct Claiming<'a> {
 }
 
 impl Claiming<'_> {
-    async fn lease(&self) -> Result<Lease, NotClaimed> {
-        if self.shared.waiting.has_line(&self.key) {
-            return Box::pin(self.wait(None)).await;
-        }
-        // A store in memory answers at once: then there is nothing to wait for.
-        match self.claim().await {
-            Call::Done(answer @ (Ok(_) | Err(NotClaimed::Completed))) => answer,
-            call => Box::pin(self.wait(Some(call))).await,
-        }
-    }
-
     /// Waits until the event can be handled, is completed, or the wait is over. Of the waiters of one key in
     /// this process, one at a time asks the store. `call` is a claim that is sent already.
     async fn wait(&self, mut call: Option<ClaimCall>) -> Result<Lease, NotClaimed> {

@@ -20,31 +20,26 @@ pub(super) struct Waiting(std::sync::Mutex<HashMap<EventKey, Weak<Line>>>);
 type Line = Mutex<View>;
 
 /// The store's answers to the heads of a line.
+#[derive(Default)]
 pub(super) struct View {
     pub(super) in_flight: bool,
     pub(super) completed: bool,
     /// The time of the last claim that failed.
     pub(super) failed: Option<Instant>,
+    /// The last pause.
     pause: Duration,
-}
-
-impl Default for View {
-    fn default() -> Self {
-        Self { in_flight: false, completed: false, failed: None, pause: FIRST_PAUSE }
-    }
 }
 
 impl View {
     /// Returns the pause before the store is asked again.
     pub(super) fn next_pause(&mut self) -> Duration {
-        let pause = self.pause;
-        self.pause = LONGEST_PAUSE.min(pause * 2);
-        pause
+        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        self.pause
     }
 
     /// Records that the head of the line handles the event.
     pub(super) fn acquired(&mut self) {
-        (self.in_flight, self.pause) = (true, FIRST_PAUSE);
+        (self.in_flight, self.pause) = (true, Duration::ZERO);
     }
 }
 
@@ -82,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_without_anybody_are_removed() {
+    fn lines_without_waiters_are_removed() {
         let waiting = Waiting::default();
         let stays = waiting.join(key(0));
         for number in 1..10_000 {

@@ -1,6 +1,6 @@
 //! The proof that a request carries.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, sync::Arc};
 
 use futures_util::{
     FutureExt,
@@ -14,11 +14,21 @@ use super::{
 use crate::{Reply, cookies::visit_cookies, headers::Headers};
 
 impl ProofVerifier {
-    /// Redeems the proof that a request carries, in `Authorization: Bearer …` or, if it is not there, in the
-    /// cookie. For adapters.
+    /// Verifies the proof that a request carries, in `Authorization: Bearer …` or, if it is not there, in the
+    /// cookie, by [`verify_once`](Self::verify_once). For adapters.
     ///
     /// `earlier` is the result of an earlier call for the same request. With it, a guard and a handler that
-    /// both authenticate the request use the proof up once.
+    /// both authenticate the request mark the proof as used once.
+    ///
+    /// ```
+    /// use bondify_core::{ProofVerifier, Reply};
+    /// use http::HeaderMap;
+    ///
+    /// async fn user_id(proofs: &ProofVerifier, headers: &HeaderMap) -> Result<String, Reply> {
+    ///     let proof = proofs.authenticate(headers, None).await?;
+    ///     Ok(proof.user().id().to_string())
+    /// }
+    /// ```
     pub fn authenticate(
         &self,
         headers: &dyn Headers,
@@ -30,7 +40,7 @@ impl ProofVerifier {
         let (by, token) = (self.clone(), token(headers, &self.0.cookie));
         let proof = async move {
             let token = token.ok_or(Reply::MissingToken)?;
-            by.redeem(&token).await.map_err(|error| {
+            by.verify_once(&token).await.map_err(|error| {
                 if let ProofError::Store(error) = &error {
                     tracing::error!(
                         error = error as &dyn Error,
@@ -51,7 +61,20 @@ impl ProofVerifier {
 /// means that nobody is logged in.
 ///
 /// Clones have the same output.
-#[derive(Clone)]
+///
+/// ```
+/// use bondify_core::{ProofVerifier, adapter::Authentication};
+/// use http::request::Parts;
+///
+/// /// Keeps the result in the request, for the guard and the handler.
+/// fn authenticate(proofs: &ProofVerifier, request: &mut Parts) -> Authentication {
+///     let earlier = request.extensions.get::<Authentication>();
+///     let authentication = proofs.authenticate(&request.headers, earlier);
+///     request.extensions.insert(authentication.clone());
+///     authentication
+/// }
+/// ```
+#[derive(Clone, Debug)]
 #[must_use = "nothing is verified until it is awaited"]
 pub struct Authentication {
     by: ProofVerifier,
@@ -64,12 +87,6 @@ impl IntoFuture for Authentication {
 
     fn into_future(self) -> Self::IntoFuture {
         self.proof
-    }
-}
-
-impl fmt::Debug for Authentication {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authentication").field("by", &self.by).finish_non_exhaustive()
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::StoreError;
 use crate::{
     Confirmed, Event, EventKey, ParseError, TelegramUser,
-    event::{Field, Payload, SecretName, Text},
+    event::{Field, Payload, SecretName},
 };
 
 /// The statement, signed by Bondify, that a user confirmed a login session.
@@ -25,11 +25,10 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Proof {
-    claims: ByteString,
     signed_by: SecretName,
     user: TelegramUser,
-    project_id: Text,
-    session_token: Text,
+    project_id: ByteString,
+    session_token: ByteString,
     confirmed_at: Option<SystemTime>,
     issued_at: SystemTime,
     expires_at: SystemTime,
@@ -45,12 +44,12 @@ impl Proof {
 
     /// The project that the user logged in to.
     pub fn project_id(&self) -> &str {
-        self.project_id.within(&self.claims)
+        &self.project_id
     }
 
     /// The token of the session that the user confirmed.
     pub fn session_token(&self) -> &str {
-        self.session_token.within(&self.claims)
+        &self.session_token
     }
 
     /// The time at which the user tapped Confirm, to the millisecond, if the proof contains it.
@@ -64,6 +63,17 @@ impl Proof {
     }
 
     /// The expiry time.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use bondify_core::Proof;
+    ///
+    /// /// For how long a client can still exchange the proof for a session.
+    /// fn usable_for(proof: &Proof) -> Duration {
+    ///     proof.expires_at().duration_since(SystemTime::now()).unwrap_or_default()
+    /// }
+    /// ```
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
     }
@@ -103,7 +113,6 @@ impl Proof {
                 nbf => time("nbf", nbf)?.max(issued_at),
             },
             signed_by,
-            claims,
         })
     }
 }

@@ -47,6 +47,24 @@ impl Secret {
     ///
     /// It is for emulators and tests. [`ProofVerifier`](crate::ProofVerifier) verifies proofs.
     ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use bondify_core::{ProofVerifier, Secret};
+    /// use serde_json::json;
+    ///
+    /// let secret = Secret::new("whsec_5f2b0c9d")?;
+    /// let token = secret.sign_proof(&json!({
+    ///     "telegram_id": "42", "telegram_name": "Ada", "project_id": "proj_1", "session_token": "sess_1",
+    ///     "iat": 1_700_000_000, "exp": 1_700_000_300,
+    /// }))?;
+    /// // A clock within the lifetime of the proof.
+    /// let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_100);
+    /// let proof = ProofVerifier::new(secret).clock(clock).verify(&token)?;
+    /// assert_eq!(proof.user().name(), "Ada");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// The error of `serde_json` if `claims` cannot be serialised as JSON.

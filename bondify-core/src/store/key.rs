@@ -26,7 +26,13 @@ impl EventKey {
     /// The key of the event `name` of the session `session_token`. [`Event::key`](crate::Event::key)
     /// returns the key of an event.
     pub fn new(name: &str, session_token: impl AsRef<[u8]>) -> Self {
-        Self::digest(name, session_token.as_ref())
+        let mut hash = Sha256::new();
+        for part in [name.as_bytes(), &[0], session_token.as_ref()] {
+            hash.update(part);
+        }
+        let mut half = [0; 16];
+        half.copy_from_slice(&hash.finalize()[..16]);
+        Self(half)
     }
 
     /// The key of the same event within `namespace`, for several projects that share a store.
@@ -38,7 +44,7 @@ impl EventKey {
     /// assert_ne!(key.within("proj_shop"), key.within("proj_blog"));
     /// ```
     pub fn within(&self, namespace: &str) -> Self {
-        Self::digest(namespace, &self.0)
+        Self::new(namespace, self.0)
     }
 
     /// The key with these [bytes](Self::as_bytes), for engines that send them back.
@@ -49,22 +55,6 @@ impl EventKey {
     /// The key's bytes, for engines that store them as they are.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
-    }
-
-    fn digest(scope: &str, id: &[u8]) -> Self {
-        let mut hash = Sha256::new();
-        [scope.as_bytes(), &[0], id].iter().for_each(|part| hash.update(part));
-        let mut half = [0; 16];
-        half.copy_from_slice(&hash.finalize()[..16]);
-        Self(half)
-    }
-}
-
-#[cfg(feature = "pipeline")]
-impl EventKey {
-    /// All bits of the key. They need no further hashing, since the key is a SHA-256 digest.
-    pub(super) const fn bits(&self) -> u128 {
-        u128::from_le_bytes(self.0)
     }
 }
 

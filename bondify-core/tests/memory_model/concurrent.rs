@@ -183,7 +183,7 @@ fn concurrent_calls_are_linearizable() {
     let (budget, mut random) = (Budget::new(), random());
     while budget.allows() {
         // Sometimes many shards, sometimes one, and never full.
-        let capacity = random.choice([8192, MemoryStore::DEFAULT_CAPACITY]).unwrap_or_default();
+        let capacity = random.choice([6800, MemoryStore::DEFAULT_CAPACITY]).unwrap_or_default();
         let store = MemoryStore::with_capacity(capacity);
         let rounds: Vec<_> = (0..500).map(|number| Round::new(store.clone(), number)).collect();
         let play = |mut random: Rng| rounds.iter().for_each(|round| round.play(&mut random));

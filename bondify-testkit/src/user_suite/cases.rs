@@ -96,7 +96,7 @@ pub async fn the_cookie_is_read_if_authorization_has_another_scheme<A: Adapter>(
     refuses(&server, basic, "MISSING_TOKEN").await;
 }
 
-/// A cookie of another application changes nothing, whatever it contains.
+/// A cookie of another application changes nothing, also if it is not UTF-8.
 pub async fn cookies_of_other_applications_change_nothing<A: Adapter>() {
     let server = start::<A>(|proofs| proofs).await;
     let ours = format!("bondify_proof={}", token(&proof()));
@@ -215,7 +215,7 @@ pub async fn one_of_concurrent_uses_is_accepted<A: Adapter>() {
     refused.into_iter().for_each(|response| assert_refused(response, "TOKEN_USED"));
 }
 
-/// Two extractors, or a middleware and an extractor, redeem the proof once.
+/// Two extractors, or a middleware and an extractor, mark the proof as used once.
 pub async fn two_extractors_in_one_request_use_a_proof_once<A: Adapter>() {
     let store = ProbeStore::new(MemoryStore::new());
     let server = start::<A>(|proofs| proofs.single_use(store.clone())).await;
@@ -232,7 +232,7 @@ pub async fn two_extractors_in_one_request_use_a_proof_once<A: Adapter>() {
 }
 
 /// The response is 503.
-pub async fn a_store_of_used_proofs_that_is_down_accepts_no_proof<A: Adapter>() {
+pub async fn no_proof_is_accepted_while_the_store_is_unavailable<A: Adapter>() {
     let store = ProbeStore::new(Arc::new(MemoryStore::new()));
     store.set_down(true);
     let server = start::<A>(|proofs| proofs.single_use(store)).await;

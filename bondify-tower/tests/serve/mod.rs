@@ -3,13 +3,13 @@ use std::convert::Infallible;
 use bondify_testkit::http_suite::Server;
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt, combinators::BoxBody};
+use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::net::TcpListener;
 use tower::service_fn;
 
-pub(crate) type Answer = Response<BoxBody<Bytes, Infallible>>;
+pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// Serves `dispatch` on a plain hyper server.
 pub(crate) async fn serve<F>(
@@ -35,11 +35,4 @@ where
             });
         }
     })
-}
-
-pub(crate) fn boxed<B>(response: Response<B>) -> Answer
-where
-    B: http_body::Body<Data = Bytes, Error = Infallible> + Send + Sync + 'static,
-{
-    response.map(BodyExt::boxed)
 }

@@ -1,33 +1,27 @@
 use std::{error::Error, iter, pin::pin};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use futures_util::{Stream, StreamExt, future::poll_immediate};
+use futures_util::{Stream, StreamExt};
 use http_body_util::LengthLimitError;
-use tokio::{
-    task::yield_now,
-    time::{Instant, timeout_at},
-};
 
-use crate::{Reply, limits::DRAIN_LIMIT};
+use crate::{
+    Reply,
+    in_time::in_time,
+    limits::{DELIVERY_TIMEOUT, DRAIN_LIMIT},
+};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Reads a body of at most `limit` bytes, until `deadline`. Never reserves memory before bytes arrive. An
+/// Reads a body of at most `limit` bytes, for [`DELIVERY_TIMEOUT`]. Never reserves memory before bytes arrive. An
 /// oversized body is read and discarded up to [`read_limit`], so that its sender reads the answer.
-pub(crate) async fn read<S, C, E>(body: S, limit: usize, deadline: Instant) -> Result<Bytes, Reply>
+pub(crate) async fn read<S, C, E>(body: S, limit: usize) -> Result<Bytes, Reply>
 where
     S: Stream<Item = Result<C, E>>,
     C: Buf,
     E: Into<BoxError>,
 {
-    let mut body = pin!(read_to_end(body, limit));
-    if let Some(read) = poll_immediate(&mut body).await {
-        return read;
-    }
-    // Most bodies have arrived already, but their server needs one more poll to return them. There is no
-    // timer for that one.
-    yield_now().await;
-    timeout_at(deadline, body).await.unwrap_or(Err(Reply::UnreadableBody))
+    let read = in_time(DELIVERY_TIMEOUT, read_to_end(body, limit)).await;
+    read.unwrap_or(Err(Reply::UnreadableBody))
 }
 
 async fn read_to_end<S, C, E>(body: S, limit: usize) -> Result<Bytes, Reply>
@@ -84,16 +78,15 @@ mod tests {
 
     use futures_util::{FutureExt, stream};
     use http_body_util::{BodyDataStream, Full, Limited};
-    use tokio::time::timeout;
+    use tokio::time::{Instant, timeout};
 
     use super::*;
-    use crate::limits::DELIVERY_TIMEOUT;
 
     fn read_now<C: Buf, E: Into<BoxError>>(
         body: impl Stream<Item = Result<C, E>>,
         limit: usize,
     ) -> Result<Bytes, Reply> {
-        read(body, limit, Instant::now()).now_or_never().unwrap()
+        read(body, limit).now_or_never().unwrap()
     }
 
     fn read_chunks(chunks: &[&'static str], limit: usize) -> Result<Bytes, Reply> {
@@ -135,15 +128,13 @@ mod tests {
             tokio::time::sleep(DELIVERY_TIMEOUT / 3).await;
             chunk
         });
-        let read = read(drop_by_drop, 1000, Instant::now() + DELIVERY_TIMEOUT);
-        assert_eq!(read.await, Err(Reply::UnreadableBody));
+        assert_eq!(read(drop_by_drop, 1000).await, Err(Reply::UnreadableBody));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_never_comes_is_unreadable() {
         let (start, silence) = (Instant::now(), stream::pending::<Result<Bytes, Infallible>>());
-        let read = read(silence, 1000, start + DELIVERY_TIMEOUT);
-        let read = timeout(2 * DELIVERY_TIMEOUT, read).await;
+        let read = timeout(2 * DELIVERY_TIMEOUT, read(silence, 1000)).await;
         assert_eq!(read, Ok(Err(Reply::UnreadableBody)));
         assert_eq!(start.elapsed().as_secs(), DELIVERY_TIMEOUT.as_secs());
     }
