@@ -52,7 +52,7 @@ pub(crate) fn digits(text: &str) -> Result<String, &'static str> {
     if digits { Ok(text.into()) } else { Err("not decimal digits") }
 }
 
-/// Parses a Telegram username. An empty text is none.
+/// Parses a Telegram username. An empty string means that the user has none.
 pub(crate) fn username(text: &str) -> Result<String, String> {
     match text.strip_prefix('@') {
         Some(name) => Err(format!("write it without @: {name}")),

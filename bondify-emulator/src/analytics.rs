@@ -6,7 +6,7 @@ use std::{
 use serde_json::{Value, json};
 use time::{Date, OffsetDateTime};
 
-use crate::{Login, Session};
+use crate::{Confirmation, Session};
 
 /// The figures of the dashboard: the sessions that were created in the last `days` days (UTC),
 /// including today. The conversion rate is the percentage of confirmed sessions, to one decimal
@@ -20,13 +20,13 @@ pub(crate) fn analytics(sessions: &[Session], days: u16, now: SystemTime) -> Val
         }
     }
     let all: Vec<_> = daily.values().flatten().copied().collect();
-    let (total, confirmed) = (all.len(), logins(&all).count());
+    let (total, confirmed) = (all.len(), confirmations(&all).count());
     let ended = |name| all.iter().filter(|session| session.status.name() == name).count();
     let day = |(date, sessions): (&Date, &Vec<&Session>)| {
         json!({
             "date": date.to_string(),
             "sessions": sessions.len(),
-            "confirmed": logins(sessions).count(),
+            "confirmed": confirmations(sessions).count(),
             "unique_users": unique_users(sessions),
         })
     };
@@ -45,12 +45,12 @@ pub(crate) fn analytics(sessions: &[Session], days: u16, now: SystemTime) -> Val
     })
 }
 
-fn logins<'a>(sessions: &[&'a Session]) -> impl Iterator<Item = &'a Login> {
-    sessions.iter().filter_map(|session| session.login())
+fn confirmations<'a>(sessions: &[&'a Session]) -> impl Iterator<Item = &'a Confirmation> {
+    sessions.iter().filter_map(|session| session.confirmation())
 }
 
 fn unique_users(sessions: &[&Session]) -> usize {
-    logins(sessions).map(|login| &login.persona.telegram_id).collect::<HashSet<_>>().len()
+    confirmations(sessions).map(|by| &by.persona.telegram_id).collect::<HashSet<_>>().len()
 }
 
 fn date(time: SystemTime) -> Date {
@@ -79,7 +79,10 @@ mod tests {
     }
 
     fn confirmed(id: &str, at: SystemTime) -> SessionStatus {
-        SessionStatus::Confirmed(Login { persona: Persona::new(id, "Ada"), confirmed_at: at })
+        SessionStatus::Confirmed(Confirmation {
+            persona: Persona::new(id, "Ada"),
+            confirmed_at: at,
+        })
     }
 
     #[test]

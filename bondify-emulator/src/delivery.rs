@@ -237,7 +237,7 @@ impl fmt::Debug for Attempt {
     }
 }
 
-/// The status, or in a word or two why there is none.
+/// The status, or the reason why there is none.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

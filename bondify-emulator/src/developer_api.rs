@@ -87,7 +87,7 @@ async fn projects(Developer(app): Developer) -> Answer {
                 "req_phone": project.req_phone,
                 "created_at": unix_ms(project.created_at),
                 "sessions_count": own().count(),
-                "confirmed_count": own().filter(|session| session.login().is_some()).count(),
+                "confirmed_count": own().filter(|session| session.confirmation().is_some()).count(),
             });
             let (id, active, key) = (&project.id, project.active, project.secret_key.preview());
             let sdk = json!({"project_id": id, "active": active, "secret_preview": key});
@@ -173,8 +173,8 @@ async fn sessions(Developer(app): Developer, Query(part): Query<Part>) -> Answer
 
 fn shown(session: &Session, state: &Bondify) -> Value {
     let project = state.project(&session.project_id);
-    let login = session.login();
-    let persona = login.map(|login| &login.persona);
+    let confirmation = session.confirmation();
+    let persona = confirmation.map(|by| &by.persona);
     json!({
         "session_token": session.token,
         "project_id": session.project_id,
@@ -184,7 +184,7 @@ fn shown(session: &Session, state: &Bondify) -> Value {
         "telegram_name": persona.map(|persona| &persona.telegram_name),
         "telegram_username": persona.map(|persona| &persona.telegram_username),
         "created_at": unix_ms(session.created_at),
-        "confirmed_at": login.map(|login| unix_ms(login.confirmed_at)),
+        "confirmed_at": confirmation.map(|by| unix_ms(by.confirmed_at)),
     })
 }
 

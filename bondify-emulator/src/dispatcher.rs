@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_2xx_ends_it_and_every_attempt_is_the_same() {
+    async fn a_2xx_ends_the_attempts_and_each_sends_the_same_bytes() {
         let fixture = Fixture::new(|_, now| (AT_ONCE, if now.as_secs() < 3 { 503 } else { 299 }));
         fixture.project("shop", ProjectSettings::new());
         fixture.confirm("shop");
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn pro_and_business_go_first_when_work_queues_up() {
+    async fn queued_deliveries_of_pro_and_business_start_first() {
         let limits = Limits { total: 2, ..Limits::default() };
         let fixture = Fixture::limited(limits, |_, _| (Duration::from_millis(100), 200));
         fixture.project("hobby", ProjectSettings::new());
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_lost_while_a_receiver_is_down_repeatedly() {
+    async fn no_delivery_is_lost_while_a_receiver_is_repeatedly_unavailable() {
         // It is up in every second interval of five seconds.
         let fixture = Fixture::new(|_, now| match now.as_secs() / 5 % 2 {
             0 => (Duration::from_secs(1), 503),

@@ -260,7 +260,7 @@ impl Emulator {
     /// let emulator = Emulator::builder().project(ProjectSettings::new().id("proj_shop")).start().await?;
     /// let session = emulator.generate("proj_shop")?; // or the session that the app generated
     /// let session = emulator.confirm(&session.token, Persona::new("42", "Ada"))?;
-    /// assert_eq!(session.login().unwrap().persona.telegram_name, "Ada");
+    /// assert_eq!(session.confirmation().unwrap().persona.telegram_name, "Ada");
     /// # Ok(())
     /// # }
     /// ```

@@ -239,7 +239,7 @@ mod tests {
         drop(journal.unwrap());
         assert_eq!(state.project("shop").unwrap().reveal_secret(), "whsec_shop");
         let session = &state.sessions()[0];
-        assert_eq!(session.login().unwrap().persona, Persona::default());
+        assert_eq!(session.confirmation().unwrap().persona, Persona::default());
         let delivery = state.deliveries().next().unwrap();
         assert!(delivery.body.contains(&session.token));
         assert_eq!(describe(&open(&path).0), describe(&state));
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_anything_else_is_refused_and_left_alone() {
+    fn a_file_that_is_no_state_file_is_refused_and_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes.txt");
         for text in ["my notes", "{}\n", "{\"bondify-emulator\":2}\n"] {

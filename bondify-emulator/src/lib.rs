@@ -16,12 +16,12 @@ mod dispatcher;
 pub mod docs {}
 mod emulator;
 mod error;
+mod event_body;
 mod fault;
 mod guard;
 mod journal;
 pub mod local;
 mod pages;
-mod payload;
 mod persona;
 mod project;
 mod public_api;
@@ -48,13 +48,13 @@ pub use crate::{
     delivery::{Attempt, Cause, Delivery, DeliveryId, DeliveryState, Outcome},
     emulator::Emulator,
     error::Error,
+    event_body::EventBody,
     fault::{Fault, UnknownFault},
-    payload::Payload,
     persona::Persona,
     project::{Plan, Project, ProjectSettings},
     reading::{Reading, UnknownReading},
     resend::Resend,
-    session::{Login, Session, SessionStatus},
+    session::{Confirmation, Session, SessionStatus},
     state::Change,
     visible::Visible,
 };

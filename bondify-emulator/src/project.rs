@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn http_is_allowed_to_this_machine_and_to_others_if_deliveries_are() {
+    fn an_http_url_of_another_machine_needs_remote_delivery() {
         let set = |url| project(ProjectSettings::new().webhook_url(url));
         for url in [
             "http://127.0.0.1:3000/hook",

@@ -17,7 +17,7 @@ use serde_json::json;
 use tower_http::cors::{Any, CorsLayer};
 
 use crate::{
-    Error, Login, Project, Reading, Session, SessionStatus,
+    Confirmation, Error, Project, Reading, Session, SessionStatus,
     app::{Answer, App, Input, Shared},
     clock::unix_ms,
 };
@@ -85,24 +85,24 @@ async fn verify(
         if project.bare_used && matches!(session.status, SessionStatus::Used(_)) {
             return app.answer(json!({"status": "used"}));
         }
-        if let SessionStatus::Confirmed(login) | SessionStatus::Used(login) = &mut session.status {
-            login.persona = project.share(login.persona.clone());
+        if let SessionStatus::Confirmed(by) | SessionStatus::Used(by) = &mut session.status {
+            by.persona = project.share(by.persona.clone());
         }
         let mut answer = json!(session.status);
-        if let Some(login) = session.login() {
-            answer["proof"] = proof(project, &session, login, now).into();
+        if let Some(by) = session.confirmation() {
+            answer["proof"] = proof(project, &session, by, now).into();
         }
         app.answer(answer)
     })
 }
 
-/// A proof of the login: a JWT, signed with the project's webhook secret.
-fn proof(project: &Project, session: &Session, login: &Login, now: SystemTime) -> String {
+/// The proof of a confirmation: a JWT, signed with the project's webhook secret.
+fn proof(project: &Project, session: &Session, by: &Confirmation, now: SystemTime) -> String {
     const LIFETIME: Duration = Duration::from_secs(5 * 60);
     #[derive(Serialize)]
     struct Claims<'a> {
         #[serde(flatten)]
-        login: &'a Login,
+        by: &'a Confirmation,
         project_id: &'a str,
         session_token: &'a str,
         iat: u64,
@@ -110,6 +110,6 @@ fn proof(project: &Project, session: &Session, login: &Login, now: SystemTime) -
     }
     let iat = unix_ms(now) / 1000;
     let (project_id, session_token) = (&project.id, &session.token);
-    let claims = Claims { login, project_id, session_token, iat, exp: iat + LIFETIME.as_secs() };
+    let claims = Claims { by, project_id, session_token, iat, exp: iat + LIFETIME.as_secs() };
     project.secret().sign_proof(&claims).expect("claims are plain data")
 }

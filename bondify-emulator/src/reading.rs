@@ -8,7 +8,8 @@ use crate::clock::{from_unix_ms, iso};
 /// nothing.
 ///
 /// Without a reading, the emulator answers as the types of the SDKs say, and adds the fields that only the
-/// documentation has. A client that works under each reading works whatever the real API does.
+/// documentation has. A client that works under each reading works with every behaviour that these
+/// sources allow.
 ///
 /// Each variant documents its name on the command line.
 ///

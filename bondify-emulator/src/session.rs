@@ -31,7 +31,7 @@ pub struct Session {
 ///
 /// fn text(session: &Session) -> String {
 ///     match &session.status {
-///         SessionStatus::Confirmed(login) => format!("confirmed by {}", login.persona.telegram_name),
+///         SessionStatus::Confirmed(by) => format!("confirmed by {}", by.persona.telegram_name),
 ///         other => other.name().to_owned(),
 ///     }
 /// }
@@ -43,7 +43,7 @@ pub enum SessionStatus {
     /// The user has not decided yet.
     Pending,
     /// The user tapped Confirm.
-    Confirmed(Login),
+    Confirmed(Confirmation),
     /// The user tapped Cancel.
     Cancelled {
         /// The time of the tap.
@@ -53,13 +53,13 @@ pub enum SessionStatus {
     /// The user did not decide in time.
     Expired,
     /// The user tapped Confirm, and the proof has been used.
-    Used(Login),
+    Used(Confirmation),
 }
 
-/// A confirmed login.
+/// The user who confirmed a session, and the time.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Login {
+pub struct Confirmation {
     /// The user who tapped Confirm.
     #[serde(flatten)]
     pub persona: Persona,
@@ -78,11 +78,11 @@ impl Session {
         session
     }
 
-    /// The login, if the session was confirmed.
+    /// The confirmation, if the session was confirmed.
     #[must_use]
-    pub fn login(&self) -> Option<&Login> {
+    pub fn confirmation(&self) -> Option<&Confirmation> {
         match &self.status {
-            SessionStatus::Confirmed(login) | SessionStatus::Used(login) => Some(login),
+            SessionStatus::Confirmed(by) | SessionStatus::Used(by) => Some(by),
             _ => None,
         }
     }
@@ -114,9 +114,9 @@ impl fmt::Debug for SessionStatus {
     }
 }
 
-impl fmt::Debug for Login {
+impl fmt::Debug for Confirmation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login").finish_non_exhaustive()
+        f.debug_struct("Confirmation").finish_non_exhaustive()
     }
 }
 
@@ -143,15 +143,16 @@ mod tests {
         let pending = session(SessionStatus::Pending);
         assert_eq!(pending.as_of(in_time).status, SessionStatus::Pending);
         assert_eq!(pending.as_of(late).status, SessionStatus::Expired);
-        let login = Login { persona: Persona::default(), confirmed_at: in_time };
-        let confirmed = session(SessionStatus::Confirmed(login));
+        let confirmation = Confirmation { persona: Persona::default(), confirmed_at: in_time };
+        let confirmed = session(SessionStatus::Confirmed(confirmation));
         assert_eq!(confirmed.as_of(late).status, confirmed.status);
     }
 
     #[test]
     fn json_has_everything_at_one_level() {
-        let login = Login { persona: Persona::default(), confirmed_at: SystemTime::UNIX_EPOCH };
-        let session = session(SessionStatus::Confirmed(login));
+        let confirmation =
+            Confirmation { persona: Persona::default(), confirmed_at: SystemTime::UNIX_EPOCH };
+        let session = session(SessionStatus::Confirmed(confirmation));
         let json = serde_json::to_value(&session).unwrap();
         assert_eq!(json["status"], "confirmed");
         assert_eq!(json["telegram_name"], "Ada Lovelace");

@@ -84,7 +84,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     reading: Vec<Reading>,
 
-    /// File that keeps everything over restarts [default: nothing is kept]
+    /// File that keeps projects, sessions and deliveries across restarts [default: nothing is kept]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 

@@ -42,7 +42,7 @@ help! {
 }
 
 #[tokio::test]
-async fn completions_for_each_shell() {
+async fn completions_are_printed_for_each_shell() {
     within_a_minute(async {
         for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
             let script = stdout(&["completions", shell]).await;

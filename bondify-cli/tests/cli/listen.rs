@@ -144,7 +144,7 @@ async fn an_unsigned_delivery_is_refused_and_never_forwarded() {
 }
 
 #[tokio::test]
-async fn without_an_endpoint_to_forward_to_it_is_502() {
+async fn an_unreachable_endpoint_is_answered_with_502() {
     within_a_minute(async {
         let (mut listener, address) = listen(&["--forward-to", "http://127.0.0.1:9/"]).await;
         let answer = deliver(&address, delivery()).await;
@@ -157,7 +157,7 @@ async fn without_an_endpoint_to_forward_to_it_is_502() {
 }
 
 #[tokio::test]
-async fn if_the_endpoint_takes_too_long_it_is_504() {
+async fn a_slow_endpoint_is_answered_with_504() {
     within_a_minute(async {
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", silent.local_addr().unwrap());

@@ -20,7 +20,7 @@ use super::{
 use crate::app::{App, Shared};
 
 /// Updates of open inspectors. `changes` streams the number of the next change; one page of a
-/// browser listens to it and tells the others, because a browser has few connections to a host.
+/// browser listens to it and informs the others, because a browser has few connections to a host.
 /// Each page then asks `feed` for its live parts, and replaces those that differ.
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/inspector/changes", get(changes)).route("/inspector/feed", get(feed))

@@ -86,7 +86,7 @@ impl Selection {
     }
 
     fn has_text_of_session(&self, session: &Session) -> bool {
-        let persona = session.login().map(|login| &login.persona);
+        let persona = session.confirmation().map(|by| &by.persona);
         let username = persona.and_then(|persona| persona.telegram_username.as_deref());
         self.has_text([
             &*session.token,

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Change, State};
 use crate::{
-    Attempt, Cause, Delivery, DeliveryId, DeliveryState, Error, Fault, Payload, Persona, Project,
+    Attempt, Cause, Delivery, DeliveryId, DeliveryState, Error, EventBody, Fault, Persona, Project,
     Resend, project::webhook_url, random, secret_text::SecretText,
 };
 
@@ -36,11 +36,11 @@ impl State {
         let project = Arc::clone(self.project(project_id)?);
         let token = random::id("sess_test_");
         let persona = project.share(Persona::default());
-        let payload = |at| match event {
-            Cancelled::NAME => Payload::cancelled(&token, at),
-            _ => Payload::confirmed(&token, &persona, at).named(event),
+        let body = |at| match event {
+            Cancelled::NAME => EventBody::cancelled(&token, at),
+            _ => EventBody::confirmed(&token, &persona, at).named(event),
         };
-        self.queue_event(&project, payload, Cause::Test).ok_or(Error::NoWebhookUrl)
+        self.queue_event(&project, body, Cause::Test).ok_or(Error::NoWebhookUrl)
     }
 
     /// Queues a delivery again. The same bytes keep their signature; another body is signed with
@@ -126,26 +126,25 @@ impl State {
         }
     }
 
-    /// Queues an event of the project, with its faults. `payload` makes it for a time.
+    /// Queues an event of the project, with its faults. `body` makes it for a time.
     pub(super) fn queue_event<'a>(
         &mut self,
         project: &Project,
-        payload: impl FnOnce(SystemTime) -> Payload<'a>,
+        body: impl FnOnce(SystemTime) -> EventBody<'a>,
         cause: Cause,
     ) -> Option<Arc<Delivery>> {
         let (now, url) = (self.now, project.webhook_url.clone()?);
         let has = |fault| project.faults.contains(&fault);
-        let mut payload =
-            payload(if has(Fault::StaleTimestamp) { now - Fault::STALE_BY } else { now });
+        let mut body = body(if has(Fault::StaleTimestamp) { now - Fault::STALE_BY } else { now });
         if has(Fault::UnknownEvent) {
-            payload = payload.named(Fault::UNKNOWN_EVENT);
+            body = body.named(Fault::UNKNOWN_EVENT);
         }
-        let mut body = payload.to_body();
+        let mut json = body.to_json();
         let wrong = has(Fault::WrongSecret).then(SecretText::random_webhook_secret);
         let key = wrong.as_ref().unwrap_or(&project.secret).to_key();
-        let signature = key.sign(body.as_bytes()).to_string();
+        let signature = key.sign(json.as_bytes()).to_string();
         if has(Fault::TamperedBody) {
-            body = Fault::tampered(&body);
+            json = Fault::tampered(&json);
         }
         let delay = project.faults.iter().find_map(|fault| match fault {
             Fault::Delay(delay) => Some(*delay),
@@ -154,13 +153,13 @@ impl State {
         let delivery = self.put_delivery(Delivery {
             id: DeliveryId::MAX,
             project_id: project.id.clone(),
-            session_token: payload.session_token.to_owned(),
-            event: payload.event.to_owned(),
+            session_token: body.session_token.to_owned(),
+            event: body.event.to_owned(),
             cause,
             created_at: now,
             url,
             signature,
-            body,
+            body: json,
             faults: project.faults.clone(),
             priority: project.plan.has_priority(),
             max_attempts: self.rules.retry.attempts(project.plan),

@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use super::{Change, State};
 use crate::{
-    Cause, Error, Login, Payload, Persona, Session, SessionStatus, clock::has_a_date, random,
+    Cause, Confirmation, Error, EventBody, Persona, Session, SessionStatus, clock::has_a_date,
+    random,
 };
 
 impl State {
@@ -75,18 +76,18 @@ impl State {
 
     pub(crate) fn confirm(&mut self, token: &str, persona: Persona) -> Result<Session, Error> {
         persona.check()?;
-        let login = Login { persona: persona.clone(), confirmed_at: self.now };
-        let session = self.decide(token, SessionStatus::Confirmed(login))?;
+        let confirmation = Confirmation { persona: persona.clone(), confirmed_at: self.now };
+        let session = self.decide(token, SessionStatus::Confirmed(confirmation))?;
         let project = Arc::clone(self.project(&session.project_id)?);
         let persona = project.share(persona);
-        self.queue_event(&project, |at| Payload::confirmed(token, &persona, at), Cause::Session);
+        self.queue_event(&project, |at| EventBody::confirmed(token, &persona, at), Cause::Session);
         Ok(session)
     }
 
     pub(crate) fn cancel(&mut self, token: &str) -> Result<Session, Error> {
         let session = self.decide(token, SessionStatus::Cancelled { cancelled_at: self.now })?;
         let project = Arc::clone(self.project(&session.project_id)?);
-        self.queue_event(&project, |at| Payload::cancelled(token, at), Cause::Session);
+        self.queue_event(&project, |at| EventBody::cancelled(token, at), Cause::Session);
         Ok(session)
     }
 
@@ -98,10 +99,10 @@ impl State {
     /// Consumes the proof of a confirmed session.
     pub(crate) fn use_proof(&mut self, token: &str) -> Result<Session, Error> {
         let session = self.session(token)?;
-        let SessionStatus::Confirmed(login) = session.status else {
+        let SessionStatus::Confirmed(confirmation) = session.status else {
             return Err(Error::SessionNotConfirmed(session.status.name()));
         };
-        Ok(self.put_session(Session { status: SessionStatus::Used(login), ..session }))
+        Ok(self.put_session(Session { status: SessionStatus::Used(confirmation), ..session }))
     }
 
     /// Gives a pending session its end.

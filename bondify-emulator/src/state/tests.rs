@@ -163,7 +163,7 @@ fn only_a_confirmed_sessions_proof_can_be_used_once() {
     state.confirm(&token, Persona::default()).unwrap();
     assert_eq!(used(&mut state), Ok(()));
     assert_eq!(used(&mut state), not_confirmed("used"));
-    assert!(state.session(&token).unwrap().login().is_some());
+    assert!(state.session(&token).unwrap().confirmation().is_some());
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn generate(emulator: &Emulator) -> String {
 }
 
 #[tokio::test]
-async fn used_has_user_and_proof_or_neither_on_request() {
+async fn a_used_session_has_user_and_proof_unless_bare_used_is_set() {
     let emulator = plain().await;
     let token = generate(&emulator);
     emulator.confirm(&token, Persona::default()).unwrap();

@@ -24,7 +24,7 @@ async fn a_session_is_confirmed_by_the_given_persona() {
         let path = format!("/emulator/sessions/{token}/confirm");
         let confirmed = answer(request(&emulator, "POST", &path).body(body)).await;
         assert_eq!((confirmed.status, &confirmed.json["status"]), (200, &json!("confirmed")));
-        emulator.session(&token).unwrap().login().unwrap().persona.clone()
+        emulator.session(&token).unwrap().confirmation().unwrap().persona.clone()
     };
     assert_eq!(confirm("").await, Persona::default());
     let default_id = Persona::default().telegram_id;

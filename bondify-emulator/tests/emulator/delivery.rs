@@ -228,7 +228,7 @@ async fn other_addresses_can_be_allowed() {
 
 // Only asserts that no retry is early, because a busy machine can be late.
 #[tokio::test]
-async fn no_retry_is_early() {
+async fn no_retry_starts_before_its_delay() {
     within_a_minute(async {
         let receiver = RawReceiver::start().await;
         let builder = Emulator::builder().retry_base(Duration::from_millis(40)).retry_factor(3.0);
@@ -291,7 +291,7 @@ async fn faults_are_for_one_project_and_can_be_switched_off() {
 }
 
 #[tokio::test]
-async fn waiting_for_a_delivery_that_cannot_come_ends() {
+async fn waiting_for_a_delivery_that_will_never_exist_is_an_error() {
     within_a_minute(async {
         let settings = ProjectSettings::new().webhook_url("http://localhost:1/");
         let builder = Emulator::builder().session_lifetime(Duration::from_millis(50));

@@ -22,7 +22,7 @@ async fn get(emulator: &Emulator, path: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_end_of_a_session_is_a_code() {
+async fn an_ended_session_is_refused_with_a_code() {
     let emulator = with(Reading::EndCodes).await;
     let [expired, cancelled, pending] = [(); 3].map(|()| generate(&emulator));
     emulator.expire(&expired).unwrap();

@@ -26,7 +26,7 @@ async fn projects_and_sessions_outlive_a_restart() {
         assert_eq!(emulator.project(&made.id).unwrap().name, "Blog");
         assert_eq!(emulator.session(&pending).unwrap().status.name(), "pending");
         let session = emulator.session(&confirmed).unwrap();
-        assert_eq!(session.login().unwrap().persona, Persona::default());
+        assert_eq!(session.confirmation().unwrap().persona, Persona::default());
     })
     .await;
 }

@@ -36,7 +36,7 @@ async fn a_sample_user_logs_in() {
     browser.click("button[value=confirm]").await;
     browser.wait_for_text("You can go back to the app").await;
     browser.wait_for_text(&fatima.telegram_name).await;
-    assert_eq!(emulator.session(&token).unwrap().login().unwrap().persona, fatima);
+    assert_eq!(emulator.session(&token).unwrap().confirmation().unwrap().persona, fatima);
     assert!(receiver.next().await.body.contains(&fatima.telegram_name));
     assert_eq!(browser.complaints().await, [""; 0]);
 }
@@ -56,7 +56,7 @@ async fn a_described_user_logs_in() {
     assert_eq!(browser.barriers().await, [""; 0]);
     browser.click("button[value=confirm]").await;
     browser.wait_for_text("You can go back to the app").await;
-    let persona = emulator.session(&token).unwrap().login().unwrap().persona.clone();
+    let persona = emulator.session(&token).unwrap().confirmation().unwrap().persona.clone();
     assert_eq!(persona, Persona::new("42", "Zoë & Co").phone("+1 555"));
 }
 
@@ -128,7 +128,7 @@ async fn a_refused_persona_keeps_its_input() {
     plain.fill("#own-id", "42").await;
     plain.click("button[value=confirm]").await;
     plain.find(".result.good").await;
-    let persona = emulator.session(&token).unwrap().login().unwrap().persona.clone();
+    let persona = emulator.session(&token).unwrap().confirmation().unwrap().persona.clone();
     assert_eq!(persona, Persona::new("42", "Zoë \"& Co").username("zoe").phone("+1"));
 }
 

@@ -62,7 +62,7 @@ fn assert_escaped(html: &str, path: &str) {
 }
 
 #[tokio::test]
-async fn every_page_is_closed_to_others_and_escaped() {
+async fn every_page_has_the_security_headers_and_escapes_text() {
     within_a_minute(async {
         let receiver = Receiver::start().await;
         let emulator =
@@ -224,7 +224,7 @@ async fn a_page_of_another_origin_cannot_call_the_emulator() {
 }
 
 #[tokio::test]
-async fn everything_works_without_javascript() {
+async fn the_pages_work_without_javascript() {
     within_a_minute(async {
         let mut receiver = Receiver::start().await;
         let emulator = start(Emulator::builder()).await;

@@ -24,7 +24,7 @@ async fn rows(browser: &Browser) -> usize {
 }
 
 #[tokio::test]
-async fn a_login_is_seen_as_it_happens() {
+async fn the_inspector_shows_a_login_as_it_happens() {
     let receiver = Receiver::start().await;
     let emulator = delivering_to(receiver.url()).await;
     let Some(browser) = inspect(&emulator, "").await else { return };
@@ -553,7 +553,7 @@ async fn an_app_is_connected_from_the_empty_page() {
 }
 
 #[tokio::test]
-async fn a_row_has_the_reason_of_a_failure_and_the_project_only_among_several() {
+async fn a_row_shows_the_reason_of_a_failure_and_its_project_if_there_are_several() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let refusing = format!("http://{}", listener.local_addr().unwrap());
     let refuse = async || (StatusCode::UNAUTHORIZED, r#"{"code":"INVALID_SIGNATURE"}"#);

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use bondify_core::{SIGNATURE_HEADER, Secret};
-use bondify_emulator::{Fault, Payload};
+use bondify_emulator::{EventBody, Fault};
 use reqwest::{StatusCode, header::CONTENT_TYPE};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -57,8 +57,9 @@ impl Examination {
         report.show(time(&signed))?;
         report.show(duplicate(self.send(&body, Some(&self.secret)).await))?;
         report.show(unusual(self.send(&unusual_form()?, Some(&self.secret)).await))?;
-        let unknown =
-            Payload::cancelled(&token()?, SystemTime::now()).named(Fault::UNKNOWN_EVENT).to_body();
+        let unknown = EventBody::cancelled(&token()?, SystemTime::now())
+            .named(Fault::UNKNOWN_EVENT)
+            .to_json();
         report.show(unknown_event(self.send(&unknown, Some(&self.secret)).await))?;
         report.show(hung_up(self.send_and_hang_up().await?))?;
         Ok(())
@@ -104,7 +105,7 @@ fn token() -> anyhow::Result<String> {
 
 /// A cancellation of a session that does not exist: of all events the one with the least effect.
 fn cancelled() -> anyhow::Result<String> {
-    Ok(Payload::cancelled(&token()?, SystemTime::now()).to_body())
+    Ok(EventBody::cancelled(&token()?, SystemTime::now()).to_json())
 }
 
 /// The same event with spaces, a line end, escapes and an unknown field.

@@ -86,7 +86,7 @@ impl Display for Ready<'_> {
         if reach.open {
             write!(
                 f,
-                "\n{BAD}open to other machines{BAD:#}: whoever reaches this port can confirm \
+                "\n{BAD}open to other machines{BAD:#}: everybody who reaches this port can confirm \
                  sessions and read secrets"
             )?;
         }

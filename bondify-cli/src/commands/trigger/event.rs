@@ -2,7 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::ensure;
 use bondify_core::{Cancelled, Confirmed};
-use bondify_emulator::{Fault, Payload, Persona};
+use bondify_emulator::{EventBody, Fault, Persona};
 use bytes::Bytes;
 use clap::ValueEnum;
 
@@ -122,14 +122,14 @@ impl Events {
             args.session_token.clone().unwrap_or_else(|| format!("sess_{run:016x}{number:04}"));
         let at = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
         let persona = args.persona();
-        let mut payload = match args.name() {
-            Name::Confirmed => Payload::confirmed(&session_token, &persona, at),
-            Name::Cancelled => Payload::cancelled(&session_token, at),
+        let mut body = match args.name() {
+            Name::Confirmed => EventBody::confirmed(&session_token, &persona, at),
+            Name::Cancelled => EventBody::cancelled(&session_token, at),
         };
         if unknown {
-            payload = payload.named(Fault::UNKNOWN_EVENT);
+            body = body.named(Fault::UNKNOWN_EVENT);
         }
-        let body = payload.to_body().into();
+        let body = body.to_json().into();
         Event { session_token: Some(session_token), body }
     }
 }

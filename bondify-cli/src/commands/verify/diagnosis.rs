@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_was_changed_on_its_way() {
+    fn a_changed_body_is_diagnosed() {
         for padded in [format!("{BODY}\n"), format!("{BODY}\r\n"), format!(" {BODY}")] {
             assert_says(received(&padded, SECRET), Cause::Body, "whitespace around");
         }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_inside_a_body() {
+    fn changed_line_ends_are_diagnosed() {
         for (received, signed, part) in
             [("a\r\nb", "a\nb", "line ends LF"), ("a\nb", "a\r\nb", "line ends CR LF")]
         {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_decoded_as_other_senders_do() {
+    fn a_decoded_secret_is_diagnosed() {
         assert_says(diagnosed(BODY, "c2VjcmV0"), Cause::Secret, "left `whsec_` out");
         assert_says(diagnosed(BODY, "secret"), Cause::Secret, "base64");
         assert_says(received(BODY, "c2VjcmV0"), Cause::Secret, "missing");
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_is_known() {
+    fn an_unknown_mistake_is_answered_with_a_guess() {
         assert_says(diagnosed(BODY, "whsec_another"), Cause::Secret, "another");
         let changed = BODY.replace(":1}", ": 2}");
         assert_says(received(&changed, SECRET), Cause::Body, "without whitespace");
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_in_the_form_of_other_senders() {
+    fn another_form_of_signature_is_diagnosed() {
         let reason = |signature: &str| {
             let diagnosis = diagnose(b"{}", b"whsec_a", signature);
             assert_eq!(diagnosis.cause, Cause::Format);

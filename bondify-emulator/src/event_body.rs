@@ -5,22 +5,22 @@ use serde::Serialize;
 
 use crate::{Persona, clock::unix_ms};
 
-/// The JSON body of a delivery, its fields in the order of Bondify's documentation.
+/// The body of an event, its fields in the order of Bondify's documentation.
 ///
 /// ```
 /// use std::time::SystemTime;
 ///
 /// use bondify_core::Secret;
-/// use bondify_emulator::{Payload, Persona};
+/// use bondify_emulator::{EventBody, Persona};
 ///
 /// let ada = Persona::default();
-/// let body = Payload::confirmed("sess_1", &ada, SystemTime::now()).to_body();
+/// let body = EventBody::confirmed("sess_1", &ada, SystemTime::now()).to_json();
 /// let signature = Secret::new("whsec_test")?.sign(body.as_bytes());
 /// # Ok::<(), bondify_core::SecretError>(())
 /// ```
 #[derive(Clone, Serialize)]
 #[must_use]
-pub struct Payload<'a> {
+pub struct EventBody<'a> {
     pub(crate) event: &'a str,
     pub(crate) session_token: &'a str,
     #[serde(flatten)]
@@ -31,7 +31,7 @@ pub struct Payload<'a> {
     cancelled_at: Option<u64>,
 }
 
-impl<'a> Payload<'a> {
+impl<'a> EventBody<'a> {
     /// The body of `auth.confirmed`, with the phone number if the persona has one.
     pub fn confirmed(session_token: &'a str, persona: &'a Persona, at: SystemTime) -> Self {
         let confirmed_at = Some(unix_ms(at));
@@ -51,16 +51,16 @@ impl<'a> Payload<'a> {
         Self { event, ..self }
     }
 
-    /// The bytes to sign and send.
+    /// The JSON to sign and send.
     #[must_use]
-    pub fn to_body(&self) -> String {
-        serde_json::to_string(self).expect("a payload is plain data")
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("an event is plain data")
     }
 }
 
-impl fmt::Debug for Payload<'_> {
+impl fmt::Debug for EventBody<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Payload").field("event", &self.event).finish_non_exhaustive()
+        f.debug_struct("EventBody").field("event", &self.event).finish_non_exhaustive()
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
 
     fn confirmed(persona: &Persona) -> String {
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700);
-        Payload::confirmed("sess_1", persona, at).to_body()
+        EventBody::confirmed("sess_1", persona, at).to_json()
     }
 
     #[test]
@@ -99,7 +99,7 @@ mod tests {
     fn a_cancellation_is_as_documented() {
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(5);
         assert_eq!(
-            Payload::cancelled("sess_1", at).to_body(),
+            EventBody::cancelled("sess_1", at).to_json(),
             r#"{"event":"auth.cancelled","session_token":"sess_1","cancelled_at":5}"#
         );
     }
