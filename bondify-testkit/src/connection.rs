@@ -101,6 +101,18 @@ impl Connection {
 
     /// Waits until a part of a response has arrived, for responses that do not end.
     ///
+    /// ```
+    /// use std::io;
+    ///
+    /// use bondify_testkit::Connection;
+    ///
+    /// /// A client of server-sent events that disconnects in the middle.
+    /// async fn listen_and_leave(connection: &mut Connection) -> io::Result<()> {
+    ///     connection.send(b"GET /login/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
+    ///     connection.part_of_a_response().await
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The error of the socket, and [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the server closes

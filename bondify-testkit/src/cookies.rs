@@ -1,4 +1,4 @@
-//! Cookies that other applications of the same host set, for tests of whatever reads cookies.
+//! Cookies that other applications of the same host set, for tests of code that reads cookies.
 
 /// Cookies of other applications, each as a `Cookie` header contains it. A server must find its own cookie
 /// before and after each of them.

@@ -67,6 +67,25 @@ impl Delivery {
     /// Runs the handler by [`Claim::run`], as adapters do. The handler continues if the returned future is
     /// dropped.
     ///
+    /// ```
+    /// use bondify_core::{Bondify, Reply, Secret};
+    /// use bondify_testkit::Payload;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let secret = Secret::new("whsec_test")?;
+    /// let bondify = Bondify::builder(secret.clone()).build()?;
+    /// let request = Payload::confirmed().signed_with(&secret);
+    ///
+    /// // The client disconnects at once.
+    /// let delivery = request.receive_by(&bondify).await.unwrap();
+    /// drop(delivery.run_to_completion(async |_event| 204, |&status| status));
+    /// bondify.idle().await;
+    /// assert_eq!(request.receive_by(&bondify).await.unwrap_err(), Reply::Duplicate);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Reply::HandlerPanicked`] if the handler or `status` panics.

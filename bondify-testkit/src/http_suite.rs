@@ -141,10 +141,10 @@ macro_rules! http_suite {
             a_client_that_hangs_up_does_not_stop_the_handler_of_a_project
             draining_covers_all_projects
             // settings
-            a_store_that_is_down_is_503
-            a_store_that_is_down_can_be_ignored
-            a_store_error_stays_inside
-            a_settlement_that_fails_keeps_the_answer
+            an_unavailable_store_is_answered_with_503
+            with_fail_open_an_unavailable_store_stops_no_delivery
+            no_response_contains_the_error_of_the_store
+            a_failed_settlement_does_not_change_the_response
             secrets_rotate_while_running
             verify_only_passes_every_delivery_to_the_handler
             namespaces_share_a_store

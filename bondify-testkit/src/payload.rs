@@ -47,6 +47,16 @@ impl Payload {
     }
 
     /// Creates an `auth.cancelled` event of a new session, with the current time.
+    ///
+    /// ```
+    /// use bondify_core::{Event, Secret};
+    /// use bondify_testkit::Payload;
+    ///
+    /// let secret = Secret::new("whsec_test")?;
+    /// let event = Payload::cancelled().signed_with(&secret).verified_by(&secret)?;
+    /// assert!(matches!(event, Event::Cancelled(_)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cancelled() -> Self {
         Self::new(Cancelled::NAME, "cancelled_at").at(SystemTime::now())
     }
@@ -132,6 +142,17 @@ impl Payload {
     }
 
     /// Sets the username; `None` is `null`.
+    ///
+    /// ```
+    /// use bondify_core::Secret;
+    /// use bondify_testkit::Payload;
+    ///
+    /// // Many users have no username: a handler must not rely on it.
+    /// let secret = Secret::new("whsec_test")?;
+    /// let event = Payload::confirmed().telegram_username(None).signed_with(&secret).verified_by(&secret)?;
+    /// assert_eq!(event.user().unwrap().username(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn telegram_username(self, username: Option<&str>) -> Self {
         self.field("telegram_username", username)
     }
@@ -152,6 +173,19 @@ impl Payload {
     }
 
     /// Sets the time of the event.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use bondify_core::Secret;
+    /// use bondify_testkit::Payload;
+    ///
+    /// // A sender whose clock is an hour ahead.
+    /// let secret = Secret::new("whsec_test")?;
+    /// let ahead = SystemTime::now() + Duration::from_secs(60 * 60);
+    /// assert!(Payload::confirmed().at(ahead).signed_with(&secret).verified_by(&secret).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Panics
     ///
@@ -198,6 +232,17 @@ impl Payload {
     }
 
     /// Removes a field.
+    ///
+    /// ```
+    /// use bondify_core::{ProofError, ProofVerifier, Secret};
+    /// use bondify_testkit::Payload;
+    ///
+    /// let secret = Secret::new("whsec_test")?;
+    /// let token = Payload::proof().without("exp").proof_signed_with(&secret);
+    /// let refused = ProofVerifier::new(secret).verify(&token).unwrap_err();
+    /// assert!(matches!(refused, ProofError::MissingField { name: "exp", .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn without(mut self, name: &str) -> Self {
         self.fields.remove(name);
         self
@@ -226,6 +271,17 @@ impl Payload {
     }
 
     /// Returns the proof with these claims: a JWT, signed with `secret`.
+    ///
+    /// ```
+    /// use bondify_core::Secret;
+    /// use bondify_testkit::Payload;
+    ///
+    /// /// The header of a request to a route that takes `BondifyUser`.
+    /// fn authorization(secret: &Secret) -> (&'static str, String) {
+    ///     let proof = Payload::proof().telegram_id("42").proof_signed_with(secret);
+    ///     ("authorization", format!("Bearer {proof}"))
+    /// }
+    /// ```
     #[must_use]
     pub fn proof_signed_with(&self, secret: &Secret) -> String {
         secret.sign_proof(&self.fields).expect("the claims are valid JSON")

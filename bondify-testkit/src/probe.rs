@@ -59,7 +59,7 @@ pub enum Call {
     Release(bool),
 }
 
-/// The error of a [`ProbeStore`] that is down. No response may contain it.
+/// The error of a [`ProbeStore`] that is [down](ProbeStore::set_down). No response may contain it.
 pub const STORE_ERROR: &str = "My error full of implementation details";
 
 impl ProbeStore {
@@ -75,7 +75,7 @@ impl ProbeStore {
         }))
     }
 
-    /// Makes every call fail from now on, or no longer.
+    /// Sets whether every call fails from now on.
     ///
     /// ```
     /// use bondify_core::MemoryStore;
@@ -89,8 +89,22 @@ impl ProbeStore {
         self.0.down.store(down, Ordering::SeqCst);
     }
 
-    /// Ignores renewals from now on, or no longer. An ignored renewal is answered with success and not
+    /// Sets whether renewals are ignored from now on. An ignored renewal is answered with success and not
     /// forwarded.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bondify_core::{DedupeStore, EventKey, MemoryStore, StoreError};
+    /// use bondify_testkit::{Call, ProbeStore};
+    ///
+    /// /// A lease that is not renewed runs out, as after a crash.
+    /// async fn crash(store: &ProbeStore, key: &EventKey) -> Result<(), StoreError> {
+    ///     store.ignore_renewals(true);
+    ///     store.claim(key, Duration::from_millis(300)).await?;
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn ignore_renewals(&self, ignore: bool) {
         self.0.ignores_renewals.store(ignore, Ordering::SeqCst);
     }
@@ -117,7 +131,7 @@ impl ProbeStore {
         self.0.holding_claims.send_replace(true);
     }
 
-    /// Answers the held claims, and holds no more.
+    /// Answers the held claims, and stops holding claims.
     pub fn resume_claims(&self) {
         self.0.holding_claims.send_replace(false);
     }
@@ -130,6 +144,15 @@ impl ProbeStore {
     }
 
     /// Waits until `count` calls of the journal match.
+    ///
+    /// ```
+    /// use bondify_testkit::{Call, ProbeStore};
+    ///
+    /// /// The event of a failed handler is released, in the background.
+    /// async fn assert_released(store: &ProbeStore) {
+    ///     store.until(1, |call| *call == Call::Release(true)).await;
+    /// }
+    /// ```
     ///
     /// # Panics
     ///

@@ -88,6 +88,20 @@ impl WebhookRequest {
     }
 
     /// Removes the headers called `name`, which must be in lower case.
+    ///
+    /// ```
+    /// use bondify_core::{Bondify, Reply, SIGNATURE_HEADER, Secret};
+    /// use bondify_testkit::Payload;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let secret = Secret::new("whsec_test")?;
+    /// let bondify = Bondify::builder(secret.clone()).build()?;
+    /// let unsigned = Payload::confirmed().signed_with(&secret).without(SIGNATURE_HEADER);
+    /// assert_eq!(unsigned.receive_by(&bondify).await.unwrap_err(), Reply::MissingSignature);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(other, _)| other != name);
         self
@@ -117,6 +131,19 @@ impl WebhookRequest {
     }
 
     /// Returns the headers: names in lower case, and values.
+    ///
+    /// ```
+    /// use bondify_testkit::WebhookRequest;
+    ///
+    /// /// Sends the request with any HTTP client.
+    /// fn to_curl(request: &WebhookRequest, url: &str) -> Vec<String> {
+    ///     let headers = request.headers().iter().flat_map(|(name, value)| {
+    ///         ["-H".to_owned(), format!("{name}: {value}")]
+    ///     });
+    ///     let body = String::from_utf8_lossy(request.body()).into_owned();
+    ///     headers.chain(["--data-binary".to_owned(), body, url.to_owned()]).collect()
+    /// }
+    /// ```
     #[must_use]
     pub fn headers(&self) -> &[(String, String)] {
         &self.headers

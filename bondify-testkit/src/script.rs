@@ -52,6 +52,15 @@ impl Default for State {
 }
 
 /// The handlers that started and that finished.
+///
+/// ```
+/// use bondify_testkit::Script;
+///
+/// fn assert_handled_once(script: &Script) {
+///     let progress = script.progress();
+///     assert_eq!((progress.started.len(), progress.finished), (1, 1), "{progress:?}");
+/// }
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Progress {
@@ -131,6 +140,19 @@ impl Script {
 
     /// Runs the next step with `event`, and returns the status to answer with. The handlers of adapters
     /// call it.
+    ///
+    /// ```
+    /// use bondify_core::Event;
+    /// use bondify_testkit::Script;
+    ///
+    /// /// The handler of a framework's adapter, with the status and text of its response.
+    /// async fn on_event(script: Script, event: Event) -> (u16, String) {
+    ///     match script.handle(&event).await {
+    ///         Ok(status) => (status, String::new()),
+    ///         Err(failure) => (500, failure.to_string()), // by the framework's own type of error
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     ///

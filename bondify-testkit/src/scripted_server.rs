@@ -65,6 +65,17 @@ struct State {
 }
 
 /// A request that a [`ScriptedServer`] received.
+///
+/// ```
+/// use bondify_testkit::ReceivedRequest;
+///
+/// /// A call of the developer API carries the token, and no body.
+/// fn assert_authorized(request: &ReceivedRequest) {
+///     assert_eq!((&*request.method, &*request.path), ("GET", "/api/v1/developer/me"));
+///     assert_eq!(request.header("authorization"), Some("Bearer dev_token"));
+///     assert!(request.body.is_null());
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ReceivedRequest {
@@ -183,6 +194,15 @@ impl Answer {
     }
 
     /// Cuts the body in half, after which the server sends a space every 10 ms, without end.
+    ///
+    /// ```
+    /// use bondify_testkit::{Answer, ScriptedServer};
+    ///
+    /// /// A time-out for each read does not end this response: a client needs one for the whole.
+    /// async fn endless() -> ScriptedServer {
+    ///     ScriptedServer::start([Answer::text(200, "{}").trickling()]).await
+    /// }
+    /// ```
     pub fn trickling(self) -> Self {
         Self { then: Then::Trickle, ..self.half() }
     }

@@ -73,7 +73,7 @@ macro_rules! __dedupe_store_cases {
             a_released_key_can_be_claimed_again,
             different_keys_are_independent,
             namespaces_are_independent,
-            many_keys_are_told_apart,
+            many_keys_are_distinguished,
             tiny_and_huge_durations_are_accepted,
             an_expired_lease_is_taken_over,
             a_lease_is_never_cut_short,
@@ -128,6 +128,16 @@ macro_rules! __dedupe_store_run {
 }
 
 /// Runs all cases concurrently, each with a store from `new_store`.
+///
+/// ```
+/// use bondify_core::MemoryStore;
+/// use bondify_testkit::{ProbeStore, store_suite};
+///
+/// /// A wrapper of a store has to fulfil the contract too.
+/// async fn the_wrapper_is_a_store() {
+///     store_suite::all(async || ProbeStore::new(MemoryStore::new())).await;
+/// }
+/// ```
 ///
 /// # Panics
 ///

@@ -101,7 +101,7 @@ pub enum Body {
     Text,
     /// As JSON.
     Json,
-    /// As the fields of a form, which Bondify's deliveries are not.
+    /// As the fields of a form. A delivery is JSON.
     Form,
     /// As the framework's own stream or request.
     Stream,
@@ -132,6 +132,18 @@ pub struct Server {
 
 impl Server {
     /// Runs `serve` in a task.
+    ///
+    /// ```
+    /// use axum::Router;
+    /// use bondify_testkit::http_suite::Server;
+    /// use tokio::net::TcpListener;
+    ///
+    /// async fn serve(app: Router) -> Server {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap(); // any free port
+    ///     let address = listener.local_addr().unwrap();
+    ///     Server::new(address, async { axum::serve(listener, app).await.unwrap() })
+    /// }
+    /// ```
     ///
     /// # Panics
     ///

@@ -8,28 +8,18 @@ async fn rig<A: Adapter>() -> Rig {
     Rig::attached::<A>(Attached::ForProjects).await.expect("the server starts")
 }
 
-/// A login whose event is delivered to several projects. Each case has its own, because cases share a
-/// store.
-struct Login(Payload);
-
-impl Login {
-    fn new() -> Self {
-        Self(Payload::confirmed())
-    }
-
-    /// Returns the delivery, signed with the secret of `project`.
-    fn of(&self, project: &str) -> WebhookRequest {
-        self.0.clone().signed_with(&project_secret(project))
-    }
+/// The delivery of an event to `project`. Each case has an event of its own, because cases share a store.
+fn delivery(event: &Payload, project: &str) -> WebhookRequest {
+    event.signed_with(&project_secret(project))
 }
 
 fn project_path(project: &str) -> String {
     format!("{PROJECTS_PATH}/{project}")
 }
 
-async fn begin(rig: &Rig, login: &Login, project: &str) -> Connection {
+async fn begin(rig: &Rig, event: &Payload, project: &str) -> Connection {
     let mut connection = rig.open().await;
-    let bytes = login.of(project).to_http1(&project_path(project));
+    let bytes = delivery(event, project).to_http1(&project_path(project));
     connection.send(&bytes).await.expect("the server reads");
     connection
 }
@@ -41,12 +31,12 @@ async fn post(rig: &Rig, project: &str, request: &WebhookRequest) -> Response {
 /// The secret of a project is not accepted for another project, and an event of one project is not a
 /// duplicate in another.
 pub async fn projects_are_isolated<A: Adapter>() {
-    let (rig, login) = (rig::<A>().await, Login::new());
+    let (rig, event) = (rig::<A>().await, Payload::confirmed());
     for (project, other) in [("shop", "blog"), ("blog", "shop")] {
-        let forged = post(&rig, project, &login.of(other)).await;
+        let forged = post(&rig, project, &delivery(&event, other)).await;
         assert_reply(&forged, 401, "INVALID_SIGNATURE");
-        assert_handled(&post(&rig, project, &login.of(project)).await);
-        assert_reply(&post(&rig, project, &login.of(project)).await, 200, "DUPLICATE");
+        assert_handled(&post(&rig, project, &delivery(&event, project)).await);
+        assert_reply(&post(&rig, project, &delivery(&event, project)).await, 200, "DUPLICATE");
     }
     assert_eq!(rig.runs(), 2);
 }
@@ -54,8 +44,8 @@ pub async fn projects_are_isolated<A: Adapter>() {
 /// The response is 404 before the whole body has arrived. The beginning of the body is sent, because a
 /// framework may read it before it calls a route.
 pub async fn an_unknown_project_is_refused_before_its_body_is_read<A: Adapter>() {
-    let (rig, login) = (rig::<A>().await, Login::new());
-    let bytes = login.of("unknown").to_http1(&project_path("unknown"));
+    let (rig, event) = (rig::<A>().await, Payload::confirmed());
+    let bytes = delivery(&event, "unknown").to_http1(&project_path("unknown"));
     let mut connection = rig.open().await;
     connection.send(&bytes[..bytes.len() - 4]).await.expect("the server reads");
     assert_reply(&response(connection).await, 404, "PROJECT_NOT_FOUND");
@@ -64,24 +54,24 @@ pub async fn an_unknown_project_is_refused_before_its_body_is_read<A: Adapter>()
 
 /// The handler finishes and its event is completed, although the client reset the connection.
 pub async fn a_client_that_hangs_up_does_not_stop_the_handler_of_a_project<A: Adapter>() {
-    let (rig, login) = (rig::<A>().await, Login::new());
+    let (rig, event) = (rig::<A>().await, Payload::confirmed());
     rig.script.then([Step::held(200)]);
-    let connection = begin(&rig, &login, "shop").await;
+    let connection = begin(&rig, &event, "shop").await;
     rig.script.started(1).await;
     connection.reset().expect("the connection is open");
     rig.script.resume(1);
     rig.store.until(1, COMPLETED).await;
-    assert_reply(&post(&rig, "shop", &login.of("shop")).await, 200, "DUPLICATE");
+    assert_reply(&post(&rig, "shop", &delivery(&event, "shop")).await, 200, "DUPLICATE");
     assert_eq!(rig.runs(), 1);
 }
 
 /// `drain` of the `Bondify` that the projects are derived from waits for their handlers.
 pub async fn draining_covers_all_projects<A: Adapter>() {
-    let (rig, login) = (rig::<A>().await, Login::new());
+    let (rig, event) = (rig::<A>().await, Payload::confirmed());
     rig.script.then([Step::held(200), Step::held(200)]);
     let mut connections = Vec::new();
     for (number, project) in ["shop", "blog"].into_iter().enumerate() {
-        connections.push(begin(&rig, &login, project).await);
+        connections.push(begin(&rig, &event, project).await);
         rig.script.started(number + 1).await;
     }
     assert_eq!(rig.bondify.running(), 2);

@@ -182,7 +182,7 @@ pub async fn a_refusal_keeps_the_connection_alive<A: Adapter>() {
     assert_handled(&connection.post(PATH, &confirmed()).await.expect("the server responds"));
 }
 
-/// A handler that takes the body by a type of its framework, or does not take it, is behind Bondify too. It
+/// A handler that takes the body by a type of its framework, or does not take it, is protected by Bondify too. It
 /// does not run for a request that is not signed, unless the framework refuses to compile or launch the app.
 pub async fn a_handler_that_reads_the_body_itself_runs_for_signed_events_only<A: Adapter>() {
     for body in Body::ALL {

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{Connection, Payload, STORE_ERROR, Step};
 
-/// A delivery that cannot be claimed is not handled; its retry is.
-pub async fn a_store_that_is_down_is_503<A: Adapter>() {
+/// A delivery that cannot be claimed is not handled. Its retry is handled.
+pub async fn an_unavailable_store_is_answered_with_503<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     let request = confirmed();
     rig.store.set_down(true);
@@ -17,7 +17,7 @@ pub async fn a_store_that_is_down_is_503<A: Adapter>() {
 }
 
 /// With `fail_open`, every delivery is handled.
-pub async fn a_store_that_is_down_can_be_ignored<A: Adapter>() {
+pub async fn with_fail_open_an_unavailable_store_stops_no_delivery<A: Adapter>() {
     let rig = Rig::with::<A>(|builder| builder.fail_open()).await;
     let request = confirmed();
     rig.store.set_down(true);
@@ -30,7 +30,7 @@ pub async fn a_store_that_is_down_can_be_ignored<A: Adapter>() {
 }
 
 /// No response contains the error of the store.
-pub async fn a_store_error_stays_inside<A: Adapter>() {
+pub async fn no_response_contains_the_error_of_the_store<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     rig.store.set_down(true);
     let response = rig.post(&confirmed()).await;
@@ -38,7 +38,7 @@ pub async fn a_store_error_stays_inside<A: Adapter>() {
 }
 
 /// The handler succeeded, so its response is sent.
-pub async fn a_settlement_that_fails_keeps_the_answer<A: Adapter>() {
+pub async fn a_failed_settlement_does_not_change_the_response<A: Adapter>() {
     let rig = Rig::start::<A>().await;
     rig.script.then([Step::held(201)]);
     let mut connection = rig.begin(&confirmed()).await;

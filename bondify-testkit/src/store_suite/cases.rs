@@ -89,7 +89,7 @@ pub async fn namespaces_are_independent<S: DedupeStore>(store: S) {
 }
 
 /// Each of five hundred keys is remembered separately.
-pub async fn many_keys_are_told_apart<S: DedupeStore>(store: S) {
+pub async fn many_keys_are_distinguished<S: DedupeStore>(store: S) {
     let keys: Vec<_> = repeat_with(fresh_key).take(500).collect();
     let several = 16;
     stream::iter(&keys)
