@@ -58,12 +58,12 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn no_json_panics(json in any_json()) {
+    fn no_json_response_makes_the_client_panic(json in any_json()) {
         parse_all(json.to_string().as_bytes());
     }
 
     #[test]
-    fn no_bytes_panic(bytes in vec(any::<u8>(), 0..200)) {
+    fn no_bytes_make_the_client_panic(bytes in vec(any::<u8>(), 0..200)) {
         parse_all(&bytes);
     }
 }

@@ -63,7 +63,7 @@ pub struct Developer {
 }
 
 impl Client {
-    /// Returns the developer API, called with this developer token.
+    /// Returns the developer API for this developer token.
     ///
     /// ```
     /// use bondify_client::Client;
@@ -133,8 +133,8 @@ impl Developer {
         list(request, "projects", |project: ProjectResponse| project.try_into().map(Some)).await
     }
 
-    /// Creates a project called `name`; a name in `settings` is ignored. If the API sends the whole
-    /// [`SecretKey`], then in this response only. Another secret signs deliveries:
+    /// Creates a project called `name`; a name in `settings` is ignored. The API sends the whole [`SecretKey`] in this
+    /// response only, if at all. Another secret signs deliveries:
     /// [`webhook_secret`](Self::webhook_secret).
     ///
     /// ```no_run

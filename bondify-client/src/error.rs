@@ -84,6 +84,21 @@ impl fmt::Display for Refusal {
 
 impl Error {
     /// Whether the call ended in a time-out, while connecting or later.
+    ///
+    /// ```
+    /// use bondify_client::{Developer, Error, ProjectSettings};
+    ///
+    /// /// A call that timed out may have made its change: look before a second one.
+    /// async fn create(developer: &Developer, name: &str) -> Result<(), Error> {
+    ///     match developer.create_project(name, ProjectSettings::new()).await {
+    ///         Err(error) if error.is_timeout() => {
+    ///             let projects = developer.projects().await?.records;
+    ///             if projects.iter().any(|project| project.name == name) { Ok(()) } else { Err(error) }
+    ///         }
+    ///         created => created.map(|_project| ()),
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(&*self.0, Kind::Transport(error) if error.is_timeout())
@@ -114,6 +129,19 @@ impl Error {
     /// [`PublicAccessDisabled`](ErrorCode::PublicAccessDisabled), 404 is
     /// [`ProjectNotFound`](ErrorCode::ProjectNotFound), 429 is
     /// [`RateLimited`](ErrorCode::RateLimited).
+    ///
+    /// ```
+    /// use bondify_client::{Error, ErrorCode};
+    ///
+    /// fn advice(error: &Error) -> &'static str {
+    ///     match error.code() {
+    ///         Some(ErrorCode::ProjectNotFound) => "check the project's id",
+    ///         Some(ErrorCode::PublicAccessDisabled) => "enable the project's public access",
+    ///         Some(ErrorCode::RateLimited) => "slow down",
+    ///         _ => "see the log",
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn code(&self) -> Option<&ErrorCode> {
         self.refusal()?.code.as_ref()
@@ -159,6 +187,23 @@ impl Error {
 
     /// Whether a retry of the same call may succeed: after a network error, a time-out, a 5xx, a
     /// 408 or a 429.
+    ///
+    /// ```
+    /// use bondify_client::{Account, Developer, Error};
+    ///
+    /// /// Tries three times, unless a retry cannot help.
+    /// async fn account(developer: &Developer) -> Result<Account, Error> {
+    ///     for _attempt in 0..2 {
+    ///         match developer.me().await {
+    ///             Err(error) if error.is_transient() => {
+    ///                 tokio::time::sleep(error.retry_after().unwrap_or_default()).await;
+    ///             }
+    ///             answered => return answered,
+    ///         }
+    ///     }
+    ///     developer.me().await
+    /// }
+    /// ```
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match &*self.0 {

@@ -29,7 +29,7 @@ impl UserFields {
             "confirmed_at": millis(at),
         }))?;
         match event {
-            Event::Confirmed(login) => Ok(login),
+            Event::Confirmed(confirmed) => Ok(confirmed),
             _ => Err(Error::field("event")),
         }
     }

@@ -182,6 +182,15 @@ impl ProjectSettings {
 
     /// Sets whether users can log in. Bondify documents this setting for changes, not for new
     /// projects.
+    ///
+    /// ```
+    /// use bondify_client::{Developer, Error, ProjectSettings};
+    ///
+    /// /// Stops all logins of a project, and keeps its settings and secrets.
+    /// async fn switch_off(developer: &Developer, project_id: &str) -> Result<(), Error> {
+    ///     developer.update_project(project_id, ProjectSettings::new().active(false)).await
+    /// }
+    /// ```
     pub fn active(mut self, active: bool) -> Self {
         self.active = Some(active);
         self
@@ -189,6 +198,15 @@ impl ProjectSettings {
 
     /// Sets whether sessions can be generated with the id alone, as
     /// [`Sessions`](crate::Sessions) does.
+    ///
+    /// ```
+    /// use bondify_client::{Developer, Error, ProjectSettings};
+    ///
+    /// /// A sign-in page needs it.
+    /// async fn allow_sign_in(developer: &Developer, project_id: &str) -> Result<(), Error> {
+    ///     developer.update_project(project_id, ProjectSettings::new().public_access(true)).await
+    /// }
+    /// ```
     pub fn public_access(mut self, public_access: bool) -> Self {
         self.public_access = Some(public_access);
         self
@@ -249,6 +267,17 @@ pub struct NewProject {
 /// verified with the [`WebhookSecret`].
 ///
 /// The text is zeroized on drop, and `Debug` does not print it.
+///
+/// ```
+/// use bondify_client::{Developer, Error, SecretKey};
+///
+/// /// After a leak.
+/// async fn replace(developer: &Developer, project_id: &str) -> Result<SecretKey, Error> {
+///     let key = developer.regenerate(project_id).await?;
+///     assert_eq!(format!("{key:?}"), "SecretKey([redacted])");
+///     Ok(key)
+/// }
+/// ```
 pub struct SecretKey(Zeroizing<String>);
 
 impl SecretKey {
@@ -291,12 +320,34 @@ pub struct WebhookSecret {
 
 impl WebhookSecret {
     /// The secret, ready to verify webhooks and proofs.
+    ///
+    /// ```
+    /// use bondify_client::{Developer, Error};
+    /// use bondify_core::Bondify;
+    ///
+    /// /// Replaces the secrets of a running receiver by the one that the API returns now.
+    /// async fn refresh(developer: &Developer, bondify: &Bondify) -> Result<(), Error> {
+    ///     let secret = developer.webhook_secret("proj_abc123").await?;
+    ///     bondify.rotate(secret.secret().clone(), []);
+    ///     Ok(())
+    /// }
+    /// ```
     #[must_use]
     pub fn secret(&self) -> &Secret {
         &self.secret
     }
 
     /// The secret's text, as the dashboard shows it.
+    ///
+    /// ```
+    /// use std::{fs, io};
+    ///
+    /// use bondify_client::WebhookSecret;
+    ///
+    /// fn store(secret: &WebhookSecret) -> io::Result<()> {
+    ///     fs::write("webhook_secret", secret.expose()) // allow only its owner to read it
+    /// }
+    /// ```
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.text

@@ -87,6 +87,19 @@ impl Session {
     }
 
     /// The expiry time, if the API sends it.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    ///
+    /// use bondify_client::{Error, Session, Sessions};
+    ///
+    /// /// Waits for a login that began before this process did, from the columns of a table.
+    /// async fn resume(sessions: &Sessions, row: (String, String, SystemTime)) -> Result<bool, Error> {
+    ///     let (token, link, expires_at) = row; // stored from `expires_at` when the login began
+    ///     let session = Session::resume(&token, &link, expires_at);
+    ///     Ok(sessions.wait(&session).await?.login().is_some())
+    /// }
+    /// ```
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at

@@ -295,7 +295,7 @@ async fn drain_waits_for_the_handler_that_the_task_started() {
 }
 
 #[tokio::test]
-async fn an_event_whose_webhook_may_still_be_retried_is_left_to_the_webhook() {
+async fn an_event_whose_webhook_may_still_be_retried_is_not_handled() {
     within_a_minute(async {
         let outage = Outage::start().await;
         outage.behind.store(14 * 60, Ordering::SeqCst);

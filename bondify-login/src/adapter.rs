@@ -132,6 +132,29 @@ pub fn headers<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> He
 }
 
 /// Answers with the page, or with the state as JSON.
+///
+/// ```
+/// use bondify_login::{
+///     Login,
+///     adapter::{self, Body},
+/// };
+/// use bytes::Bytes;
+/// use http::{Method, Request, Response, StatusCode};
+///
+/// /// The routes of a login at `/login` that read no form. A framework's router takes the place of the `match`.
+/// async fn serve(login: &Login, request: &Request<Bytes>) -> Response<Body> {
+///     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+///     match request.uri().path() {
+///         "/login" if is_get => adapter::page(login, request).await,
+///         "/login/events" if is_get => adapter::events(login, request).await,
+///         _ => {
+///             let mut response = Response::new(Body::Full(Bytes::new()));
+///             *response.status_mut() = StatusCode::NOT_FOUND;
+///             response
+///         }
+///     }
+/// }
+/// ```
 pub async fn page(login: &Login, request: &Request<Bytes>) -> Response<Body> {
     let Login(settings) = login;
     let answer = Answer::at_page(settings, request);

@@ -17,6 +17,20 @@ pub enum Body {
 
 impl Body {
     /// Returns the body as a stream, for frameworks that take one.
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    ///
+    /// use bondify_login::adapter::Body;
+    /// use bytes::Bytes;
+    /// use futures_util::{Stream, StreamExt};
+    /// use http::Response;
+    ///
+    /// /// A response of a framework whose bodies are boxed streams.
+    /// fn respond(response: Response<Body>) -> Response<impl Stream<Item = Result<Bytes, Infallible>>> {
+    ///     response.map(|body| body.into_stream().boxed())
+    /// }
+    /// ```
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
         match self {
             Self::Full(bytes) => stream::iter([bytes]).boxed(),

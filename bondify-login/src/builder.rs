@@ -182,6 +182,12 @@ impl LoginBuilder {
 
     /// Sets the path of the page's link "Back to …", for users who cancel or do not want to sign in. It
     /// should not require a login. Default: `/`.
+    ///
+    /// ```
+    /// # fn set(login: bondify_login::LoginBuilder) -> bondify_login::LoginBuilder {
+    /// login.return_to("/account").back_to("/catalogue") // "/account" requires a login, "/catalogue" does not
+    /// # }
+    /// ```
     pub fn back_to(mut self, path: impl Into<String>) -> Self {
         self.back_to = path.into();
         self
@@ -209,6 +215,12 @@ impl LoginBuilder {
 
     /// Sets the colour of the page's main button, such as `#0b6fb8`. The text on it is white or black,
     /// whichever can be read.
+    ///
+    /// ```
+    /// # fn set(login: bondify_login::LoginBuilder) -> bondify_login::LoginBuilder {
+    /// login.accent("#ffd54f") // the text on it is black
+    /// # }
+    /// ```
     pub fn accent(mut self, color: impl Into<String>) -> Self {
         self.accent = Some(color.into());
         self
@@ -216,6 +228,21 @@ impl LoginBuilder {
 
     /// Says that the project asks for the phone number. The page then tells users that the app will see it.
     /// Default: `false`.
+    ///
+    /// ```
+    /// use bondify_client::ProjectSettings;
+    /// use bondify_login::LoginBuilder;
+    ///
+    /// /// The setting of the project, for `Developer::update_project`.
+    /// fn project() -> ProjectSettings {
+    ///     ProjectSettings::new().req_phone(true)
+    /// }
+    ///
+    /// /// The page says so.
+    /// fn set(login: LoginBuilder) -> LoginBuilder {
+    ///     login.asks_for_phone(true)
+    /// }
+    /// ```
     pub fn asks_for_phone(mut self, asks: bool) -> Self {
         self.asks_for_phone = asks;
         self
@@ -358,13 +385,19 @@ impl LoginBuilder {
 
     /// Sets the maximum number of connections that wait for a login, in this process. When all wait, a
     /// further one takes the place of the oldest, whose page asks for the state every 3 seconds instead.
+    ///
+    /// ```
+    /// # fn set(login: bondify_login::LoginBuilder) -> bondify_login::LoginBuilder {
+    /// login.max_waiting(10_000) // about 100 MB and 10 000 file descriptors, if all of them wait
+    /// # }
+    /// ```
     pub fn max_waiting(mut self, connections: usize) -> Self {
         self.max_waiting = connections;
         self
     }
 
     /// Sets the pause between two heartbeats on a waiting connection. It must be shorter than the idle
-    /// time-outs of proxies. Some servers notice only at the next heartbeat that a client has left. A
+    /// time-outs of proxies. Some servers notice only at the next heartbeat that a client has disconnected. A
     /// page that misses two heartbeats opens another connection.
     ///
     /// ```

@@ -23,6 +23,22 @@ const FINISHED: &str = "bondify-login.finished";
 ///
 /// The login stays claimed while this value exists. Dropping it leaves the login unfinished, so that the
 /// browser can try again.
+///
+/// ```
+/// use bondify_login::adapter::Finishing;
+/// use bytes::Bytes;
+/// use http::{Response, StatusCode, header::LOCATION};
+///
+/// /// Signs the user in, without a handler of an app: redirects to the page that the login began for.
+/// async fn redirect(finishing: Finishing) -> Response<Bytes> {
+///     let mut answer = Response::new(Bytes::new());
+///     *answer.status_mut() = StatusCode::SEE_OTHER;
+///     if let Ok(path) = finishing.signed_in().return_to.parse() {
+///         answer.headers_mut().insert(LOCATION, path);
+///     }
+///     finishing.answer(answer).await
+/// }
+/// ```
 #[must_use = "dropping it leaves the login unfinished"]
 pub struct Finishing {
     login: Login,

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_app_decides_which_languages_there_are() {
+    fn the_page_is_only_in_the_languages_of_the_app() {
         let german = Languages { chosen: vec!["de".into(), "en".into()], ..Languages::default() };
         assert_eq!(language(&german, "fr"), "de");
         assert_eq!(language(&german, "fr,en-GB;q=0.5"), "en");

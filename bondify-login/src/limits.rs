@@ -16,7 +16,7 @@ pub(crate) const CLOCK_SKEW: Duration = Verifier::SKEW;
 /// cookies.
 pub(crate) const MAX_LOGINS: usize = 5;
 
-/// How long a session's state is shared by all who ask: as long as nobody notices.
+/// How long a session's state is shared by all requests: so short that users do not notice it.
 pub(crate) const LOOK_FOR: Duration = Duration::from_secs(1);
 
 /// The maximum number of states that are shared.
@@ -54,7 +54,7 @@ pub(crate) const DEFAULT_MAX_WAITING: usize = 1024;
 /// connections to a host. A further one takes the place of the oldest.
 pub(crate) const MAX_WAITING_PER_LOGIN: usize = 3;
 
-/// The pause between polls where webhooks tell of decisions: a login of a minute costs 5 requests
+/// The pause between polls if webhooks report decisions: a login of a minute costs 5 requests
 /// instead of 30, and one whose webhook is lost is finished while its user still looks at the page.
 pub(crate) const WEBHOOK_POLL_INTERVAL: Duration = Duration::from_secs(15);
 

@@ -34,7 +34,7 @@ pub struct Login(pub(crate) Arc<Settings>);
 
 pub(crate) struct Settings {
     pub(crate) sessions: Sessions,
-    /// The same, for waiting: slower where webhooks tell of decisions.
+    /// The same, for waiting: slower if webhooks report decisions.
     pub(crate) slow_polls: Sessions,
     pub(crate) bondify: Bondify,
     pub(crate) proofs: ProofVerifier,

@@ -73,6 +73,15 @@ pub struct View<'a> {
 
 impl View<'_> {
     /// The URL of the server-sent events. The event `state` contains the decision as JSON.
+    ///
+    /// ```
+    /// use bondify_login::View;
+    ///
+    /// /// The element from which the page's script reads where to listen.
+    /// fn main_element(view: &View<'_>, content: &str) -> String {
+    ///     format!(r#"<main data-events="{}">{content}</main>"#, view.events_url())
+    /// }
+    /// ```
     #[must_use]
     pub fn events_url(&self) -> String {
         let id = self.id.map(|id| format!("?id={id}")).unwrap_or_default();
@@ -80,6 +89,21 @@ impl View<'_> {
     }
 
     /// The URL of the form that finishes the login. The form must have the `proof`.
+    ///
+    /// ```
+    /// use bondify_login::{State, View};
+    ///
+    /// /// The form for browsers that run no scripts. `proof` is text without special characters.
+    /// fn finish(view: &View<'_>) -> Option<String> {
+    ///     let State::Confirmed { proof, .. } = view.state else { return None };
+    ///     Some(format!(
+    ///         r#"<form id="finish" method="post" action="{}">
+    ///         <input type="hidden" name="proof" value="{proof}"><button>{}</button></form>"#,
+    ///         view.finish_url(),
+    ///         view.texts.go_on,
+    ///     ))
+    /// }
+    /// ```
     #[must_use]
     pub fn finish_url(&self) -> String {
         self.below_page("finish")
@@ -91,6 +115,15 @@ impl View<'_> {
     }
 
     /// The QR code of the link into Telegram, as an SVG element. Empty in states without a link.
+    ///
+    /// ```
+    /// use bondify_login::View;
+    ///
+    /// /// The code with its description for screen readers.
+    /// fn code(view: &View<'_>) -> String {
+    ///     format!(r#"<figure aria-label="{}">{}</figure>"#, view.texts.code, view.qr_code())
+    /// }
+    /// ```
     #[must_use]
     pub fn qr_code(&self) -> String {
         match self.state {
@@ -107,6 +140,14 @@ impl View<'_> {
     /// around the script an element with the id `without-script`. The script removes it. A refresh that
     /// follows the script in there is for browsers that do not run scripts:
     /// `<meta http-equiv="refresh" content="5">`.
+    ///
+    /// ```
+    /// use bondify_login::View;
+    ///
+    /// fn script(view: &View<'_>) -> String {
+    ///     format!(r#"<script nonce="{}">{}</script>"#, view.nonce, view.script())
+    /// }
+    /// ```
     #[must_use]
     pub fn script(&self) -> &'static str {
         concat!(include_str!("../assets/follow.js"), include_str!("../assets/page.js"))

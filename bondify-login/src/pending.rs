@@ -70,7 +70,7 @@ impl Pending {
         SystemTime::UNIX_EPOCH + Duration::from_secs(self.expires_at)
     }
 
-    /// The key of the session in this process's memory and in wake-ups, which reveals nothing.
+    /// The key of the session in this process's memory and in wake-ups: a digest, which does not show the token.
     pub(crate) fn key(&self) -> EventKey {
         session_key(&self.session_token)
     }
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_same_key_and_name_open_it() {
+    fn a_cookie_is_decrypted_only_with_its_key_and_name() {
         let cookie = sealed(&sealer(7));
         let [opened] = &sealer(7).open(&headers(&format!("a=b; {cookie}; c")))[..] else {
             panic!("not one login")
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn no_changed_or_truncated_cookie_opens() {
+    fn a_changed_or_truncated_cookie_is_not_decrypted() {
         let sealer = sealer(7);
         let cookie = sealed(&sealer);
         let value = cookie.find('=').unwrap() + 1;

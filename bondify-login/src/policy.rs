@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_loosened() {
+    fn no_other_part_of_the_policy_can_be_changed() {
         for directives in [
             "script-src https://evil.example",
             "frame-ancestors *",

@@ -1,4 +1,4 @@
-//! A map that forgets.
+//! A map whose entries expire.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,7 +9,7 @@ use std::{
 use bondify_core::EventKey;
 use tokio::time::Instant;
 
-/// A map of sessions that forgets each entry after a time, and the oldest ones when it is full.
+/// A map of sessions. It drops each entry after a time, and the oldest ones when it is full.
 pub(crate) struct Recent<T> {
     keep: Duration,
     max: usize,

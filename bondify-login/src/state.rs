@@ -55,6 +55,15 @@ pub enum State {
 
 impl State {
     /// The name of the state in JSON.
+    ///
+    /// ```
+    /// use bondify_login::View;
+    ///
+    /// /// A class for the style sheet of an own page, such as `login-waiting`.
+    /// fn class(view: &View<'_>) -> String {
+    ///     format!("login-{}", view.state.name())
+    /// }
+    /// ```
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {

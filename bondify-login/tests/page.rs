@@ -220,7 +220,7 @@ async fn every_state_has_a_way_back() {
 }
 
 #[tokio::test]
-async fn a_login_tells_when_and_in_which_browser_it_began() {
+async fn a_login_has_the_time_and_the_browser_of_its_beginning() {
     let before = SystemTime::now() - Duration::from_millis(1); // the cookie has whole milliseconds
     let rig = Rig::with(|login| login).await;
     let (cookie, _) = rig.begin("", &[(USER_AGENT, "Firefox on Linux")]).await;

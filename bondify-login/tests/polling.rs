@@ -354,7 +354,7 @@ async fn a_page_waits_while_the_api_does_not_answer() {
 }
 
 #[tokio::test]
-async fn all_who_ask_within_a_second_share_an_answer() {
+async fn requests_within_a_second_share_one_call_of_the_api() {
     within_seconds(async {
         let slowly = Answer::text(200, &format!("{:150}", r#"{"status":"pending"}"#)).trickling();
         let rig = Rig::begin(LONG, [slowly]).await;
@@ -386,7 +386,7 @@ async fn a_connection_that_does_not_read_loses_its_place() {
 }
 
 #[tokio::test]
-async fn a_place_ends_with_its_login_whatever_the_connection_does() {
+async fn a_place_is_freed_when_its_login_expires_although_its_stream_is_not_read() {
     within_seconds(async {
         let ahead = Arc::new(AtomicU64::new(0));
         let clock = {
@@ -404,7 +404,7 @@ async fn a_place_ends_with_its_login_whatever_the_connection_does() {
 }
 
 #[tokio::test]
-async fn the_log_tells_an_api_that_is_away_from_one_that_refuses() {
+async fn the_log_distinguishes_an_unreachable_api_from_one_that_refuses() {
     within_seconds(async {
         let (log, _guard) = Log::capture();
         let rig = Rig::begin(SHORT, [Answer::none(), Answer::json(404, json!({}))]).await;
