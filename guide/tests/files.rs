@@ -37,11 +37,13 @@ fn the_page_shows_the_programs_with_sessions() {
     for program in [
         include_str!("../../examples/sessions/src/bin/actix_session.rs"),
         include_str!("../../examples/sessions/src/bin/axum_login.rs"),
+        include_str!("../../examples/sessions/src/bin/one_file.rs"),
         include_str!("../../examples/sessions/src/bin/rocket_cookies.rs"),
         include_str!("../../examples/sessions/src/bin/tower_sessions.rs"),
         include_str!("../../examples/sessions/src/bin/warp_cookies.rs"),
     ] {
         let (_head, code) = program.split_once(")]\n\n").unwrap();
+        let code = code.split("\n#[cfg(test)]").next().unwrap();
         let shown = page.contains(&format!("```rust,no_run\n{code}```"));
         assert!(shown, "the page does not show:\n{code}");
     }
@@ -49,7 +51,7 @@ fn the_page_shows_the_programs_with_sessions() {
 
 /// `scripts/apps` compiles and tests them.
 #[test]
-fn the_page_shows_the_fullstack_apps() {
+fn the_page_shows_the_apps_of_frameworks_on_axum() {
     let page = include_str!("../frameworks.md");
     for file in [
         include_str!("../../examples/dioxus/src/account.rs"),
@@ -57,12 +59,15 @@ fn the_page_shows_the_fullstack_apps() {
         include_str!("../../examples/leptos/src/account.rs"),
         include_str!("../../examples/leptos/src/app.rs"),
         include_str!("../../examples/leptos/src/main.rs"),
+        include_str!("../../examples/loco/src/telegram.rs"),
+        include_str!("../../examples/loco/src/users.rs"),
     ] {
         assert!(page.contains(&format!("```rust\n{file}```")), "the page does not show:\n{file}");
     }
     for (framework, manifest) in [
         ("dioxus", include_str!("../../examples/dioxus/Cargo.toml")),
         ("leptos", include_str!("../../examples/leptos/Cargo.toml")),
+        ("loco-rs", include_str!("../../examples/loco/Cargo.toml")),
     ] {
         let required = manifest.lines().find(|line| line.starts_with(&format!("{framework} = ")));
         let version = required.unwrap().split('"').nth(1).unwrap();
