@@ -18,18 +18,45 @@ const storage = mkdtempSync(join(tmpdir(), "example-workers-"));
 let users, answer;
 let worker, url;
 
-const start = async () => {
-  const modules = readdirSync(build).filter((name) => /\.(js|wasm)$/.test(name));
-  modules.sort((name) => (name === "index.js" ? -1 : 1));
+/** The modules of the Worker, the first of which is its entry. */
+const modules = readdirSync(build)
+  .filter((name) => /\.(js|wasm)$/.test(name))
+  .sort((name) => (name === "index.js" ? -1 : 1))
+  .map((name) => ({
+    type: name.endsWith(".wasm") ? "CompiledWasm" : "ESModule",
+    path: join(build, name),
+  }));
+
+/** An entry whose alarms go off at once. Its answers have the time for which the alarm was set. */
+const early = {
+  type: "ESModule",
+  path: join(build, "early.js"),
+  contents: `
+    import { EventOnce } from "./index.js";
+    export { default } from "./index.js";
+
+    export class EarlyEventOnce extends EventOnce {
+      constructor(state, env) {
+        super(state, env);
+        this.storage = state.storage;
+      }
+
+      async fetch(request) {
+        const { body, status } = await super.fetch(request);
+        const alarm = await this.storage.getAlarm();
+        if (alarm > Date.now()) await this.storage.setAlarm(Date.now());
+        return new Response(body, { status, headers: { alarm } });
+      }
+    }`,
+};
+
+const start = async (className = "EventOnce", entry = []) => {
   worker = new Miniflare({
-    modules: modules.map((name) => ({
-      type: name.endsWith(".wasm") ? "CompiledWasm" : "ESModule",
-      path: join(build, name),
-    })),
+    modules: [...entry, ...modules],
     modulesRoot: build,
     compatibilityDate: "2026-04-01",
     bindings: { BONDIFY_WEBHOOK_SECRET: SECRET },
-    durableObjects: { EVENTS: { className: "EventOnce", useSQLite: true } },
+    durableObjects: { EVENTS: { className, useSQLite: true } },
     durableObjectsPersist: storage,
     serviceBindings: {
       async USERS(request) {
@@ -41,7 +68,7 @@ const start = async () => {
   url = await worker.ready;
 };
 
-before(start);
+before(() => start());
 beforeEach(() => ([users, answer] = [[], () => 204]));
 after(async () => {
   await worker.dispose();
@@ -153,4 +180,20 @@ test("a restart forgets what was running, and nothing that is done", async () =>
   answer = () => 204;
   assert.deepEqual(await deliver(done), DUPLICATE);
   assert.equal((await deliver(running))[0], 204);
+});
+
+test("an event is forgotten when its delivery no longer verifies", { timeout: 60_000 }, async () => {
+  await worker.dispose();
+  await start("EarlyEventOnce", [early]);
+  const body = confirmed();
+  const headers = { "x-bondify-signature": sign(body) };
+  const first = await fetch(new URL("/webhooks/bondify", url), { method: "POST", body, headers });
+  assert.equal(first.status, 204);
+  const days = (first.headers.get("alarm") - JSON.parse(body).confirmed_at) / (24 * 60 * 60 * 1000);
+  assert.ok(1 < days && days < 1.01, `after ${days} days`);
+  let retry;
+  do retry = await deliver(body);
+  while (retry[0] === 200);
+  assert.deepEqual(retry, [204, ""]);
+  assert.equal(users.length, 2);
 });

@@ -101,8 +101,9 @@ impl Drop for Running<'_> {
 
 /// The handler. A 2xx completes the event, after any other answer and after an error Bondify sends it again.
 async fn on_event(event: &Event, env: &Env) -> Result<Response> {
-    let Event::Confirmed(login) = event else { return Response::empty() };
-    let user = json!({"telegram_id": login.user().id().as_str(), "name": login.user().name()});
+    let Event::Confirmed(confirmed) = event else { return Response::empty() };
+    let user = confirmed.user();
+    let user = json!({"telegram_id": user.id().as_str(), "name": user.name()});
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_body(Some(user.to_string().into()));
     let saved = env.service("USERS")?.fetch("https://users/", Some(init)).await?;
