@@ -41,9 +41,9 @@ define_bondify_event! {
     ///     BondifyEvent(event): BondifyEvent,
     ///     users: Data<Users>,
     /// ) -> actix_web::Result<HttpResponse> {
-    ///     if let Event::Confirmed(login) = event {
+    ///     if let Event::Confirmed(confirmed) = event {
     ///         // Bondify retries after an error.
-    ///         users.log_in(login.user()).await.map_err(ErrorInternalServerError)?;
+    ///         users.log_in(confirmed.user()).await.map_err(ErrorInternalServerError)?;
     ///     }
     ///     Ok(HttpResponse::NoContent().finish())
     /// }

@@ -230,7 +230,7 @@ async fn an_optional_event_without_bondify_is_none_and_logged() {
 
 // The README says to put no such middleware around Bondify.
 #[tokio::test]
-async fn a_middleware_that_makes_200_of_500_loses_the_event() {
+async fn an_event_is_lost_if_a_middleware_turns_500_into_200() {
     let store = ProbeStore::new(MemoryStore::new());
     let bondify = Bondify::builder(secret()).store(store.clone()).build().unwrap();
     let server = app(move |config| {

@@ -34,8 +34,8 @@ define_bondify_event! {
     ///     BondifyEvent(event): BondifyEvent,
     ///     State(users): State<Users>,
     /// ) -> Result<StatusCode, StatusCode> {
-    ///     if let Event::Confirmed(login) = event {
-    ///         users.log_in(login.user()).await?; // Bondify retries after an error
+    ///     if let Event::Confirmed(confirmed) = event {
+    ///         users.log_in(confirmed.user()).await?; // Bondify retries after an error
     ///     }
     ///     Ok(StatusCode::NO_CONTENT)
     /// }

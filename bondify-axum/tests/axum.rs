@@ -242,7 +242,7 @@ async fn a_default_body_limit_below_the_body_applies_to_the_handlers_extractor()
 
 // The README says to put no such layer around the route.
 #[tokio::test]
-async fn a_layer_that_makes_200_of_500_loses_the_event() {
+async fn an_event_is_lost_if_a_layer_turns_500_into_200() {
     let store = ProbeStore::new(MemoryStore::new());
     let bondify = Bondify::builder(secret("whsec_test")).store(store.clone()).build().unwrap();
     let failing = async |_: BondifyEvent| StatusCode::INTERNAL_SERVER_ERROR;

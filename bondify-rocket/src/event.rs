@@ -47,8 +47,8 @@ define_bondify_event! {
     ///
     /// #[post("/bondify", data = "<event>")]
     /// async fn on_event(event: BondifyEvent, users: &State<Users>) -> Result<NoContent, Status> {
-    ///     if let Event::Confirmed(login) = event.0 {
-    ///         users.log_in(login.user()).await?; // Bondify retries after an error
+    ///     if let Event::Confirmed(confirmed) = event.0 {
+    ///         users.log_in(confirmed.user()).await?; // Bondify retries after an error
     ///     }
     ///     Ok(NoContent)
     /// }

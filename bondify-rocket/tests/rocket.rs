@@ -230,7 +230,7 @@ fn all_is_well(_: Status, _: &Request<'_>) -> Custom<&'static str> {
 
 // The client's status is the acknowledgement, not the handler's.
 #[tokio::test]
-async fn a_catcher_that_makes_200_of_500_completes_the_event() {
+async fn a_catcher_that_turns_500_into_200_completes_the_event() {
     let (bondify, store) = probed();
     let script = Script::default();
     script.then([Step::Answer(500)]);

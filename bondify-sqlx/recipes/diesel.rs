@@ -12,9 +12,9 @@ pub fn on_event(connection: &mut SqliteConnection, event: &Event) -> QueryResult
         if record(connection, event)? == Recorded::Duplicate {
             return Ok(()); // done before: answer 2xx
         }
-        if let Event::Confirmed(login) = event {
+        if let Event::Confirmed(confirmed) = event {
             sql_query("INSERT INTO users (telegram_id) VALUES (?) ON CONFLICT DO NOTHING")
-                .bind::<Text, _>(login.user().id().as_str())
+                .bind::<Text, _>(confirmed.user().id().as_str())
                 .execute(connection)?;
         }
         Ok(())

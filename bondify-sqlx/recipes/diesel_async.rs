@@ -13,9 +13,9 @@ pub async fn on_event(connection: &mut AsyncPgConnection, event: &Event) -> Quer
             if record(connection, event).await? == Recorded::Duplicate {
                 return Ok(()); // done before: answer 2xx
             }
-            if let Event::Confirmed(login) = event {
+            if let Event::Confirmed(confirmed) = event {
                 sql_query("INSERT INTO users (telegram_id) VALUES ($1) ON CONFLICT DO NOTHING")
-                    .bind::<Text, _>(login.user().id().as_str())
+                    .bind::<Text, _>(confirmed.user().id().as_str())
                     .execute(connection)
                     .await?;
             }

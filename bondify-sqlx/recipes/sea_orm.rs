@@ -11,10 +11,10 @@ pub async fn on_event(database: &DatabaseConnection, event: &Event) -> Result<()
     if record(&transaction, event).await? == Recorded::Duplicate {
         return Ok(()); // done before: answer 2xx
     }
-    if let Event::Confirmed(login) = event {
+    if let Event::Confirmed(confirmed) = event {
         // Or with your own entities, on `&transaction`.
         let insert = "INSERT INTO users (telegram_id) VALUES ($1) ON CONFLICT DO NOTHING";
-        let id = login.user().id().as_str().into();
+        let id = confirmed.user().id().as_str().into();
         let insert = Statement::from_sql_and_values(DatabaseBackend::Postgres, insert, [id]);
         transaction.execute_raw(insert).await?;
     }

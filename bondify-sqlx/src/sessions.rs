@@ -63,7 +63,7 @@ impl Sessions {
         }
         let text = format!(
             "{unanswered} connections wait for an answer of the database, which is the limit; \
-             no other is opened"
+             none is opened"
         );
         Err(Error::Protocol(text))
     }

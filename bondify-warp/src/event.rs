@@ -17,8 +17,8 @@ define_bondify_event! {
     /// }
     ///
     /// async fn on_event(BondifyEvent(event): BondifyEvent) -> Result<StatusCode, StatusCode> {
-    ///     if let Event::Confirmed(login) = event {
-    ///         log_in(login.user()).await?; // Bondify retries after an error
+    ///     if let Event::Confirmed(confirmed) = event {
+    ///         log_in(confirmed.user()).await?; // Bondify retries after an error
     ///     }
     ///     Ok(StatusCode::NO_CONTENT)
     /// }

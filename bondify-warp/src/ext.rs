@@ -79,7 +79,7 @@ pub trait BondifyExt: sealed::Sealed {
     ///     users: Users,
     /// ) -> Result<StatusCode, StatusCode> {
     ///     match event {
-    ///         Event::Confirmed(login) => users.log_in(login.user().id().as_str()).await,
+    ///         Event::Confirmed(confirmed) => users.log_in(confirmed.user().id().as_str()).await,
     ///         _ => Ok(StatusCode::NO_CONTENT),
     ///     }
     /// }

@@ -16,8 +16,8 @@ define_bondify_user! {
 /// response: 401, or 503 if the store of used proofs cannot be reached. Where a user is optional, a
 /// handler takes `user.ok()`.
 ///
-/// Apply it to a route once, after all filters that may reject: it uses up a proof of single
-/// use, which the next route would refuse. A proof lasts for 5 minutes: exchange it for a session of your
+/// Apply it to a route once, after all filters that may reject: it marks a proof of single
+/// use as used, and the next route would refuse it. A proof lasts for 5 minutes: exchange it for a session of your
 /// own, and set [`ProofVerifier::single_use`], so that it is exchanged once.
 ///
 /// ```

@@ -71,16 +71,16 @@ const LOGINS: &str = "SELECT logins FROM users WHERE telegram_id = $1";
 /// Runs the same code on both engines, whose pools and transactions have different types.
 macro_rules! handle {
     ($pool:ident, $inbox:ident, $event:ident) => {{
-        let Event::Confirmed(login) = $event else { return Ok(0) };
+        let Event::Confirmed(confirmed) = $event else { return Ok(0) };
         let mut transaction = $pool.begin().await?;
         if $inbox.record(&mut transaction, $event).await? == Recorded::New {
             sqlx::query(UPSERT)
-                .bind(login.user().id().as_str())
-                .bind(login.user().name())
+                .bind(confirmed.user().id().as_str())
+                .bind(confirmed.user().name())
                 .execute(&mut *transaction)
                 .await?;
         }
-        let logins = sqlx::query_scalar(LOGINS).bind(login.user().id().as_str());
+        let logins = sqlx::query_scalar(LOGINS).bind(confirmed.user().id().as_str());
         let logins = logins.fetch_one(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(logins)

@@ -43,7 +43,7 @@ async fn confirming_on_the_phone_signs_the_browser_in_by_itself() {
 }
 
 #[tokio::test]
-async fn cancelling_on_the_phone_is_told_by_the_browser() {
+async fn the_browser_shows_that_the_phone_has_cancelled() {
     let rig = Rig::start(LONG).await;
     let Some((browser, phone)) = begin(&rig).await else { return };
     phone.click("button[value=cancel]").await;
@@ -64,7 +64,7 @@ async fn an_ignored_login_expires_on_the_open_page() {
 }
 
 #[tokio::test]
-async fn nobody_is_kept_out() {
+async fn the_pages_are_accessible_on_each_device() {
     let rig = Rig::start(LONG).await;
     let Some((browser, phone)) = begin(&rig).await else { return };
     for (device, name) in [

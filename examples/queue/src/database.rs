@@ -69,11 +69,11 @@ macro_rules! handle {
         let mut transaction = $pool.begin().await?;
         let recorded = $inbox.record(&mut transaction, $event).await?;
         if recorded == Recorded::New
-            && let Event::Confirmed(login) = $event
+            && let Event::Confirmed(confirmed) = $event
         {
             sqlx::query(INSERT)
-                .bind(login.user().id().as_str())
-                .bind(login.user().name().replace('\0', "")) // PostgreSQL refuses it
+                .bind(confirmed.user().id().as_str())
+                .bind(confirmed.user().name().replace('\0', "")) // PostgreSQL refuses it
                 .execute(&mut *transaction)
                 .await?;
         }

@@ -208,7 +208,7 @@ pub fn sigterm_ends_it_as_process_1(binary: &str) {
 ///
 /// # Panics
 ///
-/// If the error is another one.
+/// On any other error.
 pub fn an_address_in_use_is_named(binary: &str) {
     let taken = TcpListener::bind("127.0.0.1:0").and_then(|listener| {
         let address = listener.local_addr()?;

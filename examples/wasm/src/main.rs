@@ -23,7 +23,9 @@ fn main() -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     for delivery in io::stdin().lines() {
         match verify(&verifier, &delivery?) {
-            Ok(Event::Confirmed(login)) => writeln!(out, "user {} logged in", login.user().id())?,
+            Ok(Event::Confirmed(confirmed)) => {
+                writeln!(out, "user {} logged in", confirmed.user().id())?;
+            }
             Ok(event) => writeln!(out, "{}", event.name())?,
             Err(error) => writeln!(out, "refused: {error}")?,
         }

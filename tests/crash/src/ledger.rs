@@ -39,9 +39,9 @@ pub enum Entry {
         /// The process's number.
         process: usize,
     },
-    /// The store was restarted, or is heard again.
+    /// The store was restarted, or its connections carry data again.
     Restart {
-        /// The time that it was away.
+        /// The time that it was unavailable.
         millis: u64,
     },
 }
@@ -167,12 +167,12 @@ pub(crate) struct Balance {
     pub(crate) lost: Vec<usize>,
     /// The effects of events that were never sent.
     pub(crate) forged: usize,
-    /// The effects that came again after a death.
+    /// The effects that were repeated after a kill.
     pub(crate) after_deaths: usize,
-    /// The effects that came again in another process, after the store was away for longer than a lease: no
-    /// process knows what another one could not complete.
+    /// The effects that were repeated in another process, after the store was unavailable for longer than a
+    /// lease: no process knows what another one could not complete.
     pub(crate) after_outages: usize,
-    /// The events that took effect again although nobody died.
+    /// The events that took effect again although no process was killed.
     pub(crate) doubled: Vec<usize>,
 }
 
@@ -181,7 +181,7 @@ pub(crate) struct Balance {
 const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Checks that each event took effect, and again only after the process that handled it was killed, or the
-/// store was away for longer than a lease, before it can have settled it.
+/// store was unavailable for longer than a lease, before it can have settled it.
 pub(crate) fn balance(lease: Duration, events: usize, entries: &[(Duration, Entry)]) -> Balance {
     let mut balance = Balance::default();
     let outages = entries.iter().filter_map(|&(end, entry)| match entry {
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_inbox_has_no_excuse() {
+    fn the_inbox_allows_no_second_effect_after_a_death() {
         assert_eq!(faults(Mode::Inbox, &[ONE, DEATH, ANSWER]), 0);
         assert_eq!(faults(Mode::Inbox, &[ONE, DEATH, TWO, ANSWER]), 1);
     }
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_tells_the_history_of_its_event() {
+    fn a_fault_has_the_history_of_its_event() {
         let other = [Effect { event: 1, process: 3 }, Kill { process: 3 }];
         let entries = [&[ONE, TWO, DEATH][..], &other].concat();
         let faults = judge(Mode::Claims, 2, &entries).faults;

@@ -30,7 +30,7 @@ mod bb8 {
 }
 
 #[tokio::test]
-async fn a_restart_of_redis_goes_unnoticed() {
+async fn a_restart_of_redis_causes_no_error() {
     let lease = Duration::from_secs(60);
     for store in [on_deadpool, on_bb8] {
         let Some(mut redis) = Engine::redis() else { return };
