@@ -50,7 +50,7 @@ pub struct LoginBuilder {
     sessions: Sessions,
     bondify: Bondify,
     origin: String,
-    cookie_key: Vec<u8>,
+    cookie_key: Option<Vec<u8>>,
     old_cookie_keys: Vec<Vec<u8>>,
     allow_http: bool,
     return_to: String,
@@ -78,7 +78,7 @@ impl Login {
             sessions,
             bondify: bondify.clone(),
             origin: String::new(),
-            cookie_key: Vec::new(),
+            cookie_key: None,
             old_cookie_keys: Vec::new(),
             allow_http: false,
             return_to: "/".to_owned(),
@@ -123,7 +123,8 @@ impl LoginBuilder {
     }
 
     /// Sets the secret that the login cookie is encrypted and authenticated with: 32 random bytes
-    /// or more, the same on every instance and after a restart. Required.
+    /// or more, the same on every instance and after a restart. Required, except for an origin on this machine,
+    /// whose default is a new random key at each start.
     ///
     /// A new key ends the logins that have begun and are not finished, unless the old one is
     /// [accepted](Self::also_accept_cookie_key) for 15 minutes more.
@@ -136,7 +137,7 @@ impl LoginBuilder {
     /// # }
     /// ```
     pub fn cookie_key(mut self, key: impl AsRef<[u8]>) -> Self {
-        self.cookie_key = key.as_ref().to_vec();
+        self.cookie_key = Some(key.as_ref().to_vec());
         self
     }
 
@@ -446,7 +447,7 @@ impl LoginBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError::ShortKey`] if the cookie key has fewer than 32 bytes,
+    /// [`BuildError::ShortKey`] if the cookie key is missing or has fewer than 32 bytes,
     /// [`WrongOrigin`](BuildError::WrongOrigin) if the origin is missing or is not a scheme and a
     /// host, [`InsecureOrigin`](BuildError::InsecureOrigin) if it is `http://` and not loopback
     /// unless [`allow_http`](Self::allow_http) is called,
@@ -456,7 +457,8 @@ impl LoginBuilder {
     /// [`UnknownLanguage`](BuildError::UnknownLanguage) if a setting of the page is not valid.
     pub fn build(self) -> Result<Login, BuildError> {
         let origin = origin(&self.origin, self.allow_http)?;
-        let mut keys = self.old_cookie_keys.iter().chain([&self.cookie_key]);
+        let cookie_key = self.cookie_key.clone().or_else(|| own_key(&origin)).unwrap_or_default();
+        let mut keys = self.old_cookie_keys.iter().chain([&cookie_key]);
         if let Some(short) = keys.find(|key| key.len() < MIN_KEY_BYTES) {
             return Err(BuildError::ShortKey(short.len()));
         }
@@ -471,11 +473,7 @@ impl LoginBuilder {
         let design = self.design(&origin)?;
         Ok(Login(Arc::new(Settings {
             proofs: self.bondify.proofs().leeway(CLOCK_SKEW).project(self.sessions.project_id()),
-            sealer: Sealer::new(
-                &self.cookie_key,
-                &self.old_cookie_keys,
-                origin.starts_with("https://"),
-            ),
+            sealer: Sealer::new(&cookie_key, &self.old_cookie_keys, origin.starts_with("https://")),
             slow_polls: self.sessions.clone().slowed_to(self.slowed_to),
             sessions: self.sessions,
             bondify: self.bondify,
@@ -531,6 +529,14 @@ fn image_source(url: &str) -> Option<String> {
     Some(format!("img-src {}", url.origin().ascii_serialization()))
 }
 
+/// The default cookie key of an origin on this machine.
+fn own_key(origin: &str) -> Option<Vec<u8>> {
+    Url::parse(origin).ok().filter(is_loopback)?;
+    let mut key = vec![0; MIN_KEY_BYTES];
+    getrandom::fill(&mut key).ok()?;
+    Some(key)
+}
+
 /// Checks the origin and returns it in the form that browsers send.
 fn origin(text: &str, allow_http: bool) -> Result<String, BuildError> {
     let wrong = || BuildError::WrongOrigin(text.to_owned());
@@ -559,6 +565,7 @@ mod tests {
     use bondify_core::Secret;
 
     use super::*;
+    use crate::pending::Pending;
 
     const KEY: [u8; 32] = [7; 32];
 
@@ -578,6 +585,27 @@ mod tests {
         assert_eq!(error(builder().cookie_key("")), BuildError::ShortKey(0));
         assert_eq!(error(builder().also_accept_cookie_key([7; 31])), BuildError::ShortKey(31));
         assert!(builder().build().is_ok());
+        let without = || LoginBuilder { cookie_key: None, ..builder() };
+        assert_eq!(error(without()), BuildError::ShortKey(0));
+        assert_eq!(
+            error(without().origin("http://shop.example").allow_http()),
+            BuildError::ShortKey(0)
+        );
+    }
+
+    #[test]
+    fn an_origin_on_this_machine_has_a_key_of_its_own() {
+        let local = || builder().origin("http://127.0.0.1:3000");
+        let without = || LoginBuilder { cookie_key: None, ..local() }.build().unwrap();
+        let (Login(first), Login(second)) = (without(), without());
+        let now = SystemTime::now();
+        let session = bondify_client::Session::resume("sess_1", "https://t.me/b", now);
+        let login = Pending::begin(&session, "/login", "/", None, now).unwrap();
+        let set = first.sealer.seal(&login, now).unwrap();
+        let headers = http::HeaderMap::from_iter([(http::header::COOKIE, set)]);
+        assert_eq!(first.sealer.open(&headers).len(), 1);
+        assert!(second.sealer.open(&headers).is_empty());
+        assert_eq!(error(local().cookie_key("")), BuildError::ShortKey(0));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bondify_core::Verifier;
 
-/// The minimum length of the cookie key: the input of HKDF must be as strong as the AES-256 key.
+/// The minimum length of the cookie key: that of the cipher's key, which is derived from it.
 pub(crate) const MIN_KEY_BYTES: usize = 32;
 
 /// The difference between clocks that is accepted, of instances and of Bondify's API: the same as for

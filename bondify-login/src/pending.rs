@@ -7,11 +7,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bondify_client::Session;
 use bondify_core::{EventKey, adapter::visit_cookies};
-use cookie::{Cookie, CookieJar, Key, SameSite};
+use chacha20poly1305::{
+    KeyInit, XChaCha20Poly1305, XNonce,
+    aead::{Aead, Payload},
+};
+use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::limits::{CLOCK_SKEW, MAX_LIFETIME};
 
@@ -96,41 +102,56 @@ pub(crate) fn finished_key(session: &EventKey) -> EventKey {
     session.within("finished")
 }
 
-/// Encrypts and authenticates the cookies.
+/// Encrypts and authenticates the cookies. The value of a cookie is a random nonce and the encrypted login,
+/// which is bound to the cookie's name.
 pub(crate) struct Sealer {
-    key: Key,
-    old_keys: Vec<Key>,
+    cipher: XChaCha20Poly1305,
+    old_ciphers: Vec<XChaCha20Poly1305>,
     secure: bool,
 }
 
 impl Sealer {
     pub(crate) fn new(key: &[u8], old_keys: &[Vec<u8>], secure: bool) -> Self {
-        let old_keys = old_keys.iter().map(|key| Key::derive_from(key)).collect();
-        Self { key: Key::derive_from(key), old_keys, secure }
+        let cipher = |key: &[u8]| XChaCha20Poly1305::new(&Sha256::digest(key));
+        let old_ciphers = old_keys.iter().map(|key| cipher(key)).collect();
+        Self { cipher: cipher(key), old_ciphers, secure }
     }
 
-    /// The beginning of the cookies' names. Browsers accept a `__Host-` cookie only from this host, so that
+    /// The name of the cookie of a login. Browsers accept a `__Host-` cookie only from this host, so that
     /// no other host of the domain can set it.
+    fn name(&self, id: &str) -> String {
+        format!("{}{id}", self.prefix())
+    }
+
     fn prefix(&self) -> &'static str {
         if self.secure { "__Host-bondify-login-" } else { "bondify-login-" }
     }
 
     /// The value of `Set-Cookie` with the encrypted login.
     pub(crate) fn seal(&self, login: &Pending, now: SystemTime) -> Option<HeaderValue> {
+        let name = self.name(&login.id);
+        let mut nonce = [0; 24];
+        getrandom::fill(&mut nonce).ok()?;
+        let opened = Payload { msg: &serde_json::to_vec(login).ok()?, aad: name.as_bytes() };
+        let sealed = self.cipher.encrypt(&XNonce::from(nonce), opened).ok()?;
+        let value = BASE64_URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat());
         let lifetime = login.is_over_at().duration_since(now).unwrap_or_default();
-        let seconds = i64::try_from(lifetime.as_secs()).ok()?;
-        let mut cookie = self.cookie(&login.id, serde_json::to_string(login).ok()?);
-        cookie.set_max_age(cookie::time::Duration::seconds(seconds));
-        let (name, mut jar) = (cookie.name().to_owned(), CookieJar::new());
-        jar.private_mut(&self.key).add(cookie);
-        HeaderValue::try_from(jar.get(&name)?.to_string()).ok()
+        self.cookie(name, value, i64::try_from(lifetime.as_secs()).ok()?)
     }
 
     /// The value of `Set-Cookie` that removes the login's cookie.
     pub(crate) fn removal(&self, login: &Pending) -> Option<HeaderValue> {
-        let mut removal = self.cookie(&login.id, String::new());
-        removal.set_max_age(cookie::time::Duration::ZERO);
-        HeaderValue::try_from(removal.to_string()).ok()
+        self.cookie(self.name(&login.id), String::new(), 0)
+    }
+
+    fn cookie(&self, name: String, value: String, max_age: i64) -> Option<HeaderValue> {
+        let cookie = Cookie::build((name, value))
+            .http_only(true)
+            .secure(self.secure)
+            .same_site(SameSite::Lax)
+            .path("/")
+            .max_age(cookie::time::Duration::seconds(max_age));
+        HeaderValue::try_from(cookie.to_string()).ok()
     }
 
     /// Returns the logins of the browser that sent these headers, the newest first. A cookie that this key
@@ -147,23 +168,14 @@ impl Sealer {
     }
 
     fn decrypt(&self, id: &[u8], value: &[u8]) -> Option<Pending> {
-        let (id, value) = (str::from_utf8(id).ok()?, str::from_utf8(value).ok()?);
-        let sealed = self.cookie(id, value.to_owned());
-        let opened = [&self.key]
-            .into_iter()
-            .chain(&self.old_keys)
-            .find_map(|key| CookieJar::new().private(key).decrypt(sealed.clone()))?;
-        let login = serde_json::from_str(opened.value()).ok()?;
-        Some(Pending { id: id.to_owned(), ..login })
-    }
-
-    fn cookie(&self, id: &str, value: String) -> Cookie<'static> {
-        Cookie::build((format!("{}{id}", self.prefix()), value))
-            .http_only(true)
-            .secure(self.secure)
-            .same_site(SameSite::Lax)
-            .path("/")
-            .build()
+        let id = str::from_utf8(id).ok()?.to_owned();
+        let (name, value) = (self.name(&id), BASE64_URL_SAFE_NO_PAD.decode(value).ok()?);
+        let (nonce, sealed) = value.split_first_chunk::<24>()?;
+        let opened = [&self.cipher].into_iter().chain(&self.old_ciphers).find_map(|cipher| {
+            let sealed = Payload { msg: sealed, aad: name.as_bytes() };
+            cipher.decrypt(&XNonce::from(*nonce), sealed).ok()
+        })?;
+        Some(Pending { id, ..serde_json::from_slice(&opened).ok()? })
     }
 }
 

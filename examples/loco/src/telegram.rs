@@ -45,11 +45,8 @@ async fn start(
     let store = SqliteStore::new(app.db.get_sqlite_connection_pool().clone());
     store.migrate().await?;
     let bondify = Bondify::builder(secret).store(store).build()?;
-    let mut cookie_key = [0; 32]; // a real app has one that lasts
-    getrandom::fill(&mut cookie_key)?;
     let login = Login::builder(sessions, &bondify)
         .origin(app.config.server.full_url())
-        .cookie_key(cookie_key)
         .app_name("Shop")
         .build()?;
     Ok((login, bondify))

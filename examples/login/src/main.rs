@@ -7,8 +7,8 @@
 //! and set `WEBHOOK` to 1.
 //!
 //! The users are in the SQLite file `login.db`, or where `DATABASE_URL` says: `sqlite:PATH` or
-//! `postgres://…`. Behind TLS, `ORIGIN` is the address that browsers see. `LOGIN_COOKIE_KEY`, 32
-//! random bytes or more, lets a login that has begun survive a restart.
+//! `postgres://…`. Behind TLS, `ORIGIN` is the address that browsers see, and `LOGIN_COOKIE_KEY` has 32
+//! random bytes or more, with which a login that has begun survives a restart.
 //!
 //! Several instances share these three, and the Redis of `REDIS_URL`: a webhook that one of them receives then wakes
 //! the page that waits at another, and any of them can finish a login.
@@ -65,9 +65,11 @@ async fn main() -> anyhow::Result<()> {
     let bondify = bondify.build()?;
     let mut login = Login::builder(sessions, &bondify)
         .origin(variable("ORIGIN", &url))
-        .cookie_key(env::var("LOGIN_COOKIE_KEY").map_or_else(|_| random_key(), String::into_bytes))
         .app_name("Login example")
         .webhooks(local.is_some() || env::var_os("WEBHOOK").is_some());
+    if let Ok(key) = env::var("LOGIN_COOKIE_KEY") {
+        login = login.cookie_key(key);
+    }
     if let Some(redis) = redis {
         login = login.wakeups(RedisWakeups::open(redis));
     }
@@ -93,10 +95,4 @@ fn sessions(api: &str, project_id: String) -> Sessions {
 
 fn variable(name: &str, default: &str) -> String {
     env::var(name).unwrap_or_else(|_| default.to_owned())
-}
-
-fn random_key() -> Vec<u8> {
-    let mut key = vec![0; 32];
-    getrandom::fill(&mut key).expect("the system has randomness");
-    key
 }

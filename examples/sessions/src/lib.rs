@@ -50,12 +50,9 @@ pub async fn start(origin: &str) -> anyhow::Result<(Login, Users)> {
         }
     };
     let bondify = Bondify::builder(secret).build()?;
-    let mut cookie_key = [0; 32]; // a real app has one that lasts
-    getrandom::fill(&mut cookie_key)?;
     let login =
         Login::builder(Client::builder().base_url(api).build()?.sessions(project), &bondify)
             .origin(origin)
-            .cookie_key(cookie_key)
             .app_name("Shop")
             .build()?;
     Ok((login, users))

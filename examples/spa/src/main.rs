@@ -26,12 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let bondify = Bondify::builder(emulator.project("proj_spa")?.secret()).build()?;
     let client = Client::builder().base_url(emulator.url()).build()?;
-    let mut key = [0; 32];
-    getrandom::fill(&mut key)?;
-    let login = Login::builder(client.sessions("proj_spa"), &bondify)
-        .origin(&*url)
-        .cookie_key(key)
-        .build()?;
+    let login = Login::builder(client.sessions("proj_spa"), &bondify).origin(&*url).build()?;
     println!("sign in on {url}");
     let app = example_spa::app(&login);
     let requested = shutdown.requested();

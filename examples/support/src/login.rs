@@ -15,10 +15,7 @@ use bondify_login::Login;
 pub async fn start(origin: &str) -> anyhow::Result<Login> {
     let (sessions, secret) = project().await?;
     let bondify = Bondify::builder(secret).build()?;
-    let mut cookie_key = [0; 32]; // a real app has one that lasts
-    getrandom::fill(&mut cookie_key)?;
-    let login = Login::builder(sessions, &bondify).origin(origin).cookie_key(cookie_key);
-    Ok(login.app_name("Shop").build()?)
+    Ok(Login::builder(sessions, &bondify).origin(origin).app_name("Shop").build()?)
 }
 
 /// The session API of a project, and its webhook secret.

@@ -2,7 +2,6 @@
 
 #![expect(clippy::print_stdout, reason = "the output of a program")]
 
-use anyhow::Context;
 use askama::Template;
 use axum::{
     Router,
@@ -29,7 +28,6 @@ async fn main() -> anyhow::Result<()> {
 
     let login = Login::builder(api.sessions("proj_shop"), &bondify)
         .origin("http://127.0.0.1:3000")
-        .cookie_key(std::env::var("LOGIN_COOKIE_KEY").context("LOGIN_COOKIE_KEY is not set")?)
         .app_name("Shop")
         .build()?;
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
