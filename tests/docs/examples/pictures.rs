@@ -3,12 +3,14 @@
 //! ```sh
 //! cargo run -p docs-tests --example pictures
 //! ```
+//!
+//! Beside each picture is a file with its text. A test fails when the product shows another one.
 
 #![allow(clippy::unwrap_used, reason = "it can only stop where a step fails")]
 
 use std::{
-    env, fs,
-    path::{Path, PathBuf},
+    fs,
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -21,6 +23,7 @@ use bondify_axum::{
 };
 use bondify_emulator::{Emulator, Persona, ProjectSettings};
 use example_support::browser::{Browser, Device};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 const SHOP: &str = "proj_shop";
@@ -44,6 +47,17 @@ img { display: block; width: 410px; height: 567px; object-fit: cover; } figure:l
 
 #[tokio::main]
 async fn main() {
+    let images = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guide/images");
+    assert!(take(Path::new(images)).await, "chromedriver is not installed");
+}
+
+/// Writes the pictures to the folder `images`. Returns `false` if there is no browser.
+pub(crate) async fn take(images: &Path) -> bool {
+    let Some(browser) = Browser::open().await else { return false };
+    let picture = |name: &str| images.join(name).with_extension("png");
+    let write = |name: &str, text: &str| {
+        fs::write(images.join(name).with_extension("txt"), text).unwrap();
+    };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let project = ProjectSettings::new()
@@ -64,10 +78,8 @@ async fn main() {
         emulator.delivery_of(&session.token).await.unwrap();
     }
 
-    let browser = Browser::open().await.expect("chromedriver is installed");
-    let frames = env::temp_dir().join("bondify-pictures");
-    fs::create_dir_all(&frames).unwrap();
-    let frame = |name: &str| frames.join(name).with_extension("png");
+    let frames = TempDir::new().unwrap();
+    let frame = |name: &str| frames.path().join(name).with_extension("png");
 
     let phone = Device { width: 340, height: 470, dark: false };
     browser.show_on(Device { width: 600, height: 560, dark: false }).await; // wide enough for the QR code
@@ -75,29 +87,43 @@ async fn main() {
     browser.click("button").await;
     browser.wait_for_text("Waiting for you to confirm").await;
     browser.screenshot(&frame("waiting")).await;
+    let mut text = text_of(&browser).await;
     let bot = browser.value_of("document.querySelector('a[href*=sess_]').href").await;
 
     browser.show_on(Device { width: 1200, height: 700, dark: false }).await;
     browser.goto(&format!("{}/?delivery=dlv_2", emulator.url())).await;
     browser.wait_until("document.getElementById('link').dataset.state === 'on'").await;
     browser.screenshot(&picture("inspector")).await;
+    write("inspector", &text_of(&browser).await);
 
     browser.show_on(phone).await;
     browser.goto(bot.as_str().unwrap()).await;
     browser.wait_for_text("wants to log you in").await;
     browser.screenshot(&frame("bot")).await;
+    text += &text_of(&browser).await;
     browser.click("button[value=confirm]").await;
     browser.show_on(Device { width: 220, height: 445, dark: false }).await;
     browser.goto(&format!("{url}/login")).await;
     browser.wait_for_text("Welcome").await;
     browser.screenshot(&frame("welcome")).await;
+    text += &text_of(&browser).await;
 
-    let page = frames.join("sign-in.html");
+    let page = frames.path().join("sign-in.html");
     fs::write(&page, SIGN_IN).unwrap();
     browser.show_on(Device { width: 1200, height: 700, dark: false }).await;
     browser.goto(&format!("file://{}", page.display())).await;
     browser.wait_until("[...document.images].every((image) => image.naturalWidth > 0)").await;
     browser.screenshot(&picture("sign-in")).await;
+    write("sign-in", &text);
+    true
+}
+
+/// The text of a page. Lines with a digit differ each time, such as those with times and tokens.
+async fn text_of(browser: &Browser) -> String {
+    let text = browser.value_of("document.body.innerText").await;
+    let differs = |line: &str| line.contains(|c: char| c.is_ascii_digit());
+    let lines = text.as_str().unwrap().lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(|line| format!("{}\n", if differs(line) { "…" } else { line })).collect()
 }
 
 /// A sign-in, and a webhook that fails for the first login.
@@ -107,7 +133,6 @@ fn app(emulator: &Emulator, url: &str) -> Router {
     let client = Client::builder().base_url(emulator.url()).build().unwrap();
     let login = Login::builder(client.sessions(SHOP), &bondify)
         .origin(url)
-        .cookie_key([0; 32])
         .app_name("Shop")
         .build()
         .unwrap();
@@ -132,10 +157,4 @@ fn welcome(name: &str) -> String {
         r#"<meta name="viewport" content="width=device-width"><body style="font: 17px sans-serif; margin: 24px">
         <h1 style="font-size: 24px">Shop</h1><p>Welcome, {name}!</p>"#
     )
-}
-
-/// The path of a picture.
-fn picture(name: &str) -> PathBuf {
-    let images = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guide/images");
-    Path::new(images).join(name).with_extension("png")
 }

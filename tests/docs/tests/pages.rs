@@ -1,7 +1,5 @@
 //! Every page of this repository, checked.
 
-use std::fs;
-
 use bondify_testkit::skipped;
 use docs_tests::{Fault, Repository};
 
@@ -33,15 +31,4 @@ fn every_quoted_message_is_in_the_source() {
 #[test]
 fn every_code_metric_and_environment_variable_is_in_the_source() {
     assert_none(&repository().check_names().unwrap());
-}
-
-/// The command stops where a page of the product lacks a text of the picture.
-#[test]
-fn each_picture_is_taken_by_the_command() {
-    let command = include_str!("../examples/pictures.rs");
-    let images = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guide/images");
-    for image in fs::read_dir(images).unwrap() {
-        let name = image.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
-        assert!(command.contains(&format!("picture(\"{name}\")")), "no step takes {name}");
-    }
 }
