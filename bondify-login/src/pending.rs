@@ -130,10 +130,10 @@ impl Sealer {
     /// The value of `Set-Cookie` with the encrypted login.
     pub(crate) fn seal(&self, login: &Pending, now: SystemTime) -> Option<HeaderValue> {
         let name = self.name(&login.id);
-        let mut nonce = [0; 24];
+        let mut nonce = XNonce::default();
         getrandom::fill(&mut nonce).ok()?;
         let opened = Payload { msg: &serde_json::to_vec(login).ok()?, aad: name.as_bytes() };
-        let sealed = self.cipher.encrypt(&XNonce::from(nonce), opened).ok()?;
+        let sealed = self.cipher.encrypt(&nonce, opened).ok()?;
         let value = BASE64_URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat());
         let lifetime = login.is_over_at().duration_since(now).unwrap_or_default();
         self.cookie(name, value, i64::try_from(lifetime.as_secs()).ok()?)
@@ -170,10 +170,11 @@ impl Sealer {
     fn decrypt(&self, id: &[u8], value: &[u8]) -> Option<Pending> {
         let id = str::from_utf8(id).ok()?.to_owned();
         let (name, value) = (self.name(&id), BASE64_URL_SAFE_NO_PAD.decode(value).ok()?);
-        let (nonce, sealed) = value.split_first_chunk::<24>()?;
+        let (nonce, sealed) = value.split_first_chunk()?;
+        let nonce = XNonce::from(*nonce);
         let opened = [&self.cipher].into_iter().chain(&self.old_ciphers).find_map(|cipher| {
             let sealed = Payload { msg: sealed, aad: name.as_bytes() };
-            cipher.decrypt(&XNonce::from(*nonce), sealed).ok()
+            cipher.decrypt(&nonce, sealed).ok()
         })?;
         Some(Pending { id, ..serde_json::from_slice(&opened).ok()? })
     }

@@ -26,7 +26,6 @@ async fn serve(language: &str) -> (SocketAddr, Emulator) {
     let address = listener.local_addr().unwrap();
     let login = Login::builder(client.sessions(PROJECT), &bondify)
         .origin(format!("http://{address}"))
-        .cookie_key([7; 32])
         // A name from right to left in a page from left to right, and vice versa.
         .app_name(if language == "en" { "متجر الكتب" } else { "Corner Shop" })
         .languages([language])

@@ -21,7 +21,7 @@ async fn confirming_on_the_phone_signs_the_app_in_without_loading_a_page() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let login = Login::builder(client.sessions(PROJECT), &bondify);
-        let login = login.origin(&*url).cookie_key([7; 32]).build().unwrap();
+        let login = login.origin(&*url).build().unwrap();
         let app = example_spa::app(&login);
         tokio::spawn(async move { axum::serve(listener, app).await });
 

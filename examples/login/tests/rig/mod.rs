@@ -45,7 +45,6 @@ impl Rig {
         let client = client.build().unwrap();
         let login = Login::builder(client.sessions(PROJECT), &bondify)
             .origin(format!("http://{app}"))
-            .cookie_key([7; 32])
             .app_name("Login example")
             .webhooks(true)
             .build()
