@@ -1,7 +1,10 @@
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use bondify_core::{EventKey, StoreError, Wakeups, async_trait};
-use futures_util::stream::{self, BoxStream, StreamExt};
+use futures_util::{
+    FutureExt,
+    stream::{self, BoxStream, StreamExt},
+};
 use sqlx::{
     Connection, Error, PgConnection,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
@@ -33,7 +36,7 @@ pub struct PgWakeups {
     notifier: Arc<Mutex<Option<PgConnection>>>,
 }
 
-/// The time-out of a notification and of a connection attempt.
+/// The time-out of a notification, of the wait for the calls before it, and of a connection attempt.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 impl PgWakeups {
@@ -66,7 +69,8 @@ impl PgWakeups {
 impl Wakeups for PgWakeups {
     async fn wake(&self, key: &EventKey) -> Result<(), StoreError> {
         let payload = key.to_string();
-        let mut notifier = self.notifier.lock().await;
+        // A call that its task does not poll may hold the connection.
+        let mut notifier = in_time(self.notifier.lock().map(Ok)).await.map_err(StoreError::new)?;
         // It may have broken or become silent since the last call.
         if let Some(mut connection) = notifier.take()
             && self.notify(&mut connection, &payload).await.is_ok()

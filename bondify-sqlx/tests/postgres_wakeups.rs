@@ -8,7 +8,7 @@ use bondify_sqlx::{
     sqlx::{AssertSqlSafe, Connection, PgConnection, Row, raw_sql},
 };
 use bondify_testkit::{engine_url, within_a_minute};
-use futures_util::{StreamExt, stream::BoxStream};
+use futures_util::{StreamExt, future::poll_immediate, stream::BoxStream};
 use test_engines::{Proxy, Upstream};
 use tokio::time::timeout;
 
@@ -113,6 +113,17 @@ async fn silent_connections_are_replaced() {
     proxy.cut();
     one.wake(&key("on another new connection")).await.unwrap();
     reaches(&one, &mut woken, "after the cut").await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_polled_does_not_stop_the_others() {
+    let one = wakeups(&url()).await;
+    let key = key("of a task that waits for another call");
+    let mut first = one.wake(&key);
+    assert!(poll_immediate(&mut first).await.is_none(), "it waits for PostgreSQL");
+    within_a_minute(one.wake(&key)).await.expect_err("the connection is in use");
+    first.await.unwrap();
+    one.wake(&key).await.unwrap();
 }
 
 #[tokio::test]
