@@ -152,10 +152,23 @@ impl From<reqwest::Error> for NoAnswer {
         while let Some(source) = cause.source() {
             cause = source;
         }
-        let reason = cause.to_string();
-        let hint =
-            if reason.contains("certificate") { "; see --ca-file and --insecure" } else { "" };
-        Self::Failed(format!("{reason}{hint}"))
+        Self::Failed(in_words(&cause.to_string()))
+    }
+}
+
+/// What the libraries for TLS and HTTP say, for those who do not know them.
+fn in_words(reason: &str) -> String {
+    const SEE: &str = "see --ca-file and --insecure";
+    if reason.contains("InvalidContentType") {
+        "the port does not speak TLS; try http://".to_owned()
+    } else if reason.contains("invalid HTTP version") {
+        "the port does not speak HTTP; with TLS, the URL begins with https://".to_owned()
+    } else if ["UnknownIssuer", "BadSignature", "CaUsedAsEndEntity"].iter().any(|error| reason.contains(error)) {
+        format!("the issuer of its certificate is not trusted; {SEE}")
+    } else if reason.contains("certificate") {
+        format!("{reason}; {SEE}")
+    } else {
+        reason.to_owned()
     }
 }
 

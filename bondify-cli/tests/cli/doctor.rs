@@ -203,6 +203,7 @@ async fn a_server_that_fails_at_signed_deliveries_is_named() {
             (500, "HANDLER_PANICKED", "log"),
             (503, "STORE_UNAVAILABLE", "dedupe store"),
             (401, "STALE_EVENT", "clock"),
+            (401, "MISSING_SIGNATURE", "X-Bondify-Signature"),
             (429, "RATE_LIMITED", "rate limit"),
         ] {
             let failing = server(move |delivery: Delivery| async move {
@@ -217,23 +218,54 @@ async fn a_server_that_fails_at_signed_deliveries_is_named() {
 }
 
 #[tokio::test]
-async fn a_server_with_a_wrong_clock_and_a_slow_server_are_reported() {
+async fn a_firewall_that_refuses_every_delivery_is_named() {
     within_a_minute(async {
-        let late = server(async |delivery| {
-            let mut answer = sound(&delivery);
-            let date = httpdate::fmt_http_date(SystemTime::now() - Duration::from_secs(30));
-            answer.headers_mut().insert(DATE, date.parse().unwrap());
-            answer
-        });
-        assert_findings(&doctor(&late.await).await, &[("clock", "warning")]);
+        let firewall = server(async |_| StatusCode::FORBIDDEN.into_response()).await;
+        let finished = doctor(&firewall).await;
+        assert_findings(&finished, &[("signature", "problem")]);
+        assert!(finished.stdout.contains("firewalls"), "{finished}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_with_a_wrong_clock_is_reported_with_the_direction() {
+    within_a_minute(async {
+        for (is_behind, seconds, result, text) in [
+            (true, 300, "problem", "s behind this machine's"),
+            (false, 300, "problem", "s ahead of this machine's"),
+            (true, 20, "warning", "s behind this machine's"),
+        ] {
+            let off = Duration::from_secs(seconds);
+            let wrong = server(move |delivery| async move {
+                let mut answer = sound(&delivery);
+                let now = SystemTime::now();
+                let date = httpdate::fmt_http_date(if is_behind { now - off } else { now + off });
+                answer.headers_mut().insert(DATE, date.parse().unwrap());
+                answer
+            });
+            let finished = doctor(&wrong.await).await;
+            assert_findings(&finished, &[("clock", result)]);
+            assert!(finished.stdout.contains(text), "{finished}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_slow_server_is_reported() {
+    within_a_minute(async {
         let slow = server(async |delivery: Delivery| {
             if delivery.is_signed && !delivery.is_duplicate {
                 sleep(Duration::from_millis(3100)).await;
             }
             sound(&delivery)
-        });
-        let finished = run(&["doctor", "--json", "--url", &slow.await]).await;
+        })
+        .await;
+        let finished = run(&["doctor", "--json", "--url", &slow]).await;
         assert_findings(&finished, &[("time", "warning")]);
+        let finished = run(&["doctor", "--json", "--timeout=1s", "--url", &slow]).await;
+        assert_findings(&finished, &[("time", "problem")]);
     })
     .await;
 }

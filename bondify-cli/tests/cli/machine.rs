@@ -20,7 +20,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::support::{Finished, Recorder, Running, SECRET, bondify, run};
+use crate::support::{Finished, Receiver, Recorder, Running, SECRET, bondify, run};
 
 /// Starts `emulate --json` and returns its first line of output.
 async fn emulate(args: &[&str]) -> (Running, Value) {
@@ -227,6 +227,26 @@ async fn a_self_signed_certificate_is_accepted_on_request() {
         let refused = run(&[&["trigger", "auth.cancelled"], &args[..]].concat()).await;
         assert_eq!(refused.code, Some(2));
         assert!(refused.stderr.contains("must be PEM"), "{refused}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_doctor_names_a_url_with_or_without_tls_by_mistake() {
+    within_a_minute(async {
+        let folder = tempdir().unwrap();
+        let Some(nginx) = Nginx::start(folder.path()).await else { return };
+        let receiver = Receiver::start().await;
+        for (url, advice) in [
+            (nginx.url.replace("https", "http"), "begin the URL with https://"),
+            (receiver.url.replace("http", "https"), "does not speak TLS; try http://"),
+            (nginx.url.clone(), "the issuer of its certificate is not trusted; see --ca-file"),
+        ] {
+            let finished = run(&["doctor", "--url", &url]).await;
+            assert_eq!(finished.code, Some(1), "{finished}");
+            assert!(finished.stdout.starts_with("problem  reachable"), "{finished}");
+            assert!(finished.stdout.contains(advice), "{finished}");
+        }
     })
     .await;
 }

@@ -38,14 +38,14 @@ impl Examination {
                 "a delivery with a wrong signature",
                 &answer,
             ))?,
-            Err(reason) => return Ok(report.show(unreachable(reason))?),
+            Err(reason) => return Ok(report.show(unanswered("wrong-signature", reason))?),
         }
 
         let signed = match self.send(&body, Some(&self.secret)).await {
             Ok(answer) => answer,
-            Err(reason) => return Ok(report.show(unreachable(reason))?),
+            Err(reason) => return Ok(report.show(unanswered("signature", reason))?),
         };
-        let accepted = accepted(&signed);
+        let accepted = accepted(&signed, &unsigned);
         let is_accepted = accepted.level != Level::Problem;
         report.show(accepted)?;
         if let Some(finding) = clock(&signed) {
@@ -119,9 +119,8 @@ fn unreachable(reason: NoAnswer) -> Finding {
     match reason {
         NoAnswer::TimedOut => Finding::problem(
             "reachable",
-            "no answer in time: Bondify waits for 10 s and then counts the delivery as failed",
-            "check that the server runs and that no firewall drops the connection; answer first, and \
-             do slow work in a job queue",
+            "no answer in time",
+            "check that the server runs and that no firewall drops the connection",
         ),
         NoAnswer::Failed(reason) => Finding::problem(
             "reachable",
@@ -131,9 +130,28 @@ fn unreachable(reason: NoAnswer) -> Finding {
     }
 }
 
+/// The fault of an endpoint that has answered before.
+fn unanswered(check: &'static str, reason: NoAnswer) -> Finding {
+    match reason {
+        NoAnswer::TimedOut => Finding::problem(
+            "time",
+            "no answer in time: Bondify waits for 10 s and then counts the delivery as failed",
+            ANSWER_FIRST,
+        ),
+        reason => {
+            failed(check, "the delivery is not answered", Err(reason), "see the server's log")
+        }
+    }
+}
+
+const ANSWER_FIRST: &str = "answer first, and do slow work in a job queue: Bondify waits for 10 s";
+
 /// The fault of an answer that does not come from the receiver.
 fn misrouted(answer: &Answer) -> Option<Finding> {
     let advice = match answer.status.as_u16() {
+        400 if answer.body.windows(5).any(|text| text == b"HTTPS") => {
+            "begin the URL with https://: the port speaks TLS"
+        }
         404 => "check the path of the URL, and that the proxy passes it on unchanged",
         405 => "mount the handler for POST",
         300..400 => {
@@ -167,7 +185,7 @@ fn refused(check: &'static str, delivery: &str, answer: &Answer) -> Finding {
     }
 }
 
-fn accepted(answer: &Answer) -> Finding {
+fn accepted(answer: &Answer, unsigned: &Answer) -> Finding {
     let (status, code) = (answer.status, answer.code());
     let text = match &code {
         Some(code) => format!("a signed delivery is refused: {status} ({code})"),
@@ -179,6 +197,13 @@ fn accepted(answer: &Answer) -> Finding {
         }
         (_, Some("STALE_EVENT")) => "set the server's clock: it judges the age of events",
         (_, Some("STORE_UNAVAILABLE")) => "start the dedupe store, or correct its address",
+        (_, Some("MISSING_SIGNATURE")) => {
+            "let the proxy pass on the header X-Bondify-Signature: it does not arrive"
+        }
+        (400 | 401 | 403, None) if status == unsigned.status => {
+            "exclude the webhook's path from logins, CSRF protection and firewalls, which refuse every \
+             delivery; or, if the receiver has refused it, give it the same webhook secret as this command"
+        }
         (400 | 401 | 403, _) => {
             "give the receiver the same webhook secret as this command, and let it verify the raw \
              body: neither a proxy nor the framework may rebuild it"
@@ -195,8 +220,7 @@ fn time(answer: &Answer) -> Finding {
     if answer.latency < SLOW {
         Finding::ok("time", text)
     } else {
-        let advice = "answer first, and do slow work in a job queue: Bondify waits for 10 s";
-        Finding::warning("time", text, advice)
+        Finding::warning("time", text, ANSWER_FIRST)
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bondify_client::ProofVerifier;
 use serde::Serialize;
 
 use crate::{
@@ -85,14 +86,19 @@ impl Display for Finding {
 pub(super) fn clock(answer: &Answer) -> Option<Finding> {
     const TOLERATED: Duration = Duration::from_secs(10);
     let (date, now) = (answer.date()?, SystemTime::now());
-    let difference = now.duration_since(date).or_else(|_| date.duration_since(now)).ok()?;
-    (difference > TOLERATED).then(|| {
-        Finding::warning(
-            "clock",
-            format!("the server's clock differs from this machine's by {} s", difference.as_secs()),
-            "synchronise both clocks by NTP: events and proofs are refused if their age seems wrong",
-        )
-    })
+    let (difference, direction) = match now.duration_since(date) {
+        Ok(behind) => (behind, "behind"),
+        Err(ahead) => (ahead.duration(), "ahead of"),
+    };
+    let text =
+        format!("the server's clock is {} s {direction} this machine's", difference.as_secs());
+    let advice = "synchronise both by NTP (`timedatectl` shows whether a clock is): events and proofs are \
+                  refused if their age seems wrong";
+    if difference >= ProofVerifier::DEFAULT_LEEWAY {
+        Some(Finding::problem("clock", text, advice))
+    } else {
+        (difference > TOLERATED).then(|| Finding::warning("clock", text, advice))
+    }
 }
 
 pub(super) fn failed(
