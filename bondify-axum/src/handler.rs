@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bondify_core::adapter;
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt, future::BoxFuture};
 
 /// [`bondify_tower::BondifyLayer`] on axum's body type.
 pub type BondifyLayer = bondify_tower::BondifyLayer<Body>;
@@ -27,11 +27,7 @@ where
     type Future = BoxFuture<'static, Response>;
 
     fn call(self, request: Request, state: S) -> Self::Future {
-        Box::pin(async move {
-            match self.layer.deliver(self.inner.with_state(state), request).await {
-                Ok(answer) => answer.into_response(),
-                Err(reply) => adapter::response(reply),
-            }
-        })
+        let delivered = self.layer.deliver(self.inner.with_state(state), request);
+        delivered.map_ok_or_else(adapter::response, IntoResponse::into_response).boxed()
     }
 }

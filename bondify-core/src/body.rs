@@ -20,7 +20,7 @@ where
     C: Buf,
     E: Into<BoxError>,
 {
-    let read = in_time(DELIVERY_TIMEOUT, read_to_end(body, limit)).await;
+    let read = in_time(DELIVERY_TIMEOUT, pin!(read_to_end(body, limit))).await;
     read.unwrap_or(Err(Reply::UnreadableBody))
 }
 

@@ -17,8 +17,7 @@ pub(crate) struct Deadlines {
 
 impl Deadlines {
     /// The deadlines of an event whose duplicates wait for `wait`. The sender waits for `answer`.
-    pub(crate) fn new(wait: Duration, answer: Option<Duration>) -> Self {
-        let received = Instant::now();
+    pub(crate) fn new(received: Instant, wait: Duration, answer: Option<Duration>) -> Self {
         Self {
             wait_until: received + wait,
             give_up: received + wait.max(STORE_TIMEOUT) + TIME_TO_ANSWER,
@@ -28,8 +27,7 @@ impl Deadlines {
 
     /// The time until which the answer may wait for a completion. The answer is then in time for Bondify,
     /// unless the handler itself took too long.
-    pub(crate) fn settle_by(&self) -> Instant {
-        let now = Instant::now();
+    pub(crate) fn settle_by(&self, now: Instant) -> Instant {
         let by_store = now + STORE_TIMEOUT;
         self.answer_by.map_or(by_store, |answer_by| {
             by_store.min(answer_by - TIME_TO_ANSWER).max(now + TIME_TO_ANSWER)
@@ -37,7 +35,7 @@ impl Deadlines {
     }
 
     /// Returns `true` once Bondify has stopped waiting for the answer.
-    pub(crate) fn is_too_late(&self) -> bool {
-        self.answer_by.is_some_and(|answer_by| Instant::now() > answer_by)
+    pub(crate) fn is_too_late(&self, now: Instant) -> bool {
+        self.answer_by.is_some_and(|answer_by| now > answer_by)
     }
 }

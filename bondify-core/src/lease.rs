@@ -144,7 +144,7 @@ impl Leases {
         }
         while asked.elapsed() >= self.lease / 3 {
             asked = Instant::now();
-            if !lease.0.renew(give_up.saturating_duration_since(asked)).await? {
+            if !Box::pin(lease.0.renew(give_up.saturating_duration_since(asked))).await? {
                 return Err(NotClaimed::InFlight);
             }
         }
@@ -296,7 +296,7 @@ impl Held {
     fn is_renewed(&self) -> bool {
         let mut state = self.state();
         if state.stage == Stage::Handling
-            && self.holder.deadlines.is_too_late()
+            && self.holder.deadlines.is_too_late(Instant::now())
             && !mem::replace(&mut state.is_overdue, true)
         {
             tracing::warn!(

@@ -6,4 +6,4 @@ mod shared;
 mod waiting;
 
 pub use self::claim::Claim;
-pub(crate) use self::{claiming::lease, shared::Shared};
+pub(crate) use self::{claiming::Claiming, shared::Shared};

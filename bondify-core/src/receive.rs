@@ -3,7 +3,7 @@
 use std::{error::Error, sync::Arc};
 
 use bytes::Buf;
-use futures_util::Stream;
+use futures_util::{Stream, TryFutureExt};
 use tracing::Instrument;
 
 use crate::{
@@ -13,8 +13,9 @@ use crate::{
     head::Head,
     lease::{Holder, Lease, NotClaimed},
     limits::DELIVERY_TIMEOUT,
-    pipeline::{Claim, lease},
+    pipeline::{Claim, Claiming},
     reply::misconfigured,
+    settings::Settings,
     telemetry::{self, Record},
 };
 
@@ -45,11 +46,7 @@ impl Bondify {
         F: Future<Output: Send> + Send + 'static,
         S: FnOnce(&F::Output) -> u16 + Send + 'static,
     {
-        let claim = self.claim(head, body);
-        async move {
-            let (event, claim) = claim.await?;
-            claim.run(|| handler(event), status).await
-        }
+        self.claim(head, body).and_then(move |(event, claim)| claim.run(|| handler(event), status))
     }
 
     /// Takes every step before the handler: reads the body, verifies it, and claims the event. While another
@@ -82,24 +79,22 @@ impl Bondify {
         E: Into<Box<dyn Error + Send + Sync>>,
     {
         let bondify = self.clone();
-        let settings = &self.project.shared.settings;
-        let deadlines = Deadlines::new(settings.wait, Some(DELIVERY_TIMEOUT));
-        let limit = settings.body_limit;
         // Not an `async fn`, which would hold its arguments twice.
         async move {
             if let Some(advice) = head.mistake {
                 return Err(misconfigured(advice));
             }
             let mut record = Record::start(telemetry::WEBHOOK);
-            let span = record.span.clone();
-            let body = body::read(body, limit).instrument(span.clone()).await;
+            let Settings { wait, body_limit, .. } = bondify.project.shared.settings;
+            let body = body::read(body, body_limit).instrument(record.span.clone()).await;
             let verify = || -> Result<Event, Reply> {
                 head.media_type?;
                 Ok(bondify.project.verifier.check(body?, &head.signature?)?)
             };
-            let event = span.in_scope(verify).map_err(|reply| record.refused(reply))?;
-            match bondify.claim_event(&event, record, deadlines).await {
-                Ok(claim) => Ok((event, claim)),
+            let event = record.span.in_scope(verify).map_err(|reply| record.refused(reply))?;
+            let deadlines = Deadlines::new(record.started, wait, Some(DELIVERY_TIMEOUT));
+            match bondify.hold(&event, &mut record, deadlines).await {
+                Ok((lease, holder)) => Ok((event, Claim { lease, record, holder })),
                 Err(reason) => Err(Reply::from(&reason)),
             }
         }
@@ -173,9 +168,10 @@ impl Bondify {
             record.refused(Reply::StaleEvent);
             return Err(HandleError::Stale);
         }
-        let deadlines = Deadlines::new(self.project.shared.settings.wait, None);
-        let claim = match self.claim_event(&event, record, deadlines).await {
-            Ok(claim) => claim,
+        let wait = self.project.shared.settings.wait;
+        let deadlines = Deadlines::new(record.started, wait, None);
+        let claim = match self.hold(&event, &mut record, deadlines).await {
+            Ok((lease, holder)) => Claim { lease, record, holder },
             Err(NotClaimed::Completed) => return Ok(Handled::Duplicate),
             Err(NotClaimed::InFlight) => return Err(HandleError::InFlight),
             Err(NotClaimed::StoreUnavailable(error)) => {
@@ -194,23 +190,25 @@ impl Bondify {
 /// The claim of a verified event, whether it arrived by webhook or by a call of `handle`.
 impl Bondify {
     /// Claims an event, and waits while another claim of it is held.
-    async fn claim_event(
+    fn hold(
         &self,
         event: &Event,
-        mut record: Record,
+        record: &mut Record,
         deadlines: Deadlines,
-    ) -> Result<Claim, NotClaimed> {
+    ) -> impl Future<Output = Result<(Option<Lease>, Arc<Holder>), NotClaimed>> {
         record.verified(event);
         let (span, _running) = (record.span.clone(), self.project.shared.running.subscribe());
-        let holder = Arc::new(Holder { span: span.clone(), deadlines, _running });
-        match self.lease(event, &holder).instrument(span).await {
-            Ok(lease) => {
-                record.handling();
-                Ok(Claim { lease, record, holder })
-            }
-            Err(reason) => {
-                record.refused(Reply::from(&reason));
-                Err(reason)
+        let holder = Arc::new(Holder { span, deadlines, _running });
+        async move {
+            match self.lease(event, &holder).instrument(record.span.clone()).await {
+                Ok(lease) => {
+                    record.handling();
+                    Ok((lease, holder))
+                }
+                Err(reason) => {
+                    record.refused(Reply::from(&reason));
+                    Err(reason)
+                }
             }
         }
     }
@@ -224,7 +222,7 @@ impl Bondify {
         let Project { namespaces, shared, .. } = &*self.project;
         let Some(leases) = &shared.leases else { return Ok(None) };
         let key = namespaces.iter().fold(event.key(), |key, namespace| key.within(namespace));
-        match lease(shared, leases, key, holder).await {
+        match (Claiming { shared, leases, key, holder }).lease().await {
             Err(NotClaimed::StoreUnavailable(error)) => {
                 let (fail_open, source) = (shared.settings.fail_open, &error as &dyn Error);
                 tracing::error!(error = source, fail_open, "the dedupe store failed");

@@ -6,7 +6,7 @@ mod metrics;
 use tokio::time::Instant;
 use tracing::{Span, field::Empty};
 
-use self::metrics::Raised;
+use self::metrics::RunningHandler;
 pub(crate) use self::metrics::{
     completion_retried, describe, register, renewed, timed, waiting_duplicate,
 };
@@ -15,9 +15,9 @@ use crate::{Event, Reply, event::SecretName, rate_limited::RateLimited};
 /// The record of a delivery, which is reported when it is dropped.
 pub(crate) struct Record {
     pub(crate) span: Span,
-    started: Instant,
+    pub(crate) started: Instant,
     source: &'static str,
-    handler: Option<(Raised, Instant)>,
+    handler: Option<RunningHandler>,
     event: &'static str,
     signed_by: SecretName,
     outcome: &'static str,
@@ -105,7 +105,7 @@ impl Record {
 
     /// Records that the handler starts.
     pub(crate) fn handling(&mut self) {
-        self.handler = Some((metrics::running_handler(), Instant::now()));
+        self.handler = Some(RunningHandler::start());
     }
 
     /// Records the end of a handler. `is_late`: Bondify has stopped waiting for the answer.
@@ -132,8 +132,8 @@ impl Record {
     }
 
     fn handler_ended(&mut self) {
-        if let Some((_raised, started)) = self.handler.take() {
-            metrics::handler_ended(self.source, self.event, started);
+        if let Some(handler) = self.handler.take() {
+            handler.ended(self.source, self.event);
         }
     }
 }

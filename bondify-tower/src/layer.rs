@@ -11,7 +11,7 @@ use bondify_core::{
     adapter::{self, Head},
 };
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt, future::BoxFuture};
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyDataStream, Full};
@@ -80,11 +80,11 @@ impl<B> BondifyLayer<B> {
     ///
     /// The [`Reply`] to send instead of a response of `inner`: the errors of [`Projects::choose`] and of
     /// [`Bondify::serve`](bondify_core::Bondify::serve). An error of `inner` is the inner `Result`'s.
-    pub async fn deliver<S, In, Out>(
+    pub fn deliver<S, In, Out>(
         &self,
         mut inner: S,
         request: Request<In>,
-    ) -> Result<Result<Response<Out>, S::Error>, Reply>
+    ) -> impl Future<Output = Result<Result<Response<Out>, S::Error>, Reply>> + use<B, S, In, Out>
     where
         S: Service<Request<B>, Response = Response<Out>, Error: Send, Future: Send> + 'static,
         B: From<Bytes> + 'static,
@@ -92,14 +92,14 @@ impl<B> BondifyLayer<B> {
         Out: Send + 'static,
     {
         let (mut parts, body) = request.into_parts();
-        let bondify = self.projects.choose(&parts).await?;
         let (head, body) = (Head::of(&parts), BodyDataStream::new(body));
+        let chosen = self.projects.choose(&parts);
         let handler = move |event: Event| {
             let body = B::from(event.raw().clone());
             parts.extensions.insert(event);
             inner.call(Request::from_parts(parts, body))
         };
-        bondify.serve(head, body, handler, status).await
+        chosen.and_then(|bondify| bondify.serve(head, body, handler, status))
     }
 }
 
@@ -155,11 +155,8 @@ where
     }
 
     fn call(&mut self, request: Request<In>) -> Self::Future {
-        let (inner, layer) = (take_ready(&mut self.inner), self.layer.clone());
-        Box::pin(async move {
-            let delivered = layer.deliver(inner, request).await;
-            delivered.unwrap_or_else(|reply| Ok(adapter::response(reply)))
-        })
+        let delivered = self.layer.deliver(take_ready(&mut self.inner), request);
+        delivered.unwrap_or_else(|reply| Ok(adapter::response(reply))).boxed()
     }
 }
 

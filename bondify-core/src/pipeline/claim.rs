@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 use tracing::Instrument;
 
 use crate::{
@@ -94,11 +94,13 @@ impl Claim {
     /// }
     /// ```
     pub async fn settle(mut self, status: u16) {
-        let accepted = (200..300).contains(&status);
-        self.record.handled(accepted, self.holder.deadlines.is_too_late());
+        let (accepted, now) = ((200..300).contains(&status), Instant::now());
+        let deadlines = &self.holder.deadlines;
+        let settle_by = deadlines.settle_by(now);
+        self.record.handled(accepted, deadlines.is_too_late(now));
         // Dropping the lease releases it. The response does not wait for that.
         let Some(lease) = self.lease.take().filter(|_| accepted) else { return };
-        let _logged = lease.complete().answer(self.holder.deadlines.settle_by()).await;
+        let _logged = lease.complete().answer(settle_by).await;
     }
 
     /// Releases the claim of a handler that panicked, so that the event is left to a retry.
@@ -128,19 +130,15 @@ impl Claim {
                 Some(handling) => AssertUnwindSafe(handling).catch_unwind().await.ok(),
                 None => None,
             };
-            let status = response
-                .as_ref()
-                .and_then(|response| catch_unwind(AssertUnwindSafe(|| status(response))).ok());
-            match (response, status) {
-                (Some(response), Some(status)) => {
-                    self.settle(status).await;
-                    Ok(response)
-                }
-                _ => {
-                    self.panicked();
-                    Err(Reply::HandlerPanicked)
-                }
+            let handled = response.and_then(|response| {
+                let status = catch_unwind(AssertUnwindSafe(|| status(&response))).ok()?;
+                Some((response, status))
+            });
+            match handled {
+                Some((_, status)) => self.settle(status).await,
+                None => self.panicked(),
             }
+            handled.map(|(response, _)| response).ok_or(Reply::HandlerPanicked)
         };
         finish.instrument(span)
     }

@@ -11,34 +11,29 @@ use crate::{
     telemetry::waiting_duplicate,
 };
 
-/// The lease of an event, as soon as no other claim of it is held.
-pub(crate) async fn lease(
-    shared: &Shared,
-    leases: &Arc<Leases>,
-    key: EventKey,
-    holder: &Arc<Holder>,
-) -> Result<Lease, NotClaimed> {
-    let claiming = Claiming { shared, leases, key, holder };
-    if shared.waiting.has_line(&key) {
-        return Box::pin(claiming.wait(None)).await;
-    }
-    // A store in memory answers at once: then there is nothing to wait for.
-    match claiming.claim().await {
-        Call::Done(answer @ (Ok(_) | Err(NotClaimed::Completed))) => answer,
-        call => Box::pin(claiming.wait(Some(call))).await,
-    }
+/// A claim of an event for a delivery.
+pub(crate) struct Claiming<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) leases: &'a Arc<Leases>,
+    pub(crate) key: EventKey,
+    pub(crate) holder: &'a Arc<Holder>,
 }
 
 type ClaimCall = Call<Lease, NotClaimed>;
 
-struct Claiming<'a> {
-    shared: &'a Shared,
-    leases: &'a Arc<Leases>,
-    key: EventKey,
-    holder: &'a Arc<Holder>,
-}
-
 impl Claiming<'_> {
+    /// The lease of the event, as soon as no other claim of it is held.
+    pub(crate) async fn lease(&self) -> Result<Lease, NotClaimed> {
+        if self.shared.waiting.has_line(&self.key) {
+            return Box::pin(self.wait(None)).await;
+        }
+        // A store in memory answers at once: then there is nothing to wait for.
+        match self.claim().await {
+            Call::Done(answer @ (Ok(_) | Err(NotClaimed::Completed))) => answer,
+            call => Box::pin(self.wait(Some(call))).await,
+        }
+    }
+
     /// Waits until the event can be handled, is completed, or the wait is over. Of the waiters of one key in
     /// this process, one at a time asks the store. `call` is a claim that is sent already.
     async fn wait(&self, mut call: Option<ClaimCall>) -> Result<Lease, NotClaimed> {
@@ -84,8 +79,8 @@ impl Claiming<'_> {
         }
     }
 
-    async fn claim(&self) -> ClaimCall {
-        self.leases.claim(self.key, self.holder).await
+    fn claim(&self) -> impl Future<Output = ClaimCall> {
+        self.leases.claim(self.key, self.holder)
     }
 
     async fn pause(&self, pause: Duration) -> Result<(), NotClaimed> {

@@ -1,4 +1,4 @@
-use std::{error::Error, panic::AssertUnwindSafe, time::Duration};
+use std::{error::Error, panic::AssertUnwindSafe, pin::pin, time::Duration};
 
 use async_trait::async_trait;
 use auto_impl::auto_impl;
@@ -192,7 +192,7 @@ pub(crate) async fn within<T>(
     limit: Duration,
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    match in_time(limit, AssertUnwindSafe(call).catch_unwind()).await {
+    match in_time(limit, pin!(AssertUnwindSafe(call).catch_unwind())).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_panic)) => Err(StoreError::new("the store panicked")),
         Err(_late) => Err(StoreError::new("the store did not answer in time")),

@@ -4,6 +4,7 @@ use ::metrics::{
     Counter, Histogram, Label, Unit, counter, describe_counter, describe_gauge, describe_histogram,
     gauge, histogram,
 };
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::{ABANDONED, ACCEPTED, HANDLE, NO_EVENT, REJECTED, WEBHOOK};
@@ -142,13 +143,20 @@ pub(crate) fn waiting_duplicate() -> Raised {
 }
 
 /// Counts a running handler.
-pub(super) fn running_handler() -> Raised {
-    Raised::new("bondify_handlers_running")
+pub(super) struct RunningHandler {
+    started: Instant,
+    _raised: Raised,
 }
 
-/// Records the time that a handler took.
-pub(super) fn handler_ended(source: &'static str, event: &'static str, started: Instant) {
-    handlers(source, event).record(started.elapsed());
+impl RunningHandler {
+    pub(super) fn start() -> Self {
+        Self { started: Instant::now(), _raised: Raised::new("bondify_handlers_running") }
+    }
+
+    /// Records the time that it took.
+    pub(super) fn ended(self, source: &'static str, event: &'static str) {
+        handlers(source, event).record(self.started.elapsed());
+    }
 }
 
 fn handlers(source: &'static str, event: &'static str) -> Histogram {
@@ -156,14 +164,15 @@ fn handlers(source: &'static str, event: &'static str) -> Histogram {
 }
 
 /// Makes a call to a store, and records its duration.
-pub(crate) async fn timed<T, E>(
+pub(crate) fn timed<T, E>(
     operation: &'static str,
     call: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
+) -> impl Future<Output = Result<T, E>> {
     let started = Instant::now();
-    let answer = call.await;
-    store_calls(operation, if answer.is_ok() { "ok" } else { "error" }).record(started.elapsed());
-    answer
+    call.inspect(move |answer| {
+        let result = if answer.is_ok() { "ok" } else { "error" };
+        store_calls(operation, result).record(started.elapsed());
+    })
 }
 
 fn store_calls(operation: &'static str, result: &'static str) -> Histogram {
