@@ -25,7 +25,7 @@ use crate::{
 pub(crate) struct State {
     /// The current time.
     pub(crate) now: SystemTime,
-    rules: Rules,
+    pub(crate) rules: Rules,
     presets: Vec<Arc<Project>>,
     projects: Vec<Arc<Project>>,
     sessions: HashMap<String, Arc<Session>>,

@@ -35,6 +35,8 @@ pub(super) struct View {
     project: Option<Arc<Project>>,
     sessions: Vec<SessionRow>,
     deliveries: Vec<DeliveryRow>,
+    /// The number of deliveries that the emulator keeps.
+    kept: usize,
     events: BTreeSet<String>,
     detail: Option<Detail>,
     secret_is_shown: bool,
@@ -81,9 +83,10 @@ impl View {
 
     /// Filters and searches without holding the lock on the state.
     pub(super) fn new(app: &App, selection: Selection) -> Result<Self, Error> {
-        let (projects, sessions, deliveries, now) = app.backend.with(|state| {
+        let (projects, sessions, deliveries, kept, now) = app.backend.with(|state| {
             let deliveries: Vec<_> = state.deliveries().cloned().collect();
-            (state.projects().to_vec(), state.sessions(), deliveries, state.now)
+            let kept = state.rules.keep_deliveries;
+            (state.projects().to_vec(), state.sessions(), deliveries, kept, state.now)
         });
         let project = selection.find(&projects)?;
         let detail = Detail::of(&selection, &projects, &deliveries, now)?;
@@ -114,6 +117,7 @@ impl View {
         Ok(Self {
             sessions: sessions.take(Self::MAX_SESSIONS).map(session_row).collect(),
             deliveries: deliveries.into_iter().filter(is_listed).map(delivery_row).collect(),
+            kept,
             events,
             detail,
             secret_is_shown: false,

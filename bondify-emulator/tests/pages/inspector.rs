@@ -566,6 +566,17 @@ async fn a_row_shows_the_reason_of_a_failure_and_its_project_if_there_are_severa
     browser.wait_until("document.querySelector('#dlv_1 .failed')").await;
     let row = browser.find("#dlv_1").await.text().await.unwrap();
     assert!(row.contains("401 INVALID_SIGNATURE"), "{row}");
+    let nobody = ProjectSettings::new().webhook_url("http://127.0.0.1:9/webhooks/bondify");
+    emulator.update_project(SHOP, nobody).unwrap();
+    emulator.send_test_event(SHOP, "auth.confirmed").unwrap();
+    browser.wait_until("document.querySelector('#dlv_2 .failed')").await;
+    let row = browser.find("#dlv_2").await.text().await.unwrap();
+    assert!(row.contains("Connection refused"), "{row}");
+    for width in [390, 768, 1024, 1280, 1920] {
+        browser.show_on(Device { width, height: 800, dark: false }).await;
+        let whole = format!("{CUT}.filter((part) => part.matches('.result')).length");
+        assert_eq!(browser.value_of(&whole).await, 0, "at {width}");
+    }
     let columns = "document.querySelector('#deliveries-section').innerText";
     let text = browser.value_of(columns).await.to_string();
     assert!(!text.contains("Corner Shop") && !text.contains("Project"), "{text}");
@@ -579,6 +590,10 @@ async fn a_row_shows_the_reason_of_a_failure_and_its_project_if_there_are_severa
     browser.wait_until(&format!("{columns}.includes('Corner Shop')")).await;
     assert!(browser.value_of(columns).await.to_string().contains("Project"));
 }
+
+/// The texts that do not fit.
+const CUT: &str = "[...document.querySelectorAll('.cut')]
+    .filter((text) => text.scrollWidth > text.clientWidth)";
 
 #[tokio::test]
 async fn lists_of_every_length_fit_every_width() {
@@ -595,7 +610,7 @@ async fn lists_of_every_length_fit_every_width() {
         browser.goto(emulator.url()).await;
         assert_eq!(rows(&browser).await, count);
         for (width, dark) in
-            [390, 1024, 1280, 1600, 1920].into_iter().zip([true, false].into_iter().cycle())
+            [390, 768, 1024, 1280, 1600, 1920].into_iter().zip([true, false].into_iter().cycle())
         {
             browser.show_on(Device { width, height: 800, dark }).await;
             let overlapping = browser.value_of(
@@ -611,6 +626,8 @@ async fn lists_of_every_length_fit_every_width() {
                     .filter((list) => list.clientWidth < 80 && list.clientWidth > 0).length",
             );
             assert_eq!(narrow.await, 0, "{count} at {width}");
+            let whole = format!("{CUT}.filter((part) => part.closest('.delivery')).length");
+            assert_eq!(browser.value_of(&whole).await, 0, "{count} at {width}");
             picture(&browser, &format!("list-{count}-{width}{}", if dark { "-dark" } else { "" }))
                 .await;
         }
