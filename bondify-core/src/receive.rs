@@ -200,16 +200,10 @@ impl Bondify {
         let (span, _running) = (record.span.clone(), self.project.shared.running.subscribe());
         let holder = Arc::new(Holder { span, deadlines, _running });
         async move {
-            match self.lease(event, &holder).instrument(record.span.clone()).await {
-                Ok(lease) => {
-                    record.handling();
-                    Ok((lease, holder))
-                }
-                Err(reason) => {
-                    record.refused(Reply::from(&reason));
-                    Err(reason)
-                }
-            }
+            let lease = self.lease(event, &holder).instrument(record.span.clone()).await;
+            let lease = lease.inspect(|_| record.handling());
+            let lease = lease.inspect_err(|reason| _ = record.refused(reason.into()))?;
+            Ok((lease, holder))
         }
     }
 
