@@ -163,7 +163,10 @@ fn in_words(reason: &str) -> String {
         "the port does not speak TLS; try http://".to_owned()
     } else if reason.contains("invalid HTTP version") {
         "the port does not speak HTTP; with TLS, the URL begins with https://".to_owned()
-    } else if ["UnknownIssuer", "BadSignature", "CaUsedAsEndEntity"].iter().any(|error| reason.contains(error)) {
+    } else if ["UnknownIssuer", "BadSignature", "CaUsedAsEndEntity"]
+        .iter()
+        .any(|error| reason.contains(error))
+    {
         format!("the issuer of its certificate is not trusted; {SEE}")
     } else if reason.contains("certificate") {
         format!("{reason}; {SEE}")

@@ -182,16 +182,13 @@ struct Cut;
 
 /// Converts an error to an outcome, with the text of its root cause.
 fn failure(error: &(dyn Error + 'static)) -> Outcome {
-    let mut cause = error;
-    loop {
-        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let inner = inner.map(|inner| inner as &(dyn Error + 'static));
-        match inner.or_else(|| cause.source()) {
-            Some(deeper) => cause = deeper,
-            None if cause.is::<NotLoopback>() => return Outcome::NotLoopback,
-            None if cause.is::<Cut>() => return Outcome::Dropped,
-            None => return Outcome::Disconnected { reason: cause.to_string() },
-        }
+    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let inner = inner.map(|inner| inner as &(dyn Error + 'static));
+    match inner.or_else(|| error.source()) {
+        Some(cause) => failure(cause),
+        None if error.is::<NotLoopback>() => Outcome::NotLoopback,
+        None if error.is::<Cut>() => Outcome::Dropped,
+        None => Outcome::Disconnected { reason: error.to_string() },
     }
 }
 

@@ -7,17 +7,14 @@ use serde_json::Value as Json;
 use super::{body::pretty, markup::Span};
 use crate::{Attempt, Delivery, Outcome};
 
-/// The longest reason, in characters.
-const MAX_REASON: usize = 200;
-
 /// The reason why an attempt failed, if there is more to say than its outcome.
 pub(super) fn reason(outcome: &Outcome) -> Option<String> {
     match outcome {
         Outcome::Answered { response_body, .. } if !outcome.is_success() => {
             let refusal: Json = serde_json::from_str(response_body).unwrap_or_default();
-            let first_line = response_body.lines().find(|line| !line.is_empty());
-            let said = refusal["code"].as_str().or(refusal["error"].as_str()).or(first_line)?;
-            Some(said.chars().take(MAX_REASON).collect())
+            let said = refusal["code"].as_str().or(refusal["error"].as_str());
+            let said = said.or_else(|| response_body.lines().find(|line| !line.is_empty()))?;
+            Some(said.chars().take(200).collect()) // of a page of HTML, for instance
         }
         Outcome::Disconnected { reason } => Some(reason.clone()),
         Outcome::NotLoopback => Some("not a loopback address".to_owned()),

@@ -131,9 +131,8 @@ impl View {
 
     /// The name and the address of each tab, and whether it is selected.
     fn tabs(&self) -> [(&'static str, String, bool); 3] {
-        let link =
-            |tab: Tab| (tab.name(), self.selection.on(tab).address(), tab == self.selection.tab);
-        Tab::ALL.map(link)
+        Tab::ALL
+            .map(|tab| (tab.name(), self.selection.on(tab).address(), tab == self.selection.tab))
     }
 
     /// The address of this tab for one project, or for all if the id is empty.
