@@ -11,10 +11,10 @@ use crate::{Attempt, Delivery, Outcome};
 pub(super) fn reason(outcome: &Outcome) -> Option<String> {
     match outcome {
         Outcome::Answered { response_body, .. } if !outcome.is_success() => {
-            let refusal: Json = serde_json::from_str(response_body).unwrap_or_default();
-            let said = refusal["code"].as_str().or(refusal["error"].as_str());
-            let said = said.or_else(|| response_body.lines().find(|line| !line.is_empty()))?;
-            Some(said.chars().take(200).collect()) // of a page of HTML, for instance
+            let json: Json = serde_json::from_str(response_body).unwrap_or_default();
+            let said = json["code"].as_str().or(json["error"].as_str()).unwrap_or(response_body);
+            let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+            (!said.is_empty()).then(|| said.chars().take(200).collect()) // of a page, for instance
         }
         Outcome::Disconnected { reason } => Some(reason.clone()),
         Outcome::NotLoopback => Some("not a loopback address".to_owned()),
@@ -180,6 +180,22 @@ mod tests {
             |value: Value| format!("{}{}", if value.is_changed { "*" } else { "" }, value.text);
         let all = Difference::all(attempts).into_iter();
         all.map(|part| (part.part, part.values.into_iter().map(text).collect())).collect()
+    }
+
+    #[test]
+    fn the_reason_of_a_failure_is_what_its_answer_says() {
+        for (body, expected) in [
+            (r#"{"code":"MAINTENANCE","error":"back soon"}"#, Some("MAINTENANCE")),
+            (r#"{"error":"back soon"}"#, Some("back soon")),
+            ("{\n  \"detail\": 7\n}", Some(r#"{ "detail": 7 }"#)),
+            ("\nthe database\nis unreachable\n", Some("the database is unreachable")),
+            (" \n", None),
+        ] {
+            assert_eq!(reason(&answered(503, &[], body).outcome).as_deref(), expected, "{body}");
+            assert_eq!(reason(&answered(200, &[], body).outcome), None);
+        }
+        let page = reason(&answered(500, &[], &"<p>".repeat(1000)).outcome).unwrap();
+        assert_eq!(page.len(), 200);
     }
 
     #[test]
