@@ -156,7 +156,7 @@ impl From<reqwest::Error> for NoAnswer {
     }
 }
 
-/// What the libraries for TLS and HTTP say, for those who do not know them.
+/// Puts an error of the libraries for TLS and HTTP into plain words.
 fn in_words(reason: &str) -> String {
     const SEE: &str = "see --ca-file and --insecure";
     if reason.contains("InvalidContentType") {
